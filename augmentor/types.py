@@ -1,0 +1,126 @@
+"""What travels between the rooms of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+Predict = Callable[[Tensor], Tensor]
+"""A judge: images (N, C, H, W) in [-1, 1] to logits (N, K)."""
+
+
+class DataError(Exception):
+    """The user's data cannot be used as they are; the message names the class or file and the next step."""
+
+
+class DivergedError(Exception):
+    """A loss, gradient or weight stopped being finite."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images with labels and the names of the classes.
+
+    Args:
+        x: Images, shape (N, C, H, W), float32 in [-1, 1].
+        y: Class indices, shape (N,), int64 in [0, len(classes)).
+        classes: Class names; position is index.
+
+    Raises:
+        ValueError: If the shapes or types differ from the above.
+    """
+
+    x: Tensor
+    y: Tensor
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.x.ndim != 4 or self.x.dtype != torch.float32:
+            raise ValueError(f"x must be (N, C, H, W) float32, got {tuple(self.x.shape)} {self.x.dtype}")
+        if self.y.shape != (len(self.x),) or self.y.dtype != torch.int64:
+            raise ValueError(f"y must be ({len(self.x)},) int64, got {tuple(self.y.shape)} {self.y.dtype}")
+        if len(self.y) and not 0 <= int(self.y.min()) <= int(self.y.max()) < len(self.classes):
+            raise ValueError(f"y must lie in [0, {len(self.classes)}), got {int(self.y.min())} to {int(self.y.max())}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        _, channels, height, width = self.x.shape
+        return channels, height, width
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Images of every class, classes without images included."""
+        return dict(enumerate(torch.bincount(self.y, minlength=len(self.classes)).tolist()))
+
+    def subset(self, indices: Tensor) -> LabelledImages:
+        """The images at ``indices`` (int64, any order, repeats allowed)."""
+        return LabelledImages(self.x[indices], self.y[indices], self.classes)
+
+    def joined(self, other: LabelledImages) -> LabelledImages:
+        """These images followed by ``other``'s.
+
+        Raises:
+            ValueError: If the class lists differ.
+        """
+        if self.classes != other.classes:
+            raise ValueError(f"class lists differ: {self.classes} and {other.classes}")
+        return LabelledImages(torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), self.classes)
+
+
+@runtime_checkable
+class SampleSource(Protocol):
+    """Anything that renders an image of a class from a standard normal latent; always in evaluation mode."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; position is index."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images rendered."""
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of one latent."""
+
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        """Render one image per row, without gradient.
+
+        Args:
+            y: Classes, int64 (N,), or mixtures of classes, float (N, K) with rows summing to one.
+            z: Latents from N(0, I), float32 (N, latent_dim).
+
+        Returns:
+            Images, float32 (N, C, H, W) in [-1, 1], on the device of ``z``. Row i depends on row i of y and z only.
+        """
+
+
+@runtime_checkable
+class EncodingSource(SampleSource, Protocol):
+    """A source that can also find the latent of an image."""
+
+    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+        """Posterior means of images (N, C, H, W) of classes y (as in ``sample``), float32 (N, latent_dim)."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What ``fit`` yields after a step.
+
+    Args:
+        step: Steps done so far, counted from 1.
+        losses: Named losses of this step, as numbers.
+        model: The averaged model (a ``SampleSource``), in evaluation mode.
+    """
+
+    step: int
+    losses: dict[str, float]
+    model: nn.Module
