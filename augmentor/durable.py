@@ -1,0 +1,85 @@
+"""Files that are either wholly there or not there at all, whatever stops the program."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves the old content or the new, never a part.
+
+    The bytes go to a temporary file in the same folder, reach the disk, and take the name by a rename. A failure (a
+    full disk) removes the temporary file and leaves an existing ``path`` as it was.
+
+    Args:
+        path: Where to write; its folder must exist. Gets the mode any new file of this process would get.
+        data: The whole content.
+
+    Raises:
+        OSError: If the folder is missing, not writable, or the disk is full.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:  # not tempfile: that makes mode 0600
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8 by :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON with sorted keys and a final newline, by :func:`write_bytes`.
+
+    Equal values give equal bytes.
+
+    Raises:
+        TypeError: If ``value`` holds something JSON has no word for.
+        ValueError: If it holds NaN or an infinity, which JSON lacks too.
+    """
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def publish_folder(temporary: Path, final: Path) -> None:
+    """Give a finished folder its name once everything in it has reached the disk.
+
+    Args:
+        temporary: The folder with all its files, on the same file system as ``final``.
+        final: The name to take; absent, or an empty folder.
+
+    Raises:
+        OSError: If ``final`` is there with content, or the rename fails; ``temporary`` then stays.
+    """
+    for folder, _, names in os.walk(temporary):
+        for name in names:
+            _sync(Path(folder) / name)
+        _sync(Path(folder))
+    temporary.rename(final)
+    _sync(final.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Make the file's or folder's content reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
