@@ -1,0 +1,288 @@
+"""What a run is: one YAML file, read strictly into frozen models. The field descriptions document the keys."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+IMAGE_SIZES = (8, 16, 28, 32, 64, 128)
+NAMED_DATA = ("digits", "mnist", "fashion-mnist")
+LARGEST_FILE = 1_000_000
+
+FilePath = Annotated[Path, Field(strict=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class ConfigError(ValueError):
+    """A config or an option cannot be used; the message names the file and the key."""
+
+
+class Section(BaseModel):
+    """Frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Which images, in which form, and how many of them keep their labels."""
+
+    data: str = Field(
+        default="digits",
+        min_length=1,
+        description="digits, mnist, fashion-mnist, or a folder: train/ and test/ with one folder a class, or one "
+        "folder a class that is split here. A path that does not exist is looked for under data_root.",
+    )
+    data_root: FilePath | None = Field(
+        default=None, description="Where data sets live; else $AUGMENTOR_DATA, else ~/.cache/augmentor."
+    )
+    size: Literal[8, 16, 28, 32, 64, 128] | None = Field(
+        default=None,
+        description="Side of the square images; default: the largest of 8, 16, 28, 32, 64, 128 the data fill.",
+    )
+    grey: bool | None = Field(
+        default=None, description="One channel or three; default: one if every image is stored grey."
+    )
+    per_class: int | None = Field(
+        default=None, ge=1, description="Labelled training images of the largest class; default: all there are."
+    )
+    imbalance: float = Field(
+        default=1.0,
+        ge=1,
+        description="Largest class over smallest class of the exponential long tail; needs per_class.",
+    )
+    labels: int | None = Field(
+        default=None, ge=1, description="Labelled training images in all, equally many a class; the rest is the pool."
+    )
+    unlabelled: str | None = Field(
+        default=None, description="rest: the training images left over, without labels; or a folder of images."
+    )
+    max_pool: int | None = Field(default=None, ge=1, description="Most unlabelled images to keep, drawn by the seed.")
+    test_fraction: float = Field(
+        default=0.25, gt=0, lt=1, description="Test part of every class, for a folder without train/ and test/."
+    )
+
+    @model_validator(mode="after")
+    def _one_regime(self) -> DataConfig:
+        if self.labels is not None and self.per_class is not None:
+            raise ValueError("labels and per_class are two regimes; give one of them")
+        if self.imbalance > 1 and self.per_class is None:
+            raise ValueError("imbalance needs per_class, the size of the largest class")
+        if self.unlabelled == "rest" and self.labels is None and self.per_class is None:
+            raise ValueError("unlabelled: rest needs per_class or labels, otherwise nothing is left over")
+        return self
+
+
+class SourceConfig(Section):
+    """The generator and its training."""
+
+    family: str = Field(default="cvae_gan", description="Which generative model.")
+    preset: str = Field(default="default", description="Named set of its options: default, or paper.")
+    steps: int = Field(default=3000, ge=1, description="Training steps.")
+    batch_size: int = Field(default=64, ge=2, description="Images a step.")
+    source_augment: Literal["none", "classical"] = Field(
+        default="none",
+        description="classical: real images are augmented before the generator sees them; declared in tables.",
+    )
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="Options of the family that differ from the preset."
+    )
+    checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+    sample_every: int = Field(default=500, ge=1, description="Steps between sample grids.")
+
+
+class PoolConfig(Section):
+    """How unlabelled images get labels."""
+
+    threshold: Fraction = Field(default=0.9, description="Least probability at which a pseudo-label is kept.")
+    rounds: int = Field(default=2, ge=1, description="Times the pool is labelled; later rounds learn from the earlier.")
+    balanced: bool = Field(default=True, description="Keep equally many pseudo-labels a class at most.")
+
+
+class ClassifierConfig(Section):
+    """The downstream classifier; the same for every arm."""
+
+    name: str = Field(default="auto", description="auto: a small network that suits the image size; or any timm name.")
+    steps: int = Field(default=600, ge=1, description="Training steps.")
+    batch_size: int = Field(default=64, ge=2, description="Images a step.")
+    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate.")
+    weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay.")
+    domain: Literal["digits", "natural", "auto"] = Field(
+        default="auto",
+        description="Which classical augmentation: digits never flips; auto goes by the name of the data.",
+    )
+    strength: float = Field(default=1.0, ge=0, description="Strength of the classical augmentation; 0 is none.")
+
+
+class GainConfig(Section):
+    """The comparison of the arms."""
+
+    arms: tuple[str, ...] | None = Field(
+        default=None, strict=False, min_length=1, description="Arms to run; default: all that the data allow."
+    )
+    replicates: int = Field(default=5, ge=2, description="Paired repetitions, each with its own seeds.")
+    processes: int = Field(default=1, ge=1, description="Replicates that run at the same time.")
+    synthetic_share: Fraction = Field(default=0.5, description="Synthetic part of a batch in the synthetic arms.")
+    shares: tuple[Fraction, ...] = Field(
+        default=(0.25, 0.5, 0.75),
+        strict=False,
+        min_length=1,
+        description="Shares that auto may choose, beside none at all.",
+    )
+    confidences: tuple[Fraction, ...] = Field(
+        default=(0.0, 0.5),
+        strict=False,
+        min_length=1,
+        description="Filter thresholds that auto may choose; 0 is no filter.",
+    )
+    tuning_splits: int = Field(default=2, ge=1, description="Tuning splits of the training part on which auto chooses.")
+    tuning_fraction: float = Field(
+        default=0.25, gt=0, lt=1, description="Part of a class that a tuning split holds out."
+    )
+    comparisons: tuple[tuple[str, str], ...] | None = Field(
+        default=None, strict=False, description="Pairs [arm, baseline] to test; default: those the verdict needs."
+    )
+
+
+class Config(Section):
+    """One run."""
+
+    data: DataConfig = DataConfig()
+    source: SourceConfig = SourceConfig()
+    pool: PoolConfig = PoolConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    gain: GainConfig = GainConfig()
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of everything random.")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N, mps."
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; default: torch's own choice.")
+    out: FilePath | None = Field(default=None, description="Folder of the run; default: runs/<name of config or data>.")
+
+
+def load_config(path: Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        ConfigError: If the file cannot be read, is not the strict YAML described at ``parse_yaml``, or has unknown keys
+            or values out of range.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise ConfigError(f"{path}: {size} bytes are too many for a config")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return config_from(parse_yaml(text, where=str(path)), where=str(path))
+
+
+def config_from(mapping: Mapping[str, Any], where: str = "config") -> Config:
+    """Check a nested mapping and turn it into a ``Config``.
+
+    Raises:
+        ConfigError: Naming ``where``, the key, and the known keys or the allowed range.
+    """
+    try:
+        return Config.model_validate(dict(mapping))
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(one, where) for one in error.errors())) from error
+
+
+def dump_config(config: Config) -> str:
+    """The config as YAML that ``parse_yaml`` and ``config_from`` read back to an equal config."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def data_root(data: DataConfig) -> Path:
+    """Where data sets live: the config's ``data_root``, else ``$AUGMENTOR_DATA``, else ``~/.cache/augmentor``."""
+    return (data.data_root or Path(os.environ.get("AUGMENTOR_DATA") or "~/.cache/augmentor")).expanduser()
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """Read the plain part of YAML: mappings, lists, strings, numbers, true, false and null.
+
+    Anchors, aliases, tags and repeated keys are refused; ``1e-4`` is a number and ``no`` a word.
+
+    Raises:
+        ConfigError: With file and line.
+    """
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)  # a SafeLoader that reads less
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}{_yaml_problem(error)}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{where}: nested too deeply") from error
+    if not isinstance(value, dict | None):
+        raise ConfigError(f"{where}: must be a mapping such as 'seed: 0', found {type(value).__name__}")
+    return value or {}
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader without what surprises: see ``parse_yaml``."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the name is PyYAML's
+        first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
+        if getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(problem=f"tag {event.tag} is not allowed", problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+)
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return f": {' '.join(str(error).split())}"
+    return f", line {error.problem_mark.line + 1}: {error.problem}"
+
+
+def _explain(error: Any, where: str) -> str:
+    """One of pydantic's errors as a sentence with file, key and known keys."""
+    location: Sequence[str | int] = error["loc"]
+    key = ".".join(str(part) for part in location)
+    if error["type"] != "extra_forbidden":
+        message = error["msg"].removeprefix("Value error, ")
+        return f"{where}: {key}: {message}" + (f", found {error['input']!r}" if error["type"] != "value_error" else "")
+    known = _known_keys(location[:-1])
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{where}: unknown key {key!r}{hint}; known keys here: {', '.join(known)}"
+
+
+def _known_keys(location: Sequence[str | int]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location:
+        model = model.model_fields[str(part)].annotation  # type: ignore[assignment]  # sections nest one deep
+    return list(model.model_fields)
