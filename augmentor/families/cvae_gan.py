@@ -1,0 +1,281 @@
+"""CVAE-GAN: fine-grained image generation through asymmetric training (Bao et al. 2017, arXiv:1703.10155)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import Adam
+
+from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
+from augmentor.losses.feature_matching import (
+    class_feature_matching,
+    class_means,
+    half_squared_distance,
+    mean_feature_matching,
+)
+from augmentor.losses.vae import kl_divergence, reparameterise
+from augmentor.networks.blocks import class_weights
+from augmentor.networks.classifier import Classifier
+from augmentor.networks.diff_augment import diff_augment
+from augmentor.networks.discriminator import Discriminator
+from augmentor.networks.encoder import Encoder
+from augmentor.networks.generator import Generator
+from augmentor.networks.moving_mean import MovingMean
+
+
+@dataclass(frozen=True)
+class CvaeGanOptions:
+    """Everything that can be set. The defaults are the preset ``default``; ``paper`` is in ``PRESETS``.
+
+    Squared errors are summed over pixels or features and averaged over the batch; that is what the weights mean.
+
+    Args:
+        latent_dim: Length of the latent.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        weight_kl: The paper's lambda 1, of the KL term; for the encoder only.
+        weight_pixels: The paper's lambda 2 for ||x - x_rec||^2 / 2; encoder and generator.
+        weight_features_d: The paper's lambda 2 for the discriminator's features of the same pair.
+        weight_features_c: The paper's lambda 2 for the classifier's features of the same pair.
+        weight_mean: The paper's lambda 3, mean matching in the discriminator's features; generator only.
+        weight_class_mean: The paper's lambda 4, per-class mean matching in the classifier's features; generator only.
+        weight_adversarial: Weight of the game's own generator loss; the paper's generator has none (0).
+        game: What the discriminator minimises, and the generator if ``weight_adversarial`` > 0.
+        centre_decay: Share kept of the moving means of features, in [0, 1).
+        conditional_norm: Class-conditional batch norm in the generator.
+        projection: Projection discriminator.
+        spectral_norm: Spectral norm and pooled features in the discriminator.
+        diff_augment: Policies of ``networks.diff_augment``, joined by commas; empty for none.
+        learning_rate: Adam's, for generator, encoder and classifier.
+        learning_rate_d: Adam's, for the discriminator.
+        beta1: Adam's first decay.
+        ema_decay: Share kept of the averaged weights in a step.
+        bfloat16: Run the networks in bfloat16 autocast.
+    """
+
+    latent_dim: int = 64
+    width: int = 32
+    weight_kl: float = 1.0
+    weight_pixels: float = 0.05
+    weight_features_d: float = 0.05
+    weight_features_c: float = 0.05
+    weight_mean: float = 0.0
+    weight_class_mean: float = 0.01
+    weight_adversarial: float = 1.0
+    game: Game = "hinge"
+    centre_decay: float = 0.9
+    conditional_norm: bool = True
+    projection: bool = True
+    spectral_norm: bool = True
+    diff_augment: str = "translation"
+    learning_rate: float = 4e-4
+    learning_rate_d: float = 4e-4
+    beta1: float = 0.5
+    ema_decay: float = 0.999
+    bfloat16: bool = True
+
+
+PRESETS = {
+    "default": CvaeGanOptions(),
+    "paper": CvaeGanOptions(
+        latent_dim=256,
+        width=64,
+        weight_kl=3.0,
+        weight_pixels=1.0,
+        weight_features_d=1.0,
+        weight_features_c=1.0,
+        weight_mean=1e-3,
+        weight_class_mean=1e-3,
+        weight_adversarial=0.0,
+        game="minimax",
+        centre_decay=0.9,
+        conditional_norm=False,
+        projection=False,
+        spectral_norm=False,
+        diff_augment="",
+        learning_rate=2e-4,
+        learning_rate_d=2e-4,
+    ),
+}
+
+
+class CvaeGan(nn.Module):
+    """The four networks; an ``EncodingSource``.
+
+    Args:
+        classes: Class names; position is index.
+        image_shape: (C, H, W), square, 8 to 128 pixels, any C.
+        options: Everything that can be set.
+    """
+
+    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: CvaeGanOptions) -> None:
+        super().__init__()
+        self.classes, self.image_shape, self.options = classes, image_shape, options
+        k, o = len(classes), options
+        self.encoder = Encoder(image_shape, k, o.latent_dim, o.width)
+        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm)
+        self.discriminator = Discriminator(image_shape, k, o.width, o.projection, o.spectral_norm)
+        self.classifier = Classifier(image_shape, k, o.width)
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of one latent."""
+        return self.options.latent_dim
+
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        """See ``types.SampleSource.sample``."""
+        self.eval()
+        image: Tensor = self.generator(z, class_weights(y, len(self.classes)).to(z.device))
+        return image
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+        """See ``types.EncodingSource.encode``."""
+        self.eval()
+        mu: Tensor = self.encoder(x, class_weights(y, len(self.classes)).to(x.device))[0]
+        return mu
+
+
+class CvaeGanTrainer:
+    """The optimisers, the moving centres and the step of the paper.
+
+    Args:
+        model: The networks, trained in place.
+    """
+
+    def __init__(self, model: CvaeGan) -> None:
+        self.model, self.options = model, model.options
+        self.device = next(model.parameters()).device
+        o = model.options
+        rates = {"encoder": o.learning_rate, "generator": o.learning_rate}
+        rates |= {"discriminator": o.learning_rate_d, "classifier": o.learning_rate}
+        self.optimisers = {
+            name: Adam(model.get_submodule(name).parameters(), lr=rate, betas=(o.beta1, 0.999))
+            for name, rate in rates.items()
+        }
+        features_d, features_c = model.discriminator.num_features, model.classifier.num_features
+        k = len(model.classes)
+        self.centres = nn.ModuleDict(
+            {
+                "real": MovingMean(1, features_d, o.centre_decay),
+                "fake": MovingMean(1, features_d, o.centre_decay),
+                "class_real": MovingMean(k, features_c, o.centre_decay),
+                "class_fake": MovingMean(k, features_c, o.centre_decay),
+            }
+        ).to(self.device)
+
+    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """One step of all four networks on a real batch.
+
+        Args:
+            x: Real images, float32 (N, C, H, W) in [-1, 1].
+            y: Their classes, int64 (N,).
+            generator: Where latents, classes of the prior samples and augmentations come from; on the CPU.
+
+        Returns:
+            Named losses, scalars without gradient.
+        """
+        m, o = self.model.train(), self.options
+        k = len(m.classes)
+        x, weights = x.to(self.device), class_weights(y, k).to(self.device)
+        noise = torch.randn(2, len(x), o.latent_dim, generator=generator).to(self.device)
+        # The classes of the prior samples are the batch's own in another order: equal shares, no absent class.
+        weights_prior = weights[torch.randperm(len(x), generator=generator).to(self.device)]
+        policies = tuple(filter(None, o.diff_augment.split(",")))
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16)
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+            # Steps 2 and 3. Posterior, reconstruction, samples from the prior.
+            mu, logvar = m.encoder(x, weights)
+            z = reparameterise(mu, logvar, noise[0])
+            x_rec, x_fake = m.generator(torch.cat([z, noise[1]]), torch.cat([weights, weights_prior])).chunk(2)
+
+            # One pass of C and D over real, reconstructed and sampled images serves all losses of the step.
+            images = torch.cat([x, x_rec, x_fake])
+            class_logits, features_c = m.classifier(images)
+            seen = diff_augment(images, policies, generator, copies=3)
+            logits, features_d = m.discriminator(seen, torch.cat([weights, weights, weights_prior]))
+        features_c_real, features_c_rec, features_c_fake = features_c.chunk(3)
+        features_d_real, features_d_rec, features_d_fake = features_d.chunk(3)
+        features_c_real, features_d_real = features_c_real.detach(), features_d_real.detach()
+        real_logits, rec_logits, fake_logits = logits.chunk(3)
+
+        # Steps 1 and 4. The classifier learns from real images only, the discriminator from all three.
+        loss_c = cross_entropy(class_logits[: len(x)], weights)
+        loss_d = real_loss(real_logits, o.game).mean()
+        loss_d = loss_d + fake_loss(rec_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
+
+        # Step 5. Mean matching in D's features; step 6, per class in C's.
+        loss_mean = self._mean_matching(features_d_real, features_d_fake)
+        loss_class_mean = self._class_matching(features_c_real, weights, features_c_fake, weights_prior)
+
+        # Step 7. Pairwise matching of pixels and of both feature spaces.
+        loss_pixels = half_squared_distance(x, x_rec).mean()
+        loss_features_d = half_squared_distance(features_d_real, features_d_rec).mean()
+        loss_features_c = half_squared_distance(features_c_real, features_c_rec).mean()
+        loss_pairs = o.weight_pixels * loss_pixels + o.weight_features_d * loss_features_d
+        loss_pairs = loss_pairs + o.weight_features_c * loss_features_c
+        loss_kl = kl_divergence(mu, logvar).mean()
+        loss_adversarial = generator_loss(torch.cat([rec_logits, fake_logits]), o.game).mean()
+
+        # Step 8. Gradients of all four at the same weights. KL does not depend on G, the means not on E.
+        loss_g = loss_pairs + o.weight_mean * loss_mean + o.weight_class_mean * loss_class_mean
+        loss_g = loss_g + o.weight_adversarial * loss_adversarial + o.weight_kl * loss_kl
+        self._descend({("classifier",): loss_c, ("discriminator",): loss_d, ("generator", "encoder"): loss_g})
+        losses = {"classifier": loss_c, "discriminator": loss_d, "kl": loss_kl, "pixels": loss_pixels}
+        losses |= {"features_d": loss_features_d, "features_c": loss_features_c, "mean": loss_mean}
+        losses |= {"class_mean": loss_class_mean, "adversarial": loss_adversarial}
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _mean_matching(self, features_real: Tensor, features_fake: Tensor) -> Tensor:
+        """The loss of equation 5 on the moving means of both sides."""
+        present = torch.ones(1, dtype=torch.bool, device=self.device)
+        real, _ = self.centres["real"](features_real.mean(dim=0, keepdim=True), present)
+        fake, _ = self.centres["fake"](features_fake.mean(dim=0, keepdim=True), present)
+        return mean_feature_matching(real[0], fake[0])
+
+    def _class_matching(
+        self, features_real: Tensor, weights: Tensor, features_fake: Tensor, weights_prior: Tensor
+    ) -> Tensor:
+        """The loss of equation 6 on the moving class centres of both sides."""
+        real, seen_real = self.centres["class_real"](*class_means(features_real, weights))
+        fake, seen_fake = self.centres["class_fake"](*class_means(features_fake, weights_prior))
+        return class_feature_matching(real, fake, seen_real & seen_fake)
+
+    def _descend(self, losses: dict[tuple[str, ...], Tensor]) -> None:
+        """Give every loss's gradient to the networks named and to no other, then move them all."""
+        for names, loss in losses.items():
+            inputs = [p for name in names for p in self.model.get_submodule(name).parameters()]
+            loss.backward(inputs=inputs, retain_graph=True)
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Any]:
+        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
+        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+        return {"optimisers": optimisers, "centres": self.centres.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what ``state`` returned."""
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.centres.load_state_dict(state["centres"])
+
+
+def options_for(preset: str, overrides: dict[str, Any]) -> CvaeGanOptions:
+    """The options of a preset, some of them replaced.
+
+    Raises:
+        ValueError: If the preset or an option is unknown; the message names the known ones.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {sorted(PRESETS)}")
+    known = {field.name for field in fields(CvaeGanOptions)}
+    if unknown := set(overrides) - known:
+        raise ValueError(f"unknown options {sorted(unknown)}; known: {sorted(known)}")
+    return replace(PRESETS[preset], **overrides)

@@ -1,0 +1,86 @@
+"""Pieces that several networks share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from torch.nn.utils.parametrizations import spectral_norm
+
+MIN_SIZE, MAX_SIZE = 8, 128
+
+
+def halvings(size: int) -> int:
+    """How often an image of ``size`` pixels is halved on its way to a base of 4 to 7 pixels.
+
+    Args:
+        size: Side of the square image in pixels: b * 2**k with b from 4 to 7 and k >= 1, within 8 to 128.
+
+    Returns:
+        k, so that ``size >> k`` is the side of the base.
+
+    Raises:
+        ValueError: If the size is not of that form.
+    """
+    for k in range(1, 6):
+        if MIN_SIZE <= size <= MAX_SIZE and size % 2**k == 0 and 4 <= size >> k <= 7:
+            return k
+    raise ValueError(f"image size {size} is not b * 2**k with b in 4..7 within 8..128; use 8, 16, 28, 32, 64 or 128")
+
+
+def class_weights(y: Tensor, num_classes: int) -> Tensor:
+    """Labels or mixtures of labels as one row of class weights each.
+
+    Args:
+        y: int64 (N,) in [0, num_classes), or floating (N, num_classes) with rows summing to one.
+        num_classes: Number of classes.
+
+    Returns:
+        float32 (N, num_classes); rows sum to one.
+
+    Raises:
+        ValueError: If the shape, a label or a row sum is out of range.
+    """
+    if y.ndim == 1 and not y.is_floating_point():
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
+            raise ValueError(f"labels must lie in [0, {num_classes}), got {int(y.min())} to {int(y.max())}")
+        return one_hot(y, num_classes).float()
+    if y.shape[1:] != (num_classes,) or not y.is_floating_point():
+        raise ValueError(f"y must be int64 (N,) or float (N, {num_classes}), got {y.dtype} {tuple(y.shape)}")
+    if not torch.allclose(y.sum(dim=1), torch.ones_like(y[:, 0]), atol=1e-4):
+        raise ValueError("every row of y must sum to one")
+    return y.float()
+
+
+def maybe_spectral_norm(layer: nn.Module, enabled: bool) -> nn.Module:
+    """``layer``, with its weight divided by its largest singular value if ``enabled`` (Miyato et al. 2018)."""
+    return spectral_norm(layer) if enabled else layer
+
+
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch norm whose scale and shift belong to the class (de Vries et al. 2017; Miyato & Koyama 2018).
+
+    Args:
+        channels: Channels of the input.
+        num_classes: Classes K; mixtures of classes mix scales and shifts.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.scale = nn.Parameter(torch.ones(num_classes, channels))
+        self.shift = nn.Parameter(torch.zeros(num_classes, channels))
+
+    def forward(self, h: Tensor, weights: Tensor) -> Tensor:
+        """Normalise h (N, C, H, W) by the classes in weights (N, K)."""
+        scale, shift = weights @ self.scale, weights @ self.shift
+        normalised: Tensor = self.norm(h)
+        return torch.addcmul(shift[:, :, None, None], normalised, scale[:, :, None, None])
+
+
+class PlainBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that is deaf to the class, with the conditional one's signature."""
+
+    def forward(self, h: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
+        """Normalise h (N, C, H, W); ``weights`` are ignored."""
+        return super().forward(h)

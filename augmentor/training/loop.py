@@ -1,0 +1,76 @@
+"""The loop: any trainer, any batches, one report a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from augmentor.randomness import generator_for
+from augmentor.types import DivergedError, StepReport
+
+
+class Trainer(Protocol):
+    """What the loop needs of a family."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The networks, trained in place."""
+
+    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """Train on one batch; named scalar losses."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything beside the model that the next step depends on."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what ``state`` returned."""
+
+
+def fit(
+    trainer: Trainer,
+    average: AveragedModel,
+    batch_at: Callable[[int], tuple[Tensor, Tensor]],
+    *,
+    steps: int,
+    seed: int,
+    start: int = 0,
+) -> Iterator[StepReport]:
+    """Train from step ``start`` to step ``steps``, yielding after each.
+
+    All randomness of step s comes from (seed, s), so a run resumed at ``start`` with the same trainer, average and
+    batches goes on as if it had never stopped. The average moves only after the step was seen to be finite.
+
+    Args:
+        trainer: Owns the model and its optimisers.
+        average: From ``ema.averaged``; moved in place.
+        batch_at: The batch of a step, a pure function.
+        steps: Last step, counted from 1.
+        seed: Addresses the noise of all steps.
+        start: Steps already done.
+
+    Yields:
+        One report a step.
+
+    Raises:
+        DivergedError: If a loss or a weight is not finite; the average is as it was before that step.
+    """
+    for step in range(start, steps):
+        losses = trainer.step(*batch_at(step), generator_for("step", seed, step))
+        values = {name: float(loss) for name, loss in losses.items()}
+        _check_finite(values, trainer.model, step + 1)
+        average.update_parameters(trainer.model)
+        yield StepReport(step + 1, values, average.module)
+
+
+def _check_finite(losses: dict[str, float], model: nn.Module, step: int) -> None:
+    bad = [f"loss {name}" for name, value in losses.items() if not math.isfinite(value)]
+    # A gradient can overflow under a finite loss; it shows in the weights after the update.
+    if not bad and not math.isfinite(float(torch.nn.utils.get_total_norm(model.parameters()))):
+        bad = [f"weight {name}" for name, p in model.named_parameters() if not p.isfinite().all()]
+    if bad:
+        raise DivergedError(f"training diverged at step {step}: {', '.join(bad)} not finite")
