@@ -1,0 +1,54 @@
+"""Class names: which class here is which class there."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from augmentor.types import DataError
+
+
+def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
+    """Find every synthetic class among one's own, by name.
+
+    Names are compared in Unicode's composed form. Where they do not all agree, the part before `` - `` is compared,
+    which is how torchvision's MNIST writes its digits (``7 - seven``).
+
+    Args:
+        own: Class names of the data at hand.
+        synthetic: Class names of the synthetic images or of their source.
+
+    Returns:
+        For every synthetic class its index in ``own``.
+
+    Raises:
+        DataError: If the two sets of names differ (the message names the classes that have no partner), or a name occurs
+            twice.
+    """
+    for key in (_composed, _before_dash):
+        ours, theirs = [key(name) for name in own], [key(name) for name in synthetic]
+        if set(ours) == set(theirs) and len(ours) == len(theirs) == len(set(ours)):
+            return [ours.index(name) for name in theirs]
+    ours, theirs = [_composed(name) for name in own], [_composed(name) for name in synthetic]
+    for names in (ours, theirs):
+        if twins := {name for name in names if names.count(name) > 1}:
+            raise DataError(f"class names occur twice, perhaps in two spellings: {listed(twins)}. Rename one of them")
+    raise DataError(
+        f"class names differ: only in the data: {listed(set(ours) - set(theirs))}; only in the synthetic images: "
+        f"{listed(set(theirs) - set(ours))}. Use a source trained on these classes, or give the names the data lack"
+    )
+
+
+def listed(names: Sequence[str] | set[str], most: int = 20) -> str:
+    """Names for a message: quoted, sets sorted, at most ``most`` of them."""
+    ordered = sorted(names) if isinstance(names, set) else list(names)
+    shown = ", ".join(repr(name) for name in ordered[:most]) or "none"
+    return shown if len(ordered) <= most else f"{shown} and {len(ordered) - most} more"
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _before_dash(name: str) -> str:
+    return _composed(name).partition(" - ")[0]

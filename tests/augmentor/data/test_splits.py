@@ -1,0 +1,133 @@
+"""Laws of the splits: sizes, classes, determinism, nesting."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from augmentor.data.splits import (
+    few_labels,
+    long_tail,
+    long_tail_counts,
+    stratified_halves,
+    stratified_split,
+    tuning_split,
+)
+from augmentor.types import DataError
+
+SEEDS = st.integers(0, 2**32)
+
+
+def labels_of(counts: list[int]) -> Tensor:
+    """Labels in mixed order, so that position never tells the class."""
+    y = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    return y[torch.randperm(len(y), generator=torch.Generator().manual_seed(1))]
+
+
+def counted(y: Tensor, num_classes: int) -> list[int]:
+    return torch.bincount(y, minlength=num_classes).tolist()
+
+
+def test_long_tail_counts_worked_by_hand():
+    assert long_tail_counts(10, 80, 20) == [80, 57, 41, 29, 21, 15, 11, 8, 6, 4]
+    assert long_tail_counts(3, 100, 100) == [100, 10, 1]
+    assert long_tail_counts(3, 4, 100) == [4, 1, 1]
+    assert long_tail_counts(1, 7, 100) == [7]
+    assert long_tail_counts(4, 5, 1) == [5, 5, 5, 5]
+
+
+@pytest.mark.parametrize("arguments", [(0, 5, 2), (3, 0, 2), (3, 5, 0.5), (3, 5, float("inf")), (3, 5, float("nan"))])
+def test_long_tail_counts_refuses(arguments):
+    with pytest.raises(ValueError, match="at least 1"):
+        long_tail_counts(*arguments)
+
+
+@given(st.integers(1, 12), st.integers(1, 60), st.floats(1, 200), SEEDS)
+@settings(max_examples=50, deadline=None)
+def test_long_tail_has_the_counts(num_classes, largest, imbalance, seed):
+    y = labels_of([largest] * num_classes)
+    chosen = long_tail(y, largest, imbalance, seed)
+    assert counted(y[chosen], num_classes) == long_tail_counts(num_classes, largest, imbalance)
+    assert torch.equal(chosen, long_tail(y, largest, imbalance, seed))
+    assert torch.equal(chosen, chosen.unique())
+
+
+def test_tails_of_one_seed_are_nested_and_of_two_seeds_differ():
+    y = labels_of([50] * 4)
+    short, long = long_tail(y, 40, 10, seed=3), long_tail(y, 40, 2, seed=3)
+    assert set(short.tolist()) < set(long.tolist())
+    assert not torch.equal(short, long_tail(y, 40, 10, seed=4))
+
+
+def test_long_tail_names_the_class_that_is_too_small():
+    with pytest.raises(DataError, match="class 1 has 3 images but 5"):
+        long_tail(labels_of([10, 3, 10]), 10, 4, seed=0)
+
+
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 7), SEEDS)
+@settings(max_examples=50, deadline=None)
+def test_few_labels_is_balanced(num_classes, each, rest, seed):
+    labels = num_classes * each + rest % num_classes
+    y = labels_of([10] * num_classes)
+    counts = counted(y[few_labels(y, labels, seed)], num_classes)
+    assert sum(counts) == labels
+    assert max(counts) - min(counts) <= 1
+
+
+def test_few_labels_refuses():
+    y = labels_of([5, 2, 5])
+    with pytest.raises(DataError, match="class 1 has 2 images but 3"):
+        few_labels(y, 9, seed=0)
+    with pytest.raises(ValueError, match="number of classes, 3"):
+        few_labels(y, 2, seed=0)
+    with pytest.raises(DataError, match="class 1 has 0 images"):
+        few_labels(torch.tensor([0, 2, 2]), 3, seed=0)
+
+
+@given(st.lists(st.integers(2, 30), min_size=1, max_size=6), st.floats(0.05, 0.95), SEEDS)
+@settings(max_examples=50, deadline=None)
+def test_stratified_split_parts_every_class(counts, fraction, seed):
+    y = labels_of(counts)
+    first, second = stratified_split(y, fraction, seed)
+    assert torch.equal(torch.cat([first, second]).sort().values, torch.arange(len(y)))
+    for c, n in enumerate(counts):
+        in_first = int((y[first] == c).sum())
+        assert 1 <= in_first <= n - 1
+        assert abs(in_first - fraction * n) <= 0.5 or in_first in (1, n - 1)
+
+
+def test_halves_give_the_odd_image_to_the_first():
+    y = labels_of([5, 4, 7])
+    first, second = stratified_halves(y, seed=0)
+    assert counted(y[first], 3) == [3, 2, 4]
+    assert counted(y[second], 3) == [2, 2, 3]
+
+
+def test_stratified_split_refuses():
+    with pytest.raises(DataError, match="class 1 has 1 image"):
+        stratified_split(labels_of([4, 1]), 0.5, seed=0)
+    with pytest.raises(ValueError, match="fraction"):
+        stratified_split(labels_of([4, 4]), 1.0, seed=0)
+    with pytest.raises(ValueError, match="int64"):
+        stratified_split(torch.zeros(3), 0.5, seed=0)
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(any), st.floats(0.05, 0.95), SEEDS)
+@settings(max_examples=50, deadline=None)
+def test_tuning_split_leaves_small_classes_whole(counts, fraction, seed):
+    y = labels_of(counts)
+    fit, tune = tuning_split(y, fraction, seed)
+    assert torch.equal(torch.cat([fit, tune]).sort().values, torch.arange(len(y)))
+    for c, n in enumerate(counts):
+        in_tune = int((y[tune] == c).sum())
+        assert in_tune == 0 if n < 4 else 1 <= in_tune <= n - 1
+
+
+def test_tuning_split_keeps_the_fraction_for_fitting():
+    y = labels_of([8, 4, 3])
+    fit, tune = tuning_split(y, 0.75, seed=0)
+    assert counted(y[fit], 3) == [6, 3, 3]
+    assert counted(y[tune], 3) == [2, 1, 0]
