@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-IMAGE_SIZES = (8, 16, 28, 32, 64, 128)
+ImageSize = Literal[8, 16, 28, 32, 64, 128]
+IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128)
 NAMED_DATA = ("digits", "mnist", "fashion-mnist")
 LARGEST_FILE = 1_000_000
 
@@ -42,7 +43,7 @@ class DataConfig(Section):
     data_root: FilePath | None = Field(
         default=None, description="Where data sets live; else $AUGMENTOR_DATA, else ~/.cache/augmentor."
     )
-    size: Literal[8, 16, 28, 32, 64, 128] | None = Field(
+    size: ImageSize | None = Field(
         default=None,
         description="Side of the square images; default: the largest of 8, 16, 28, 32, 64, 128 the data fill.",
     )

@@ -1,0 +1,319 @@
+"""From the name of a data set to tensors: the fixed training and test parts, then the labels a regime leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
+from augmentor.data.splits import few_labels, long_tail, stratified_split
+from augmentor.types import DataError, LabelledImages
+from pipelines.config import IMAGE_SIZES, NAMED_DATA, DataConfig, data_root
+from pipelines.image_folder import (
+    BadFile,
+    Header,
+    ImageProblem,
+    ImageTree,
+    fit_square,
+    hashed_split,
+    list_images,
+    list_tree,
+    read_header,
+    read_squares,
+    shown,
+)
+
+Domain = Literal["digits", "natural"]
+SPLIT_SEED = 0  # digits has no official split; this one never changes
+
+
+@dataclass(frozen=True)
+class DataBundle:
+    """What a replicate works on.
+
+    Args:
+        name: Name of the data set, or of its folder.
+        regime: How many labels were left, in words.
+        train: Labelled training images.
+        test: All test images; read once, at the end.
+        pool: Unlabelled images (N, C, H, W) float32 in [-1, 1] in random order, or None. Their labels are gone.
+        domain: Which classical augmentation suits the images.
+        note: Where the split and the form of the images come from, in words.
+    """
+
+    name: str
+    regime: str
+    train: LabelledImages
+    test: LabelledImages
+    pool: Tensor | None
+    domain: Domain
+    note: str
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """Training and test files of a folder; one tree for both if the folder has one level."""
+
+    train: ImageTree
+    test: ImageTree
+    train_index: list[int]
+    test_index: list[int]
+    note: str
+
+
+def load_data(data: DataConfig, seed: int) -> DataBundle:
+    """Load a data set and draw the labelled part and the pool.
+
+    Args:
+        data: What to load.
+        seed: Draws the training subset of a regime and the order of the pool; the test part never depends on it.
+
+    Raises:
+        DataError: If the data are missing, damaged, too few, or if a test image is also a training image.
+    """
+    full = _load_named(data) if data.data in NAMED_DATA else _load_folder(data)
+    chosen = _labelled_indices(data, full.train.y, seed)
+    train = full.train if chosen is None else full.train.subset(chosen)
+    pool = _pool(data, full, chosen, seed)
+    regime = _regime(data, train, pool)
+    return DataBundle(full.name, regime, train, full.test, pool, full.domain, full.note)
+
+
+def find_folder(data: DataConfig) -> Path:
+    """The folder ``data.data`` means: itself, or the one of this name under the data root.
+
+    Raises:
+        DataError: If neither exists.
+    """
+    return _existing_folder(data, data.data)
+
+
+def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
+    """Find the training and test files of a folder.
+
+    Raises:
+        DataError: If the folder is no image tree, or the class lists of ``train`` and ``test`` differ.
+    """
+    if not (root / "train").is_dir():
+        return _one_level(root, test_fraction, "files sorted by SHA-256 of <class>/<file>")
+    if not (root / "test").is_dir():
+        return _one_level(root / "train", test_fraction, "train/ alone, files sorted by SHA-256 of <class>/<file>")
+    train, test = list_tree(root / "train"), list_tree(root / "test")
+    if lost := sorted(set(train.classes) ^ set(test.classes)):
+        side = "train" if lost[0] in train.classes else "test"
+        raise DataError(f"{shown(root)}: class {lost[0]!r} is only in {side}/; train/ and test/ need the same classes")
+    return FolderLayout(train, test, list(range(len(train.paths))), list(range(len(test.paths))), "train/ and test/")
+
+
+def layout_problems(layout: FolderLayout) -> list[str]:
+    """What keeps a layout from being used, in words; empty if nothing does. Bad files are listed apart."""
+    problems = []
+    if len(layout.train.classes) < 2:
+        problems.append(f"only one class, {layout.train.classes[0]!r}; a classifier needs two at least")
+    one_level = layout.train is layout.test
+    for tree in [layout.train] if one_level else [layout.train, layout.test]:
+        needed = 2 if one_level else 1
+        few = {name: n for name, n in tree.counts().items() if n < needed}
+        problems += [
+            f"class {name!r} in {shown(tree.root)} has {n} images, needs {needed}; add images or remove the folder"
+            for name, n in few.items()
+        ]
+    return problems
+
+
+def read_headers(paths: Sequence[Path]) -> tuple[dict[Path, Header], list[BadFile]]:
+    """Headers of the readable files, and the others."""
+    headers: dict[Path, Header] = {}
+    bad: list[BadFile] = []
+    for path in paths:
+        try:
+            headers[path] = read_header(path)
+        except ImageProblem as problem:
+            bad.append(BadFile(path, str(problem)))
+    return headers, bad
+
+
+def chosen_form(data: DataConfig, headers: Sequence[Header]) -> tuple[int, bool]:
+    """Side and greyness: as asked for, else the largest size that the smallest image fills, grey if every file is."""
+    smallest = min(min(header.width, header.height) for header in headers)
+    size: int = data.size or max((int(size) for size in IMAGE_SIZES if size <= smallest), default=IMAGE_SIZES[0])
+    grey = data.grey if data.grey is not None else all(header.grey for header in headers)
+    return size, grey
+
+
+@dataclass(frozen=True)
+class _Full:
+    name: str
+    train: LabelledImages
+    test: LabelledImages
+    domain: Domain
+    note: str
+    folder: Path | None = None
+
+
+def _load_named(data: DataConfig) -> _Full:
+    if data.data == "digits":
+        return _load_digits(data)
+    train, test = _torchvision(data, train=True), _torchvision(data, train=False)
+    domain: Domain = "digits" if data.data == "mnist" else "natural"
+    return _Full(data.data, train, test, domain, "official split")
+
+
+def _load_digits(data: DataConfig) -> _Full:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))
+    everything = _named_images(data, images, torch.from_numpy(digits.target), [str(i) for i in range(10)])
+    train, test = stratified_split(everything.y, 0.5, SPLIT_SEED)
+    note = f"stratified halves, seed {SPLIT_SEED}"
+    return _Full("digits", everything.subset(train), everything.subset(test), "digits", note)
+
+
+def _torchvision(data: DataConfig, *, train: bool) -> LabelledImages:
+    from torchvision import datasets
+
+    kind = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[data.data]
+    root = data_root(data)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # torchvision prints, and standard output is for results
+            found = kind(root, train=train, download=True)  # downloads only what is missing
+    except Exception as error:  # urllib, checksum, permission and parse errors alike
+        reason = str(error).strip().partition("\n")[0].rstrip(":")
+        raise DataError(
+            f"{data.data}: neither in {root} nor to be downloaded ({reason}); "
+            f"put the files in {root / kind.__name__ / 'raw'} or set --data-root"
+        ) from error
+    names = [name.split(" - ")[0] for name in found.classes]  # "7 - seven" is class 7
+    return _named_images(data, found.data, found.targets, names)
+
+
+def _named_images(data: DataConfig, images: Tensor, y: Tensor, names: Sequence[str]) -> LabelledImages:
+    """Grey images (N, H, W) uint8 in the form asked for; their own side unless a size is given."""
+    size = data.size or max(size for size in IMAGE_SIZES if size <= images.shape[-1])
+    squares = fit_square(images[:, None], size)
+    return LabelledImages(
+        from_uint8(squares if data.grey is not False else squares.repeat(1, 3, 1, 1)), y.long(), (*names,)
+    )
+
+
+def _load_folder(data: DataConfig) -> _Full:
+    root = find_folder(data)
+    layout = folder_layout(root, data.test_fraction)
+    bad = [*layout.train.bad, *(layout.test.bad if layout.test is not layout.train else ())]
+    _refuse(root, layout_problems(layout), bad)
+    train_paths = [layout.train.paths[i] for i in layout.train_index]
+    test_paths = [layout.test.paths[i] for i in layout.test_index]
+    headers, bad = read_headers([*train_paths, *test_paths])
+    _refuse(root, [], bad)
+    size, grey = chosen_form(data, list(headers.values()))
+    train = _read(root, layout.train, layout.train_index, size, grey)
+    test = _read(root, layout.test, layout.test_index, size, grey)
+    _refuse_leak(train.x, train_paths, test.x, test_paths)
+    note = f"{layout.note}; {size}x{size} {'grey' if grey else 'RGB'}"
+    return _Full(root.resolve().name, train, test, "natural", note, root)
+
+
+def _one_level(root: Path, test_fraction: float, rule: str) -> FolderLayout:
+    tree = list_tree(root)
+    train, test = hashed_split(tree, test_fraction)
+    return FolderLayout(tree, tree, train, test, f"{rule}, first {test_fraction:g} of a class is test")
+
+
+def _read(root: Path, tree: ImageTree, index: list[int], size: int, grey: bool) -> LabelledImages:
+    images, bad = read_squares([tree.paths[i] for i in index], size=size, grey=grey)
+    _refuse(root, [], bad)
+    return LabelledImages(from_uint8(images), torch.tensor([tree.y[i] for i in index], dtype=torch.int64), tree.classes)
+
+
+def _refuse(root: Path, problems: Sequence[str], bad: Sequence[BadFile]) -> None:
+    lines = [*problems, *map(str, bad)]
+    if not lines:
+        return
+    more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
+    raise DataError(
+        f"{shown(root)}: {'; '.join(lines[:3])}{more}; repair or remove them, `augmentor check` lists everything"
+    )
+
+
+def _refuse_leak(train: Tensor, train_paths: Sequence[Path], test: Tensor, test_paths: Sequence[Path]) -> None:
+    """A picture on both sides would be counted as a success of memory."""
+    known = dict(zip(fingerprints(train).tolist(), train_paths, strict=True))
+    twins = [(path, known[f]) for path, f in zip(test_paths, fingerprints(test).tolist(), strict=True) if f in known]
+    if twins:
+        more = f" (and {len(twins) - 1} more)" if len(twins) > 1 else ""
+        raise DataError(
+            f"test image {shown(twins[0][0])} is the same picture as training image {shown(twins[0][1])}{more}; "
+            "remove it from one side"
+        )
+
+
+def _labelled_indices(data: DataConfig, y: Tensor, seed: int) -> Tensor | None:
+    """Training images that keep their labels; None for all of them."""
+    if data.labels is not None:
+        return few_labels(y, data.labels, seed)
+    if data.per_class is not None:
+        return long_tail(y, data.per_class, data.imbalance, seed)
+    return None
+
+
+def _pool(data: DataConfig, full: _Full, chosen: Tensor | None, seed: int) -> Tensor | None:
+    parts = []
+    if chosen is not None and (data.labels is not None or data.unlabelled == "rest"):
+        left = torch.ones(len(full.train), dtype=torch.bool)
+        left[chosen] = False
+        parts.append(full.train.x[left])
+    if data.unlabelled not in (None, "rest"):
+        parts.append(_read_pool(data, full))
+    if not parts or not sum(map(len, parts)):
+        return None
+    pool = torch.cat(parts)
+    # A random order, because the files of a folder are sorted by class and order would tell the labels.
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
+    return pool[order[: data.max_pool]]
+
+
+def _read_pool(data: DataConfig, full: _Full) -> Tensor:
+    """Unlabelled images of a folder, in the form of the training images."""
+    assert data.unlabelled is not None
+    root = _existing_folder(data, data.unlabelled)
+    paths, bad, _ = list_images(root)
+    _refuse(root, [] if paths else ["holds no images"], bad)
+    channels, size, _ = full.train.image_shape
+    images, bad = read_squares(paths, size=size, grey=channels == 1)
+    _refuse(root, [], bad)
+    pool = from_uint8(images)
+    if len(twins := overlap(fingerprints(pool), fingerprints(full.test.x))):
+        raise DataError(
+            f"{shown(paths[twins[0]])} is also a test image; remove it (one of {len(twins)}) from {shown(root)}"
+        )
+    return pool
+
+
+def _existing_folder(data: DataConfig, name: str) -> Path:
+    here, there = Path(name).expanduser(), data_root(data) / name
+    for folder in (here, there):
+        if folder.is_dir():
+            return folder
+    raise DataError(
+        f"no folder {shown(here)} and no {shown(there)}; name a folder, or set --data-root or $AUGMENTOR_DATA"
+    )
+
+
+def _regime(data: DataConfig, train: LabelledImages, pool: Tensor | None) -> str:
+    if data.labels is not None:
+        words = f"{len(train)} labels"
+    elif data.per_class is not None:
+        smallest = min(train.counts.values())
+        words = f"{data.per_class} a class" if data.imbalance == 1 else f"{data.per_class} to {smallest} a class"
+    else:
+        words = f"all {len(train)} labels"
+    return words if pool is None else f"{words}, {len(pool)} unlabelled"

@@ -1,0 +1,323 @@
+"""Folders of images: finds the files of each class and reads them as square tensors, never following a link outside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional
+
+from augmentor.types import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
+# Pillow's other formats call outside programs (EPS) or are never what a photo folder means.
+FORMATS = ("PNG", "JPEG", "MPO", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+MOST_PIXELS = 64_000_000
+GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
+COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
+
+
+class ImageProblem(Exception):  # noqa: N818 - a finding about one file, collected rather than raised to the user
+    """Why a file cannot be used."""
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file or folder that cannot be used, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{shown(self.path)}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says about itself: its mode, and width and height as stored."""
+
+    mode: str
+    width: int
+    height: int
+
+    @property
+    def grey(self) -> bool:
+        """Whether the file stores one channel of brightness. Palettes count as colour."""
+        return self.mode in GREY_MODES
+
+
+@dataclass(frozen=True)
+class ImageTree:
+    """One folder a class.
+
+    Args:
+        root: The folder that holds the class folders.
+        classes: Names in NFC spelling, sorted; position is index.
+        paths: Image files, class after class, sorted inside a class.
+        y: Class index of every path.
+        bad: What cannot be used.
+        ignored: Files that are no images by their name, and hidden ones.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    paths: tuple[Path, ...]
+    y: tuple[int, ...]
+    bad: tuple[BadFile, ...]
+    ignored: int
+
+    def counts(self) -> dict[str, int]:
+        """Images a class."""
+        counts = dict.fromkeys(self.classes, 0)
+        for label in self.y:
+            counts[self.classes[label]] += 1
+        return counts
+
+
+def list_tree(root: Path) -> ImageTree:
+    """Find the image files of every class folder below ``root``; deeper folders belong to their class.
+
+    Hidden folders and files are left out. Links to folders are not followed, and links to files only inside ``root``.
+
+    Raises:
+        DataError: If ``root`` is missing or unreadable, holds no class folder, or two spellings of one name.
+    """
+    folders, linked = _class_folders(root)
+    names = sorted(folders)
+    paths: list[Path] = []
+    y: list[int] = []
+    bad, ignored = [BadFile(path, "a link to a folder is not followed") for path in linked], 0
+    for index, name in enumerate(names):
+        found, problems, other = list_images(folders[name], inside=root)
+        paths += found
+        y += [index] * len(found)
+        bad += problems
+        ignored += other
+    return ImageTree(root, tuple(names), tuple(paths), tuple(y), tuple(bad), ignored)
+
+
+def list_images(folder: Path, inside: Path | None = None) -> tuple[list[Path], list[BadFile], int]:
+    """Image files below ``folder`` at any depth, sorted; links must stay below ``inside`` (default: ``folder``).
+
+    Returns:
+        Files, what cannot be used, and the number of other or hidden files.
+    """
+    home = (inside or folder).resolve()
+    paths: list[Path] = []
+    bad: list[BadFile] = []
+    ignored = 0
+    for path in _walk(folder, bad):
+        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            ignored += 1
+        elif problem := _file_problem(path, home):
+            bad.append(BadFile(path, problem))
+        else:
+            paths.append(path)
+    return sorted(paths), bad, ignored
+
+
+def read_header(path: Path) -> Header:
+    """Read mode and size without decoding the pixels.
+
+    Raises:
+        ImageProblem: If the file is damaged, huge, animated, or of a mode without a known meaning.
+    """
+    with _opened(path) as image:
+        return Header(image.mode, image.width, image.height)
+
+
+def read_pixels(path: Path, *, grey: bool) -> Tensor:
+    """Decode an image as it is meant to be seen.
+
+    EXIF orientation is applied, transparency is laid on white, palettes and CMYK become RGB, and 16 bits become 8.
+
+    Returns:
+        uint8, shape (1, H, W) if ``grey`` else (3, H, W).
+
+    Raises:
+        ImageProblem: As ``read_header``, and if the pixels are cut off.
+    """
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        pixels = np.array(_opaque(_eight_bits(upright)).convert("L" if grey else "RGB"))
+    return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1).contiguous()
+
+
+def fit_square(images: Tensor, size: int) -> Tensor:
+    """Cut the central square and resize it, antialiased bilinear.
+
+    Cutting first gives the same picture as resizing the short side first, and bounds the memory of a very long image.
+
+    Args:
+        images: uint8, shape (N, C, H, W).
+        size: Side of the result.
+
+    Returns:
+        uint8, shape (N, C, size, size); the input itself where it already has this size.
+    """
+    height, width = images.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = images[..., top : top + side, left : left + side]
+    if side == size:
+        return square
+    return functional.interpolate(square, size=(size, size), mode="bilinear", antialias=True)
+
+
+def read_squares(paths: Sequence[Path], *, size: int, grey: bool) -> tuple[Tensor, list[BadFile]]:
+    """Read files as squares.
+
+    Returns:
+        uint8 (N, C, size, size) in the order of ``paths``, and what could not be read (left black).
+    """
+    images = torch.zeros(len(paths), 1 if grey else 3, size, size, dtype=torch.uint8)
+    bad: list[BadFile] = []
+    for index, path in enumerate(paths):
+        try:
+            images[index] = fit_square(read_pixels(path, grey=grey)[None], size)[0]
+        except ImageProblem as problem:
+            bad.append(BadFile(path, str(problem)))
+    return images, bad
+
+
+def hashed_split(tree: ImageTree, fraction: float) -> tuple[list[int], list[int]]:
+    """Split every class by a rule that needs no seed: files sorted by the SHA-256 of ``<class>/<path in the class>``.
+
+    Args:
+        tree: What to split; every class has two images at least.
+        fraction: Part of a class, rounded, that comes first; one image at least, and one at least is left.
+
+    Returns:
+        Indices of the training part and of the test part (the first ``fraction``), each ascending.
+    """
+    keys = [_split_key(tree, index) for index in range(len(tree.paths))]
+    train: list[int] = []
+    test: list[int] = []
+    for label in range(len(tree.classes)):
+        members = sorted((i for i, y in enumerate(tree.y) if y == label), key=keys.__getitem__)
+        cut = max(1, min(len(members) - 1, round(len(members) * fraction)))
+        test += members[:cut]
+        train += members[cut:]
+    return sorted(train), sorted(test)
+
+
+def shown(path: Path) -> str:
+    """The path as text that any terminal and JSON file can hold, even where its bytes are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Class folders by NFC name, and the links to folders that are not followed."""
+    if not root.is_dir():
+        raise DataError(f"{shown(root)}: no such folder")
+    folders: dict[str, Path] = {}
+    linked: list[Path] = []
+    for path in sorted(_entries(root)):
+        if path.name.startswith(".") or path.name == "__MACOSX" or not path.is_dir():
+            continue
+        if path.is_symlink():
+            linked.append(path)
+            continue
+        name = unicodedata.normalize("NFC", path.name)
+        if name in folders:
+            raise DataError(
+                f"{shown(root)}: two folders spell the class {name!r} in different bytes "
+                f"({folders[name].name!a} and {path.name!a}); merge them into one"
+            )
+        if name != shown(Path(name)):
+            raise DataError(f"{shown(path)}: the name of this class is no UTF-8; rename the folder")
+        folders[name] = path
+    if not folders:
+        raise DataError(f"{shown(root)}: holds no class folders; put the images of each class in a folder of its own")
+    return folders, linked
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{shown(folder)}: cannot be read: {error.strerror}") from error
+
+
+def _walk(folder: Path, bad: list[BadFile]) -> Iterator[Path]:
+    """All files below ``folder``; folders that cannot be entered are added to ``bad``."""
+
+    def failed(error: OSError) -> None:
+        bad.append(BadFile(Path(os.fsdecode(error.filename)), f"cannot be read: {error.strerror}"))
+
+    for where, folders, files in os.walk(folder, onerror=failed):
+        here = Path(where)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        linked = [here / name for name in folders if (here / name).is_symlink()]
+        bad += [BadFile(path, "a link to a folder is not followed") for path in linked]
+        yield from (here / name for name in files)
+
+
+def _file_problem(path: Path, home: Path) -> str | None:
+    if path.is_symlink() and not path.resolve().is_relative_to(home):
+        return "a link that leads outside the folder"
+    if not path.is_file():
+        return "a broken link" if path.is_symlink() else "not a regular file"
+    return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A checked image; whatever goes wrong in the block becomes an ``ImageProblem``."""
+    try:
+        with warnings.catch_warnings():
+            # Damaged metadata only warns; the pixels are what counts here.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                _check(image)
+                yield image
+    except ImageProblem:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageProblem(f"more than {MOST_PIXELS // 10**6} million pixels") from error
+    except UnidentifiedImageError as error:
+        raise ImageProblem("not an image, or damaged at the start") from error
+    except Exception as error:  # Pillow's decoders raise a dozen types on damaged files.
+        raise ImageProblem(f"damaged: {error or type(error).__name__}") from error
+
+
+def _check(image: Image.Image) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise ImageProblem(f"{image.width}x{image.height} is more than {MOST_PIXELS // 10**6} million pixels")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # a phone's MPO photo has its depth map as a second frame
+        raise ImageProblem(f"{frames} frames; save the one that is meant as a still image")
+    if image.mode not in GREY_MODES | COLOUR_MODES:
+        raise ImageProblem(f"mode {image.mode} has no known white; save it with 8 or 16 bits a channel")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    if not image.mode.startswith("I;16"):
+        return image
+    wide = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """Lay transparent images on white."""
+    if image.mode not in {"LA", "La", "PA", "RGBA", "RGBa"} and "transparency" not in image.info:
+        return image
+    over = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+
+
+def _split_key(tree: ImageTree, index: int) -> str:
+    name = tree.classes[tree.y[index]]
+    relative = tree.paths[index].relative_to(tree.root)
+    inside = unicodedata.normalize("NFC", "/".join(relative.parts[1:]))
+    return hashlib.sha256(os.fsencode(f"{name}/{inside}")).hexdigest()
