@@ -22,8 +22,8 @@ def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
         For every synthetic class its index in ``own``.
 
     Raises:
-        DataError: If the two sets of names differ (the message names the classes that have no partner), or a name occurs
-            twice.
+        DataError: If the two sets of names differ (the message names the classes that have no partner), or a name
+            occurs twice.
     """
     for key in (_composed, _before_dash):
         ours, theirs = [key(name) for name in own], [key(name) for name in synthetic]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from augmentor.randomness import generator_for
 from augmentor.types import DataError
 
 MIN_IMAGES_TO_TUNE = 4
@@ -85,7 +86,7 @@ def few_labels(y: Tensor, labels: int, seed: int) -> Tensor:
     each, rest = divmod(labels, len(groups))
     if each < 1:
         raise ValueError(f"labels must be at least the number of classes, {len(groups)}, got {labels}")
-    favoured = set(torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed))[:rest].tolist())
+    favoured = set(torch.randperm(len(groups), generator=generator_for("favoured classes", seed))[:rest].tolist())
     return _fronts(groups, [each + (c in favoured) for c in range(len(groups))])
 
 
@@ -152,7 +153,7 @@ def _shuffled_groups(y: Tensor, seed: int) -> list[Tensor]:
     """The indices of every class in seeded order; the shuffle of a class does not depend on how many are taken."""
     if y.ndim != 1 or y.dtype != torch.int64 or not len(y):
         raise ValueError(f"y must be (N,) int64 with at least one label, got {tuple(y.shape)} {y.dtype}")
-    generator = torch.Generator().manual_seed(seed)
+    generator = generator_for("split", seed)
     members = [(y == c).nonzero().flatten() for c in range(int(y.max()) + 1)]
     return [group[torch.randperm(len(group), generator=generator)] for group in members]
 
