@@ -1,0 +1,217 @@
+"""Training of one classifier on one set of images, fast on one CPU thread and repeatable for a seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from downstream.augment import Augment, Mix
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss of a classifier became infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a classifier is trained; the defaults suit some tens to some thousands of small images.
+
+    Args:
+        steps: Optimiser steps, 1 or more; the same for every arm of a comparison.
+        batch_size: Images per step, 2 or more.
+        learning_rate: Peak rate of AdamW; warmed up linearly, then lowered along a cosine to zero.
+        weight_decay: Decoupled decay of weights with two or more axes.
+        warmup: Share of the steps spent warming up, in [0, 1).
+        label_smoothing: Probability taken from the label and spread over all classes, in [0, 1).
+        bfloat16: Autocast to bfloat16; None does so where it was measured to be faster and no worse.
+    """
+
+    steps: int = 600
+    batch_size: int = 64
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    label_smoothing: float = 0.05
+    bfloat16: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 2:
+            raise ValueError(f"need steps >= 1 and batch_size >= 2, got {self.steps} and {self.batch_size}")
+        if not (self.learning_rate > 0 and self.weight_decay >= 0):
+            raise ValueError(f"need learning_rate > 0, weight_decay >= 0: {self.learning_rate}, {self.weight_decay}")
+        if not (0 <= self.warmup < 1 and 0 <= self.label_smoothing < 1):
+            raise ValueError(f"need warmup, label_smoothing in [0, 1): {self.warmup}, {self.label_smoothing}")
+
+
+def train_classifier(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    weights: Tensor | None = None,
+    augment: Augment | None = None,
+    augment_mask: Tensor | None = None,
+    mix: Mix | None = None,
+) -> nn.Module:
+    """Train a classifier in place by cross entropy.
+
+    Args:
+        model: Network from images to logits (N, K); trained on the device of its weights.
+        x: Images, shape (N, C, H, W), float32 in [-1, 1].
+        y: Classes, int64 (N,), or soft targets, float (N, K) with rows summing to one.
+        settings: Steps, rates and so on.
+        seed: Decides order, augmentation and dropout; the global random state stays untouched.
+        weights: How often each image is drawn, shape (N,), not negative, any scale; None draws all equally often.
+        augment: Applied to every drawn image.
+        augment_mask: Which images ``augment`` applies to, bool (N,); None is all.
+        mix: Blends images and targets of a batch after ``augment`` (``mixup``, ``cutmix``).
+
+    Returns:
+        The same model in evaluation mode. Equal arguments give equal weights on one CPU and thread count.
+
+    Raises:
+        NonFiniteLossError: If the loss stops being finite.
+        ValueError: If shapes do not fit or the weights are unusable.
+    """
+    _check_data(x, y, weights, augment_mask)
+    device = next(model.parameters()).device
+    order, noise = _generator(seed, 0), _generator(seed, 1)
+    optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
+    model.train().to(memory_format=torch.channels_last)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)  # dropout knows only the global generator; fork_rng puts it back afterwards
+        batches = draw_batches(_draw_weights(len(x), weights), settings.batch_size, order)
+        for step, chosen in zip(range(settings.steps), batches, strict=False):
+            batch, target = x[chosen], y[chosen]
+            if augment is not None:
+                batch = _augmented(batch, augment, noise, None if augment_mask is None else augment_mask[chosen])
+            if mix is not None:
+                batch, target = mix(batch, _one_hot(target, model, x), noise)
+            _set_learning_rate(optimizer, learning_rate_at(step, settings))
+            _train_step(model, optimizer, batch.to(device), target.to(device), settings, step)
+    return model.eval()
+
+
+def _train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, settings: TrainSettings, step: int
+) -> None:
+    enabled = _faster_in_bfloat16(x) if settings.bfloat16 is None else settings.bfloat16
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=enabled):
+        logits = model(x.contiguous(memory_format=torch.channels_last))
+    loss = F.cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise NonFiniteLossError(f"the classifier's loss is {value} at step {step + 1} of {settings.steps}")
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def balanced_weights(y: Tensor, num_classes: int) -> Tensor:
+    """Drawing weights that give every class that has images the same mass.
+
+    Args:
+        y: Classes, int64 (N,), in [0, num_classes).
+        num_classes: Number of classes K.
+
+    Returns:
+        Weights, float64 (N,), summing to one; equal within a class.
+    """
+    counts = torch.bincount(y, minlength=num_classes).double()
+    return 1 / (counts[y] * (counts > 0).sum())
+
+
+def draw_batches(weights: Tensor, batch_size: int, generator: Generator) -> Iterator[Tensor]:
+    """Endless batches of image numbers, in proportion to the weights and as evenly as possible.
+
+    Numbers come in rounds of N draws by systematic resampling: in one round image i comes up either the floor or the
+    ceiling of N times its share. Equal weights therefore show every image exactly once a round.
+
+    Args:
+        weights: Float64 (N,), summing to one.
+        batch_size: Numbers per batch; a batch may span rounds.
+        generator: CPU generator.
+
+    Yields:
+        Image numbers, int64 (batch_size,).
+    """
+    count, waiting = len(weights), torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(waiting) < batch_size:
+            shuffled = torch.randperm(count, generator=generator)
+            start = torch.rand(1, generator=generator, dtype=torch.float64)
+            points = (torch.arange(count, dtype=torch.float64) + start) / count
+            hit = torch.searchsorted(weights[shuffled].cumsum(0), points).clamp(max=count - 1)
+            waiting = torch.cat([waiting, shuffled[hit][torch.randperm(count, generator=generator)]])
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def learning_rate_at(step: int, settings: TrainSettings) -> float:
+    """Rate of step 0 ... steps-1: linear warm-up to the peak, then half a cosine towards zero."""
+    warm = round(settings.warmup * settings.steps)
+    if step < warm:
+        return settings.learning_rate * (step + 1) / warm
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / (settings.steps - warm)))
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, object]]:
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # Decaying biases and batch-norm scales only shrinks the features and helps nothing.
+    return [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _generator(seed: int, stream: int) -> Generator:
+    """A CPU generator; streams of one seed are independent, so augmenting does not change the order."""
+    return Generator().manual_seed((seed * 2 + stream) % 2**63)
+
+
+def _augmented(batch: Tensor, augment: Augment, generator: Generator, mask: Tensor | None) -> Tensor:
+    changed = augment(batch, generator)
+    return changed if mask is None else torch.where(mask.view(-1, 1, 1, 1), changed, batch)
+
+
+def _one_hot(y: Tensor, model: nn.Module, x: Tensor) -> Tensor:
+    if y.is_floating_point():
+        return y
+    model.eval()
+    with torch.no_grad():
+        num_classes = model(x[:1].to(next(model.parameters()).device)).shape[1]
+    model.train()
+    return F.one_hot(y, num_classes).float()
+
+
+def _faster_in_bfloat16(x: Tensor) -> bool:
+    return x.device.type == "cuda" or x.shape[-1] > 12
+
+
+def _draw_weights(count: int, weights: Tensor | None) -> Tensor:
+    if weights is None:
+        return torch.full((count,), 1 / count, dtype=torch.float64)
+    return weights.double().cpu() / weights.double().sum().cpu()
+
+
+def _check_data(x: Tensor, y: Tensor, weights: Tensor | None, augment_mask: Tensor | None) -> None:
+    if x.ndim != 4 or len(x) == 0 or len(y) != len(x):
+        raise ValueError(f"need images (N, C, H, W), N > 0, with N targets: {tuple(x.shape)}, {tuple(y.shape)}")
+    if y.ndim != (2 if y.is_floating_point() else 1):
+        raise ValueError(f"targets are classes, int64 (N,), or probabilities, float (N, K): {y.dtype} {tuple(y.shape)}")
+    if augment_mask is not None and augment_mask.shape != (len(x),):
+        raise ValueError(f"augment_mask must have shape ({len(x)},), got {tuple(augment_mask.shape)}")
+    if weights is not None and (weights.shape != (len(x),) or not bool(weights.min() >= 0 < weights.sum())):
+        raise ValueError(f"weights must be ({len(x)},), not negative, with a positive sum")
