@@ -87,6 +87,9 @@ class SourceConfig(Section):
     preset: str = Field(default="default", description="Named set of its options: default, or paper.")
     steps: int = Field(default=3000, ge=1, description="Training steps.")
     batch_size: int = Field(default=64, ge=2, description="Images a step.")
+    class_power: Fraction = Field(
+        default=0.5, description="A class of n images is drawn with a share like n ** class_power; 0 draws all alike."
+    )
     source_augment: Literal["none", "classical"] = Field(
         default="none",
         description="classical: real images are augmented before the generator sees them; declared in tables.",

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
@@ -149,6 +150,25 @@ def chosen_form(data: DataConfig, headers: Sequence[Header]) -> tuple[int, bool]
     return size, grey
 
 
+def same_pictures(
+    train: NDArray[np.int64], train_paths: Sequence[Path], test: NDArray[np.int64], test_paths: Sequence[Path]
+) -> list[str]:
+    """A sentence for every test image whose pixels are also a training image's: memory would count as success.
+
+    Args:
+        train: Fingerprints of the training images, as used (resized).
+        train_paths: Their files.
+        test: Fingerprints of the test images.
+        test_paths: Their files.
+    """
+    known = dict(zip(train.tolist(), train_paths, strict=True))
+    return [
+        f"test image {shown(test_paths[i])} is the same picture as training image {shown(known[int(test[i])])}; "
+        "remove one of them"
+        for i in overlap(test, train).tolist()
+    ]
+
+
 @dataclass(frozen=True)
 class _Full:
     name: str
@@ -245,15 +265,9 @@ def _refuse(root: Path, problems: Sequence[str], bad: Sequence[BadFile]) -> None
 
 
 def _refuse_leak(train: Tensor, train_paths: Sequence[Path], test: Tensor, test_paths: Sequence[Path]) -> None:
-    """A picture on both sides would be counted as a success of memory."""
-    known = dict(zip(fingerprints(train).tolist(), train_paths, strict=True))
-    twins = [(path, known[f]) for path, f in zip(test_paths, fingerprints(test).tolist(), strict=True) if f in known]
-    if twins:
+    if twins := same_pictures(fingerprints(train), train_paths, fingerprints(test), test_paths):
         more = f" (and {len(twins) - 1} more)" if len(twins) > 1 else ""
-        raise DataError(
-            f"test image {shown(twins[0][0])} is the same picture as training image {shown(twins[0][1])}{more}; "
-            "remove it from one side"
-        )
+        raise DataError(f"{twins[0]}{more}")
 
 
 def _labelled_indices(data: DataConfig, y: Tensor, seed: int) -> Tensor | None:

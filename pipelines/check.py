@@ -1,0 +1,191 @@
+"""``augmentor check``: reads every image of a data set and says what a training run would meet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augmentor.data.fingerprint import fingerprints
+from pipelines.config import NAMED_DATA, DataConfig
+from pipelines.datasets import (
+    FolderLayout,
+    chosen_form,
+    find_folder,
+    folder_layout,
+    layout_problems,
+    load_data,
+    read_headers,
+    same_pictures,
+)
+from pipelines.image_folder import BadFile, Header, ImageTree, read_squares, shown
+from pipelines.progress import Progress, Silent
+
+READ_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was found.
+
+    Args:
+        data: The data set's name or folder.
+        split: Where the training and test parts come from, in words.
+        train: Images a class in the training part.
+        test: Images a class in the test part.
+        form: What images become, such as "32x32 RGB"; None if none could be read.
+        sizes: Files of each stored size, "width x height", the most frequent first.
+        modes: Files of each stored colour mode.
+        bad: Files and folders that cannot be used.
+        problems: What else keeps the data from being used.
+        ignored: Files that are no images by their name.
+    """
+
+    data: str
+    split: str
+    train: dict[str, int]
+    test: dict[str, int]
+    form: str | None
+    sizes: dict[str, int]
+    modes: dict[str, int]
+    bad: tuple[BadFile, ...] = ()
+    problems: tuple[str, ...] = ()
+    ignored: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the data can be trained on as they are."""
+        return not self.bad and not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "data": self.data,
+            "ok": self.ok,
+            "split": self.split,
+            "classes": list(self.train),
+            "train": self.train,
+            "test": self.test,
+            "form": self.form,
+            "sizes": self.sizes,
+            "modes": self.modes,
+            "bad": [{"path": shown(one.path), "reason": one.reason} for one in self.bad],
+            "problems": list(self.problems),
+            "ignored": self.ignored,
+        }
+
+    def text(self) -> str:
+        """The report for a terminal."""
+        width = max((len(name) for name in self.train), default=5)
+        train, test = sum(self.train.values()), sum(self.test.values())
+        lines = [f"{self.data}: {len(self.train)} classes, {train} training and {test} test images"]
+        lines += [f"split: {self.split}", f"used as: {self.form or 'nothing readable'}"]
+        lines += [f"stored sizes: {_most(self.sizes)}"] if self.sizes else []
+        lines += [f"stored modes: {_most(self.modes)}"] if self.modes else []
+        lines += [f"not images by their name: {self.ignored}"] if self.ignored else []
+        lines += ["", f"{'class':<{width}}  train   test"]
+        lines += [f"{name:<{width}} {n:>6} {self.test.get(name, 0):>6}" for name, n in self.train.items()]
+        lines += ["", f"bad files: {len(self.bad)}"] if self.bad else []
+        lines += [f"  {one}" for one in self.bad]
+        lines += [f"problem: {problem}" for problem in self.problems]
+        return "\n".join([*lines, "", "ok" if self.ok else "not usable as it is"])
+
+
+def check_data(data: DataConfig, progress: Progress | None = None) -> CheckReport:
+    """Read every image.
+
+    Raises:
+        DataError: If there is no such data set, or it has no class folders at all; every other finding is in the report.
+    """
+    if data.data in NAMED_DATA:
+        return _check_named(data)
+    layout = folder_layout(find_folder(data), data.test_fraction)
+    return _check_layout(data, layout, progress or Silent())
+
+
+def _check_named(data: DataConfig) -> CheckReport:
+    whole = data.model_copy(update={"per_class": None, "imbalance": 1.0, "labels": None, "unlabelled": None})
+    bundle = load_data(whole, seed=0)
+    names = bundle.train.classes
+    train, test = (dict(zip(names, part.counts.values(), strict=True)) for part in (bundle.train, bundle.test))
+    channels, size, _ = bundle.train.image_shape
+    return CheckReport(bundle.name, bundle.note, train, test, _form(size, channels == 1), sizes={}, modes={})
+
+
+def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) -> CheckReport:
+    trees = [layout.train] if layout.train is layout.test else [layout.train, layout.test]
+    headers, bad = read_headers([path for tree in trees for path in tree.paths])
+    form, twins = None, []
+    if headers:
+        size, grey = chosen_form(data, list(headers.values()))
+        form = _form(size, grey)
+        twins, damaged = _read_all(layout, headers, size, grey, progress)
+        bad += damaged
+    return CheckReport(
+        data=data.data,
+        split=layout.note,
+        train=_counts(layout.train, layout.train_index),
+        test=_counts(layout.test, layout.test_index),
+        form=form,
+        sizes=_frequent(f"{one.width}x{one.height}" for one in headers.values()),
+        modes=_frequent(one.mode for one in headers.values()),
+        bad=(*(one for tree in trees for one in tree.bad), *bad),
+        problems=(*layout_problems(layout), *twins),
+        ignored=sum(tree.ignored for tree in trees),
+    )
+
+
+def _read_all(
+    layout: FolderLayout, headers: dict[Path, Header], size: int, grey: bool, progress: Progress
+) -> tuple[list[str], list[BadFile]]:
+    """Decode everything that has a header: pictures on both sides of the split, and damaged files."""
+    bad: list[BadFile] = []
+
+    def read(tree: ImageTree, index: list[int]) -> tuple[NDArray[np.int64], list[Path]]:
+        paths = [tree.paths[i] for i in index if tree.paths[i] in headers]
+        part = "test images" if index is layout.test_index else "training images"
+        prints, damaged = _fingerprints_of(paths, size, grey, partial(progress.step, f"reading {part}"))
+        bad.extend(damaged)
+        lost = {one.path for one in damaged}
+        kept = [i for i, path in enumerate(paths) if path not in lost]
+        return prints[kept], [paths[i] for i in kept]
+
+    train, test = read(layout.train, layout.train_index), read(layout.test, layout.test_index)
+    return same_pictures(*train, *test), bad
+
+
+def _fingerprints_of(
+    paths: Sequence[Path], size: int, grey: bool, step: Callable[[int, int], None]
+) -> tuple[NDArray[np.int64], list[BadFile]]:
+    prints, bad = [np.empty(0, dtype=np.int64)], []
+    for start in range(0, len(paths), READ_AT_ONCE):
+        images, damaged = read_squares(paths[start : start + READ_AT_ONCE], size=size, grey=grey)
+        prints.append(fingerprints(images))
+        bad += damaged
+        step(min(start + READ_AT_ONCE, len(paths)), len(paths))
+    return np.concatenate(prints), bad
+
+
+def _counts(tree: ImageTree, index: Sequence[int]) -> dict[str, int]:
+    found = Counter(tree.y[i] for i in index)
+    return {name: found[label] for label, name in enumerate(tree.classes)}
+
+
+def _frequent(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _form(size: int, grey: bool) -> str:
+    return f"{size}x{size} {'grey' if grey else 'RGB'}"
+
+
+def _most(found: dict[str, int]) -> str:
+    """The five most frequent, for one line."""
+    words = [f"{name} ({count})" for name, count in list(found.items())[:5]]
+    return ", ".join(words) + (f" and {len(found) - 5} others" if len(found) > 5 else "")

@@ -1,0 +1,184 @@
+"""The one module that writes and checks result files, so that gain.json and evaluate.json keep the promised form."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from augmentor.durable import write_json
+from augmentor.types import DataError
+
+Kind = Literal["gain", "evaluate"]
+SCHEMA = 1
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Interval = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class _Part(BaseModel):
+    """Strict about what is promised; later versions may add keys, so others are let through."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+
+
+class ArmResult(_Part):
+    """Scores of one arm, in [0, 1]."""
+
+    scores: list[Probability] = Field(min_length=1)
+    mean: Probability
+    ci95: Interval
+    per_class_recall: dict[str, float | None]
+
+
+class Comparison(_Part):
+    """One arm against one baseline; ``delta`` 0.01 is one point."""
+
+    arm: str
+    baseline: str
+    delta: float
+    ci95: Interval
+    ci95_bootstrap: Interval | None
+    p: Probability | None
+    p_holm: Probability | None
+
+
+class _Result(_Part):
+    schema_version: Literal[1] = Field(alias="schema")
+    command: str
+    versions: dict[str, str]
+    device: str
+    seconds: dict[str, float]
+
+
+class GainResult(_Result):
+    """gain.json."""
+
+    dataset: str
+    regime: str
+    source_augment: Literal["none", "classical"]
+    metric: Literal["balanced_accuracy"]
+    replicates: int = Field(ge=2)
+    arms: dict[str, ArmResult]
+    comparisons: list[Comparison]
+    verdict: str = Field(min_length=1)
+    policy: dict[str, Any] | list[Any] | None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for name, arm in self.arms.items():
+            if len(arm.scores) != self.replicates:
+                raise ValueError(f"arm {name!r} has {len(arm.scores)} scores for {self.replicates} replicates")
+        for pair in self.comparisons:
+            if missing := {pair.arm, pair.baseline} - set(self.arms):
+                raise ValueError(f"a comparison names arm {sorted(missing)[0]!r}, which was not run")
+        return self
+
+
+class EvaluateResult(_Result):
+    """evaluate.json; its measures are those of the ``evaluate`` job."""
+
+    samples: int = Field(ge=1)
+
+
+_MODELS: dict[str, type[_Result]] = {"gain": GainResult, "evaluate": EvaluateResult}
+
+
+def write_result(path: Path, result: Mapping[str, Any], kind: Kind) -> None:
+    """Check a result and write it as JSON, whole or not at all.
+
+    Args:
+        path: The file; its folder is made.
+        result: What to write; ``schema`` is added.
+        kind: Which promise it has to keep.
+
+    Raises:
+        ValueError: If a promised key is missing or out of range; nothing is written then.
+    """
+    whole = {"schema": SCHEMA, **result}
+    try:
+        _MODELS[kind].model_validate(whole)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_first(error)}") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, whole)
+
+
+def read_result(path: Path, kind: Kind) -> dict[str, Any]:
+    """Read a result file and check that it keeps its promise.
+
+    Raises:
+        DataError: If it is missing, no JSON, or of another form; the message names the file and the key.
+    """
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _MODELS[kind].model_validate(result)
+    except ValidationError as error:
+        raise DataError(f"{path}: {_first(error)}; run the command that made it again") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a result: {error}") from error
+    return result
+
+
+def provenance(
+    seconds: Mapping[str, float], device: str, versions: Mapping[str, str] | None = None, command: str | None = None
+) -> dict[str, Any]:
+    """Where a result comes from: the keys every result file shares.
+
+    Args:
+        seconds: Wall-clock time of every part of the job.
+        device: Where it ran, as torch names it.
+        versions: Of the packages; read from the installation unless given.
+        command: The command line; this process's own unless given.
+
+    Returns:
+        ``command``, ``versions``, ``device`` (with the name of the processor) and ``seconds`` rounded to tenths.
+    """
+    return {
+        "command": command or this_command(),
+        "versions": dict(versions or package_versions()),
+        "device": device_name(device),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }
+
+
+def this_command() -> str:
+    """The command line of this process, with the data root written as ``$AUGMENTOR_DATA``."""
+    program, *arguments = sys.argv
+    line = shlex.join([Path(program).name, *arguments])
+    root = os.environ.get("AUGMENTOR_DATA")
+    return line.replace(root, "$AUGMENTOR_DATA") if root else line
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide over numbers."""
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in ("augmentor", *PACKAGES):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def device_name(device: str) -> str:
+    """A device with what it is: ``cuda (NVIDIA …)``, ``cpu (2 cores)``."""
+    if device.startswith("cuda"):
+        import torch
+
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({os.cpu_count()} cores)" if device == "cpu" else device
+
+
+def _first(error: ValidationError) -> str:
+    one = error.errors()[0]
+    key = ".".join(map(str, one["loc"]))
+    return f"{key}: {one['msg']}" if key else one["msg"].removeprefix("Value error, ")

@@ -1,0 +1,88 @@
+"""The folder of a run: where its parts lie, and the lock that keeps a second run out."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class RunLockedError(RuntimeError):
+    """Another live process works in this folder."""
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Names of the parts of a run.
+
+    Args:
+        path: The folder; ``lock`` makes it.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The config the run was started with."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder a saved step."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """Sample grids, one file a saved step."""
+        return self.path / "samples"
+
+    @property
+    def synthetic(self) -> Path:
+        """The synthetic set that ``synth`` writes unless told otherwise."""
+        return self.path / "synthetic"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object a logged step."""
+        return self.path / "log.jsonl"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Make the folder and hold it for this process.
+
+        The kernel drops the lock with its holder, however that ends, so a lock left behind by a dead process is no
+        obstacle.
+
+        Raises:
+            RunLockedError: If another process holds it; the message names its pid.
+            OSError: If the folder cannot be made or written to.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._take(handle)
+            yield
+            os.truncate(handle, 0)
+        finally:
+            os.close(handle)
+
+    def _take(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(handle, 20).decode("ascii", "replace").strip() or "unknown"
+            raise RunLockedError(
+                f"{self.path} is in use by process {holder}; wait for it or give another --out"
+            ) from error
+        os.truncate(handle, 0)
+        # Written at once, so that a folder without room or permission is refused before any work is done.
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        os.fsync(handle)
