@@ -32,7 +32,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -41,7 +41,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented JSON with sorted keys and a final newline, by :func:`write_bytes`.
+    """Write ``value`` as indented JSON with sorted keys and a final newline, in UTF-8.
 
     Equal values give equal bytes.
 
@@ -49,7 +49,9 @@ def write_json(path: Path, value: object) -> None:
         TypeError: If ``value`` holds something JSON has no word for.
         ValueError: If it holds NaN or an infinity, which JSON lacks too.
     """
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    # Names of files may hold half surrogates, which UTF-8 lacks; a backslash escape is how JSON writes them.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def publish_folder(temporary: Path, final: Path) -> None:
@@ -64,22 +66,22 @@ def publish_folder(temporary: Path, final: Path) -> None:
     """
     for folder, _, names in os.walk(temporary):
         for name in names:
-            _sync(Path(folder) / name)
-        _sync(Path(folder))
+            sync(Path(folder) / name)
+        sync(Path(folder))
     temporary.rename(final)
-    _sync(final.parent)
+    sync(final.parent)
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Make the file's or folder's content reach the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

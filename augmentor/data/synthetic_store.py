@@ -1,0 +1,583 @@
+"""A synthetic set on disk: a folder of PNG files or of tar shards, with the recipe that made it.
+
+::
+
+    recipe.json               what decides about the pixels
+    trained_on.safetensors    fingerprints of the images the source was trained on
+    manifest.jsonl            one line a finished shard: files with their SHA-256, class, range of candidates
+    <class>/00000012.png      format "folder": candidate 12 of the class; ``torchvision``'s ``ImageFolder`` reads it
+    shard-00003-00000.tar     format "shards": WebDataset's layout, key.png + key.cls + key.json
+
+A shard is up to ``shard_size`` images of one class. Its line in the manifest is written once its files are on the disk,
+so an interrupted run loses at most the shard it was working on. A finished set holds no time, host or order of work in
+its bytes: it is the same however often it was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from augmentor import durable
+from augmentor.data.fingerprint import fingerprints, from_uint8, overlap, to_uint8
+from augmentor.types import DataError, LabelledImages
+
+Format = Literal["folder", "shards"]
+RenderShard = Callable[[int, int, int], tuple[Tensor, Tensor]]
+"""(class index, n, first candidate to try) to images (n, C, H, W) in [-1, 1] and their candidates (n,), ascending."""
+
+RECIPE, MANIFEST, TRAINED_ON, PARTIAL = "recipe.json", "manifest.jsonl", "trained_on.safetensors", ".partial"
+CONTACT_SHEET, LOCK = "contact_sheet.png", "lock"
+"""What the jobs may lay beside the files of a set."""
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the packages that decide about the last bit of a pixel or the bytes of a PNG."""
+    return {name: version(name) for name in ("torch", "numpy", "pillow")}
+
+
+def trained_on_digest(trained_on: NDArray[np.int64]) -> str:
+    """SHA-256 of a set of fingerprints; order and repeats don't matter."""
+    return hashlib.sha256(np.unique(trained_on).astype("<i8").tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides about a synthetic set.
+
+    Args:
+        family: Kind of source.
+        source_sha256: SHA-256 of the source's checkpoint.
+        classes: Class names of the source; position is index.
+        image_shape: (C, H, W) with one channel or three.
+        counts: Images per class name; classes left out have none.
+        seed: Seed of the latents.
+        source_augment: ``none`` or ``classical``: what the source's training images went through.
+        trained_on: ``trained_on_digest`` of the images the source was trained on.
+        filter: What was kept, such as ``{"confidence": 0.5, "judge_sha256": …}``; ``None`` for everything.
+        format: PNG files or tar shards.
+        batch_size: Images rendered together.
+        shard_size: Images of a full shard.
+        device: Type of device the set was begun on.
+        dtype: Type the source computed in.
+        versions: Packages the set was begun with.
+
+    Raises:
+        ValueError: If names repeat, a count is negative or of no class, or the images are neither grey nor RGB.
+    """
+
+    family: str
+    source_sha256: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    counts: dict[str, int]
+    seed: int
+    source_augment: str
+    trained_on: str
+    filter: dict[str, Any] | None = None
+    format: Format = "folder"
+    batch_size: int = 128
+    shard_size: int = 256
+    device: str = "cpu"
+    dtype: str = "float32"
+    versions: dict[str, str] = field(default_factory=installed_versions)
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"class names must differ, got {self.classes}")
+        if unknown := [name for name in self.counts if name not in self.classes]:
+            raise ValueError(f"counts name unknown classes {unknown}; known are {list(self.classes)}")
+        if any(n < 0 for n in self.counts.values()):
+            raise ValueError(f"counts must not be negative, got {self.counts}")
+        if self.image_shape[0] not in (1, 3):
+            raise ValueError(f"images must have one channel or three, got the shape {self.image_shape}")
+        if self.format not in ("folder", "shards") or self.batch_size < 1 or self.shard_size < 1:
+            raise ValueError("format must be folder or shards, batch_size and shard_size at least 1")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the recipe without device, dtype and versions, which change a pixel by rounding at most."""
+        return hashlib.sha256(json.dumps(self._deciding(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def total(self) -> int:
+        """Images of all classes."""
+        return sum(self.counts.values())
+
+    def differences(self, other: Recipe) -> list[str]:
+        """Names of the fields, among those in the hash, in which two recipes differ."""
+        mine, others = self._deciding(), other._deciding()
+        return [name for name in mine if mine[name] != others[name]]
+
+    def _deciding(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name not in ("device", "dtype", "versions")}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One line of the manifest.
+
+    Args:
+        class_index: Class of all its images.
+        number: Position among the shards of its class.
+        count: Images in it.
+        candidates: First candidate tried and the one after the last kept.
+        sha256: SHA-256 of every file, by path relative to the set's folder.
+        class_name: Name of the class.
+        recipe: Hash of the recipe.
+        seed: Seed of the latents.
+        device: Type of device it was rendered on.
+        dtype: Type the source computed in.
+        versions: Packages it was rendered with.
+    """
+
+    class_index: int
+    number: int
+    count: int
+    candidates: tuple[int, int]
+    sha256: dict[str, str]
+    class_name: str
+    recipe: str
+    seed: int
+    device: str
+    dtype: str
+    versions: dict[str, str]
+
+    def broken_file(self, folder: Path) -> str | None:
+        """The first of its files that is missing or whose bytes have changed; ``None`` if all are whole."""
+        for name, digest in self.sha256.items():
+            if not (folder / name).is_file() or durable.sha256_of(folder / name) != digest:
+                return name
+        return None
+
+    @property
+    def line(self) -> str:
+        """The shard as a line of JSON, without the line break."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """A synthetic set in memory.
+
+    Args:
+        images: Its images, class after class, in the order of candidates.
+        recipe: How it was made.
+        trained_on: Fingerprints of the images its source was trained on, int64 (M,).
+    """
+
+    images: LabelledImages
+    recipe: Recipe
+    trained_on: NDArray[np.int64]
+
+    def refuse_seen(self, x: Tensor) -> None:
+        """Check that the source never saw images, such as those of a test set.
+
+        Args:
+            x: Images, shape (N, C, H, W), in [-1, 1].
+
+        Raises:
+            DataError: If one of them is among those the source was trained on.
+        """
+        seen = overlap(fingerprints(x), self.trained_on)
+        if len(seen):
+            raise DataError(
+                f"the source of this synthetic set was trained on {len(seen)} of these {len(x)} images (the first is "
+                f"number {seen[0]}); train a source on the training part only and synthesize again"
+            )
+
+
+def write_set(
+    folder: Path,
+    recipe: Recipe,
+    trained_on: NDArray[np.int64],
+    render: RenderShard,
+    on_shard: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a synthetic set, or finish the one an interrupted run left.
+
+    Shards that are finished and whole are not rendered again; missing or damaged ones are.
+
+    Args:
+        folder: Where the set goes; a new or empty folder, or one with a set of the same recipe.
+        recipe: What is to be made.
+        trained_on: Fingerprints of the images the source was trained on, int64 (M,).
+        render: Renders the images of a shard.
+        on_shard: Called with images done and images in all, after every shard; may raise to stop between two shards.
+
+    Raises:
+        DataError: If the folder holds other files or a set of another recipe.
+        ValueError: If ``trained_on`` is not what the recipe says.
+    """
+    if trained_on_digest(trained_on) != recipe.trained_on:
+        raise ValueError("trained_on is not the set of fingerprints the recipe names")
+    _begin(folder, recipe, trained_on)
+    shards = {(shard.class_index, shard.number): shard for shard in _whole_shards(folder, recipe)}
+    _write_manifest(folder, shards.values())
+    done = 0
+    for class_index, number, n in _plan(recipe):
+        start = shards[class_index, number - 1].candidates[1] if number else 0
+        shard = shards.get((class_index, number))
+        if shard is None or shard.candidates[0] != start:
+            shard = _write_shard(folder, recipe, class_index, number, start, *render(class_index, n, start))
+            shards[class_index, number] = shard
+            _append_line(folder / MANIFEST, shard.line)
+        done += n
+        if on_shard is not None:
+            on_shard(done, recipe.total)
+    _write_manifest(folder, shards.values())
+    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+
+
+def read_set(folder: Path, verify: bool = True, per_class: int | None = None) -> SyntheticSet:
+    """Read a finished synthetic set.
+
+    Args:
+        folder: Folder of the set, of either format.
+        verify: Compare every file with its SHA-256 first.
+        per_class: Read only so many images of every class, the first ones.
+
+    Returns:
+        The set; pixels are the stored 8-bit ones as float32 in [-1, 1].
+
+    Raises:
+        DataError: If the folder holds no set, the set is unfinished, or a file is missing, damaged or of another shape;
+            the message names the file.
+    """
+    recipe, shards = read_recipe(folder), read_manifest(folder)
+    if {(s.class_index, s.number, s.count) for s in shards} != set(_plan(recipe)):
+        done = sum(shard.count for shard in shards)
+        raise DataError(f"{folder}: unfinished ({done} of {recipe.total} images); run the same synth command again")
+    pixels, labels = [torch.empty(0, *recipe.image_shape, dtype=torch.uint8)], []
+    for class_index, name in enumerate(recipe.classes):
+        wanted = recipe.counts.get(name, 0) if per_class is None else min(per_class, recipe.counts.get(name, 0))
+        pixels += _read_class(folder, recipe, [s for s in shards if s.class_index == class_index], wanted, verify)
+        labels += [class_index] * wanted
+    images = LabelledImages(from_uint8(torch.cat(pixels)), torch.tensor(labels, dtype=torch.int64), recipe.classes)
+    return SyntheticSet(images, recipe, _read_trained_on(folder, recipe))
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a set, finished or not.
+
+    Raises:
+        DataError: If the folder holds no set, or its recipe cannot be read.
+    """
+    try:
+        stored = json.loads((folder / RECIPE).read_text("utf-8"))
+        stored["classes"], stored["image_shape"] = tuple(stored["classes"]), tuple(stored["image_shape"])
+        return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
+    except FileNotFoundError as error:
+        raise DataError(f"{folder}: no {RECIPE} there, so no synthetic set; write one with augmentor synth") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / RECIPE}: cannot be read ({error}); synthesize again into a new folder") from error
+
+
+def read_manifest(folder: Path) -> list[Shard]:
+    """The finished shards of a set, in the order of their lines; a half-written last line does not count.
+
+    Raises:
+        DataError: If a line cannot be read or names a file outside the folder.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8", errors="replace").split("\n")
+    return [_parse_line(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1)]
+
+
+def safe_folder_name(name: str, index: int) -> str:
+    """A class's folder name: the class's own if it is harmless on every system, else ``class_<index>``.
+
+    Args:
+        name: Any string.
+        index: Index of the class.
+
+    Returns:
+        One path component that neither leads elsewhere nor is special; different for different indices unless two
+        names are equal but for case or Unicode form (:func:`folder_names` sees to those).
+    """
+    own_file = name.casefold() in (RECIPE, MANIFEST, TRAINED_ON, CONTACT_SHEET, LOCK)
+    reserved = re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|class_\d+", name, re.IGNORECASE | re.DOTALL)
+    odd = not name.isprintable() or re.search(r'[<>:"/\\|?*]', name) or re.search(r"^[. ]|[. ]$|^$", name)
+    if own_file or reserved or odd or len(name.encode("utf-8", "replace")) > 200:
+        return f"class_{index:04d}"
+    return name
+
+
+def folder_names(classes: Sequence[str]) -> list[str]:
+    """Folder names of all classes: safe, and different even where case and Unicode form do not count."""
+    taken: set[str] = set()
+    names = []
+    for index, name in enumerate(classes):
+        folder = safe_folder_name(name, index)
+        if _folded(folder) in taken:
+            folder = f"class_{index:04d}"
+        taken.add(_folded(folder))
+        names.append(folder)
+    return names
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample of a tar shard.
+
+    Args:
+        key: Its key, such as ``00003-00000012``.
+        pixels: 8-bit pixels, uint8 (C, H, W).
+        class_index: Index of its class.
+        info: Class name, candidate, seed and hash of the recipe.
+    """
+
+    key: str
+    pixels: Tensor
+    class_index: int
+    info: dict[str, Any]
+
+
+class ShardReader:
+    """Random access to the samples of one tar shard; only offsets are kept, so that worker processes share it cheaply.
+
+    Args:
+        path: The tar file; nothing of it is ever extracted to disk.
+        image_shape: (C, H, W) every image must have.
+
+    Raises:
+        DataError: If the file is missing or no whole tar file of WebDataset's layout.
+    """
+
+    def __init__(self, path: Path, image_shape: tuple[int, int, int]) -> None:
+        self.path, self.image_shape = path, image_shape
+        members: dict[str, dict[str, tuple[int, int]]] = {}
+        try:
+            with tarfile.open(path, "r:") as tar:
+                for member in filter(tarfile.TarInfo.isreg, tar):
+                    key, _, extension = member.name.partition(".")
+                    members.setdefault(key, {})[extension] = (member.offset_data, member.size)
+        except (OSError, tarfile.TarError) as error:
+            raise DataError(f"{path}: cannot be read as a tar shard ({error}); {_AGAIN}") from error
+        if any(not parts.keys() >= {"png", "cls", "json"} for parts in members.values()):
+            raise DataError(f"{path}: a sample lacks its png, cls or json; {_AGAIN}")
+        self._keys = list(members)
+        self._spans = np.array([[members[k][e] for e in ("png", "cls", "json")] for k in members], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, index: int) -> Sample:
+        key = self._keys[index]
+        with self.path.open("rb") as file:
+            png, label, info = (self._read(file, *span) for span in self._spans[index].tolist())
+        return Sample(key, _decode(png, self.image_shape, f"{self.path}, {key}"), int(label), json.loads(info))
+
+    @staticmethod
+    def _read(file: io.BufferedReader, offset: int, size: int) -> bytes:
+        file.seek(offset)
+        return file.read(size)
+
+
+_AGAIN = "run the same synth command again to restore it"
+
+
+def _begin(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:
+    """Make the folder ready, or refuse it."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; choose a folder for the synthetic set")
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / RECIPE).is_file():
+        if changed := read_recipe(folder).differences(recipe):
+            raise DataError(
+                f"{folder}: holds a synthetic set of another recipe (different: {', '.join(changed)}); "
+                "choose a new folder, or delete this one"
+            )
+    elif foreign := sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOCK):
+        raise DataError(f"{folder}: holds other files ({foreign[0]!r}, …); choose a new or empty folder")
+    else:
+        durable.write_json(folder / RECIPE, asdict(recipe))
+    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+    for orphan in folder.glob(".*.tmp"):
+        orphan.unlink()
+    stored = {"fingerprints": np.unique(trained_on)}
+    durable.write_bytes(folder / TRAINED_ON, safetensors.numpy.save(stored))
+
+
+def _plan(recipe: Recipe) -> Iterator[tuple[int, int, int]]:
+    """(class index, number, images) of every shard, in order."""
+    for class_index, name in enumerate(recipe.classes):
+        for number, first in enumerate(range(0, recipe.counts.get(name, 0), recipe.shard_size)):
+            yield class_index, number, min(recipe.shard_size, recipe.counts[name] - first)
+
+
+def _whole_shards(folder: Path, recipe: Recipe) -> list[Shard]:
+    planned = set(_plan(recipe))
+    shards = [s for s in read_manifest(folder) if s.recipe == recipe.hash]
+    return [s for s in shards if (s.class_index, s.number, s.count) in planned and s.broken_file(folder) is None]
+
+
+def _write_shard(
+    folder: Path, recipe: Recipe, class_index: int, number: int, start: int, x: Tensor, candidates: Tensor
+) -> Shard:
+    pngs = [_encode(pixels) for pixels in to_uint8(x)]
+    if recipe.format == "folder":
+        digests = _write_pngs(folder, folder_names(recipe.classes)[class_index], pngs, candidates.tolist())
+    else:
+        digests = _write_tar(folder, recipe, class_index, number, pngs, candidates.tolist())
+    return Shard(
+        class_index=class_index,
+        number=number,
+        count=len(pngs),
+        candidates=(start, int(candidates[-1]) + 1),
+        sha256=digests,
+        class_name=recipe.classes[class_index],
+        recipe=recipe.hash,
+        seed=recipe.seed,
+        device=recipe.device,
+        dtype=recipe.dtype,
+        versions=recipe.versions,
+    )
+
+
+def _write_pngs(folder: Path, class_folder: str, pngs: list[bytes], candidates: list[int]) -> dict[str, str]:
+    """Write files beside the class folder, then move them into it: whoever looks there sees whole images only."""
+    partial, final = folder / PARTIAL, folder / class_folder
+    partial.mkdir(exist_ok=True)
+    final.mkdir(exist_ok=True)
+    names = [f"{candidate:08d}.png" for candidate in candidates]
+    for name, png in zip(names, pngs, strict=True):
+        with (partial / name).open("wb") as file:
+            file.write(png)
+            file.flush()
+            os.fsync(file.fileno())
+    for name in names:
+        (partial / name).replace(final / name)
+    durable.sync(final)
+    return {f"{class_folder}/{name}": hashlib.sha256(png).hexdigest() for name, png in zip(names, pngs, strict=True)}
+
+
+def _write_tar(
+    folder: Path, recipe: Recipe, class_index: int, number: int, pngs: list[bytes], candidates: list[int]
+) -> dict[str, str]:
+    buffer = io.BytesIO()
+    common = {"class": recipe.classes[class_index], "recipe": recipe.hash, "seed": recipe.seed}
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for png, candidate in zip(pngs, candidates, strict=True):
+            key = f"{class_index:05d}-{candidate:08d}"
+            _add(tar, f"{key}.cls", str(class_index).encode())
+            _add(tar, f"{key}.json", json.dumps(common | {"candidate": candidate}, sort_keys=True).encode())
+            _add(tar, f"{key}.png", png)
+    name = f"shard-{class_index:05d}-{number:05d}.tar"
+    durable.write_bytes(folder / name, buffer.getvalue())
+    return {name: hashlib.sha256(buffer.getvalue()).hexdigest()}
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)  # time, user and group stay zero: equal samples, equal bytes
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _write_manifest(folder: Path, shards: Iterable[Shard]) -> None:
+    ordered = sorted(shards, key=lambda shard: (shard.class_index, shard.number))
+    durable.write_text(folder / MANIFEST, "".join(shard.line + "\n" for shard in ordered))
+
+
+def _append_line(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _parse_line(line: str, where: str) -> Shard:
+    try:
+        stored = json.loads(line)
+        stored["candidates"] = tuple(stored["candidates"])
+        shard = Shard(**stored)
+        paths = [PurePosixPath(name) for name in shard.sha256]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{where}: cannot be read ({error}); synthesize again into a new folder") from error
+    if any(path.is_absolute() or ".." in path.parts or "\\" in str(path) for path in paths):
+        raise DataError(f"{where}: names a file outside the folder; this set was tampered with, do not use it")
+    return shard
+
+
+def _read_class(folder: Path, recipe: Recipe, shards: list[Shard], wanted: int, verify: bool) -> list[Tensor]:
+    images: list[Tensor] = []
+    for shard in sorted(shards, key=lambda shard: shard.number):
+        if len(images) >= wanted:
+            break
+        if verify and (broken := shard.broken_file(folder)):
+            raise DataError(f"{folder / broken}: missing or not the bytes that were written; {_AGAIN}")
+        images += [pixels[None] for pixels in _read_shard(folder, recipe, shard)]
+    if len(images) < wanted:
+        raise DataError(f"{folder}: class {shards[0].class_name!r} has {len(images)} images, not {wanted}; {_AGAIN}")
+    return images[:wanted]
+
+
+def _read_shard(folder: Path, recipe: Recipe, shard: Shard) -> Iterator[Tensor]:
+    if recipe.format == "shards":
+        for name in shard.sha256:
+            reader = ShardReader(folder / name, recipe.image_shape)
+            yield from (reader[index].pixels for index in range(len(reader)))
+        return
+    for name in sorted(shard.sha256):
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            raise DataError(f"{folder / name}: cannot be read ({error}); {_AGAIN}") from error
+        yield _decode(data, recipe.image_shape, str(folder / name))
+
+
+def _read_trained_on(folder: Path, recipe: Recipe) -> NDArray[np.int64]:
+    try:
+        stored = safetensors.numpy.load((folder / TRAINED_ON).read_bytes())
+        trained_on: NDArray[np.int64] = stored["fingerprints"].astype(np.int64)
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise DataError(f"{folder / TRAINED_ON}: cannot be read ({error}); {_AGAIN}") from error
+    if trained_on_digest(trained_on) != recipe.trained_on:
+        raise DataError(f"{folder / TRAINED_ON}: not the fingerprints the recipe names; {_AGAIN}")
+    return trained_on
+
+
+def _encode(pixels: Tensor) -> bytes:
+    """PNG of uint8 pixels (C, H, W)."""
+    buffer = io.BytesIO()
+    array = pixels.permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(buffer, "png", compress_level=6)
+    return buffer.getvalue()
+
+
+def _decode(data: bytes, image_shape: tuple[int, int, int], where: str) -> Tensor:
+    """Pixels uint8 (C, H, W) of a PNG that must have this shape; the header is checked before pixels are unpacked."""
+    channels, height, width = image_shape
+    try:
+        with Image.open(io.BytesIO(data), formats=("png",)) as image:
+            if image.size != (width, height) or image.mode != {1: "L", 3: "RGB"}[channels]:
+                raise DataError(f"{where}: is {image.mode} {image.size}, the recipe says {image_shape}; {_AGAIN}")
+            array = np.array(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{where}: no whole PNG image ({error}); {_AGAIN}") from error
+    return torch.from_numpy(array).reshape(height, width, channels).permute(2, 0, 1)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,61 @@
+"""New classes by mixing the labels of old ones (Bao et al. 2017, section 4.5: new identities from three)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from augmentor.sampling.synthesize import device_of
+from augmentor.types import SampleSource
+
+
+class MixedClasses:
+    """A source whose classes are mixtures of another source's; itself a ``SampleSource``.
+
+    Args:
+        source: The source that renders.
+        mixtures: Weights of the source's K classes in each of M new classes, (M, K), rows summing to one.
+        names: Names of the new classes, M different ones.
+
+    Raises:
+        ValueError: If shapes disagree, a row isn't a mixture, or a name is given twice.
+    """
+
+    def __init__(self, source: SampleSource, mixtures: Tensor, names: tuple[str, ...]) -> None:
+        if mixtures.shape != (len(names), len(source.classes)):
+            expected = (len(names), len(source.classes))
+            raise ValueError(f"mixtures must be {expected} for these names and classes, got {tuple(mixtures.shape)}")
+        weights = mixtures.to(torch.float32)
+        if bool((weights < 0).any()) or not torch.allclose(weights.sum(1), torch.ones(len(names)), atol=1e-5):
+            raise ValueError("every row of mixtures must be non-negative and sum to one")
+        if len(set(names)) < len(names):
+            raise ValueError(f"names of mixed classes must differ, got {names}")
+        self.source, self.mixtures, self.classes = source, weights, tuple(names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images rendered."""
+        return self.source.image_shape
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of one latent."""
+        return self.source.latent_dim
+
+    @property
+    def device(self) -> torch.device:
+        """Where the source renders."""
+        return device_of(self.source)
+
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        """See ``types.SampleSource.sample``; a mixture of mixed classes is the mixture of their mixtures.
+
+        Raises:
+            ValueError: If a class index is out of range.
+        """
+        mixtures = self.mixtures.to(y.device)
+        if y.is_floating_point():
+            return self.source.sample(y @ mixtures, z)
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(self.classes):
+            raise ValueError(f"y must lie in [0, {len(self.classes)}), got {int(y.min())} to {int(y.max())}")
+        return self.source.sample(mixtures[y], z)

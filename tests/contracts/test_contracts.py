@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from augmentor.sampling.mixed_classes import MixedClasses
+from tests.contracts.source_contract import check_source
+
+
+class LinearSource(nn.Module):
+    """The smallest honest source: tanh of a linear map of label and latent."""
+
+    def __init__(self, classes: tuple[str, ...] = ("a", "b", "c"), channels: int = 3) -> None:
+        super().__init__()
+        self.classes, self.image_shape, self.latent_dim = classes, (channels, 8, 8), 5
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(5 + len(classes), channels * 64, generator=generator) / 3)
+        self.norm = nn.BatchNorm1d(channels * 64)
+
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        self.eval()
+        return self.norm(torch.cat([z, self.weights(y)], 1) @ self.weight).tanh().reshape(-1, *self.image_shape)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+        return x.flatten(1) @ self.weight[:5].T - self.weights(y).sum(1, keepdim=True)
+
+    def weights(self, y: Tensor) -> Tensor:
+        return y if y.is_floating_point() else nn.functional.one_hot(y, len(self.classes)).float()
+
+
+class WithGradient(LinearSource):
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        return (torch.cat([z, self.weights(y)], 1) @ self.weight).tanh().reshape(-1, *self.image_shape)
+
+
+class BatchStatistics(LinearSource):
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        x = (torch.cat([z, self.weights(y)], 1) @ self.weight).tanh()
+        return ((x - x.mean(0)) / 2).reshape(-1, *self.image_shape)
+
+
+class TrainingMode(LinearSource):
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        self.norm.train()
+        flat = torch.cat([z, self.weights(y)], 1) @ self.weight
+        self.norm(flat)
+        return flat.tanh().reshape(-1, *self.image_shape)
+
+
+class Noisy(LinearSource):
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        return super().sample(y, z + torch.randn_like(z))
+
+
+class TooBright(LinearSource):
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        return super().sample(y, z) * 1.5
+
+
+class IgnoresLatent(LinearSource):
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        return super().sample(y, torch.zeros_like(z))
+
+
+class NoMixtures(LinearSource):
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        return super().sample(y.argmax(1) * 0 if y.is_floating_point() else y, z)
+
+
+class EncodesTheBatch(LinearSource):
+    @torch.no_grad()
+    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+        return super().encode(x - x.mean(0), y)
+
+
+def mixed(source: LinearSource) -> MixedClasses:
+    return MixedClasses(source, torch.tensor([[0.5, 0.5, 0], [0.2, 0.3, 0.5]]), ("ab", "abc"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_linear_source(channels: int) -> None:
+    check_source(LinearSource(channels=channels))
+
+
+def test_one_class() -> None:
+    check_source(LinearSource(classes=("only",)))
+
+
+def test_mixed_classes() -> None:
+    check_source(mixed(LinearSource()))
+    check_source(MixedClasses(mixed(LinearSource()), torch.tensor([[0.5, 0.5]]), ("mixed twice",)))
+
+
+@pytest.mark.parametrize(
+    ("source", "law"),
+    [
+        (WithGradient, "no gradient"),
+        (BatchStatistics, "an image alone"),
+        (TrainingMode, "running mean"),
+        (Noisy, "equal labels and latents"),
+        (TooBright, r"\[-1, 1\]"),
+        (IgnoresLatent, "latents change"),
+        (NoMixtures, "mixture of one class"),
+        (EncodesTheBatch, "an image alone has the latent"),
+    ],
+)
+def test_the_checks_find(source: type[LinearSource], law: str) -> None:
+    with pytest.raises(AssertionError, match=law):
+        check_source(source())
