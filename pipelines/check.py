@@ -24,7 +24,7 @@ from pipelines.datasets import (
     read_headers,
     same_pictures,
 )
-from pipelines.image_folder import BadFile, Header, ImageTree, read_squares, shown
+from pipelines.image_folder import BadFile, Header, ImageTree, printable, read_squares, shown
 from pipelines.progress import Progress, Silent
 
 READ_AT_ONCE = 256
@@ -82,7 +82,8 @@ class CheckReport:
 
     def text(self) -> str:
         """The report for a terminal."""
-        width = max((len(name) for name in self.train), default=5)
+        names = {name: printable(name) for name in self.train}
+        width = max(map(len, ["class", *names.values()]))
         train, test = sum(self.train.values()), sum(self.test.values())
         lines = [f"{self.data}: {len(self.train)} classes, {train} training and {test} test images"]
         lines += [f"split: {self.split}", f"used as: {self.form or 'nothing readable'}"]
@@ -90,7 +91,7 @@ class CheckReport:
         lines += [f"stored modes: {_most(self.modes)}"] if self.modes else []
         lines += [f"not images by their name: {self.ignored}"] if self.ignored else []
         lines += ["", f"{'class':<{width}}  train   test"]
-        lines += [f"{name:<{width}} {n:>6} {self.test.get(name, 0):>6}" for name, n in self.train.items()]
+        lines += [f"{names[name]:<{width}} {n:>6} {self.test.get(name, 0):>6}" for name, n in self.train.items()]
         lines += ["", f"bad files: {len(self.bad)}"] if self.bad else []
         lines += [f"  {one}" for one in self.bad]
         lines += [f"problem: {problem}" for problem in self.problems]
@@ -101,7 +102,7 @@ def check_data(data: DataConfig, progress: Progress | None = None) -> CheckRepor
     """Read every image.
 
     Raises:
-        DataError: If there is no such data set, or it has no class folders at all; every other finding is in the report.
+        DataError: If there is no such data set or it has no class folders; every other finding is in the report.
     """
     if data.data in NAMED_DATA:
         return _check_named(data)
@@ -121,7 +122,7 @@ def _check_named(data: DataConfig) -> CheckReport:
 def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) -> CheckReport:
     trees = [layout.train] if layout.train is layout.test else [layout.train, layout.test]
     headers, bad = read_headers([path for tree in trees for path in tree.paths])
-    form, twins = None, []
+    form, twins = None, list[str]()
     if headers:
         size, grey = chosen_form(data, list(headers.values()))
         form = _form(size, grey)

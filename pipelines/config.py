@@ -174,17 +174,24 @@ def load_config(path: Path) -> Config:
     """Read a config file.
 
     Raises:
-        ConfigError: If the file cannot be read, is not the strict YAML described at ``parse_yaml``, or has unknown keys
-            or values out of range.
+        ConfigError: If the file is not readable by ``read_yaml``, or has unknown keys or values out of range.
+    """
+    return config_from(read_yaml(path), where=str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file of at most a megabyte as ``parse_yaml`` does.
+
+    Raises:
+        ConfigError: If it is missing, too large, no UTF-8, or not the plain YAML of ``parse_yaml``.
     """
     try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise ConfigError(f"{path}: {size} bytes are too many for a config")
+        if path.stat().st_size > LARGEST_FILE:
+            raise ConfigError(f"{path}: too large for a config (more than {LARGEST_FILE} bytes)")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    return config_from(parse_yaml(text, where=str(path)), where=str(path))
+    return parse_yaml(text, where=str(path))
 
 
 def config_from(mapping: Mapping[str, Any], where: str = "config") -> Config:

@@ -213,7 +213,20 @@ def hashed_split(tree: ImageTree, fraction: float) -> tuple[list[int], list[int]
 
 def shown(path: Path) -> str:
     """The path as text that any terminal and JSON file can hold, even where its bytes are no UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped, so that a name cannot steer the terminal or break a line."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
@@ -234,7 +247,7 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
                 f"{shown(root)}: two folders spell the class {name!r} in different bytes "
                 f"({folders[name].name!a} and {path.name!a}); merge them into one"
             )
-        if name != shown(Path(name)):
+        if not _is_utf8(name):
             raise DataError(f"{shown(path)}: the name of this class is no UTF-8; rename the folder")
         folders[name] = path
     if not folders:

@@ -1,0 +1,458 @@
+"""The command line: every command is one call of the Python API. Until one runs, click alone is imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pipelines.config import Config
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SECTIONS = {"data": "Data", "source": "Generator", "pool": "Pool", "classifier": "Classifier", "gain": "Comparison"}
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+EPILOG = (
+    "Exit codes: 0 done, 1 failed for the reason shown, 2 wrong usage or config, 3 bad data, 4 training diverged, "
+    "130 or 143 interrupted. AUGMENTOR_DATA names the folder of data sets."
+)
+
+
+class KeyOption(click.Option):
+    """An option that overrides a key of the config, whose description and default are its help."""
+
+    def __init__(self, *declarations: Any, key: str, **settings: Any) -> None:
+        super().__init__(*declarations, **settings)
+        self.key = key
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Look the help up in the config's models, which takes a moment, and therefore only here."""
+        from pipelines.config import Config
+
+        model: Any = Config
+        for part in self.key.split("."):
+            field = model.model_fields[part]
+            model = field.annotation
+        default = "" if field.default is None else f"  [default: {_plain(field.default)}]"
+        self.help = f"{field.description}{default}"
+        return super().get_help_record(ctx)
+
+
+class JobCommand(click.Command):
+    """A command whose help groups the options by the section of the config they belong to."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list of options a section."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            key = option.key if isinstance(option, KeyOption) else ""
+            record = option.get_help_record(ctx)
+            if record and isinstance(option, click.Option):
+                sections.setdefault(SECTIONS.get(key.split(".")[0], "Options"), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class JobGroup(click.Group):
+    """Lists its commands in the order of a user's walk instead of the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of definition."""
+        return list(self.commands)
+
+
+def key(flag: str, name: str, **settings: Any) -> Callable[[Command], Command]:
+    """An option that overrides the config key ``name``."""
+    return click.option(flag, name.replace(".", "__"), cls=KeyOption, key=name, default=None, **settings)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, listed in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _remember_debug(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["AUGMENTOR_DEBUG"] = "1"  # in the environment, so that worker processes know it too
+
+
+def _split_commas(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+verbose = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help="Show the traceback of an error.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document, nothing else.")
+out_option = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+config_argument = click.argument(
+    "config", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
+)
+run_argument = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+dry_run = click.option("--dry-run", is_flag=True, help="Load the data, print the whole config, and stop.")
+
+form_options = together(
+    key("--data-root", "data.data_root", type=click.Path(file_okay=False)),
+    key(
+        "--size",
+        "data.size",
+        type=click.Choice(["8", "16", "28", "32", "64", "128"]),
+        callback=lambda c, o, v: v and int(v),
+    ),
+    key("--grey/--colour", "data.grey", is_flag=True),
+    key("--test-fraction", "data.test_fraction", type=float),
+)
+data_options = together(
+    key("--data", "data.data", metavar="DATA"),
+    form_options,
+    key("--per-class", "data.per_class", type=int, metavar="N"),
+    key("--imbalance", "data.imbalance", type=float, metavar="RATIO"),
+    key("--labels", "data.labels", type=int, metavar="N"),
+    key("--unlabelled", "data.unlabelled", metavar="rest|PATH"),
+    key("--max-pool", "data.max_pool", type=int, metavar="N"),
+)
+source_options = together(
+    key("--preset", "source.preset"),
+    key("--steps", "source.steps", type=int, metavar="N"),
+    key("--batch-size", "source.batch_size", type=int, metavar="N"),
+    key("--source-augment", "source.source_augment", type=click.Choice(["none", "classical"])),
+)
+run_options = together(
+    key("--seed", "seed", type=int),
+    key("--device", "device", metavar="DEVICE"),
+    key("--threads", "threads", type=int, metavar="N"),
+    key("--out", "out", type=click.Path(file_okay=False)),
+    as_json,
+    verbose,
+)
+
+
+@click.group(cls=JobGroup, invoke_without_command=True, context_settings=SETTINGS, epilog=EPILOG)
+@click.version_option(package_name="augmentor", message="%(package)s %(version)s")
+@verbose
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Train a class-conditional generator, synthesize images, and measure what they add to a classifier."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@cli.command(cls=JobCommand, short_help="All of it on small digits, in minutes.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default="runs/demo", show_default=True, help="Folder."
+)
+@as_json
+@verbose
+def demo(out: Path, as_json: bool) -> None:
+    """The whole job on scikit-learn's digits, in minutes and without a download."""
+    from pipelines.demo import demo_run
+    from pipelines.progress import show
+
+    with show() as progress:
+        result = demo_run(out, progress=progress)
+    _print(result, as_json, _gain_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="Read every image of a data set; list what is wrong.")
+@click.argument("data")
+@form_options
+@as_json
+@verbose
+def check(data: str, as_json: bool, **values: Any) -> None:
+    """Read every image of DATA: digits, mnist, fashion-mnist or a folder.
+
+    Lists classes, counts, sizes, and bad files with their paths. Exit code 3 if something has to be repaired.
+    """
+    config = _config(None, {**values, "data__data": data})
+    from pipelines.check import check_data
+    from pipelines.progress import show
+
+    with show() as progress:
+        report = check_data(config.data, progress)
+    _print(report.to_json(), as_json, report.text())
+    if not report.ok:
+        raise click.exceptions.Exit(3)
+
+
+@cli.command(cls=JobCommand, short_help="Train a generator.")
+@config_argument
+@data_options
+@source_options
+@click.option("--resume", is_flag=True, help="Go on from the last good checkpoint; CONFIG may then be left out.")
+@dry_run
+@run_options
+def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Train a generator by the file CONFIG, or on --data; options override the file."""
+    if resume and config is None and values["data__data"] is None:
+        config = _config_of_run(values["out"])
+    settings = _config(config, values, needs_data=True)
+    out = _out(settings, config)
+    if dry_run:
+        return _print_plan(settings, as_json)
+    from pipelines.progress import show
+    from pipelines.train import train_run
+
+    with show() as progress:
+        result = train_run(settings, out, resume=resume, progress=progress)
+    _print(result, as_json, f"{result.step} steps in {result.seconds:.0f} s: {result.run}")
+
+
+@cli.command(cls=JobCommand, short_help="Write synthetic images of a trained generator.")
+@run_argument
+@click.option(
+    "--class-balance",
+    "strategy",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[STRATEGY]",
+    help="Fill the classes up to the largest (auto), or: minority, not-minority, all, not-majority.",
+)
+@click.option("--per-class", type=click.IntRange(min=1), metavar="N", help="Fill every class up to N images.")
+@click.option("--ratio", type=click.FloatRange(min=0, min_open=True), metavar="R", help="Add R times what a class has.")
+@click.option("--classes", metavar="A,B", callback=_split_commas, help="These classes only.")
+@click.option("--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["folder", "shards"]),
+    default="folder",
+    show_default=True,
+    help="A folder a class, or tar shards in WebDataset's layout.",
+)
+@out_option
+@as_json
+@verbose
+def synth(run: Path, out: Path | None, filter_: str | None, format_: str, as_json: bool, **values: Any) -> None:
+    """Write synthetic images of the trained RUN; running it again finishes what is missing.
+
+    How many is said by one of --class-balance, --per-class and --ratio. Default of --out: RUN/synthetic.
+    """
+    _exactly_one(values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"})
+    from pipelines.progress import show
+    from pipelines.synthesize import synthesize_run
+
+    with show() as progress:
+        target = out or run / "synthetic"
+        result = synthesize_run(run, target, filter=filter_, format=format_, progress=progress, **values)
+    _print(result, as_json, _lines(_jsonable(result)))
+
+
+@cli.command(cls=JobCommand, short_help="Measure what synthetic images add to a classifier.")
+@config_argument
+@data_options
+@source_options
+@key("--classifier", "classifier.name", metavar="NAME")
+@key("--classifier-steps", "classifier.steps", type=int, metavar="N")
+@key("--arms", "gain.arms", metavar="A,B", callback=_split_commas)
+@key("--replicates", "gain.replicates", type=int, metavar="N")
+@key("--processes", "gain.processes", type=int, metavar="N")
+@dry_run
+@run_options
+def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Measure what synthetic images add to a classifier: arms, paired replicates, intervals, a verdict."""
+    settings = _config(config, values, needs_data=True)
+    out = _out(settings, config)
+    if dry_run:
+        return _print_plan(settings, as_json)
+    from pipelines.gain import gain_run
+    from pipelines.progress import show
+
+    with show() as progress:
+        result = gain_run(settings, out, progress=progress)
+    _print(result, as_json, _gain_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
+@run_argument
+@click.option("--samples", type=click.IntRange(min=2), default=10000, show_default=True, help="Images to generate.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of judge and samples.")
+@out_option
+@as_json
+@verbose
+def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool) -> None:
+    """Judge the images of the trained RUN: correctness, fidelity, coverage, usefulness, memorisation.
+
+    Default of --out: RUN.
+    """
+    from pipelines.evaluate import evaluate_run
+    from pipelines.progress import show
+
+    with show() as progress:
+        result = evaluate_run(run, out, samples=samples, seed=seed, progress=progress)
+    _print(result, as_json, _lines(_jsonable(result)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and turn what it raises into one line and an exit code.
+
+    Args:
+        arguments: The command line without the program; this process's own unless given.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = cli.main(arguments, prog_name="augmentor", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("AUGMENTOR_DEBUG"):
+            traceback.print_exc()
+        code, message = _verdict(error)
+        click.echo(f"augmentor: {' '.join(message.split())}", err=True)
+        return code
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """Exit code and sentence for an exception; heavy modules are looked at last."""
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "augmentor"
+        return 2, f"{error.format_message()} (see {command} --help)"
+    if isinstance(error, click.ClickException):
+        return error.exit_code, error.format_message()
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return 130, "stopped by SIGINT"
+    return _verdict_of_job(error)
+
+
+def _verdict_of_job(error: BaseException) -> tuple[int, str]:
+    from augmentor.types import DataError, DivergedError
+    from pipelines.config import ConfigError
+    from pipelines.interrupt import Interrupted
+    from pipelines.run_dir import RunLockedError
+
+    message = str(error)
+    match error:
+        case Interrupted():
+            return 128 + error.signum, message
+        case ConfigError():
+            return 2, message
+        case DataError():
+            return 3, message
+        case DivergedError():
+            return 4, message
+        case RunLockedError() | OSError():
+            return 1, message
+        case ValueError():
+            return 2, f"{message} (-v shows where)"
+        case MemoryError():
+            return 1, "not enough memory; try a smaller --size or --batch-size"
+    return 1, f"{type(error).__name__}: {message} (-v shows where)"
+
+
+def _config(path: Path | None, values: Mapping[str, Any], *, needs_data: bool = False) -> Config:
+    """The file's keys with the given options laid over them."""
+    from pipelines.config import config_from, read_yaml
+
+    if needs_data and path is None and values["data__data"] is None:
+        raise click.UsageError("give a CONFIG file or --data", click.get_current_context())
+    merged = read_yaml(path) if path else {}
+    for name, value in values.items():
+        *sections, last = name.split("__")
+        inner = merged
+        for section in sections:
+            inner = inner.setdefault(section, {}) if isinstance(inner, dict) else {}
+        if value is not None and isinstance(inner, dict):
+            inner[last] = value
+    return config_from(merged, where=str(path) if path else "options")
+
+
+def _config_of_run(out: str | None) -> Path:
+    if out is None:
+        raise click.UsageError(
+            "--resume needs --out, or the CONFIG or --data it began with", click.get_current_context()
+        )
+    return Path(out) / "config.yaml"
+
+
+def _out(config: Config, path: Path | None) -> Path:
+    """The folder of the run: as configured, else named after the config file or the data."""
+    return config.out or Path("runs") / (path.stem if path else Path(config.data.data).name)
+
+
+def _print_plan(config: Config, as_json: bool) -> None:
+    from pipelines.config import dump_config
+    from pipelines.datasets import load_data
+
+    bundle = load_data(config.data, config.seed)
+    found = f"# {bundle.name}: {bundle.regime}; {len(bundle.test)} test images; {bundle.note}\n"
+    _print(config.model_dump(mode="json"), as_json, found + dump_config(config))
+
+
+def _exactly_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:
+    given = [flag for name, flag in flags.items() if values[name] is not None]
+    if len(given) != 1:
+        found = f"got {' and '.join(given)}" if given else "got none"
+        raise click.UsageError(f"give exactly one of {', '.join(flags.values())}; {found}", click.get_current_context())
+
+
+def _print(result: Any, as_json: bool, text: str) -> None:
+    click.echo(json.dumps(_jsonable(result), indent=2, ensure_ascii=False) if as_json else text.rstrip("\n"))
+
+
+def _jsonable(value: Any) -> Any:
+    """Dataclasses, paths and tuples as JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _jsonable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _lines(result: Mapping[str, Any], indent: str = "") -> str:
+    """A nested mapping as indented ``name: value`` lines."""
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, Mapping):
+            lines += [f"{indent}{name}:", _lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name}: {_plain(value)}")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(_plain, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _gain_text(result: Mapping[str, Any], out: Path) -> str:
+    """The table of arms and the verdict."""
+    width = max(map(len, ["arm", *result["arms"]]))
+    lines = [
+        f"{'arm':<{width}}  {result['metric'].replace('_', ' ')} (95 % interval), {result['replicates']} replicates"
+    ]
+    for name, arm in result["arms"].items():
+        low, high = arm["ci95"]
+        lines.append(f"{name:<{width}}  {arm['mean']:.3f} ({low:.3f} to {high:.3f})")
+    return "\n".join([*lines, "", result["verdict"], "", f"{out / 'report.html'}  {out / 'gain.json'}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
