@@ -1,0 +1,189 @@
+"""What the items of a torchvision-style dataset look like before its transforms, read without touching the dataset."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import ConcatDataset, Dataset, Subset
+
+from augmentor.data.synthetic_images import fit_shape
+from augmentor.types import DataError
+
+PIL_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
+TRANSFORMS = ("transform", "target_transform", "transforms")
+
+
+@dataclass(frozen=True)
+class ItemForm:
+    """The form of a dataset's raw items.
+
+    Args:
+        image: A raw image, as an example: PIL image, uint8 or float tensor (C, H, W) or (H, W), or array (H, W[, C]).
+        target: A raw target, as an example: a whole number, or a tensor or array that holds one.
+        low: What black is in ``image``'s numbers; unused for PIL.
+        high: What white is.
+    """
+
+    image: Any
+    target: Any
+    low: float
+    high: float
+
+    def item(self, pixels: Tensor, label: int) -> tuple[Any, Any]:
+        """A synthetic image, uint8 (C, H, W), and its label in this form."""
+        return self._image(pixels[None]), _like_target(self.target, label)
+
+    def _image(self, pixels: Tensor) -> Any:
+        if isinstance(self.image, Image.Image):
+            side = min(self.image.size)
+            array = fit_shape(pixels, (pixels.shape[1], side, side))[0].permute(1, 2, 0).numpy()
+            return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).convert(self.image.mode)
+        channels_first = isinstance(self.image, Tensor)
+        fitted = fit_shape(pixels, _shape(self.image))[0]
+        scaled = self.low + fitted.double() * ((self.high - self.low) / 255)
+        ordered = (scaled if channels_first else scaled.permute(1, 2, 0)).reshape(self.image.shape)
+        return _cast(ordered, self.image)
+
+
+def base_of(dataset: Dataset[Any]) -> tuple[Any, Tensor | None]:
+    """The dataset below any ``Subset`` (such as ``random_split`` makes), and the indices of it that are seen.
+
+    Raises:
+        TypeError: If the dataset is a concatenation, whose parts may differ in their transforms.
+    """
+    indices: Tensor | None = None
+    while isinstance(dataset, Subset):
+        own = torch.as_tensor(list(dataset.indices), dtype=torch.int64)
+        indices, dataset = own if indices is None else own[indices], dataset.dataset
+    if isinstance(dataset, ConcatDataset):
+        raise TypeError("parts of a ConcatDataset may differ: mix each part, then concatenate the mixed sets")
+    return dataset, indices
+
+
+def labels_of(dataset: Dataset[Any]) -> Tensor:
+    """The class index of every item, int64 (N,), from ``targets``, ``labels`` or ``tensors``, else by reading them all.
+
+    Raises:
+        DataError: If a label is not one whole number from 0 on.
+    """
+    base, indices = base_of(dataset)
+    known = getattr(base, "targets", None)
+    if known is None:
+        known = getattr(base, "labels", None)
+    if known is None and len(getattr(base, "tensors", ())) == 2:
+        known = base.tensors[1]
+    if known is None:
+        plain = _without_transforms(base)
+        known = [int(plain[i][1]) for i in range(len(base))]
+    labels = torch.as_tensor(np.asarray(known))
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or (labels < 0).any():
+        raise DataError("labels must be whole numbers from 0 on, one for every item")
+    return labels.long() if indices is None else labels.long()[indices]
+
+
+def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> ItemForm:
+    """The form of a dataset's raw items, found by reading a few of them.
+
+    Args:
+        dataset: Items are (image, target).
+        value_range: What black and white are in the images' numbers; by default 0 and 255 for uint8, 0 and 1 for float.
+
+    Returns:
+        The form.
+
+    Raises:
+        TypeError: If the items are of a form that synthetic images cannot be given.
+        ValueError: If the range has to be given, because the numbers do not lie in the default one.
+    """
+    base, indices = base_of(dataset)
+    plain = _without_transforms(base)
+    seen = range(len(base)) if indices is None else indices.tolist()
+    images = [_raw_item(plain, i) for i in seen[:: max(1, len(seen) // 8)]]
+    image, target = images[0]
+    if isinstance(image, Image.Image):
+        if image.mode not in PIL_MODES:
+            raise TypeError(f"PIL images of mode {image.mode!r} cannot be mixed with 8-bit images; convert them first")
+        return ItemForm(image, target, 0, 255)
+    _shape(image)
+    low, high = value_range or _usual_range([image for image, _ in images])
+    return ItemForm(image, target, low, high)
+
+
+def apply_transforms(dataset: Dataset[Any], image: Any, target: Any) -> tuple[Any, Any]:
+    """Send a raw item through the dataset's own transforms, as its ``__getitem__`` does.
+
+    ``transform`` and ``target_transform`` are used where one is set, else the joint ``transforms``. A transform of
+    albumentations gets and gives its ``image`` by keyword.
+    """
+    base, _ = base_of(dataset)
+    transform, target_transform, joint = (getattr(base, name, None) for name in TRANSFORMS)
+    if transform is None and target_transform is None and joint is not None:
+        image, target = joint(image, target)
+        return image, target
+    if transform is not None and type(transform).__module__.startswith("albumentations."):
+        image = transform(image=np.asarray(image))["image"]
+    elif transform is not None:
+        image = transform(image)
+    return image, target if target_transform is None else target_transform(target)
+
+
+def _without_transforms(base: Any) -> Any:
+    plain = copy.copy(base)
+    for name in TRANSFORMS:
+        if getattr(plain, name, None) is not None:
+            setattr(plain, name, _keep)
+    return plain
+
+
+def _keep(*values: Any, **named: Any) -> Any:
+    """Stands in for a transform, however it is called."""
+    return named or (values[0] if len(values) == 1 else values)
+
+
+def _raw_item(plain: Any, index: int) -> tuple[Any, Any]:
+    try:
+        image, target = plain[index]
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise TypeError(
+            f"cannot read item {index} of {type(plain).__name__} as (image, label) without its transform ({error}): "
+            f"wrap the set without a transform and apply the transform to the mixed set's items"
+        ) from error
+    return image, target
+
+
+def _shape(image: Any) -> tuple[int, int, int]:
+    """(C, H, W) of a raw tensor or array."""
+    if isinstance(image, Tensor) and image.ndim in (2, 3):
+        channels, height, width = (1, *image.shape)[-3:]
+    elif isinstance(image, np.ndarray) and image.ndim in (2, 3):
+        height, width, channels = (*image.shape, 1)[:3]
+    else:
+        raise TypeError(f"images must be PIL, tensors (C, H, W) or arrays (H, W, C), got {type(image).__name__}")
+    return channels, height, width
+
+
+def _usual_range(images: list[Any]) -> tuple[float, float]:
+    if torch.as_tensor(images[0]).dtype == torch.uint8:
+        return 0, 255
+    low, high = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
+    if not torch.as_tensor(images[0]).is_floating_point() or low < 0 or high > 1:
+        raise ValueError(f"images hold numbers from {low:g} to {high:g}: say what black and white are by value_range")
+    return 0, 1
+
+
+def _cast(image: Tensor, like: Any) -> Any:
+    dtype = torch.as_tensor(like).dtype
+    tensor = (image if dtype.is_floating_point else image.round()).to(dtype)
+    return tensor if isinstance(like, Tensor) else tensor.numpy()
+
+
+def _like_target(target: Any, label: int) -> Any:
+    if isinstance(target, Tensor):
+        return torch.full_like(target, label)
+    return type(target)(label) if isinstance(target, np.integer) else label

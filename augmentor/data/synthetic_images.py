@@ -1,0 +1,116 @@
+"""Synthetic images wherever they come from: a set on disk, images in memory, or a source that renders on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as image_functions
+
+from augmentor.data.candidates import device_of
+from augmentor.data.class_names import match_classes
+from augmentor.data.fingerprint import to_uint8
+from augmentor.data.synthetic_store import SyntheticSet, read_set
+from augmentor.types import LabelledImages, SampleSource
+
+Synthetic = str | Path | SyntheticSet | LabelledImages | SampleSource
+"""Folder or shards on disk, the same read into memory, plain images, or a live source."""
+
+
+class Draw(Protocol):
+    """Draws synthetic images of asked classes; the classes are those of the data they are drawn for."""
+
+    def has(self, y: Tensor) -> Tensor:
+        """Whether there is an image to draw for every class in ``y`` (N,), bool (N,)."""
+
+    def __call__(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        """One image for every class in ``y`` int64 (N,), uint8 (N, C, H, W); every class must have some."""
+
+
+def draw_from(synthetic: Synthetic, classes: Sequence[str]) -> Draw:
+    """Make a ``Draw`` for data with these classes, matched by name.
+
+    Args:
+        synthetic: Where the images come from. Stored images are drawn with replacement; a live source renders new ones.
+        classes: Class names of the data; position is label.
+
+    Returns:
+        The draw.
+
+    Raises:
+        DataError: If the class names differ or a stored set cannot be read.
+    """
+    if isinstance(stored := opened(synthetic), LabelledImages):
+        return _StoredDraw(stored, match_classes(classes, stored.classes))
+    return _LiveDraw(stored, match_classes(stored.classes, classes))
+
+
+def opened(synthetic: Synthetic) -> LabelledImages | SampleSource:
+    """The images of a stored set, or the live source itself.
+
+    Raises:
+        TypeError: If it is neither.
+        DataError: If a stored set cannot be read.
+    """
+    if isinstance(synthetic, str | Path):
+        synthetic = read_set(Path(synthetic))
+    if isinstance(synthetic, SyntheticSet):
+        return synthetic.images
+    if not isinstance(synthetic, LabelledImages | SampleSource):
+        raise TypeError(f"synthetic must be a path, a SyntheticSet, LabelledImages or a source, got {type(synthetic)}")
+    return synthetic
+
+
+def fit_shape(pixels: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
+    """Bring images to another number of channels and size.
+
+    Args:
+        pixels: uint8 (N, C, H, W) with one channel or three.
+        image_shape: (C, H, W) wanted, with one channel or three.
+
+    Returns:
+        uint8 (N, *image_shape): grey is repeated, RGB weighted to grey, the size changed bicubically with antialiasing.
+
+    Raises:
+        ValueError: If a number of channels is neither 1 nor 3.
+    """
+    channels, size = image_shape[0], list(image_shape[1:])
+    if {pixels.shape[1], channels} - {1, 3}:
+        raise ValueError(f"images must have one channel or three, got {pixels.shape[1]} and {channels}")
+    if pixels.shape[1] != channels:
+        pixels = pixels.expand(-1, 3, -1, -1) if channels == 3 else image_functions.rgb_to_grayscale(pixels)
+    if list(pixels.shape[2:]) != size:
+        pixels = image_functions.resize(pixels, size, interpolation=InterpolationMode.BICUBIC, antialias=True)
+    return pixels
+
+
+class _StoredDraw:
+    def __init__(self, images: LabelledImages, own_class: list[int]) -> None:
+        y = torch.tensor(own_class)[images.y]
+        self.pixels = to_uint8(images.x)[y.argsort(stable=True)]
+        self.counts = torch.bincount(y, minlength=len(own_class))
+        self.starts = self.counts.cumsum(0) - self.counts
+
+    def has(self, y: Tensor) -> Tensor:
+        return self.counts[y] > 0
+
+    def __call__(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        position = torch.rand(len(y), generator=generator, dtype=torch.float64) * self.counts[y]
+        return self.pixels[self.starts[y] + position.long()]
+
+
+class _LiveDraw:
+    def __init__(self, source: SampleSource, source_class: list[int]) -> None:
+        self.source, self.source_class = source, torch.tensor(source_class)
+
+    def has(self, y: Tensor) -> Tensor:
+        return torch.ones(len(y), dtype=torch.bool)
+
+    def __call__(self, y: Tensor, generator: torch.Generator) -> Tensor:
+        device = device_of(self.source)
+        z = torch.randn(len(y), self.source.latent_dim, generator=generator).to(device)
+        return to_uint8(self.source.sample(self.source_class[y].to(device), z)).cpu()

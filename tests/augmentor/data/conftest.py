@@ -1,0 +1,47 @@
+"""A small source whose images tell their class and latent."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from augmentor.types import LabelledImages
+
+
+class Painter:
+    """Renders a grey level per class, plus a little of the latent, so that images differ."""
+
+    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int]) -> None:
+        self.classes, self.image_shape, self.latent_dim = classes, image_shape, 3
+
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        level = y.float() / len(self.classes) - 0.5 + 0.02 * z.mean(1).tanh()
+        return level[:, None, None, None].expand(-1, *self.image_shape).contiguous()
+
+
+def painted_class(image: Tensor, num_classes: int) -> int:
+    """The class a ``Painter`` painted, from an image in [-1, 1]."""
+    return round((float(image.mean()) + 0.5) * num_classes)
+
+
+@pytest.fixture
+def painter() -> type[Painter]:
+    return Painter
+
+
+@pytest.fixture
+def class_of():
+    return painted_class
+
+
+@pytest.fixture
+def images():
+    """Makes synthetic images: so many of every class."""
+
+    def make(counts: dict[str, int], image_shape: tuple[int, int, int] = (1, 8, 8)) -> LabelledImages:
+        y = torch.tensor([c for c, n in enumerate(counts.values()) for _ in range(n)], dtype=torch.int64)
+        z = torch.randn(len(y), 3, generator=torch.Generator().manual_seed(5))
+        return LabelledImages(Painter(tuple(counts), image_shape).sample(y, z), y, tuple(counts))
+
+    return make

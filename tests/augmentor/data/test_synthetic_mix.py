@@ -1,0 +1,329 @@
+"""The mix behaves as the real dataset does, whatever that is."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
+from torchvision.datasets import ImageFolder, VisionDataset
+from torchvision.transforms import v2
+
+from augmentor.data.fingerprint import to_uint8
+from augmentor.data.synthetic_mix import SyntheticMix
+from augmentor.data.synthetic_store import Recipe, SyntheticSet, trained_on_digest, write_set
+from augmentor.types import DataError
+
+TO_TENSOR = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+
+
+class Digits(VisionDataset):
+    """Laid out as torchvision's MNIST: a tensor of bytes, tensor targets, grey PIL items, names with a dash."""
+
+    classes = ("0 - zero", "1 - one")
+
+    def __init__(self, counts=(6, 2), size=8, transform=None, target_transform=None):
+        super().__init__("nowhere", transform=transform, target_transform=target_transform)
+        self.targets = torch.repeat_interleave(torch.arange(2), torch.tensor(counts))
+        self.data = torch.full((sum(counts), size, size), 200, dtype=torch.uint8)
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        image, target = Image.fromarray(self.data[index].numpy()), int(self.targets[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, target if self.target_transform is None else self.target_transform(target)
+
+
+class Arrays(Dataset):
+    """A user's own set: arrays, no names, an albumentations-style transform called by keyword."""
+
+    def __init__(self, transform=None):
+        self.transform = transform
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        image = np.full((8, 8, 3), 9, dtype=np.uint8)
+        if self.transform is not None:
+            image = self.transform(image=image)["image"]
+        return image, np.int64(index % 2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An ImageFolder with four cats and one dog, in colour, 16 pixels wide and 12 high."""
+    for name, count in (("cat", 4), ("dog", 1)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            Image.new("RGB", (16, 12), (i, 50, 60)).save(tmp_path / name / f"{i}.png")
+    return tmp_path
+
+
+def test_image_folder_keeps_its_ways(folder, images):
+    real = ImageFolder(str(folder))
+    before = copy.deepcopy(vars(real))
+    mix = SyntheticMix(real, images({"dog": 3, "cat": 0}, (3, 8, 8)))
+    image, target = mix[5]
+    assert (image.mode, image.size, target) == ("RGB", (12, 12), 1)
+    assert len(mix) == 8
+    assert mix.classes == ["cat", "dog"]
+    assert mix.class_to_idx == {"cat": 0, "dog": 1}
+    assert mix.targets == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert mix.samples[:5] == real.samples
+    assert [label for _, label in mix.samples] == mix.targets
+    assert [mix.is_synthetic(i) for i in range(8)] == [False] * 5 + [True] * 3
+    assert mix.is_synthetic(-1)
+    assert vars(real) == before
+
+
+def test_transforms_count_for_both_kinds(folder, images):
+    real = ImageFolder(str(folder), transform=v2.Compose([v2.Resize((8, 8)), TO_TENSOR]), target_transform=lambda t: -t)
+    mix = SyntheticMix(real, images({"dog": 3, "cat": 0}))
+    assert {mix[i][0].shape for i in range(len(mix))} == {(3, 8, 8)}
+    assert [mix[i][1] for i in range(len(mix))] == [0, 0, 0, 0, -1, -1, -1, -1]
+    real.transform = v2.Compose([v2.Resize((4, 4)), TO_TENSOR])
+    assert {mix[i][0].shape for i in range(len(mix))} == {(3, 4, 4)}
+
+
+def test_joint_transforms_count_too(folder, images):
+    real = ImageFolder(str(folder))
+    real.transforms = lambda image, target: ("seen", target + 10)
+    assert SyntheticMix(real, images({"dog": 3, "cat": 0}))[7] == ("seen", 11)
+
+
+def test_grey_digits_with_torchvisions_names(images):
+    real = Digits(transform=TO_TENSOR)
+    mix = SyntheticMix(real, images({"1": 4, "0": 0}))
+    assert mix.targets.tolist() == [0] * 6 + [1] * 6
+    assert mix[0][0].shape == mix[-1][0].shape == (1, 8, 8)
+    assert mix.classes == list(real.classes)
+    assert not hasattr(mix, "samples")
+    assert Image.new("L", (8, 8)).mode == SyntheticMix(Digits(), images({"0": 1, "1": 1}))[-1][0].mode
+
+
+def test_pixels_arrive_exactly(images):
+    synthetic = images({"0": 3, "1": 2})
+    mix = SyntheticMix(Digits(transform=v2.PILToTensor()), synthetic)
+    assert torch.equal(torch.stack([mix[i][0] for i in range(8, 13)]), to_uint8(synthetic.x))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+def test_tensor_dataset(images, dtype):
+    white = 255 if dtype == torch.uint8 else 1
+    real = TensorDataset(torch.full((3, 3, 6, 6), white, dtype=dtype), torch.tensor([0, 1, 1], dtype=torch.int32))
+    mix = SyntheticMix(real, images({"0": 2, "1": 1}))
+    image, target = mix[3]
+    assert (image.dtype, image.shape) == (dtype, (3, 6, 6))
+    assert (target.dtype, target.shape, int(target)) == (torch.int32, (), 0)
+    assert float(image.double().mean()) / white == pytest.approx(0.25, abs=0.02)
+    assert mix.targets.tolist() == [0, 1, 1, 0, 0, 1]
+    assert len(next(iter(DataLoader(mix, batch_size=6)))[0]) == 6
+
+
+def test_the_range_of_float_images_is_asked_for(images):
+    real = TensorDataset(torch.full((2, 1, 8, 8), -1.0), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="numbers from -1 to -1: say what black and white are by value_range"):
+        SyntheticMix(real, images({"0": 2, "1": 1}))
+    synthetic = images({"0": 2, "1": 1})
+    mix = SyntheticMix(real, synthetic, value_range=(-1, 1))
+    assert torch.allclose(mix[2][0], synthetic.x[0], atol=1 / 255)
+
+
+def test_array_items_with_an_albumentations_transform(images):
+    class Invert:
+        __module__ = "albumentations.fake"
+
+        def __call__(self, image):
+            return {"image": 255 - image}
+
+    plain = SyntheticMix(Arrays(), images({"0": 2, "1": 1}))[4]
+    assert (plain[0].shape, plain[0].dtype, type(plain[1])) == ((8, 8, 3), np.uint8, np.int64)
+    inverted = SyntheticMix(Arrays(Invert()), images({"0": 2, "1": 1}))
+    assert (inverted[0][0] == 246).all()
+    assert (inverted[4][0] == 255 - plain[0]).all()
+
+
+def test_subset_of_a_subset(folder, images):
+    real = ImageFolder(str(folder))
+    part = Subset(Subset(real, [4, 3, 2]), [0, 2])
+    mix = SyntheticMix(part, images({"dog": 1, "cat": 2}))
+    assert mix.targets == [1, 0, 1, 0, 0]
+    assert mix.samples[:2] == [real.samples[4], real.samples[2]]
+    assert mix.classes == ["cat", "dog"]
+
+
+def test_a_concatenation_is_mixed_part_by_part(images):
+    with pytest.raises(TypeError, match="mix each part"):
+        SyntheticMix(ConcatDataset([Digits(), Digits()]), images({"0": 1, "1": 1}))
+
+
+def test_classes_that_do_not_match_are_named(folder, images):
+    with pytest.raises(DataError, match="only in the data: 'cat'; only in the synthetic images: 'cow'"):
+        SyntheticMix(ImageFolder(str(folder)), images({"cow": 1, "dog": 1}))
+    real = TensorDataset(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]))
+    with pytest.raises(DataError, match="only in the data: '0', '1'"):
+        SyntheticMix(real, images({"cat": 1, "dog": 1}))
+    assert SyntheticMix(real, images({"dog": 1, "cat": 0}), classes=("cat", "dog"))[2][1] == 1
+
+
+def test_counts_and_share_of_stored_images(images):
+    synthetic = images({"0": 5, "1": 20})
+    balanced = SyntheticMix(Digits((6, 2)), synthetic, counts="auto")
+    assert balanced.synthetic_counts == {"0 - zero": 0, "1 - one": 4}
+    assert SyntheticMix(Digits((6, 2)), synthetic, counts={"1 - one": 9}).targets.tolist() == [0] * 6 + [1] * 9
+    assert SyntheticMix(Digits((6, 2)), synthetic, share=0.5).synthetic_counts == {"0 - zero": 2, "1 - one": 6}
+    assert len(SyntheticMix(Digits((6, 2)), synthetic, share=0)) == 8
+    assert len(SyntheticMix(Digits((6, 2)), synthetic)) == 33
+
+
+def test_stored_images_are_drawn_by_seed_without_repeats(images):
+    synthetic = images({"0": 0, "1": 200})
+
+    def drawn(seed):
+        mix = SyntheticMix(Digits((40, 2), transform=v2.PILToTensor()), synthetic, counts="auto", seed=seed)
+        return torch.stack([mix[i][0] for i in range(42, len(mix))])
+
+    assert torch.equal(drawn(0), drawn(0))
+    assert not torch.equal(drawn(0), drawn(1))
+
+
+def test_too_few_stored_images(images):
+    with pytest.raises(DataError, match="class '1 - one': 4 synthetic images are asked for, the set has 3"):
+        SyntheticMix(Digits((6, 2)), images({"0": 5, "1": 3}), counts="auto")
+    with pytest.raises(DataError, match=r"a share of 0.5 needs 8 synthetic images, the set has 7"):
+        SyntheticMix(Digits((6, 2)), images({"0": 5, "1": 2}), share=0.5)
+
+
+@pytest.mark.parametrize("options", [{"share": 1.0}, {"share": -0.1}, {"share": 0.5, "counts": "auto"}])
+def test_wrong_arguments(images, options):
+    with pytest.raises(ValueError, match="share"):
+        SyntheticMix(Digits(), images({"0": 5, "1": 2}), **options)
+
+
+def test_live_source_fills_up_and_renders_each_class(painter, class_of):
+    source = painter(("1", "0"), (1, 8, 8))
+    real = Digits((6, 2), transform=v2.PILToTensor())
+    mix = SyntheticMix(real, source)
+    assert mix.synthetic_counts == {"0 - zero": 0, "1 - one": 4}
+    painted = SyntheticMix(real, source, share=0.6)
+    for i in range(8, len(painted)):
+        image, target = painted[i]
+        assert class_of(image / 127.5 - 1, 2) == source.classes.index(str(target))
+
+
+def test_live_images_are_a_function_of_seed_class_and_number(painter):
+    real = Digits((200, 2), transform=v2.PILToTensor())
+    few, many = (SyntheticMix(real, painter(("0", "1"), (1, 8, 8)), counts={1: n}, seed=7) for n in (10, 180))
+    assert all(torch.equal(few[202 + i][0], many[202 + i][0]) for i in range(8))
+    other = SyntheticMix(real, painter(("0", "1"), (1, 8, 8)), counts={1: 180}, seed=8)
+    assert any(not torch.equal(many[i][0], other[i][0]) for i in range(202, len(many)))
+
+
+def stored(folder, images, confidence=None, form="folder"):
+    """Write images as a synthetic set."""
+    trained_on = np.array([1, 2], dtype=np.int64)
+    recipe = Recipe(
+        family="painter",
+        source_sha256="0" * 64,
+        classes=images.classes,
+        image_shape=images.image_shape,
+        counts={name: images.counts[c] for c, name in enumerate(images.classes)},
+        seed=0,
+        source_augment="none",
+        trained_on=trained_on_digest(trained_on),
+        filter=None if confidence is None else {"confidence": confidence},
+        format=form,
+    )
+    write_set(folder, recipe, trained_on, lambda c, n, start: (images.x[images.y == c][:n], torch.arange(n) + start))
+    return SyntheticSet(images, recipe, trained_on)
+
+
+@pytest.mark.parametrize("form", ["folder", "shards"])
+def test_a_set_on_disk_gives_the_images_in_memory(tmp_path, images, form):
+    synthetic = images({"0": 3, "1": 4})
+    stored(tmp_path / "set", synthetic, form=form)
+    real = Digits(transform=v2.PILToTensor())
+    disk, memory = SyntheticMix(real, tmp_path / "set"), SyntheticMix(real, synthetic)
+    assert disk.targets.tolist() == memory.targets.tolist()
+    assert all(torch.equal(disk[i][0], memory[i][0]) for i in range(len(disk)))
+
+
+def test_policy(tmp_path, images, painter):
+    synthetic = images({"0": 30, "1": 30})
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps({"share": 0.5, "confidence": 0.8, "more": "is ignored"}))
+    made = stored(tmp_path / "set", synthetic, confidence=0.8)
+    assert len(SyntheticMix(Digits(), made, policy=path)) == 16
+    assert len(SyntheticMix(Digits(), tmp_path / "set", policy=str(path))) == 16
+    assert len(SyntheticMix(Digits(), synthetic, policy={"share": 0.2, "confidence": 0.8})) == 10
+    assert len(SyntheticMix(Digits(), painter(("0", "1"), (1, 8, 8)), policy={"share": 0.5, "confidence": None})) == 16
+    assert len(SyntheticMix(Digits(), painter(("0", "1"), (1, 8, 8)), policy={"share": 0.0, "confidence": 0.8})) == 8
+    with pytest.raises(DataError, match=r"asks for the filter confidence=0.5, the set was made with 0.8"):
+        SyntheticMix(Digits(), made, policy={"share": 0.5, "confidence": 0.5})
+    with pytest.raises(ValueError, match="confidence_filter"):
+        SyntheticMix(Digits(), painter(("0", "1"), (1, 8, 8)), policy=path)
+    for broken in ("[]", "{", "{}", '{"share": true}'):
+        path.write_text(broken)
+        with pytest.raises(DataError, match="policy"):
+            SyntheticMix(Digits(), made, policy=path)
+
+
+class Flip:
+    """A transform without chance that pickles, so that items may be compared."""
+
+    def __call__(self, image):
+        return TO_TENSOR(image).flip(2)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # four workers on a machine of two cores
+def test_same_items_for_any_number_of_workers(images):
+    mix = SyntheticMix(Digits(transform=Flip()), images({"0": 5, "1": 9}))
+    batches = {
+        workers: list(DataLoader(mix, batch_size=5, num_workers=workers, multiprocessing_context=context))
+        for workers, context in ((0, None), (2, "fork"), (4, "fork"))
+    }
+    for workers in (2, 4):
+        for (x, y), (x_expected, y_expected) in zip(batches[workers], batches[0], strict=True):
+            assert torch.equal(x, x_expected)
+            assert torch.equal(y, y_expected)
+
+
+def test_pickles_to_the_same_items(images):
+    mix = SyntheticMix(Digits(transform=Flip()), images({"0": 5, "1": 9}))
+    again = pickle.loads(pickle.dumps(mix))
+    assert all(torch.equal(mix[i][0], again[i][0]) for i in range(len(mix)))
+    assert repr(again) == "SyntheticMix(8 real, 14 synthetic, 2 classes)"
+
+
+def test_ends_as_a_sequence_does(images):
+    mix = SyntheticMix(Digits(), images({"0": 5, "1": 9}))
+    assert len(list(mix)) == len(mix) == 22
+    with pytest.raises(IndexError):
+        mix[22]
+    with pytest.raises(IndexError):
+        mix.is_synthetic(-23)
+
+
+def test_data_that_cannot_be_mixed(images):
+    synthetic = images({"0": 5, "1": 9})
+    with pytest.raises(DataError, match="empty"):
+        SyntheticMix(Subset(Digits(), []), synthetic)
+    with pytest.raises(TypeError, match="must be PIL, tensors"):
+        SyntheticMix(TensorDataset(torch.zeros(2, 64), torch.tensor([0, 1])), synthetic)
+    with pytest.raises(DataError, match="whole numbers"):
+        SyntheticMix(TensorDataset(torch.zeros(2, 1, 8, 8), torch.zeros(2, 2)), synthetic)
+    with pytest.raises(TypeError, match="cannot read item 0 of TensorDataset"):
+        SyntheticMix(TensorDataset(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), torch.zeros(2)), synthetic)
+    with pytest.raises(TypeError, match="mode 'F'"):
+        SyntheticMix([(Image.new("F", (8, 8)), 0), (Image.new("F", (8, 8)), 1)], synthetic)
+    with pytest.raises(TypeError, match="synthetic must be a path"):
+        SyntheticMix(Digits(), [1, 2])
