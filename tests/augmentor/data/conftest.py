@@ -10,14 +10,16 @@ from augmentor.types import LabelledImages
 
 
 class Painter:
-    """Renders a grey level per class, plus a little of the latent, so that images differ."""
+    """Renders a grey level per class, with the latent in the first pixels, so that images differ."""
 
     def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int]) -> None:
         self.classes, self.image_shape, self.latent_dim = classes, image_shape, 3
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        level = y.float() / len(self.classes) - 0.5 + 0.02 * z.mean(1).tanh()
-        return level[:, None, None, None].expand(-1, *self.image_shape).contiguous()
+        level = y.float() / len(self.classes) - 0.5
+        x = level[:, None, None, None].repeat(1, *self.image_shape)
+        x[:, :, 0, : self.latent_dim] += 0.4 * z.tanh()[:, None]
+        return x
 
 
 def painted_class(image: Tensor, num_classes: int) -> int:
