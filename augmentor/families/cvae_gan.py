@@ -23,7 +23,7 @@ from augmentor.networks.classifier import Classifier
 from augmentor.networks.diff_augment import diff_augment
 from augmentor.networks.discriminator import Discriminator
 from augmentor.networks.encoder import Encoder
-from augmentor.networks.generator import Generator
+from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.moving_mean import MovingMean
 
 
@@ -46,6 +46,7 @@ class CvaeGanOptions:
         game: What the discriminator minimises, and the generator if ``weight_adversarial`` > 0.
         centre_decay: Share kept of the moving means of features, in [0, 1).
         conditional_norm: Class-conditional batch norm in the generator.
+        upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         projection: Projection discriminator.
         spectral_norm: Spectral norm and pooled features in the discriminator.
         diff_augment: Policies of ``networks.diff_augment``, joined by commas; empty for none.
@@ -68,6 +69,7 @@ class CvaeGanOptions:
     game: Game = "hinge"
     centre_decay: float = 0.9
     conditional_norm: bool = True
+    upsampling: Upsampling = "transposed"
     projection: bool = True
     spectral_norm: bool = True
     diff_augment: str = "translation"
@@ -93,6 +95,7 @@ PRESETS = {
         game="minimax",
         centre_decay=0.9,
         conditional_norm=False,
+        upsampling="nearest",
         projection=False,
         spectral_norm=False,
         diff_augment="",
@@ -116,7 +119,7 @@ class CvaeGan(nn.Module):
         self.classes, self.image_shape, self.options = classes, image_shape, options
         k, o = len(classes), options
         self.encoder = Encoder(image_shape, k, o.latent_dim, o.width)
-        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm)
+        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
         self.discriminator = Discriminator(image_shape, k, o.width, o.projection, o.spectral_norm)
         self.classifier = Classifier(image_shape, k, o.width)
 
@@ -154,7 +157,7 @@ class CvaeGanTrainer:
         rates = {"encoder": o.learning_rate, "generator": o.learning_rate}
         rates |= {"discriminator": o.learning_rate_d, "classifier": o.learning_rate}
         self.optimisers = {
-            name: Adam(model.get_submodule(name).parameters(), lr=rate, betas=(o.beta1, 0.999))
+            name: Adam(model.get_submodule(name).parameters(), lr=rate, betas=(o.beta1, 0.999), fused=True)
             for name, rate in rates.items()
         }
         features_d, features_c = model.discriminator.num_features, model.classifier.num_features
@@ -192,13 +195,14 @@ class CvaeGanTrainer:
             # Steps 2 and 3. Posterior, reconstruction, samples from the prior.
             mu, logvar = m.encoder(x, weights)
             z = reparameterise(mu, logvar, noise[0])
-            x_rec, x_fake = m.generator(torch.cat([z, noise[1]]), torch.cat([weights, weights_prior])).chunk(2)
+            # Two passes: in a joint one, batch norm would carry the losses of the samples over to the encoder.
+            x_rec, x_fake = m.generator(z, weights), m.generator(noise[1], weights_prior)
 
-            # One pass of C and D over real, reconstructed and sampled images serves all losses of the step.
+            # C and D see real, reconstructed and sampled images once; that serves all losses of the step.
             images = torch.cat([x, x_rec, x_fake])
             class_logits, features_c = m.classifier(images)
             seen = diff_augment(images, policies, generator, copies=3)
-            logits, features_d = m.discriminator(seen, torch.cat([weights, weights, weights_prior]))
+            logits, features_d = self._discriminate(seen, torch.cat([weights, weights, weights_prior]))
         features_c_real, features_c_rec, features_c_fake = features_c.chunk(3)
         features_d_real, features_d_rec, features_d_fake = features_d.chunk(3)
         features_c_real, features_d_real = features_c_real.detach(), features_d_real.detach()
@@ -230,6 +234,13 @@ class CvaeGanTrainer:
         losses |= {"features_d": loss_features_d, "features_c": loss_features_c, "mean": loss_mean}
         losses |= {"class_mean": loss_class_mean, "adversarial": loss_adversarial}
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def _discriminate(self, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits and features of three stacked groups; a D with batch norm must not mix their statistics."""
+        groups = 1 if self.options.spectral_norm else 3
+        parts = zip(images.chunk(groups), weights.chunk(groups), strict=True)
+        logits, features = zip(*(self.model.discriminator(*part) for part in parts), strict=True)
+        return torch.cat(logits), torch.cat(features)
 
     def _mean_matching(self, features_real: Tensor, features_fake: Tensor) -> Tensor:
         """The loss of equation 5 on the moving means of both sides."""

@@ -84,3 +84,8 @@ class PlainBatchNorm2d(nn.BatchNorm2d):
     def forward(self, h: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
         """Normalise h (N, C, H, W); ``weights`` are ignored."""
         return super().forward(h)
+
+
+def batch_norm(channels: int, num_classes: int, conditional: bool) -> nn.Module:
+    """One of the two, called with (h, weights)."""
+    return ConditionalBatchNorm2d(channels, num_classes) if conditional else PlainBatchNorm2d(channels)

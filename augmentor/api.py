@@ -1,0 +1,120 @@
+"""The top of the library: a trained source from its folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+from augmentor.families import FAMILIES
+from augmentor.sampling.synthesize import latents
+from augmentor.training.checkpoint import Checkpoint, load_checkpoint
+from augmentor.types import EncodingSource
+
+
+def describe(family: str, model: Any) -> dict[str, Any]:
+    """What ``build`` needs to make the like of ``model``, as JSON values."""
+    return {
+        "family": family,
+        "classes": list(model.classes),
+        "image_shape": list(model.image_shape),
+        "options": asdict(model.options),
+    }
+
+
+def build(description: dict[str, Any]) -> Any:
+    """The untrained model that ``describe`` described."""
+    model, options, _ = FAMILIES[description["family"]]
+    return model(tuple(description["classes"]), tuple(description["image_shape"]), options(**description["options"]))
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
+    """Load a trained source.
+
+    Args:
+        path: Folder of a run, of its checkpoints, or of one checkpoint.
+        device: Where it is to render.
+
+    Returns:
+        The averaged model of the newest intact checkpoint.
+
+    Raises:
+        DataError: If there is no intact checkpoint; the message names the files.
+    """
+    folder = Path(path)
+    checkpoints = folder / "checkpoints"
+    return source_of(load_checkpoint(checkpoints if checkpoints.is_dir() else folder), device)
+
+
+def source_of(checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Source:
+    """The averaged model in a checkpoint."""
+    model = build(checkpoint.meta)
+    model.load_state_dict(checkpoint.state["average"])
+    return Source(model.to(device, memory_format=torch.channels_last).eval())
+
+
+class Source:
+    """A trained model as an ``EncodingSource``, which can also be asked for a class by its name.
+
+    Args:
+        model: The model; rendering happens where it lives.
+    """
+
+    def __init__(self, model: EncodingSource) -> None:
+        self.model = model
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; position is index."""
+        return self.model.classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images rendered."""
+        return self.model.image_shape
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of one latent."""
+        return self.model.latent_dim
+
+    @overload
+    def sample(self, y: Tensor, z: Tensor) -> Tensor: ...
+
+    @overload
+    def sample(self, *, label: str, n: int, seed: int = 0) -> Tensor: ...
+
+    def sample(
+        self, y: Tensor | None = None, z: Tensor | None = None, *, label: str = "", n: int = 1, seed: int = 0
+    ) -> Tensor:
+        """Render by latents, as ``types.SampleSource.sample``, or ``n`` images of the class ``label``.
+
+        Args:
+            y: Classes (N,) or mixtures (N, K), with ``z``.
+            z: Latents (N, latent_dim), with ``y``.
+            label: Name of the class.
+            n: How many images.
+            seed: Which images; the first n of a longer draw are the same.
+
+        Returns:
+            Images, float32 (N, C, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: If the class is unknown; the message names the known ones.
+        """
+        if y is None or z is None:
+            y, z = self._request(label, n, seed)
+        return self.model.sample(y, z)
+
+    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+        """See ``types.EncodingSource.encode``."""
+        return self.model.encode(x, y)
+
+    def _request(self, label: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        if label not in self.classes:
+            raise ValueError(f"unknown class {label!r}; known: {', '.join(self.classes)}")
+        index = self.classes.index(label)
+        return torch.full((n,), index), latents(seed, index, 0, n, self.latent_dim)

@@ -1,0 +1,163 @@
+"""Checkpoints that survive what happens to machines: safetensors and JSON only, never pickle.
+
+A checkpoint is a folder ``step-00000500`` with the tensors, ``state.json`` and, written last, ``manifest.json`` with
+the SHA-256 of both. It is made under another name and renamed when everything in it has reached the disk; then the
+pointer ``latest`` is set. What is read is verified first; a spoiled checkpoint is passed over for the one before it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import Tensor
+
+from augmentor.durable import publish_folder, sha256_of, write_json, write_text
+from augmentor.types import DataError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was saved.
+
+    Args:
+        step: Training steps done.
+        meta: What one must know to build the objects: JSON values.
+        state: Nested dicts and lists of tensors and numbers.
+        sha256: Of the tensors' file.
+        passed_over: Files of newer checkpoints that could not be used, with the reason.
+    """
+
+    step: int
+    meta: dict[str, Any]
+    state: dict[str, Any]
+    sha256: str
+    passed_over: tuple[str, ...] = ()
+
+
+def save_checkpoint(folder: Path, step: int, meta: dict[str, Any], state: dict[str, Any], keep: int = 2) -> Path:
+    """Save one checkpoint and drop all but the newest ``keep``.
+
+    Args:
+        folder: Folder of the checkpoints; made if absent.
+        step: Training steps done.
+        meta: JSON values.
+        state: Nested dicts (keys text or int), lists and tuples of tensors, numbers, text, None.
+        keep: Checkpoints to keep, this one included; two or more, so that there is one to fall back on.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        OSError: If the disk is full or not writable; earlier checkpoints are as they were.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{step:08d}"
+    temporary = folder / f".{final.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write(temporary, step, meta, state)
+        if final.exists():
+            shutil.rmtree(final)
+        publish_folder(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    write_text(folder / "latest", final.name + "\n")
+    for old in _newest_first(folder)[keep:]:
+        shutil.rmtree(old)
+    return final
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Load the newest checkpoint whose bytes are those that were saved.
+
+    Args:
+        folder: As given to ``save_checkpoint``, or one checkpoint's own folder.
+
+    Raises:
+        DataError: If there is no checkpoint, or none is intact; the message names the files.
+    """
+    candidates = [folder] if (folder / "manifest.json").exists() else _newest_first(folder)
+    if not candidates:
+        raise DataError(f"{folder}: no checkpoint here; train first, or name the run's own folder")
+    problems: list[str] = []
+    for candidate in candidates:
+        try:
+            return _read(candidate, tuple(problems))
+        except _SpoiledError as error:
+            problems.append(str(error))
+    raise DataError(f"no intact checkpoint: {'; '.join(problems)}")
+
+
+class _SpoiledError(Exception):
+    """A file of a checkpoint is missing or not as it was written."""
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
+
+
+def _write(folder: Path, step: int, meta: dict[str, Any], state: dict[str, Any]) -> None:
+    tensors: dict[str, Tensor] = {}
+    skeleton = _pack(state, "", tensors)
+    (folder / "tensors.safetensors").write_bytes(save(tensors))
+    write_json(folder / "state.json", {"format": FORMAT, "step": step, "meta": meta, "state": skeleton})
+    hashes = {name: sha256_of(folder / name) for name in ("tensors.safetensors", "state.json")}
+    write_json(folder / "manifest.json", {"format": FORMAT, "sha256": hashes})
+
+
+def _read(folder: Path, passed_over: tuple[str, ...]) -> Checkpoint:
+    hashes = _verified_hashes(folder)
+    record = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    if record["format"] != FORMAT:
+        raise DataError(f"{folder}: checkpoint format {record['format']}, this version reads {FORMAT}")
+    tensors = load((folder / "tensors.safetensors").read_bytes())
+    state = _unpack(record["state"], tensors)
+    return Checkpoint(record["step"], record["meta"], state, hashes["tensors.safetensors"], passed_over)
+
+
+def _verified_hashes(folder: Path) -> dict[str, str]:
+    """The manifest's hashes, after the files were found to have them."""
+    manifest = folder / "manifest.json"
+    try:
+        hashes: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8"))["sha256"]
+        expected = {"tensors.safetensors": hashes["tensors.safetensors"], "state.json": hashes["state.json"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _SpoiledError(f"{manifest}: {type(error).__name__}") from error
+    for name, expected_hash in expected.items():
+        try:
+            found = sha256_of(folder / name)
+        except OSError as error:
+            raise _SpoiledError(f"{folder / name}: {error.strerror}") from error
+        if found != expected_hash:
+            raise _SpoiledError(f"{folder / name}: not the bytes that were saved (SHA-256 differs)")
+    return expected
+
+
+def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """``value`` as JSON, its tensors moved to ``tensors`` and named by where they were."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[key, _pack(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [_pack(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]}
+    return {"value": value}
+
+
+def _unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
+    if "tensor" in packed:
+        return tensors[packed["tensor"]]
+    if "dict" in packed:
+        return {key: _unpack(item, tensors) for key, item in packed["dict"]}
+    if "list" in packed:
+        return [_unpack(item, tensors) for item in packed["list"]]
+    return packed["value"]

@@ -1,0 +1,110 @@
+import pytest
+import torch
+from torch import nn
+
+from augmentor.networks.blocks import class_weights, halvings
+from augmentor.networks.classifier import Classifier
+from augmentor.networks.discriminator import Discriminator
+from augmentor.networks.encoder import Encoder
+from augmentor.networks.generator import Generator
+from augmentor.networks.moving_mean import MovingMean
+
+SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 128, 128)]
+Y = torch.tensor([0, 2])
+WEIGHTS = class_weights(Y, 3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_all_networks_take_and_give_the_shapes_they_promise(shape):
+    x, z = torch.zeros(2, *shape), torch.zeros(2, 5)
+    mu, logvar = Encoder(shape, 3, 5, width=2)(x, WEIGHTS)
+    assert mu.shape == logvar.shape == (2, 5)
+    for upsampling in ("nearest", "transposed"):
+        x_fake = Generator(shape, 3, 5, 2, conditional_norm=True, upsampling=upsampling)(z, WEIGHTS)
+        assert x_fake.shape == x.shape
+        assert x_fake.abs().max() <= 1
+    for options in ({"projection": True, "spectral": True}, {"projection": False, "spectral": False}):
+        discriminator = Discriminator(shape, 3, width=2, **options)
+        logits, features = discriminator(x, WEIGHTS)
+        assert logits.shape == (2,)
+        assert features.shape == (2, discriminator.num_features)
+    classifier = Classifier(shape, 3, width=2)
+    logits, features = classifier(x)
+    assert logits.shape == (2, 3)
+    assert features.shape == (2, classifier.num_features)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(8, 1), (16, 2), (28, 2), (32, 3), (64, 4), (128, 5), (24, 2)])
+def test_halvings_end_at_four_to_seven_pixels(size, expected):
+    assert halvings(size) == expected
+    assert 4 <= size >> expected <= 7
+
+
+@pytest.mark.parametrize("size", [4, 7, 30, 33, 256])
+def test_sizes_that_cannot_be_halved_are_refused(size):
+    with pytest.raises(ValueError, match=f"image size {size}"):
+        halvings(size)
+
+
+def test_labels_and_their_one_hot_mixtures_are_the_same_weights():
+    torch.testing.assert_close(class_weights(Y, 3), class_weights(torch.eye(3)[Y], 3))
+
+
+@pytest.mark.parametrize(
+    "y", [torch.tensor([3]), torch.tensor([-1]), torch.ones(2, 2), torch.ones(2, 3), torch.ones(2, 3).long()]
+)
+def test_weights_that_are_no_classes_are_refused(y):
+    with pytest.raises(ValueError, match=r"labels must|y must|every row"):
+        class_weights(y, 3)
+
+
+def test_the_unprojected_discriminator_is_deaf_to_the_class_and_the_projected_is_not():
+    x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    other = class_weights(torch.tensor([1, 1]), 3)
+    for projection in (False, True):
+        torch.manual_seed(0)
+        discriminator = Discriminator((1, 8, 8), 3, 4, projection, spectral=True).eval()
+        same = torch.equal(discriminator(x, WEIGHTS)[0], discriminator(x, other)[0])
+        assert same is not projection
+
+
+def test_spectral_norm_bounds_every_layer():
+    torch.manual_seed(0)
+    discriminator = Discriminator((1, 8, 8), 3, 4, projection=True, spectral=True)
+    for _ in range(30):  # the power iteration needs a few passes
+        discriminator(torch.zeros(1, 1, 8, 8), WEIGHTS[:1])
+    layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 4
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_generators_class_enters_every_normalisation():
+    torch.manual_seed(0)
+    generator = Generator((1, 16, 16), 3, 5, 4, conditional_norm=True, upsampling="transposed")
+    generator(torch.randn(2, 5), WEIGHTS).sum().backward()
+    scales = [p for name, p in generator.named_parameters() if name.endswith("scale")]
+    assert len(scales) == 2
+    for scale in scales:
+        assert scale.grad[0].abs().sum() > 0
+        assert scale.grad[1].abs().sum() == 0  # class 1 is not in the batch
+
+
+def test_a_moving_mean_begins_with_the_first_mean_and_leaves_absent_rows_alone():
+    moving = MovingMean(2, 1, decay=0.75)
+    first, seen = moving(torch.tensor([[4.0], [0.0]]), torch.tensor([True, False]))
+    assert first.tolist() == [[4.0], [0.0]]
+    assert seen.tolist() == [True, False]
+    second, seen = moving(torch.tensor([[8.0], [6.0]]), torch.tensor([True, True]))
+    assert second.tolist() == [[5.0], [6.0]]  # 0.75 * 4 + 0.25 * 8; row 1 for the first time
+    assert seen.tolist() == [True, True]
+
+
+def test_the_gradient_of_a_moving_mean_is_that_of_the_batchs_own():
+    moving = MovingMean(2, 3, decay=0.9)
+    moving(torch.zeros(2, 3), torch.tensor([True, True]))
+    batch_mean = torch.ones(2, 3, requires_grad=True)
+    value, _ = moving(batch_mean, torch.tensor([True, False]))
+    value.sum().backward()
+    assert batch_mean.grad.tolist() == [[1.0] * 3, [0.0] * 3]
+    assert value[0].tolist() == pytest.approx([0.1] * 3, abs=1e-6)
