@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+import augmentor
+from augmentor.api import Source, build, describe
+from augmentor.families.cvae_gan import CvaeGan, options_for
+from augmentor.training.checkpoint import save_checkpoint
+
+
+def model():
+    torch.manual_seed(0)
+    return CvaeGan(("cat", "dog"), (1, 8, 8), options_for("default", {"width": 4, "latent_dim": 5})).eval()
+
+
+@pytest.fixture
+def run(tmp_path):
+    trained = model()
+    save_checkpoint(tmp_path / "checkpoints", 1, describe("cvae_gan", trained), {"average": trained.state_dict()})
+    return tmp_path
+
+
+def test_a_loaded_source_renders_what_the_model_renders(run):
+    y, z = torch.tensor([0, 1]), torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(augmentor.load(run).sample(y, z), model().sample(y, z))
+    torch.testing.assert_close(
+        augmentor.load(run / "checkpoints").encode(torch.zeros(2, 1, 8, 8), y),
+        model().encode(torch.zeros(2, 1, 8, 8), y),
+    )
+
+
+def test_a_class_is_asked_for_by_its_name(run):
+    source = augmentor.load(str(run))
+    images = source.sample(label="dog", n=6, seed=3)
+    assert images.shape == (6, 1, 8, 8)
+    torch.testing.assert_close(source.sample(label="dog", n=2, seed=3), images[:2])
+    assert not torch.equal(source.sample(label="cat", n=6, seed=3), images)
+    with pytest.raises(ValueError, match="unknown class 'cow'; known: cat, dog"):
+        source.sample(label="cow", n=1)
+
+
+def test_a_description_builds_the_like():
+    built = build(describe("cvae_gan", model()))
+    assert built.options == model().options
+    built.load_state_dict(model().state_dict())
+
+
+def test_a_source_is_itself_a_source():
+    source = Source(model())
+    assert (source.classes, source.image_shape, source.latent_dim) == (("cat", "dog"), (1, 8, 8), 5)
