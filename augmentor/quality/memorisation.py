@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +64,7 @@ def memorisation_test(train: Tensor, holdout: Tensor, samples: Tensor) -> Memori
     """Test whether samples are nearer to the training images than unseen real images are.
 
     The unseen images should come from the same classes in the same shares as the samples. Blurred samples lie nearer
-    to everything: read it beside ``nearer_to_train``, which asks the same of training and unseen images.
+    to everything, training images too: read it beside ``copied_share``, which blur does not change.
 
     Args:
         train: All images (or features) the source has seen, shape (N, ...), N >= 1.
@@ -94,29 +95,46 @@ def memorisation_test(train: Tensor, holdout: Tensor, samples: Tensor) -> Memori
     )
 
 
-def nearer_to_train(train: Tensor, holdout: Tensor, samples: Tensor) -> float:
-    """Share of samples whose nearest real image is a training image rather than an unseen one.
+def copied_share(
+    train: Tensor, holdout: Tensor, samples: Tensor, classes: tuple[Tensor, Tensor, Tensor] | None = None
+) -> tuple[float, float]:
+    r"""Estimated share of samples that are copies, from how often the nearest real image is a training image.
 
-    Training and unseen images come in equal numbers here, so a source that has learnt the distribution and not the
-    images gives 0.5, however blurred its samples; ties count half.
+    Of n training and m unseen images of one distribution, the one nearest to a fresh sample is a training image with
+    probability e = n / (n + m), however blurred the sample is; the one nearest to a copy always is. So, with s the
+    share observed,
+
+    .. math:: \frac{s - e}{1 - e}, \qquad \text{standard error} \;
+        \frac{\sqrt{e (1 - e) \sum_i c_i^2}}{(1 - e) \sum_i c_i}
+
+    where real image i is the nearest of c_i samples: samples that share a neighbour count as one witness.
 
     Args:
-        train: Training images (or features), shape (N, ...), N >= 1.
-        holdout: As many unseen real images of the same classes, shape (N, ...).
-        samples: Synthetic images, shape (M, ...), M >= 1.
+        train: Training images (or features), shape (N, ...).
+        holdout: Unseen real images, shape (M, ...).
+        samples: Synthetic images, shape (S, ...).
+        classes: Class indices of the three, int64; neighbours are then looked for within a sample's class, so that
+            class shares of training and unseen images may differ. Samples of a class that one of them lacks are left
+            out.
 
     Returns:
-        A share in [0, 1]; 0.5 if training images are not favoured. With ``train`` and ``holdout`` exchanged it is
-        one minus the former.
-
-    Raises:
-        ValueError: If the numbers of training and unseen images differ or a set is empty.
+        The share, at most 1 and about 0 without copies (it may be negative), and its standard error; NaN if no sample
+        is left.
     """
-    if len(train) != len(holdout) or len(samples) == 0:
-        raise ValueError(f"need equal numbers and samples, got {len(train)}, {len(holdout)} and {len(samples)}")
-    to_train, to_holdout = nearest(samples, train)[0], nearest(samples, holdout)[0]
-    wins = (to_train < to_holdout).double() + 0.5 * (to_train == to_holdout).double()
-    return float(wins.mean())
+    labels = classes or tuple(torch.zeros(len(x), dtype=torch.int64) for x in (train, holdout, samples))
+    nearer, expected, counted, variance = 0, 0.0, 0, 0.0
+    for index in sorted(set(labels[2].tolist())):
+        seen, unseen, drawn = (x[y == index] for x, y in zip((train, holdout, samples), labels, strict=True))
+        if len(seen) and len(unseen):
+            witnesses = torch.bincount(nearest(drawn, torch.cat([seen, unseen]))[1], minlength=len(seen))
+            chance = len(seen) / (len(seen) + len(unseen))
+            nearer += int(witnesses[: len(seen)].sum())
+            expected += chance * len(drawn)
+            counted += len(drawn)
+            variance += chance * (1 - chance) * float(witnesses.square().sum())
+    if not counted:
+        return math.nan, math.nan
+    return (nearer - expected) / (counted - expected), math.sqrt(variance) / (counted - expected)
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:

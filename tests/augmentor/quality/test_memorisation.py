@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from augmentor.quality.memorisation import memorisation_test, nearer_to_train, nearest
+from augmentor.quality.memorisation import copied_share, memorisation_test, nearest
 
 
 def draw(n: int, seed: int, scale: float = 1.0) -> Tensor:
@@ -60,19 +62,51 @@ def test_share_closer_by_hand() -> None:
     assert (found.median_sample, found.median_holdout) == (1.0, 2.0)
 
 
-def test_nearer_to_train_favours_neither_for_blurred_samples() -> None:
+def test_copied_share_stays_within_its_error_without_copies() -> None:
     """Samples near the mean are nearer to everything; only the comparison with unseen images is fair to them."""
-    train, holdout, blurred = draw(500, 0), draw(500, 1), draw(400, 2, scale=0.3)
-    assert memorisation_test(train, holdout, blurred).p < 1e-6
-    share = nearer_to_train(train, holdout, blurred)
-    assert 0.4 < share < 0.6
-    assert nearer_to_train(holdout, train, blurred) == pytest.approx(1 - share)
+    off = []
+    for seed in range(30):
+        train, holdout, blurred = draw(600, seed), draw(200, seed + 100), draw(400, seed + 200, scale=0.3)
+        assert memorisation_test(train, holdout, blurred).p < 1e-6
+        share, error = copied_share(train, holdout, blurred)
+        off.append(share / error)
+    assert abs(np.mean(off)) < 0.6
+    assert 0.6 < np.std(off) < 1.4
 
 
-def test_nearer_to_train_finds_copies_and_halves_ties() -> None:
-    train, holdout = draw(50, 0), draw(50, 1)
-    assert nearer_to_train(train, holdout, train[:20] + 0.01) == 1.0
-    assert nearer_to_train(train, train, draw(20, 2)) == 0.5
+@pytest.mark.parametrize("copies", [0, 100, 200])
+def test_copied_share_is_the_share_of_copies(copies: int) -> None:
+    train, holdout = draw(600, 0), draw(400, 1)
+    samples = torch.cat([train[:copies] + 0.01, draw(200 - copies, 2)])
+    share, error = copied_share(train, holdout, samples)
+    assert share == pytest.approx(copies / 200, abs=0.15)
+    assert error < 0.15
+
+
+def test_copied_share_by_hand() -> None:
+    # Class 0: one of two samples nearer to training, 2 of 3 expected; class 1: none of one, 1 of 2 expected.
+    # Class 2 has no unseen image.
+    train, holdout = torch.tensor([[0.0], [9.0], [20.0], [5.0]]), torch.tensor([[1.0], [22.0]])
+    samples = torch.tensor([[0.2], [0.9], [21.5], [5.0]])
+    classes = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1]), torch.tensor([0, 0, 1, 2])
+    expected = 2 * 2 / 3 + 0.5
+    share, error = copied_share(train, holdout, samples, classes)
+    assert share == pytest.approx((1 - expected) / (3 - expected))
+    assert error == pytest.approx((2 * 2 / 9 + 1 / 4) ** 0.5 / (3 - expected))
+
+
+def test_copied_share_with_classes_forgives_other_class_shares() -> None:
+    """Training images nearly all of class 0, samples all of class 1: without classes that looks like the opposite."""
+    y, test_y = (torch.arange(600) % 20 == 0).long(), (torch.arange(400) % 2).long()
+    train, holdout = draw(600, 0) + 9 * y[:, None, None, None], draw(400, 1) + 9 * test_y[:, None, None, None]
+    samples, samples_y = draw(300, 2) + 9, torch.ones(300, dtype=torch.int64)
+    assert copied_share(train, holdout, samples)[0] < -0.5
+    share, error = copied_share(train, holdout, samples, (y, test_y, samples_y))
+    assert abs(share) < 3 * error < 0.3
+
+
+def test_copied_share_of_nothing_is_not_a_number() -> None:
+    assert math.isnan(copied_share(draw(3, 0), draw(0, 1), draw(3, 2))[0])
 
 
 def test_sets_that_do_not_fit_are_refused() -> None:
@@ -82,5 +116,3 @@ def test_sets_that_do_not_fit_are_refused() -> None:
         nearest(torch.zeros(3, 4), torch.zeros(3, 5))
     with pytest.raises(ValueError, match="need unseen images"):
         memorisation_test(draw(3, 0), draw(0, 1), draw(3, 2))
-    with pytest.raises(ValueError, match="equal numbers"):
-        nearer_to_train(draw(3, 0), draw(4, 1), draw(3, 2))
