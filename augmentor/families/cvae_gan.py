@@ -189,7 +189,6 @@ class CvaeGanTrainer:
         # The classes of the prior samples are the batch's own in another order: equal shares, no absent class.
         weights_prior = weights[torch.randperm(len(x), generator=generator).to(self.device)]
         policies = tuple(filter(None, o.diff_augment.split(",")))
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16)
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
             # Steps 2 and 3. Posterior, reconstruction, samples from the prior.
@@ -261,7 +260,7 @@ class CvaeGanTrainer:
         """Give every loss's gradient to the networks named and to no other, then move them all."""
         for names, loss in losses.items():
             inputs = [p for name in names for p in self.model.get_submodule(name).parameters()]
-            loss.backward(inputs=inputs, retain_graph=True)
+            loss.backward(inputs=inputs, retain_graph=True)  # type: ignore[no-untyped-call]
         for optimiser in self.optimisers.values():
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

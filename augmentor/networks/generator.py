@@ -16,7 +16,9 @@ Upsampling = Literal["nearest", "transposed"]
 class UpBlock(nn.Module):
     """Double the side, normalise, rectify."""
 
-    def __init__(self, channels: int, out: int, num_classes: int, conditional_norm: bool, upsampling: Upsampling) -> None:
+    def __init__(
+        self, channels: int, out: int, num_classes: int, conditional_norm: bool, upsampling: Upsampling
+    ) -> None:
         super().__init__()
         self.upsample = doubling(channels, out, upsampling)
         self.norm = batch_norm(out, num_classes, conditional_norm)

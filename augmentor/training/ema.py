@@ -29,4 +29,4 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
             else:
                 old.copy_(current)
 
-    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)  # type: ignore[no-untyped-call, arg-type]
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)  # type: ignore[arg-type]

@@ -53,7 +53,8 @@ def test_a_step_moves_all_four_networks_and_reports_finite_losses(preset):
 def gradients_of(weights_on):
     """Largest gradient each network would get if only the named weights were on (rates 0: nothing moves)."""
     off = dict.fromkeys(
-        ("weight_kl", "weight_pixels", "weight_features_d", "weight_features_c", "weight_mean", "weight_class_mean"), 0.0
+        ("weight_kl", "weight_pixels", "weight_features_d", "weight_features_c", "weight_mean", "weight_class_mean"),
+        0.0,
     )
     trainer = trainer_for("paper", **(off | dict.fromkeys(weights_on, 1.0)))
     found = {}

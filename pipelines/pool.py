@@ -1,0 +1,69 @@
+"""Labels for unlabelled images, from a classifier that learned on the labelled ones."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from augmentor.types import LabelledImages
+from downstream.augment import classical
+from downstream.classifier import build_classifier
+from downstream.consistency import pseudo_labels
+from downstream.evaluate import predict_logits
+from downstream.train import TrainSettings, balanced_weights, train_classifier
+from pipelines.config import Config
+from pipelines.device import device_of, domain_of
+
+
+def label_pool(train: LabelledImages, pool: Tensor, config: Config, seed: int) -> LabelledImages:
+    """The images of a pool that a classifier is sure of, with its labels.
+
+    The classifier learns from the labelled images with class-balanced sampling and classical augmentation; from the
+    second round on from the pseudo-labels of the round before too. Whoever compares with these labels must know that
+    the classical augmentation is in them.
+
+    Args:
+        train: Labelled images.
+        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
+        config: ``pool`` and ``classifier`` are used.
+        seed: Decides the classifiers' weights and batches.
+
+    Returns:
+        At most M images; if ``config.pool.balanced``, at most an equal share of the pool in each class.
+    """
+    indices, labels = pool_labels(train, pool, config, seed)
+    return LabelledImages(pool[indices], labels, train.classes)
+
+
+def pool_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int) -> tuple[Tensor, Tensor]:
+    """As ``label_pool``: the positions in the pool, int64 (n,), and the labels, int64 (n,)."""
+    share = math.ceil(len(pool) / len(train.classes))
+    known, indices, labels = train, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    for round_index in range(config.pool.rounds):
+        logits = _teacher_logits(known, pool, config, seed + round_index)
+        indices, labels = pseudo_labels(
+            logits,
+            config.pool.threshold,
+            per_class=share if config.pool.balanced else None,
+            balanced=config.pool.balanced,
+        )
+        known = train.joined(LabelledImages(pool[indices], labels, train.classes))
+    return indices, labels
+
+
+def _teacher_logits(known: LabelledImages, pool: Tensor, config: Config, seed: int) -> Tensor:
+    c = config.classifier
+    model = build_classifier(c.name, len(known.classes), known.image_shape, seed=seed).to(device_of(config))
+    settings = TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay)
+    train_classifier(
+        model,
+        known.x,
+        known.y,
+        settings,
+        seed=seed,
+        weights=balanced_weights(known.y, len(known.classes)),
+        augment=classical(domain_of(config), c.strength),
+    )
+    return predict_logits(model, pool)
