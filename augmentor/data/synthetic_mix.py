@@ -42,7 +42,8 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
 
     - ``share``: the part of the mix that is synthetic; the smallest classes are filled up first.
     - ``counts``: a class balance as ``class_counts.resolve_counts`` takes it, such as ``"auto"`` or 500.
-    - ``policy``: what ``augmentor gain`` chose; its ``share`` is used as above.
+    - ``policy``: what ``augmentor gain`` chose; its ``share`` is used as above. There it is a share of the draws, so
+      train with ``WeightedRandomSampler(mix.draw_weights(), len(mix))``.
     - none of them: all images of a stored set; ``counts="auto"`` for a live source.
 
     Args:
@@ -91,6 +92,7 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
             synthetic = read_set(Path(synthetic))
         if policy is not None:
             share = _share_of(policy, synthetic)
+        self._share = share
         self._pixels, self._labels = self._choose(opened(synthetic), share, counts, seed)
 
     def __len__(self) -> int:
@@ -146,6 +148,29 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
     def synthetic_counts(self) -> dict[str, int]:
         """Synthetic images of every class."""
         return dict(zip(self._names, _counted(self._labels, len(self._names)).values(), strict=True))
+
+    def draw_weights(self, share: float | None = None) -> Tensor:
+        """Weights for a ``WeightedRandomSampler`` that draws as ``augmentor gain`` trains.
+
+        Every class is drawn equally often. Of the draws of a class with both kinds of images, ``share`` are synthetic.
+
+        Args:
+            share: In [0, 1]; by default the one the mix or its policy was made with, else the part of the mix that is
+                synthetic.
+
+        Returns:
+            One weight per item, float64 (len(self),); the weights of a class sum to one.
+
+        Raises:
+            ValueError: If ``share`` is not in [0, 1].
+        """
+        share = (self._share if self._share is not None else len(self._labels) / len(self)) if share is None else share
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must lie in [0, 1], got {share}")
+        kinds = (self._real_labels, self._labels)
+        real, synthetic = (torch.bincount(y, minlength=len(self._names)) for y in kinds)
+        part = torch.where(real == 0, 1.0, torch.where(synthetic == 0, 0.0, share)).double()
+        return torch.cat([(1 - part)[kinds[0]] / real[kinds[0]], part[kinds[1]] / synthetic[kinds[1]]])
 
     def _position(self, index: int) -> int:
         if not -len(self) <= index < len(self):

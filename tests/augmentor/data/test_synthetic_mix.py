@@ -228,6 +228,21 @@ def test_live_images_are_a_function_of_seed_class_and_number(painter):
     assert any(not torch.equal(many[i][0], other[i][0]) for i in range(202, len(many)))
 
 
+def test_draw_weights_by_hand(images):
+    mix = SyntheticMix(Digits((6, 2)), images({"0": 0, "1": 4}), policy={"share": 1 / 3, "confidence": None})
+    assert torch.allclose(mix.draw_weights(), torch.tensor([1 / 6] * 6 + [1 / 3] * 2 + [1 / 12] * 4).double())
+    assert torch.allclose(mix.draw_weights(0.5)[6:], torch.tensor([1 / 4] * 2 + [1 / 8] * 4).double())
+    assert float(SyntheticMix(Digits((6, 2)), images({"0": 4, "1": 4})).draw_weights()[8:].sum()) == pytest.approx(1)
+    with pytest.raises(ValueError, match="share"):
+        mix.draw_weights(1.5)
+
+
+def test_draw_weights_of_a_class_with_synthetic_images_only(images):
+    real = TensorDataset(torch.zeros(2, 1, 8, 8), torch.tensor([0, 0]))
+    weights = SyntheticMix(real, images({"0": 2, "1": 2}), classes=("0", "1")).draw_weights(0.5)
+    assert torch.allclose(weights, torch.tensor([0.25] * 4 + [0.5] * 2).double())
+
+
 def stored(folder, images, confidence=None, form="folder"):
     """Write images as a synthetic set."""
     trained_on = np.array([1, 2], dtype=np.int64)

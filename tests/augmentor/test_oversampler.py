@@ -1,0 +1,164 @@
+"""The sampler in imbalanced-learn's manner, alone and in its pipeline."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from imblearn.pipeline import make_pipeline
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from torch import Tensor
+
+from augmentor.oversampler import GanOverSampler
+from augmentor.sampling.synthesize import synthesize
+from augmentor.types import DataError
+
+BLACK = np.zeros((13, 1, 4, 4), dtype=np.float32)
+LABELS = np.array([7] * 8 + [3] * 3 + [5] * 2)
+
+
+class Levels:
+    """Renders a grey level per class: 3 is -0.5, 5 is 0, 7 is 0.5."""
+
+    def __init__(self, classes=("5", "3", "7"), image_shape=(1, 4, 4)):
+        self.classes, self.image_shape, self.latent_dim = classes, image_shape, 2
+
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        level = torch.tensor([0.0, -0.5, 0.5])[y] + 0.01 * z[:, 0].tanh()
+        return level[:, None, None, None].repeat(1, *self.image_shape)
+
+
+def test_balances_and_keeps_the_given_images_first():
+    sampler = GanOverSampler(Levels(), random_state=0)
+    x, y = sampler.fit_resample(BLACK, LABELS)
+    assert (x[:13] == BLACK).all()
+    assert (y[:13] == LABELS).all()
+    assert dict(zip(*np.unique(y, return_counts=True), strict=True)) == {3: 8, 5: 8, 7: 8}
+    assert sampler.sampling_strategy_ == {3: 5, 5: 6}
+    assert (x.dtype, y.dtype, x.shape[1:]) == (np.float32, LABELS.dtype, (1, 4, 4))
+    for label, level in ((3, 0.25), (5, 0.5)):
+        assert x[13:][y[13:] == label].mean() == pytest.approx(level, abs=0.01)
+
+
+@pytest.mark.parametrize("shape", [(16,), (4, 4), (1, 4, 4)])
+def test_shapes_give_the_same_pixels(shape):
+    x, _ = GanOverSampler(Levels(), random_state=0).fit_resample(BLACK.reshape(13, *shape), LABELS)
+    expected, _ = GanOverSampler(Levels(), random_state=0).fit_resample(BLACK, LABELS)
+    assert x.shape[1:] == shape
+    assert (x.reshape(expected.shape) == expected).all()
+
+
+def test_colour_is_flattened_channels_first():
+    source = Levels(image_shape=(3, 4, 4))
+    x, _ = GanOverSampler(source, random_state=0).fit_resample(np.zeros((13, 48)), LABELS)
+    made = synthesize(source, {0: 6, 1: 5}, seed=0)
+    assert np.allclose(x[13:].reshape(-1, 3, 4, 4), (made.x.numpy() + 1) / 2)
+    with pytest.raises(ValueError, match=r"shape \(4, 4\) do not fit"):
+        GanOverSampler(source).fit_resample(np.zeros((13, 4, 4)), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("data", "value_range", "white"),
+    [
+        (BLACK, None, (0, 1)),
+        (BLACK - 1, None, (-1, 1)),
+        (BLACK.astype(np.uint8), None, (0, 255)),
+        (BLACK * 0 + 16, (0, 16), (0, 16)),
+        (BLACK.astype(np.int64), (0, 100), (0, 100)),
+    ],
+)
+def test_ranges(data, value_range, white):
+    x, y = GanOverSampler(Levels(), value_range=value_range, random_state=0).fit_resample(data, LABELS)
+    low, high = white
+    assert x.dtype == data.dtype
+    assert x[13:][y[13:] == 3].astype(float).mean() == pytest.approx(low + 0.25 * (high - low), abs=0.01 * (high - low))
+
+
+def test_a_range_that_cannot_be_known_is_asked_for():
+    with pytest.raises(ValueError, match="numbers from 16 to 16: say what black and white are by value_range"):
+        GanOverSampler(Levels()).fit_resample(BLACK + 16, LABELS)
+    with pytest.raises(ValueError, match="value_range"):
+        GanOverSampler(Levels()).fit_resample(BLACK.astype(np.int64), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "added"),
+    [
+        ("minority", {5: 6}),
+        ("not minority", {3: 5}),
+        (4, {3: 1, 5: 2}),
+        (0.5, {3: 1, 5: 2}),
+        ({5: 9}, {5: 7}),
+        ({"5": 9}, {5: 7}),
+        ({np.int64(3): 3}, {}),
+    ],
+)
+def test_strategies(strategy, added):
+    sampler = GanOverSampler(Levels(), sampling_strategy=strategy, random_state=0)
+    assert sampler.fit(BLACK, LABELS).sampling_strategy_ == added
+    assert len(sampler.fit_resample(BLACK, LABELS)[0]) == 13 + sum(added.values())
+
+
+@pytest.mark.parametrize("kind", [str, float, object])
+def test_labels_of_any_type_match_by_name(kind):
+    labels = LABELS.astype(kind)
+    _, y = GanOverSampler(Levels(), random_state=0).fit_resample(BLACK, labels)
+    assert y.dtype == labels.dtype
+    assert {str(int(float(label))) for label in y[13:]} == {"3", "5"}
+
+
+def test_labels_without_a_class_are_named():
+    with pytest.raises(DataError, match="no class for the labels '8': it knows '5', '3', '7'"):
+        GanOverSampler(Levels()).fit_resample(BLACK, np.where(LABELS == 7, 8, LABELS))
+    with pytest.raises(ValueError, match="unknown class '8'"):
+        GanOverSampler(Levels(), sampling_strategy={8: 5}).fit_resample(BLACK, LABELS)
+
+
+def test_random_state():
+    def drawn(state):
+        return GanOverSampler(Levels(), random_state=state).fit_resample(BLACK, LABELS)[0][13:]
+
+    assert (drawn(1) == drawn(1)).all()
+    assert (drawn(np.random.RandomState(1)) == drawn(np.random.RandomState(1))).all()
+    assert (drawn(1) != drawn(2)).any()
+    assert (drawn(None) != drawn(None)).any()
+
+
+def test_filter():
+    def bright(x: Tensor, y: Tensor) -> Tensor:
+        return x.mean((1, 2, 3)) > torch.tensor([0.0, -0.5, 0.5])[y]
+
+    x, y = GanOverSampler(Levels(), random_state=0, accept=bright).fit_resample(BLACK, LABELS)
+    assert len(x) == 24
+    assert (x[13:][y[13:] == 5] > 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [(BLACK, LABELS[:5]), (BLACK[:0], LABELS[:0]), (BLACK.ravel(), LABELS), (BLACK * np.nan, LABELS)],
+)
+def test_wrong_data(x, y):
+    with pytest.raises(ValueError, match="X must"):
+        GanOverSampler(Levels()).fit_resample(x, y)
+
+
+def test_scikit_learn_conventions():
+    source = Levels()
+    sampler = GanOverSampler(source, sampling_strategy=9, random_state=3)
+    assert sampler.get_params()["sampling_strategy"] == 9
+    copied = clone(sampler).set_params(random_state=4)
+    assert (copied.random_state, sampler.random_state) == (4, 3)
+    assert "GanOverSampler" in repr(sampler)
+
+
+def test_in_a_pipeline_it_adds_images_when_fitting_only():
+    rng = np.random.default_rng(0)
+    level = {3: -0.5, 5: 0.0, 7: 0.5}
+    labels = np.array([7] * 40 + [3] * 12 + [5] * 8)
+    images = np.array([level[label] for label in labels])[:, None] + rng.normal(0, 0.15, (60, 16))
+    sampler = GanOverSampler(Levels(), random_state=0, value_range=(-1, 1))
+    pipeline = make_pipeline(sampler, LogisticRegression())
+    assert pipeline.fit(images, labels).predict(images).shape == (60,)
+    assert cross_val_score(pipeline, images, labels, cv=3, scoring="balanced_accuracy").mean() > 0.9
