@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.nn.functional import affine_grid, grid_sample
 
 Augment = Callable[[Tensor, Generator], Tensor]
 """Images (N, C, H, W) in [-1, 1] and a generator to images of the same shape and range."""
@@ -73,10 +73,10 @@ def random_affine(x: Tensor, generator: Generator, strength: float, *, empty_bor
     shift = torch.stack([shift_x, shift_y], dim=1) * 0.2 * strength
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     linear = torch.stack([torch.stack([cos, shear * cos - sin], 1), torch.stack([sin, shear * sin + cos], 1)], dim=1)
-    grid = F.affine_grid(torch.cat([linear, shift.unsqueeze(2)], dim=2), list(x.shape), align_corners=False)
+    grid = affine_grid(torch.cat([linear, shift.unsqueeze(2)], dim=2), list(x.shape), align_corners=False)
     if empty_border:
-        return F.grid_sample(x + 1, grid, padding_mode="zeros", align_corners=False) - 1
-    return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+        return grid_sample(x + 1, grid, padding_mode="zeros", align_corners=False) - 1
+    return grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
 def random_flip(x: Tensor, generator: Generator, probability: float) -> Tensor:
@@ -91,12 +91,13 @@ def color_jitter(x: Tensor, generator: Generator, amount: float) -> Tensor:
     Grey images keep their one channel and have no saturation to change. Shapes and range as in ``random_affine``.
     """
     draws = 1 + amount * _uniform(len(x), 3, generator, x)
-    brightness, contrast, saturation = draws.clamp(min=0).view(3, -1, 1, 1, 1)
+    brightness, contrast, saturation = draws.clamp(min=0).view(3, -1, 1, 1, 1).unbind()
     x = (x + 1) * brightness - 1
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     x = mean + (x - mean) * contrast
     grey = x.mean(dim=1, keepdim=True)
-    return (grey + (x - grey) * saturation).clamp(-1, 1)
+    result: Tensor = (grey + (x - grey) * saturation).clamp(-1, 1)
+    return result
 
 
 def _uniform(count: int, parameters: int, generator: Generator, like: Tensor) -> Tensor:
@@ -167,4 +168,5 @@ def _beta(count: int, alpha: float, generator: Generator) -> Tensor:
         raise ValueError(f"alpha must be above 0, got {alpha}")
     gammas = torch._standard_gamma(torch.full((2, count), alpha, device=generator.device), generator=generator)
     gammas = gammas.clamp(min=torch.finfo(gammas.dtype).tiny)
-    return gammas[0] / gammas.sum(dim=0)
+    share: Tensor = gammas[0] / gammas.sum(dim=0)
+    return share

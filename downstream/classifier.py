@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import timm
 import torch
-from timm.models.byobnet import ByobNet, ByoBlockCfg, ByoModelCfg
+from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
 
 
@@ -44,7 +44,7 @@ def build_classifier(
     if name == "auto" and (pretrained or checkpoint_path):
         raise ValueError("the network 'auto' has no pretrained weights; name a network of timm")
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # timm draws from it; manual_seed would touch CUDA's too
         if name == "auto":
             return _small_network(num_classes, channels, max(height, width))
         return _timm_network(name, num_classes, (channels, height, width), pretrained, checkpoint_path)
@@ -71,15 +71,16 @@ def _timm_network(
         raise ValueError(f"timm has no network {name!r}; near names: {near}")
     channels, height, width = image_shape
     config = timm.get_pretrained_cfg(name)
-    sized = {"img_size": (height, width)} if config is not None and config.fixed_input_size else {}
+    sized: dict[str, Any] = {"img_size": (height, width)} if config is not None and config.fixed_input_size else {}
     path = str(checkpoint_path or "")
     try:
-        network = timm.create_model(name, pretrained, checkpoint_path=path, num_classes=num_classes,
-                                    in_chans=channels, **sized)  # fmt: skip
+        network = timm.create_model(
+            name, pretrained, checkpoint_path=path, num_classes=num_classes, in_chans=channels, **sized
+        )
         network.eval()(torch.zeros(1, *image_shape))
     except (AssertionError, RuntimeError, TypeError) as error:
         raise ValueError(f"the network {name!r} cannot take {channels}x{height}x{width} images: {error}") from error
-    return cast(nn.Module, network)
+    return network
 
 
 @torch.inference_mode()
@@ -99,7 +100,7 @@ def features(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     model.eval()
     parts = [
         timm_model.forward_head(timm_model.forward_features(part.to(device)), pre_logits=True).float().to(x.device)
-        for part in x.split(batch_size)
+        for part in torch.split(x, batch_size)
     ]
     model.train(training)
     return torch.cat(parts)

@@ -20,7 +20,7 @@ def predict_logits(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor
     """
     training, device = model.training, next(model.parameters()).device
     model.eval()
-    parts = [model(part.to(device)).float().to(x.device) for part in x.split(batch_size)]
+    parts = [model(part.to(device)).float().to(x.device) for part in torch.split(x, batch_size)]
     model.train(training)
     return torch.cat(parts)
 

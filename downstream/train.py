@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
 
 from downstream.augment import Augment, Mix
 
@@ -85,8 +86,7 @@ def train_classifier(
     order, noise = _generator(seed, 0), _generator(seed, 1)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
     model.train().to(memory_format=torch.channels_last)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)  # dropout knows only the global generator; fork_rng puts it back afterwards
+    with _seeded_dropout(seed, device):
         batches = draw_batches(_draw_weights(len(x), weights), settings.batch_size, order)
         for step, chosen in zip(range(settings.steps), batches, strict=False):
             batch, target = x[chosen], y[chosen]
@@ -105,7 +105,7 @@ def _train_step(
     enabled = _faster_in_bfloat16(x) if settings.bfloat16 is None else settings.bfloat16
     with torch.autocast(x.device.type, torch.bfloat16, enabled=enabled):
         logits = model(x.contiguous(memory_format=torch.channels_last))
-    loss = F.cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
+    loss = cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise NonFiniteLossError(f"the classifier's loss is {value} at step {step + 1} of {settings.steps}")
@@ -181,9 +181,21 @@ def _generator(seed: int, stream: int) -> Generator:
     return Generator().manual_seed((seed * 2 + stream) % 2**63)
 
 
+@contextmanager
+def _seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout knows only the global generators: seed them, and put them back afterwards."""
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
 def _augmented(batch: Tensor, augment: Augment, generator: Generator, mask: Tensor | None) -> Tensor:
     changed = augment(batch, generator)
-    return changed if mask is None else torch.where(mask.view(-1, 1, 1, 1), changed, batch)
+    return changed if mask is None else torch.where(mask.to(batch.device).view(-1, 1, 1, 1), changed, batch)
 
 
 def _one_hot(y: Tensor, model: nn.Module, x: Tensor) -> Tensor:
@@ -193,7 +205,7 @@ def _one_hot(y: Tensor, model: nn.Module, x: Tensor) -> Tensor:
     with torch.no_grad():
         num_classes = model(x[:1].to(next(model.parameters()).device)).shape[1]
     model.train()
-    return F.one_hot(y, num_classes).float()
+    return one_hot(y, num_classes).float()
 
 
 def _faster_in_bfloat16(x: Tensor) -> bool:
