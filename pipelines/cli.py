@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -170,7 +170,7 @@ def demo(out: Path, as_json: bool) -> None:
 
     with show() as progress:
         result = demo_run(out, progress=progress)
-    _print(result, as_json, _gain_text(result, out))
+    _print(result, as_json, lambda: _gain_text(result, out))
 
 
 @cli.command(cls=JobCommand, short_help="Read every image of a data set; list what is wrong.")
@@ -189,7 +189,7 @@ def check(data: str, as_json: bool, **values: Any) -> None:
 
     with show() as progress:
         report = check_data(config.data, progress)
-    _print(report.to_json(), as_json, report.text())
+    _print(report.to_json(), as_json, report.text)
     if not report.ok:
         raise click.exceptions.Exit(3)
 
@@ -214,7 +214,7 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
 
     with show() as progress:
         result = train_run(settings, out, resume=resume, progress=progress)
-    _print(result, as_json, f"{result.step} steps in {result.seconds:.0f} s: {result.run}")
+    _print(result, as_json, lambda: f"{result.step} steps in {result.seconds:.0f} s: {result.run}")
 
 
 @cli.command(cls=JobCommand, short_help="Write synthetic images of a trained generator.")
@@ -225,10 +225,16 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     is_flag=False,
     flag_value="auto",
     metavar="[STRATEGY]",
-    help="Fill the classes up to the largest (auto), or: minority, not-minority, all, not-majority.",
+    help="auto: fill every class up to the largest; or minority, not-minority, not-majority, all, a total a class, "
+    "a ratio with a point, or a .json file of {class: total}.",
 )
-@click.option("--per-class", type=click.IntRange(min=1), metavar="N", help="Fill every class up to N images.")
-@click.option("--ratio", type=click.FloatRange(min=0, min_open=True), metavar="R", help="Add R times what a class has.")
+@click.option("--per-class", type=click.IntRange(min=1), metavar="N", help="N synthetic images of every class.")
+@click.option(
+    "--ratio",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="R",
+    help="R synthetic images per real one of a class.",
+)
 @click.option("--classes", metavar="A,B", callback=_split_commas, help="These classes only.")
 @click.option("--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set.")
@@ -243,19 +249,21 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
 @out_option
 @as_json
 @verbose
-def synth(run: Path, out: Path | None, filter_: str | None, format_: str, as_json: bool, **values: Any) -> None:
+def synth(
+    run: Path, out: Path | None, filter_: str | None, format_: Literal["folder", "shards"], as_json: bool, **values: Any
+) -> None:
     """Write synthetic images of the trained RUN; running it again finishes what is missing.
 
-    How many is said by one of --class-balance, --per-class and --ratio. Default of --out: RUN/synthetic.
+    How many is said by one of --class-balance (the default), --per-class and --ratio. Default of --out: RUN/synthetic.
     """
-    _exactly_one(values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"})
+    _at_most_one(values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"})
     from pipelines.progress import show
     from pipelines.synthesize import synthesize_run
 
     with show() as progress:
         target = out or run / "synthetic"
         result = synthesize_run(run, target, filter=filter_, format=format_, progress=progress, **values)
-    _print(result, as_json, _lines(_jsonable(result)))
+    _print(result, as_json, lambda: _lines(_jsonable(result)))
 
 
 @cli.command(cls=JobCommand, short_help="Measure what synthetic images add to a classifier.")
@@ -280,7 +288,7 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 
     with show() as progress:
         result = gain_run(settings, out, progress=progress)
-    _print(result, as_json, _gain_text(result, out))
+    _print(result, as_json, lambda: _gain_text(result, out))
 
 
 @cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
@@ -300,7 +308,7 @@ def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool
 
     with show() as progress:
         result = evaluate_run(run, out, samples=samples, seed=seed, progress=progress)
-    _print(result, as_json, _lines(_jsonable(result)))
+    _print(result, as_json, lambda: _lines(_jsonable(result)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -400,18 +408,17 @@ def _print_plan(config: Config, as_json: bool) -> None:
 
     bundle = load_data(config.data, config.seed)
     found = f"# {bundle.name}: {bundle.regime}; {len(bundle.test)} test images; {bundle.note}\n"
-    _print(config.model_dump(mode="json"), as_json, found + dump_config(config))
+    _print(config.model_dump(mode="json"), as_json, lambda: found + dump_config(config))
 
 
-def _exactly_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:
+def _at_most_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:
     given = [flag for name, flag in flags.items() if values[name] is not None]
-    if len(given) != 1:
-        found = f"got {' and '.join(given)}" if given else "got none"
-        raise click.UsageError(f"give exactly one of {', '.join(flags.values())}; {found}", click.get_current_context())
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other", click.get_current_context())
 
 
-def _print(result: Any, as_json: bool, text: str) -> None:
-    click.echo(json.dumps(_jsonable(result), indent=2, ensure_ascii=False) if as_json else text.rstrip("\n"))
+def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
+    click.echo(json.dumps(_jsonable(result), indent=2, ensure_ascii=False) if as_json else text().rstrip("\n"))
 
 
 def _jsonable(value: Any) -> Any:
@@ -443,15 +450,10 @@ def _plain(value: Any) -> str:
 
 
 def _gain_text(result: Mapping[str, Any], out: Path) -> str:
-    """The table of arms and the verdict."""
-    width = max(map(len, ["arm", *result["arms"]]))
-    lines = [
-        f"{'arm':<{width}}  {result['metric'].replace('_', ' ')} (95 % interval), {result['replicates']} replicates"
-    ]
-    for name, arm in result["arms"].items():
-        low, high = arm["ci95"]
-        lines.append(f"{name:<{width}}  {arm['mean']:.3f} ({low:.3f} to {high:.3f})")
-    return "\n".join([*lines, "", result["verdict"], "", f"{out / 'report.html'}  {out / 'gain.json'}"])
+    """The table of arms, the verdict, and where to read on."""
+    from pipelines.gain import gain_table
+
+    return f"{gain_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'gain.json'}"
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def config_from(mapping: Mapping[str, Any], where: str = "config") -> Config:
 
 
 def dump_config(config: Config) -> str:
-    """The config as YAML that ``parse_yaml`` and ``config_from`` read back to an equal config."""
+    """The config as YAML that ``parse_yaml`` and ``config_from`` read back, to an equal one if no text has controls."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from augmentor.types import DataError
+from pipelines.check import check_data
+from pipelines.config import DataConfig
+
+MakeFolder = Callable[..., Path]
+
+
+class Noted:
+    """Remembers the steps it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, int]] = []
+
+    def step(self, task: str, done: int, total: int, note: str = "") -> None:
+        self.steps.append((task, done, total))
+
+    def say(self, line: str) -> None:
+        raise AssertionError(line)
+
+
+def test_a_good_folder(tmp_path: Path, make_folder: MakeFolder) -> None:
+    make_folder(tmp_path / "train", {"cat": 3, "dog": 2}, size=(40, 34))
+    make_folder(tmp_path / "test", {"cat": 1, "dog": 1}, size=(33, 64), seed=1)
+    (tmp_path / "train" / "cat" / "readme.txt").write_text("")
+    noted = Noted()
+    report = check_data(DataConfig(data=str(tmp_path)), noted)
+    assert report.ok
+    assert (report.train, report.test) == ({"cat": 3, "dog": 2}, {"cat": 1, "dog": 1})
+    assert report.sizes == {"40x34": 5, "33x64": 2}
+    assert (report.modes, report.form, report.ignored) == ({"RGB": 7}, "32x32 RGB", 1)
+    assert noted.steps == [("reading training images", 5, 5), ("reading test images", 2, 2)]
+    text = report.text()
+    assert text.splitlines()[0].endswith("2 classes, 5 training and 2 test images")
+    assert "cat        3      1" in text
+    assert text.endswith("ok")
+
+
+def test_everything_that_is_wrong_is_listed_at_once(tmp_path: Path, make_folder: MakeFolder) -> None:
+    make_folder(tmp_path / "train", {"cat": 3, "dog": 2, "empty": 0}, size=(8, 8))
+    make_folder(tmp_path / "test", {"cat": 1, "dog": 1, "empty": 0}, seed=1)
+    train = tmp_path / "train"
+    shutil.copy(train / "cat" / "0.png", tmp_path / "test" / "cat" / "twin.png")
+    (train / "dog" / "words.png").write_text("no image")
+    whole = (train / "dog" / "1.png").read_bytes()
+    (train / "dog" / "1.png").write_bytes(whole[:-40])
+    (train / "dog" / "link.png").symlink_to("/etc/hostname")
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert not report.ok
+    found = report.to_json()
+    assert json.loads(json.dumps(found)) == found
+    assert sorted(Path(one["path"]).name for one in found["bad"]) == ["1.png", "link.png", "words.png"]
+    problems = "\n".join(found["problems"])
+    assert problems.count("class 'empty'") == 2
+    assert "twin.png is the same picture as training image" in problems
+    text = report.text()
+    assert text.endswith("not usable as it is")
+    assert "words.png: not an image" in text
+    assert "bad files: 3" in text
+
+
+def test_one_level_and_one_class(tmp_path: Path, make_folder: MakeFolder) -> None:
+    make_folder(tmp_path, {"cat": 4})
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert (report.train, report.test) == ({"cat": 3}, {"cat": 1})
+    assert [problem for problem in report.problems if "only one class" in problem]
+
+
+def test_a_folder_without_a_readable_image(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_text("x")
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert (report.form, len(report.bad)) == (None, 2)
+    assert "nothing readable" in report.text()
+
+
+def test_names_that_steer_a_terminal_are_escaped(tmp_path: Path, make_folder: MakeFolder) -> None:
+    make_folder(tmp_path, {"a\x1b[31m": 2, "b": 2})
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert "\x1b" not in report.text()
+    assert "a\x1b[31m" in report.train
+
+
+def test_named_data_ignore_the_regime() -> None:
+    report = check_data(DataConfig(per_class=5, unlabelled="rest"))
+    assert (sum(report.train.values()), sum(report.test.values())) == (901, 896)
+    assert report.ok
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no folder"):
+        check_data(DataConfig(data=str(tmp_path / "nowhere")))

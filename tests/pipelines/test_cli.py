@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+import pytest
+
+from augmentor.types import DataError, DivergedError
+from pipelines import cli
+from pipelines.config import IMAGE_SIZES, Config, ConfigError
+from pipelines.interrupt import Interrupted
+from pipelines.run_dir import RunLockedError
+
+MakeFolder = Callable[..., Path]
+COMMANDS = ["demo", "check", "train", "synth", "gain", "evaluate"]
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Any], list[tuple[Any, ...]]]:
+    """Puts a job in the place of a real one: ``calls = job("train", "train_run", result or exception)``."""
+
+    def put(module: str, name: str, outcome: Any) -> list[tuple[Any, ...]]:
+        calls: list[tuple[Any, ...]] = []
+
+        def run(*arguments: Any, **options: Any) -> Any:
+            options.pop("progress")
+            calls.append((*arguments, options))
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        fake = ModuleType(f"pipelines.{module}")
+        setattr(fake, name, run)
+        fake.gain_table = lambda result: "the table"  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, f"pipelines.{module}", fake)
+        return calls
+
+    return put
+
+
+def one_line(text: str) -> str:
+    assert text.count("\n") == 1, text
+    assert text.startswith("augmentor: "), text
+    return text
+
+
+def test_help_is_quick_and_needs_no_heavy_import() -> None:
+    code = "import sys; from pipelines.cli import main; main(['--help']); print(*sys.modules)"
+    began = time.monotonic()
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < 10  # a loaded machine; alone it is a quarter of a second
+    assert not {"torch", "numpy", "pydantic", "yaml", "rich", "timm", "PIL"} & set(found.stdout.split())
+
+
+def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    bare = capsys.readouterr().out
+    assert cli.main(["--help"]) == 0
+    assert capsys.readouterr().out == bare
+    listed = [line.split()[0] for line in bare.partition("Commands:")[2].splitlines() if line.startswith("  ")]
+    assert [name for name in listed if name in COMMANDS] == COMMANDS
+    assert "Exit codes" in bare
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_help_and_every_command_has_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--json" in text
+    context = click.Context(cli.cli.commands[command])
+    for option in cli.cli.commands[command].params:
+        if isinstance(option, click.Option):
+            record = option.get_help_record(context)
+            assert record is not None
+            assert record[1], option.name
+            assert option.opts[0] in text
+
+
+def test_options_are_grouped_and_show_the_defaults_of_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["gain", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.index(" Data:") < text.index(" Generator:") < text.index(" Classifier:") < text.index(" Comparison:")
+    assert f"--steps N Training steps. [default: {Config().source.steps}]" in text
+
+
+def test_the_sizes_offered_are_the_sizes_known() -> None:
+    for option in cli.cli.commands["train"].params:
+        if option.name == "data__size":
+            assert isinstance(option.type, click.Choice)
+            assert tuple(map(int, option.type.choices)) == IMAGE_SIZES
+            return
+    pytest.fail("no --size")
+
+
+def test_options_override_the_file(
+    tmp_path: Path, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Result:
+        step, seconds, run = 7, 1.0, "there"
+
+    calls = job("train", "train_run", Result())
+    path = tmp_path / "mine.yaml"
+    path.write_text("data: {data: mnist, size: 28}\nsource: {steps: 5, batch_size: 8}\nseed: 3\n")
+    arguments = ["train", str(path), "--size", "32", "--steps", "7", "--grey", "--resume", "--threads", "1"]
+    assert cli.main([*arguments, "--imbalance", "10", "--per-class", "40", "--unlabelled", "rest"]) == 0
+    (config, out, options) = calls[0]
+    assert (config.data.data, config.data.size, config.data.grey) == ("mnist", 32, True)
+    assert (config.data.imbalance, config.data.per_class, config.data.unlabelled) == (10, 40, "rest")
+    assert (config.source.steps, config.source.batch_size, config.seed, config.threads) == (7, 8, 3, 1)
+    assert (out, options) == (Path("runs/mine"), {"resume": True})
+    assert capsys.readouterr().out == "7 steps in 1 s: there\n"
+
+
+def test_the_folder_of_a_run_is_named_after_the_data_without_a_file(job: Callable[..., list[Any]]) -> None:
+    calls = job("gain", "gain_run", ConfigError("stop here"))
+    assert cli.main(["gain", "--data", "/some/where/pets", "--arms", "real, smote", "--replicates", "3"]) == 2
+    assert cli.main(["gain", "--data", "digits", "--out", "mine"]) == 2
+    assert [call[1] for call in calls] == [Path("runs/pets"), Path("mine")]
+    assert calls[0][0].gain.arms == ("real", "smote")
+    assert calls[0][0].gain.replicates == 3
+
+
+def test_resume_without_a_file_takes_the_config_of_the_run(tmp_path: Path, job: Callable[..., list[Any]]) -> None:
+    calls = job("train", "train_run", ConfigError("stop here"))
+    (tmp_path / "config.yaml").write_text("source: {steps: 11}\n")
+    assert cli.main(["train", "--resume", "--out", str(tmp_path)]) == 2
+    assert (calls[0][0].source.steps, calls[0][1]) == (11, tmp_path)
+
+
+def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]) -> None:
+    calls = job("synthesize", "synthesize_run", {"images": 3})
+    run = str(tmp_path)
+    assert cli.main(["synth", run, "--class-balance", "--out", "there", "--classes", "a, b"]) == 0
+    assert cli.main(["synth", run, "--class-balance=minority", "--filter", "confidence=0.5", "--seed", "2"]) == 0
+    assert cli.main(["synth", run, "--per-class", "5", "--format", "shards"]) == 0
+    nothing = {"per_class": None, "ratio": None, "classes": None, "filter": None, "seed": 0, "format": "folder"}
+    assert calls[0] == (tmp_path, Path("there"), nothing | {"strategy": "auto", "classes": ("a", "b")})
+    filtered = {"strategy": "minority", "filter": "confidence=0.5", "seed": 2}
+    assert calls[1] == (tmp_path, tmp_path / "synthetic", nothing | filtered)
+    assert calls[2][2] == nothing | {"strategy": None, "per_class": 5, "format": "shards"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["trainn"], ["No such command", "train"]),
+        (["train"], ["CONFIG file or --data", "augmentor train --help"]),
+        (["train", "--stepz", "3"], ["--stepz", "--steps"]),
+        (["train", "missing.yaml"], ["missing.yaml"]),
+        (["train", "--data", "digits", "--size", "33"], ["--size", "33"]),
+        (["train", "--data", "digits", "--steps", "0"], ["source.steps", "greater than or equal to 1"]),
+        (["train", "--data", "digits", "--labels", "5", "--per-class", "5"], ["two regimes"]),
+        (["train", "--resume"], ["--resume needs --out"]),
+        (["train", "--resume", "--out", "nowhere"], ["nowhere/config.yaml", "cannot be read"]),
+        (["synth", ".", "--per-class", "3", "--ratio", "1"], ["exclude each other"]),
+        (["evaluate", "nowhere"], ["nowhere"]),
+        (["evaluate", ".", "--samples", "0"], ["--samples"]),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for word in words:
+        assert word in one_line(captured.err)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ConfigError("f.yaml: unknown key"), 2, "f.yaml: unknown key"),
+        (ValueError("bad word"), 2, "bad word (-v shows where)"),
+        (DataError("class 'a'\nis empty"), 3, "class 'a' is empty"),
+        (DivergedError("loss is nan at step 3"), 4, "loss is nan at step 3"),
+        (RunLockedError("in use by process 7"), 1, "in use by process 7"),
+        (OSError(28, "No space left on device", "x"), 1, "[Errno 28] No space left on device: 'x'"),
+        (Interrupted(signal.SIGINT), 130, "stopped by SIGINT"),
+        (Interrupted(signal.SIGTERM), 143, "stopped by SIGTERM"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT"),
+        (MemoryError(), 1, "not enough memory; try a smaller --size or --batch-size"),
+        (KeyError("x"), 1, "KeyError: 'x' (-v shows where)"),
+    ],
+)
+def test_what_a_job_raises_becomes_one_line_and_its_exit_code(
+    error: BaseException, code: int, line: str, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job("demo", "demo_run", error)
+    assert cli.main(["demo"]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert one_line(captured.err.lstrip("\n")) == f"augmentor: {line}\n"
+
+
+@pytest.mark.parametrize("arguments", [["-v", "demo"], ["demo", "--verbose"]])
+def test_verbose_shows_where(
+    arguments: list[str],
+    job: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AUGMENTOR_DEBUG", "")  # so that what the option sets is undone
+    job("demo", "demo_run", DataError("empty"))
+    assert cli.main(arguments) == 3
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.endswith("\naugmentor: empty\n")
+
+
+def test_json_is_one_document_and_nothing_else(
+    job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job("demo", "demo_run", {"verdict": "No gain – 猫", "path": Path("a/b"), "pair": (1, None)})
+    assert cli.main(["demo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"verdict": "No gain – 猫", "path": "a/b", "pair": [1, None]}
+
+
+def test_gain_prints_the_table_and_the_verdict(
+    job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job("gain", "gain_run", {"verdict": "No gain."})
+    assert cli.main(["gain", "--data", "digits"]) == 0
+    files = "runs/digits/report.html  runs/digits/gain.json"
+    assert capsys.readouterr().out == f"the table\n\nNo gain.\n\n{files}\n"
+
+
+def test_plain_results_are_indented_lines(
+    tmp_path: Path, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job("evaluate", "evaluate_run", {"samples": 10, "judge": {"top1": 0.98765}, "classes": ["a", "b"]})
+    assert cli.main(["evaluate", str(tmp_path), "--samples", "10"]) == 0
+    assert capsys.readouterr().out == "samples: 10\njudge:\n  top1: 0.9877\nclasses: a, b\n"
+
+
+def test_check_reads_a_real_folder(tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(tmp_path, {"cat": 4, "dog": 4})
+    assert cli.main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("ok\n")
+    (tmp_path / "dog" / "bad.png").write_text("x")
+    assert cli.main(["check", str(tmp_path), "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["ok"], [Path(one["path"]).name for one in found["bad"]]) == (False, ["bad.png"])
+    assert cli.main(["check", str(tmp_path / "nowhere")]) == 3
+
+
+def test_dry_run_shows_the_whole_config_and_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--data", "digits", "--labels", "50", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# digits: 50 labels, ")
+    assert "labels: 50" in out
+    assert cli.main(["gain", "--data", "digits", "--labels", "50", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["labels"] == 50
+
+
+@pytest.mark.skipif(not list(metadata.distributions(name="augmentor")), reason="augmentor is not installed")
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    code = cli.main(["--version"])
+    captured = capsys.readouterr()
+    assert (code, captured.out.split()[0]) == (0, "augmentor")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    code = "import sys; from pipelines.cli import main; sys.exit(main(['--help']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    child = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (child.returncode, child.stderr) == (1, "")

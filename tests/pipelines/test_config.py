@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.config import (
+    LARGEST_FILE,
+    Config,
+    ConfigError,
+    DataConfig,
+    config_from,
+    data_root,
+    dump_config,
+    load_config,
+    parse_yaml,
+)
+
+LETTERS = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])
+
+
+def words(min_size: int, max_size: int) -> st.SearchStrategy[str]:
+    return st.text(LETTERS, min_size=min_size, max_size=max_size)
+
+
+def test_an_empty_file_is_the_default_config(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("# nothing\n")
+    assert load_config(path) == Config()
+
+
+def test_every_example_config_loads_and_says_its_command() -> None:
+    paths = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+    assert paths
+    for path in paths:
+        load_config(path)
+        assert path.read_text().startswith("# augmentor "), path
+
+
+@given(
+    st.builds(
+        lambda size, labels, steps, rate, options, arms: {
+            "data": {"size": size, "labels": labels},
+            "source": {"steps": steps, "options": options},
+            "classifier": {"learning_rate": rate},
+            "gain": {"arms": arms},
+        },
+        st.sampled_from([None, 8, 16, 28, 32, 64, 128]),
+        st.none() | st.integers(1, 10**6),
+        st.integers(1, 10**9),
+        st.floats(1e-12, 1e3),
+        st.dictionaries(
+            words(1, 8),
+            st.booleans() | st.integers() | st.floats(-1e30, 1e30) | words(0, 8),
+        ),
+        st.none() | st.lists(words(1, 5), min_size=1, max_size=3),
+    )
+)
+def test_dump_and_parse_give_the_config_back(mapping: dict[str, object]) -> None:
+    config = config_from(mapping)
+    again = config_from(parse_yaml(dump_config(config), where="x"))
+    assert again == config
+    assert [type(v) for v in again.source.options.values()] == [type(v) for v in config.source.options.values()]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("2E5", 2e5),
+        ("-1.5", -1.5),
+        (".5", 0.5),
+        ("012", "012"),
+        ("1_000", "1_000"),
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("~", None),
+        ("2024-01-01", "2024-01-01"),
+        ("1:30", "1:30"),
+        ("'7'", "7"),
+        (".inf", ".inf"),
+    ],
+)
+def test_yaml_words_mean_what_they_look_like(text: str, value: object) -> None:
+    found = parse_yaml(f"a: {text}", where="x")["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: 1\na: 2", "f.yaml, line 2: key 'a' is given twice"),
+        ("b: {a: 1, a: 2}", "f.yaml, line 1: key 'a' is given twice"),
+        ("a: &x 1", "f.yaml, line 1: anchors and aliases"),
+        ("a: 1\nb: *a", "f.yaml, line 2: anchors and aliases"),
+        ("a: !!python/name:os.system x", "f.yaml, line 1: tag"),
+        ("? [1, 2]\n: 3", "f.yaml, line 1: a key must be a word"),
+        ("- 1", "must be a mapping"),
+        ("a: [1", "f.yaml, line 1"),
+        ("a: 1\n---\nb: 2", "f.yaml, line 2"),
+        ("a: " + "[" * 5000, "nested too deeply"),
+        ("a: \x00", "f.yaml"),
+    ],
+)
+def test_yaml_refuses_what_surprises(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml(text, where="f.yaml")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "words"),
+    [
+        ({"source": {"stepz": 3}}, ["f.yaml", "'source.stepz'", "did you mean 'steps'", "family, preset, steps"]),
+        ({"dat": {}}, ["'dat'", "did you mean 'data'", "data, source, pool, classifier, gain, seed"]),
+        ({"source": {"steps": "100"}}, ["source.steps", "valid integer", "'100'"]),
+        ({"source": {"steps": True}}, ["source.steps", "valid integer"]),
+        ({"source": {"steps": 0}}, ["source.steps", "greater than or equal to 1"]),
+        ({"data": {"size": 33}}, ["data.size", "33"]),
+        ({"data": {"labels": 10, "per_class": 5}}, ["f.yaml: data: labels and per_class are two regimes"]),
+        ({"data": {"imbalance": 10}}, ["imbalance needs per_class"]),
+        ({"data": {"unlabelled": "rest"}}, ["nothing is left over"]),
+        ({"classifier": {"learning_rate": float("nan")}}, ["classifier.learning_rate"]),
+        ({"gain": {"shares": [0.5, 1.5]}}, ["gain.shares.1", "less than or equal to 1"]),
+        ({"gain": {"shares": []}}, ["gain.shares"]),
+        ({"device": "gpu"}, ["device"]),
+        ({"source": 3}, ["source", "found 3"]),
+    ],
+)
+def test_errors_name_file_key_and_what_is_known(mapping: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_from(mapping, where="f.yaml")
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_unreadable_files_are_config_errors(tmp_path: Path) -> None:
+    latin, large = tmp_path / "latin.yaml", tmp_path / "large.yaml"
+    latin.write_bytes(b"out: caf\xe9")
+    large.write_text("#" * (LARGEST_FILE + 1))
+    for path in (latin, large, tmp_path / "missing.yaml", tmp_path):
+        with pytest.raises(ConfigError, match=path.name):
+            load_config(path)
+
+
+def test_configs_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Config().seed = 3  # type: ignore[misc]
+
+
+def test_the_data_root_is_the_config_then_the_environment_then_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUGMENTOR_DATA", "/somewhere")
+    assert data_root(DataConfig(data_root=Path("/mine"))) == Path("/mine")
+    assert data_root(DataConfig()) == Path("/somewhere")
+    monkeypatch.setenv("AUGMENTOR_DATA", "")
+    assert data_root(DataConfig()) == Path.home() / ".cache" / "augmentor"

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from pipelines import progress
+from pipelines.progress import Bars, Lines, Silent, show
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_show_the_first_and_last_step_and_one_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    lines = Lines(stream, every=5)
+    for done in range(1, 9):
+        lines.step("train", done, 8, note=f"loss {done}")
+        now += 2
+    lines.step("other", 1, 3)
+    assert stream.getvalue().splitlines() == [
+        "train: 1/8  loss 1",
+        "train: 4/8  loss 4",
+        "train: 7/8  loss 7",
+        "train: 8/8  loss 8",
+        "other: 1/3",
+    ]
+
+
+def test_a_stream_that_is_no_terminal_gets_plain_lines() -> None:
+    stream = io.StringIO()
+    with show(stream) as shown:
+        shown.say("hello")
+        shown.step("train", 1, 2)
+    assert stream.getvalue() == "hello\ntrain: 1/2\n"
+
+
+def test_a_terminal_gets_bars() -> None:
+    stream = Terminal()
+    with show(stream) as shown:
+        assert isinstance(shown, Bars)
+        shown.step("train", 1, 2, note="[loss] 0.5")
+        shown.step("train", 2, 2)
+        shown.say("[not markup]")
+    assert "train" in stream.getvalue()
+    assert "2/2" in stream.getvalue()
+    assert "[not markup]" in stream.getvalue()
+
+
+def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    Silent().step("train", 1, 2)
+    Silent().say("x")
+    assert capsys.readouterr() == ("", "")
