@@ -9,8 +9,8 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from augmentor.data.candidates import device_of, latents
 from augmentor.families import FAMILIES
-from augmentor.sampling.synthesize import latents
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
 from augmentor.types import EncodingSource
 
@@ -81,6 +81,11 @@ class Source:
         """Length of one latent."""
         return self.model.latent_dim
 
+    @property
+    def device(self) -> torch.device:
+        """Where the images are rendered."""
+        return device_of(self.model)
+
     @overload
     def sample(self, y: Tensor, z: Tensor) -> Tensor: ...
 
@@ -117,4 +122,5 @@ class Source:
         if label not in self.classes:
             raise ValueError(f"unknown class {label!r}; known: {', '.join(self.classes)}")
         index = self.classes.index(label)
-        return torch.full((n,), index), latents(seed, index, 0, n, self.latent_dim)
+        z = latents(seed, index, 0, n, self.latent_dim).to(self.device)
+        return torch.full((n,), index, device=self.device), z

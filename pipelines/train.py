@@ -18,11 +18,11 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
 from augmentor.api import Source, describe, source_of
+from augmentor.data.candidates import latents
 from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_bytes, write_text
 from augmentor.families import FAMILIES
 from augmentor.families.cvae_gan import options_for
-from augmentor.sampling.synthesize import latents
 from augmentor.training.batches import Batches
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from augmentor.training.ema import averaged
@@ -283,11 +283,13 @@ def _train(
             if report.step % LOG_EVERY == 0 or report.step == steps:
                 recent = report.losses
                 log(report)
-            if report.step % s.checkpoint_every == 0 or report.step == steps or watch.signum is not None:
+            if report.step % s.checkpoint_every == 0 or report.step == steps:
                 saved.save(report.step)
             if report.step % s.sample_every == 0 or report.step == steps:
                 _draw_samples(run, report)
             progress.step("train", report.step, steps, _note(report.losses))
+            if watch.signum is not None:
+                saved.save(report.step)
             watch.check()
     return recent
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -145,7 +146,7 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """``value`` as JSON, its tensors moved to ``tensors`` and named by where they were."""
     if isinstance(value, Tensor):
         tensors[name] = value.detach().cpu().contiguous()
-        return {"tensor": name}
+        return {"tensor": name, "channels_last": _is_channels_last(value)}
     if isinstance(value, dict):
         return {"dict": [[key, _pack(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
@@ -153,9 +154,15 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     return {"value": value}
 
 
+def _is_channels_last(value: Tensor) -> bool:
+    return value.ndim == 4 and not value.is_contiguous() and value.is_contiguous(memory_format=torch.channels_last)
+
+
 def _unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
     if "tensor" in packed:
-        return tensors[packed["tensor"]]
+        tensor = tensors[packed["tensor"]]
+        # Fused optimisers walk a weight and its moments side by side in memory: the layout is part of the state.
+        return tensor.contiguous(memory_format=torch.channels_last) if packed["channels_last"] else tensor
     if "dict" in packed:
         return {key: _unpack(item, tensors) for key, item in packed["dict"]}
     if "list" in packed:

@@ -82,7 +82,7 @@ def test_a_signal_saves_the_state_and_the_resumed_run_is_the_same(tmp_path):
     with pytest.raises(Interrupted) as stopped:
         train_run(config(), tmp_path / "part", progress=Impatient())
     assert stopped.value.signum == signal.SIGTERM
-    assert load_checkpoint(RunDir(tmp_path / "part").checkpoints).step in {3, 4}
+    assert load_checkpoint(RunDir(tmp_path / "part").checkpoints).step == 3
     train_run(config(), tmp_path / "part", resume=True)
     train_run(config(), tmp_path / "whole")
     assert equal(averages(tmp_path / "whole"), averages(tmp_path / "part"))

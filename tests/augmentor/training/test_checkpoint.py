@@ -27,6 +27,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     assert loaded.state["n"] == 3
     assert loaded.state["none"] is None
     assert torch.equal(loaded.state["image"], saved["image"])
+    assert loaded.state["image"].stride() == saved["image"].stride()
     for name, tensor in saved["model"].items():
         assert torch.equal(loaded.state["model"][name], tensor)
     optimiser = torch.optim.Adam(torch.nn.Linear(2, 2).parameters())
