@@ -104,12 +104,13 @@ def render_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> 
     source = (files("pipelines") / "templates" / "report.html.j2").read_text(encoding="utf-8")
     return environment.from_string(source).render(
         result=result,
-        verdict=result["verdict"],
+        verdict=result["verdict"].partition(": "),
         kinds=KINDS,
         arms=_arm_rows(result),
-        arm_axis=_axis(_arm_scale(result), percent=True),
+        arm_axis=_axis(_arm_scale(result)),
         comparisons=_comparison_rows(result),
-        comparison_axis=_axis(_comparison_scale(result), percent=True),
+        permuted=any(row.get("p_permutation") is not None for row in result["comparisons"]),
+        comparison_axis=_axis(_comparison_scale(result)),
         recall=_recall_table(result),
         policy=_policy_view(result),
         classes=_class_cards(gallery),
@@ -135,9 +136,9 @@ class Scale:
 
 
 def scale_of(values: Iterable[float]) -> Scale:
-    """A scale that holds all finite values, ending on round numbers (steps of 1, 2 or 5 times a power of ten)."""
-    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
-    low, high = min(finite), max(finite)
+    """A scale that holds all values, ending on round numbers (steps of 1, 2 or 5 times a power of ten)."""
+    given = list(values) or [0.0, 1.0]
+    low, high = min(given), max(given)
     rough = max(high - low, 1e-3) / 4
     power = 10 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
@@ -146,9 +147,8 @@ def scale_of(values: Iterable[float]) -> Scale:
     return Scale(first * step, last * step, tuple(round(k * step, 10) for k in range(first, last + 1)))
 
 
-def _axis(scale: Scale, *, percent: bool) -> list[dict[str, Any]]:
-    factor = 100 if percent else 1
-    return [{"x": scale.at(tick), "label": f"{tick * factor:.4g}", "zero": tick == 0} for tick in scale.ticks]
+def _axis(scale: Scale) -> list[dict[str, Any]]:
+    return [{"x": scale.at(tick), "label": f"{100 * tick:.4g}"} for tick in scale.ticks]
 
 
 def _arm_scale(result: Mapping[str, Any]) -> Scale:
@@ -194,6 +194,7 @@ def _comparison_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "interval": _interval(row["ci95"], _points),
             "bootstrap": _interval(row["ci95_bootstrap"], _points),
             "p": _p_value(row["p"]),
+            "p_permutation": _p_value(row.get("p_permutation")),
             "p_holm": _p_value(row["p_holm"]),
             "strip": _strip(scale, row["delta"], row["ci95"], ()),
             "zero": scale.at(0.0),
@@ -205,13 +206,11 @@ def _comparison_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 def outcome(row: Mapping[str, Any]) -> str:
     """``better``, ``worse`` or ``open``: on which side of zero the whole 95 % interval of a comparison lies."""
     low, high = row["ci95"]
-    if low is None or high is None or not low * high > 0:
-        return "open"
-    return "better" if low > 0 else "worse"
+    return "better" if low > 0 else "worse" if high < 0 else "open"
 
 
-def _strip(scale: Scale, centre: float, interval: Iterable[float | None], dots: Iterable[float]) -> dict[str, Any]:
-    low, high = (None if end is None else scale.at(end) for end in interval)
+def _strip(scale: Scale, centre: float, interval: Iterable[float], dots: Iterable[float]) -> dict[str, Any]:
+    low, high = (scale.at(end) for end in interval)
     return {"centre": scale.at(centre), "low": low, "high": high, "dots": [scale.at(dot) for dot in dots]}
 
 
@@ -315,12 +314,12 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f}"
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _points(value: float | None) -> str:
     """A difference in points with a real minus sign; a rounded zero has no sign."""
-    if value is None or not math.isfinite(value):
+    if value is None:
         return "–"
     text = f"{abs(100 * value):.1f}"
     sign = "" if text == "0.0" else "+" if value > 0 else "−"
@@ -332,7 +331,7 @@ def _interval(ends: Iterable[float | None] | None, words: Any) -> str:
 
 
 def _p_value(p: float | None) -> str:
-    if p is None or not math.isfinite(p):
+    if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 

@@ -1,0 +1,323 @@
+"""The job ``gain``: every arm in every replicate, the paired comparison, gain.json and the report.
+
+The work is cut into jobs, a tuning split or a replicate each, which leave a cell: a JSON file named by a hash of all
+that decides its content. A run that was stopped, or is asked for more replicates, makes the missing cells only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augmentor.data.fingerprint import fingerprints
+from augmentor.durable import write_json, write_text
+from augmentor.sampling.synthesize import synthesize
+from downstream.gain import FEWEST_FOR_A_CLAIM, measure_gain
+from pipelines.arms import Bench, Policy, known_arms, predictions, recipe_of
+from pipelines.config import Config, ConfigError
+from pipelines.crew import Crew
+from pipelines.datasets import DataBundle, load_data
+from pipelines.device import device_of, use_threads
+from pipelines.interrupt import Watch, watch_signals
+from pipelines.policy import candidates, choose, policy_of, tune
+from pipelines.progress import Progress, Silent
+from pipelines.report import Gallery, load_gallery, outcome, save_gallery, write_report
+from pipelines.results import package_versions, provenance, write_result
+from pipelines.run_dir import RunDir
+
+PER_CLASS = 8  # images of a class in the report
+SAMPLES = 12  # generated images whose neighbours are shown
+NEIGHBOURS = 4
+METRIC = "balanced_accuracy"
+IRRELEVANT = {"gain", "out", "threads"}  # keys of a config that do not change what a cell holds
+
+
+@dataclass(frozen=True)
+class GainJob:
+    """One cell to make.
+
+    Args:
+        config: The run.
+        index: Number of the tuning split or replicate.
+        path: The cell's file.
+        tuning: Whether it is a tuning split.
+        policy: What ``auto`` does in a replicate, if it is among the arms.
+    """
+
+    config: Config
+    index: int
+    path: Path
+    tuning: bool = False
+    policy: Policy | None = None
+
+
+def gain_run(
+    config: Config, out: Path, *, progress: Progress | None = None, command: str | None = None
+) -> dict[str, Any]:
+    """Measure what each arm is worth on real test images.
+
+    Args:
+        config: The run.
+        out: Folder for ``gain.json``, ``policy.json``, ``report.html`` and ``cells/``.
+        progress: Who is told.
+        command: How the report says it was run; this process's command line unless given.
+
+    Returns:
+        The contents of gain.json.
+
+    Raises:
+        ConfigError: If an arm or comparison is unknown or impossible with these data.
+        DataError: If the data cannot be used.
+        Interrupted: After a signal; finished cells stay.
+        RunLockedError: If another process works in ``out``.
+    """
+    progress, start = progress or Silent(), time.perf_counter()
+    use_threads(config)
+    with (
+        RunDir(out).lock(),
+        watch_signals() as watch,
+        Crew(make_cell, config.gain.processes, config.threads, watch) as crew,
+    ):
+        bundle = load_data(config.data, config.seed)
+        arms = _known_arms(config, bundle)
+        declared_pairs(config, arms, "classical")  # refuses a bad one before the work, not after
+        (out / "cells").mkdir(exist_ok=True)
+        policy = _policy(config, bundle, out, crew, progress) if "auto" in arms else None
+        cells = _replicates(config, bundle, out, crew, progress, policy)
+    result = _result(config, bundle, arms, cells, policy) | provenance(
+        _seconds(cells, time.perf_counter() - start), str(device_of(config)), package_versions(), command
+    )
+    write_result(out / "gain.json", result, "gain")
+    write_report(out / "report.html", result, _gallery(cells[0], bundle))
+    return result
+
+
+def make_cell(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
+    """Do one job and leave its cell; runs in a worker."""
+    if job.tuning:
+        content = tune(load_data(job.config.data, job.config.seed), job.config, job.index, on_part, watch)
+    else:
+        content = _replicate(job, on_part, watch)
+    write_text(job.path, json.dumps(content, allow_nan=False))
+
+
+def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> dict[str, Any]:
+    """Train every arm once. The test images are looked at here and nowhere else."""
+    config, seed = job.config, job.config.seed + job.index
+    bundle = load_data(config.data, seed)
+    bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch)
+    guesses = {}
+    for arm in _known_arms(config, bundle):
+        recipe = recipe_of(arm, config.gain.synthetic_share, job.policy)
+        guesses[arm] = predictions(bench.classifier(recipe), bundle.test.x)
+    if job.index == 0 and "source" in bench.seconds:
+        save_gallery(job.path.with_suffix(".safetensors"), make_gallery(bench))
+    return {"predictions": guesses, "seconds": bench.seconds, "notes": bench.notes}
+
+
+def make_gallery(bench: Bench) -> Gallery:
+    """Pictures of a bench: the first images of every class, and the neighbours of the first samples."""
+    train, source = bench.train, bench.source
+    first = [(train.y == index).nonzero()[:PER_CLASS, 0] for index in range(len(train.classes))]
+    synthetic = synthesize(source, dict.fromkeys(range(len(train.classes)), PER_CLASS), bench.seed)
+    shown = torch.linspace(0, len(train.classes) - 1, min(SAMPLES, len(train.classes))).round().long()
+    samples = synthetic.subset(shown * PER_CLASS)  # the first of every class shown
+    known = train.x if bench.pool is None else torch.cat([train.x, bench.pool])
+    distances = torch.cdist(samples.x.flatten(1), known.flatten(1)) / (2 * samples.x[0].numel() ** 0.5)
+    nearest = distances.topk(min(NEIGHBOURS, len(known)), largest=False)
+    return Gallery(train.subset(torch.cat(first)), synthetic, samples, known[nearest.indices], nearest.values)
+
+
+def declared_pairs(config: Config, arms: Sequence[str], best_classical: str) -> list[tuple[str, str]]:
+    """The comparisons (arm, baseline) to test: the config's, else those the verdict needs.
+
+    Args:
+        config: The run.
+        arms: The arms that run.
+        best_classical: The classical arm that was best on the tuning splits.
+
+    Raises:
+        ConfigError: If the config's name an arm that does not run.
+    """
+    if config.gain.comparisons is None:
+        wanted = [("synthetic", "real"), ("synthetic", "smote")]
+        wanted += [(arm, base) for arm in ("synthetic+classical", "auto") for base in ("classical", best_classical)]
+        wanted += [(arm, "pseudo_label") for arm in ("synthetic+classical", "auto")] + [("pseudo_label", "classical")]
+        return [pair for pair in dict.fromkeys(wanted) if set(pair) <= set(arms)]
+    for pair in config.gain.comparisons:
+        if missing := [arm for arm in pair if arm not in arms]:
+            raise ConfigError(f"gain.comparisons: arm {missing[0]!r} is not run; arms: {', '.join(arms)}")
+    return list(config.gain.comparisons)
+
+
+def verdict(result: Mapping[str, Any], best_classical: str, *, pool: bool) -> str:
+    """One sentence: does synthetic data help, against which yardstick, and by how much.
+
+    The first words go by the arm that makes the most of synthetic data: ``auto`` if its policy mixes any in, else
+    ``synthetic+classical``. "Gain" and "loss" mean that the whole 95 % interval lies on that side of zero.
+
+    Args:
+        result: ``comparisons``, ``policy`` and ``replicates`` of gain.json.
+        best_classical: The first yardstick.
+        pool: Whether there is a second, ``pseudo_label``.
+    """
+    rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
+    policy = result["policy"]
+    mixes = policy is not None and policy["share"] > 0
+    lead = "auto" if mixes else "synthetic+classical"
+    yardsticks = [best_classical, *(["pseudo_label"] if pool else [])]
+    pairs = [(lead, base) for base in yardsticks]
+    others = [("synthetic", "real"), ("synthetic", "smote"), *(("auto", base) for base in yardsticks)]
+    told = [_told(rows[pair]) for pair in dict.fromkeys([*pairs, *others]) if pair in rows]
+    head = _headline([outcome(rows[pair]) if pair in rows else "open" for pair in pairs], yardsticks)
+    chosen = f"; auto is {policy['name']}" if policy is not None else ""
+    caution = ", preliminary" if result["replicates"] < FEWEST_FOR_A_CLAIM else ""
+    told_all = "; ".join(told) or "no comparison was declared"
+    return f"{head}: {told_all}{chosen}; {result['replicates']} replicates{caution}."
+
+
+def _headline(outcomes: Sequence[str], yardsticks: Sequence[str]) -> str:
+    won = [base for base, result in zip(yardsticks, outcomes, strict=True) if result == "better"]
+    lost = [base for base, result in zip(yardsticks, outcomes, strict=True) if result != "better"]
+    if not won:
+        return f"No gain from synthetic images shown over {' or '.join(lost)}"
+    return f"Synthetic images help over {' and '.join(won)}" + (f", not over {' or '.join(lost)}" if lost else "")
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    low, high = row["ci95"]
+    word = {"better": "gain", "worse": "loss", "open": "not decided"}[outcome(row)]
+    return (
+        f"{row['arm']} against {row['baseline']} {100 * row['delta']:+.1f} points "
+        f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {word})"
+    )
+
+
+def gain_table(result: Mapping[str, Any]) -> str:
+    """The arms and comparisons of a result as plain text, for a terminal."""
+    width = max(len(name) for name in result["arms"])
+    lines = [f"{'arm':<{width}}   mean   95 % interval"]
+    for name, arm in result["arms"].items():
+        low, high = arm["ci95"]
+        lines.append(f"{name:<{width}}  {100 * arm['mean']:5.1f}   {100 * low:.1f} to {100 * high:.1f}")
+    pairs = [(f"{row['arm']} - {row['baseline']}", row) for row in result["comparisons"]]
+    width = max((len(name) for name, _ in pairs), default=0)
+    lines += ["", f"{'difference, points':<{width}}          95 % interval    Holm p"] if pairs else []
+    for name, row in pairs:
+        low, high = row["ci95"]
+        p = "-" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
+        lines.append(f"{name:<{width}}  {100 * row['delta']:+5.1f}   {100 * low:+5.1f} to {100 * high:+5.1f}   {p}")
+    return "\n".join(lines)
+
+
+def _result(
+    config: Config,
+    bundle: DataBundle,
+    arms: Sequence[str],
+    cells: Sequence[Mapping[str, Any]],
+    policy: dict[str, Any] | None,
+) -> dict[str, Any]:
+    best_classical = policy["best_classical"] if policy else "classical"
+    guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
+    pairs = declared_pairs(config, arms, best_classical)
+    measured = measure_gain(guesses, bundle.test.y, len(bundle.test.classes), pairs, metric=METRIC)
+    result: dict[str, Any] = {
+        "dataset": bundle.name,
+        "regime": bundle.regime,
+        "source_augment": config.source.source_augment,
+        "metric": METRIC,
+        "replicates": len(cells),
+        **measured.to_json(bundle.test.classes),
+        "policy": policy,
+        "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
+        "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
+    }
+    return result | {"verdict": verdict(result, best_classical, pool=bundle.pool is not None)}
+
+
+def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
+    try:
+        return known_arms(config, pool=bundle.pool is not None)
+    except ValueError as error:
+        raise ConfigError(f"gain.arms: {error}") from error
+
+
+def _policy(config: Config, bundle: DataBundle, out: Path, crew: Crew[GainJob], progress: Progress) -> dict[str, Any]:
+    pool = bundle.pool is not None
+    options = config.gain.model_dump(mode="json", include={"shares", "confidences", "tuning_fraction"})
+    key = _key(config, bundle, options)
+    paths = [out / "cells" / f"tuning-{split:03d}-{key}.json" for split in range(config.gain.tuning_splits)]
+    jobs = [GainJob(config, split, path, tuning=True) for split, path in enumerate(paths)]
+    _make_missing(jobs, crew, progress, "tuning", len(candidates(config, pool=pool)))
+    document = choose([_read(path) for path in paths], config, len(bundle.train.classes), pool=pool)
+    write_json(out / "policy.json", document)
+    progress.say(document["words"])
+    return document
+
+
+def _replicates(
+    config: Config,
+    bundle: DataBundle,
+    out: Path,
+    crew: Crew[GainJob],
+    progress: Progress,
+    document: dict[str, Any] | None,
+) -> list[dict[str, Any]]:
+    policy = None if document is None else policy_of(document)
+    arms = _known_arms(config, bundle)
+    options = {"arms": arms, "share": config.gain.synthetic_share, "policy": policy and asdict(policy)}
+    key = _key(config, bundle, options)
+    paths = [out / "cells" / f"replicate-{index:03d}-{key}.json" for index in range(config.gain.replicates)]
+    jobs = [GainJob(config, index, path, policy=policy) for index, path in enumerate(paths)]
+    _make_missing(jobs, crew, progress, "replicates", len(arms))
+    return [_read(path) | {"path": path} for path in paths]
+
+
+def _make_missing(
+    jobs: Sequence[GainJob], crew: Crew[GainJob], progress: Progress, task: str, classifiers: int
+) -> None:
+    """Make the cells that are not there; the bar counts classifiers, and a job is full when it is finished."""
+    done = {index: classifiers for index, job in enumerate(jobs) if job.path.exists()}
+    todo = [index for index in range(len(jobs)) if index not in done]
+
+    def on_part(position: int, part: str) -> None:
+        index = todo[position]
+        done[index] = min(classifiers, done.get(index, 0) + (part == "classifier")) if part else classifiers
+        progress.step(task, sum(done.values()), classifiers * len(jobs), part)
+
+    progress.step(task, sum(done.values()), classifiers * len(jobs))
+    crew.run([jobs[index] for index in todo], on_part)
+
+
+def _key(config: Config, bundle: DataBundle, options: Mapping[str, Any]) -> str:
+    """Sixteen hex digits that change with anything that may change a cell."""
+    versions = {name: version for name, version in package_versions().items() if name in ("augmentor", "torch", "timm")}
+    parts = [config.model_dump(mode="json", exclude=IRRELEVANT), dict(options), versions]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for images in (bundle.train, bundle.test):
+        digest.update(fingerprints(images.x).tobytes() + images.y.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return cell
+
+
+def _gallery(cell: Mapping[str, Any], bundle: DataBundle) -> Gallery | None:
+    path = cell["path"].with_suffix(".safetensors")
+    return load_gallery(path, bundle.train.classes) if path.exists() else None
+
+
+def _seconds(cells: Sequence[Mapping[str, Any]], total: float) -> dict[str, float]:
+    """Wall-clock time of this call, and what the parts of one replicate took on average."""
+    parts = {part for cell in cells for part in cell["seconds"]}
+    means = {part: sum(cell["seconds"].get(part, 0.0) for cell in cells) / len(cells) for part in sorted(parts)}
+    return {"total": total} | {f"{part} a replicate": value for part, value in means.items()}

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from augmentor.data.splits import tuning_split
+from augmentor.types import LabelledImages
+from pipelines import policy
+from pipelines.arms import Policy, Recipe
+from pipelines.config import Config, config_from
+from pipelines.datasets import DataBundle
+from pipelines.policy import candidates, choose, least_synthetic, policy_of, standard_error, tune
+
+CONFIG = config_from({"gain": {"shares": [0.5, 0.25], "confidences": [0.0, 0.5], "tuning_splits": 2}})
+
+
+def split(y: list[int], **predictions: list[int]) -> dict[str, Any]:
+    return {"y": y, "predictions": predictions}
+
+
+def full(y: list[int], wrong: dict[str, range], config: Config = CONFIG) -> dict[str, Any]:
+    """A split in which every candidate is wrong on the images of its range, or of ``wrong["else"]``."""
+    guesses = {}
+    for candidate in candidates(config, pool=True):
+        missed = wrong.get(candidate.name, wrong["else"])
+        guesses[candidate.name] = [1 - label if i in missed else label for i, label in enumerate(y)]
+    return {"y": y, "predictions": guesses}
+
+
+def test_candidates_begin_with_every_generator_free_base() -> None:
+    names = [candidate.name for candidate in candidates(CONFIG, pool=True)]
+    assert names[:3] == ["classical", "smote+classical", "pseudo_label"]
+    assert len(names) == 3 + 2 * 2 * 2
+    assert len(set(names)) == len(names)
+    assert not any("pseudo_label" in candidate.name for candidate in candidates(CONFIG, pool=False))
+
+
+def test_a_share_of_none_is_not_offered_twice() -> None:
+    config = config_from({"gain": {"shares": [0.0, 0.5], "confidences": [0.0]}})
+    names = [candidate.name for candidate in candidates(config, pool=False)]
+    assert names == ["classical", "smote+classical", "classical + 50% synthetic"]
+
+
+def test_standard_error_by_hand() -> None:
+    # Classes of 2 and 1 images: weights 1/4, 1/4, 1/2. The two differ on images 0 and 2.
+    one = split([0, 0, 1], a=[0, 0, 1], b=[1, 0, 0])
+    first, second = Policy("a"), Policy("b")
+    assert standard_error([one], first, second) == pytest.approx((1 / 16 + 1 / 4) ** 0.5)
+    assert standard_error([one, one], first, second) == pytest.approx((2 * (1 / 64 + 1 / 16)) ** 0.5)
+    assert standard_error([one], first, first) == 0.0
+
+
+def test_standard_error_is_the_spread_under_random_signs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randint(3, (40,), generator=generator)
+    a, b = (torch.where(torch.rand(40, generator=generator) < 0.7, y, (y + 1) % 3) for _ in range(2))
+    one = split(y.tolist(), a=a.tolist(), b=b.tolist())
+    weight = 1 / (3 * torch.bincount(y)[y].double())
+    difference = weight * ((a == y).double() - (b == y).double())
+    signs = torch.randint(2, (20_000, 40), generator=generator).double() * 2 - 1
+    assert standard_error([one], Policy("a"), Policy("b")) == pytest.approx(float((signs @ difference).std()), rel=0.02)
+
+
+def test_a_clear_winner_with_synthetic_data_is_chosen() -> None:
+    y = [0, 1] * 30
+    winner = Policy("pseudo_label", 0.25, 0.5)
+    document = choose([full(y, {"else": range(30), winner.name: range(2)})] * 2, CONFIG, 2, pool=True)
+    assert policy_of(document) == winner
+    assert [row["name"] for row in document["tuning"]["candidates"] if row["chosen"]] == [winner.name]
+    assert winner.name in document["words"]
+
+
+def test_a_narrow_winner_does_not_displace_the_generator_free_best() -> None:
+    y = [0, 1] * 30
+    wrong = {"else": range(20), "pseudo_label": range(3), Policy("pseudo_label", 0.5).name: range(3, 5)}
+    document = choose([full(y, wrong)] * 2, CONFIG, 2, pool=True)
+    assert policy_of(document) == Policy("pseudo_label")
+    assert document["share"] == 0
+    assert document["confidence"] is None
+    assert "no synthetic images" in document["words"]
+
+
+def test_the_smaller_of_two_shares_wins_a_narrow_race() -> None:
+    y = [0, 1] * 30
+    small, large = Policy("classical", 0.25), Policy("classical", 0.5)
+    wrong = {"else": range(40), small.name: range(3), large.name: range(3, 5)}
+    document = choose([full(y, wrong)] * 2, CONFIG, 2, pool=True)
+    assert policy_of(document) == small
+
+
+def test_among_equals_the_first_and_simplest() -> None:
+    document = choose([full([0, 1] * 5, {"else": range(2)})], CONFIG, 2, pool=True)
+    assert policy_of(document) == Policy("classical")
+
+
+def test_the_best_classical_arm_is_named_whatever_is_chosen() -> None:
+    y = [0, 1] * 30
+    document = choose(
+        [full(y, {"else": range(40), "smote+classical": range(20), "pseudo_label": range(2)})], CONFIG, 2, pool=True
+    )
+    assert document["best_classical"] == "smote+classical"
+    assert policy_of(document) == Policy("pseudo_label")
+
+
+def test_without_tuning_images_classical_augmentation_alone() -> None:
+    document = choose([split([]), split([])], CONFIG, 2, pool=True)
+    assert policy_of(document) == Policy("classical")
+    assert "four images" in document["words"]
+    assert document["tuning"]["candidates"] == []
+
+
+def test_least_synthetic_takes_the_leader_of_the_first_group_that_is_near_enough() -> None:
+    policies = [Policy("classical"), Policy("pseudo_label"), Policy("classical", 0.25), Policy("classical", 0.5)]
+    means = [0.90, 0.91, 0.94, 0.95]
+    assert least_synthetic(policies, means, [0.0, 0.05, 0.0, 0.0]) == 1
+    assert least_synthetic(policies, means, [0.05, 0.01, 0.02, 0.0]) == 2
+    assert least_synthetic(policies, means, [0.0, 0.0, 0.0, 0.0]) == 3
+
+
+class RecordingBench:
+    """Stands for the bench: remembers what it was given, and always guesses class 0."""
+
+    made: list[RecordingBench] = []  # noqa: RUF012
+
+    def __init__(self, train: LabelledImages, pool: Any, config: Config, seed: int, *_: object) -> None:
+        self.train, self.seed = train, seed
+        self.seconds: dict[str, float] = {}
+        self.notes: list[str] = []
+        self.recipes: list[Recipe] = []
+        self.made.append(self)
+
+    def classifier(self, recipe: Recipe) -> nn.Module:
+        self.recipes.append(recipe)
+
+        class Zero(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.unused = nn.Parameter(torch.zeros(1))
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return torch.tensor([1.0, 0.0]).expand(len(x), 2)
+
+        return Zero()
+
+
+def test_tuning_sees_the_fit_part_only_and_every_candidate_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    RecordingBench.made = []
+    monkeypatch.setattr(policy, "Bench", RecordingBench)
+    x = torch.arange(20).view(20, 1, 1, 1).expand(20, 1, 8, 8) / 20.0
+    train = LabelledImages(x.contiguous(), torch.tensor([0] * 17 + [1] * 3), ("a", "b"))
+    test = LabelledImages(torch.full((1, 1, 8, 8), float("nan")), torch.tensor([0]), ("a", "b"))
+    bundle = DataBundle("digits", "", train, test, None, "digits", "")
+    first, again, other = (tune(bundle, CONFIG, number, lambda part: None, None) for number in (0, 0, 1))
+    assert first == again
+    fit, tuned = RecordingBench.made[0].train, first["y"]
+    assert len(fit) + len(tuned) == 20
+    assert tuned == [0] * 4  # a quarter of 17; the class of three stays in the fit part
+    assert RecordingBench.made[0].seed != RecordingBench.made[2].seed
+    assert not torch.equal(RecordingBench.made[0].train.x, RecordingBench.made[2].train.x)
+    wanted = [candidate.recipe for candidate in candidates(CONFIG, pool=False)]
+    assert RecordingBench.made[0].recipes == wanted
+    assert set(other["predictions"]) == {candidate.name for candidate in candidates(CONFIG, pool=False)}
+    assert tuning_split(train.y, 0.75, RecordingBench.made[0].seed)[0].tolist() == [
+        round(float(image.mean()) * 20) for image in fit.x
+    ]
