@@ -69,11 +69,12 @@ def random_affine(x: Tensor, generator: Generator, strength: float, *, empty_bor
     angle = angle * math.radians(12) * strength
     shear = shear * math.tan(math.radians(8)) * strength
     scale = torch.exp(log_scale * math.log(1.15) * strength)
-    # affine_grid maps output to input positions in [-1, 1]; 10 % of the side is 0.2 there.
-    shift = torch.stack([shift_x, shift_y], dim=1) * 0.2 * strength
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     linear = torch.stack([torch.stack([cos, shear * cos - sin], 1), torch.stack([sin, shear * sin + cos], 1)], dim=1)
-    grid = affine_grid(torch.cat([linear, shift.unsqueeze(2)], dim=2), list(x.shape), align_corners=False)
+    # affine_grid maps output to input positions in [-1, 1], where 10 % of the side is 0.2; going through the linear
+    # part makes the shift one of the output, whatever the scale.
+    shift = linear @ (torch.stack([shift_x, shift_y], dim=1).unsqueeze(2) * 0.2 * strength)
+    grid = affine_grid(torch.cat([linear, shift], dim=2), list(x.shape), align_corners=False)
     if empty_border:
         return grid_sample(x + 1, grid, padding_mode="zeros", align_corners=False) - 1
     return grid_sample(x, grid, padding_mode="reflection", align_corners=False)

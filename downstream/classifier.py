@@ -83,7 +83,7 @@ def _timm_network(
     return network
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: its tensors could never enter a later training step
 def features(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     """Pooled features of images, as the last layer of the classifier sees them.
 

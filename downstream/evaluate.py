@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: its tensors could never enter a later training step
 def predict_logits(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     """Logits of images in evaluation mode.
 
