@@ -36,8 +36,8 @@ from pipelines.progress import Progress
 Section = dict[str, Any]
 Kind = Literal["pixels", "features"]
 KINDS: tuple[Kind, ...] = ("pixels", "features")
-JUDGE = ClassifierConfig(steps=1500, batch_size=128, strength=0.5)
-STUDENT = ClassifierConfig(steps=1500, batch_size=128, strength=0.0)
+JUDGE = ClassifierConfig(steps=1500, batch_size=64, learning_rate=5e-3, strength=0.5)
+STUDENT = ClassifierConfig(steps=1500, batch_size=64, learning_rate=5e-3, strength=0.0)
 
 
 @dataclass(frozen=True)
@@ -171,17 +171,16 @@ def matched(first: Tensor, second: Tensor, num_classes: int, generator: Generato
 
 @dataclass(frozen=True)
 class _Judged:
-    """Images with what the judge makes of them: logits (N, K) and features (N, D)."""
+    """Images and what the judge sees in them: features (N, D)."""
 
     images: LabelledImages
-    logits: Tensor
     features: Tensor
 
     def __len__(self) -> int:
         return len(self.images)
 
     def subset(self, indices: Tensor) -> _Judged:
-        return _Judged(self.images.subset(indices), self.logits[indices], self.features[indices])
+        return _Judged(self.images.subset(indices), self.features[indices])
 
     def values(self, kind: Kind) -> Tensor:
         return self.images.x if kind == "pixels" else self.features
@@ -204,6 +203,7 @@ class _Bench:
 
     source: SampleSource
     bundle: DataBundle
+    judge: nn.Module
     settings: EvaluateSettings
     seed: int
     train: _Judged
@@ -236,6 +236,7 @@ def _prepare(
     return _Bench(
         source=source,
         bundle=bundle,
+        judge=judge,
         settings=settings,
         seed=seed,
         train=train,
@@ -250,7 +251,7 @@ def _prepare(
 
 
 def _judged(judge: nn.Module, images: LabelledImages) -> _Judged:
-    return _Judged(images, predict_logits(judge, images.x), features(judge, images.x))
+    return _Judged(images, features(judge, images.x))
 
 
 def _seen(train: _Judged, pool: Tensor | None, judge: nn.Module) -> dict[Kind, Tensor]:
@@ -261,16 +262,17 @@ def _seen(train: _Judged, pool: Tensor | None, judge: nn.Module) -> dict[Kind, T
 
 def _answers(bench: _Bench) -> Section:
     """What the judge says of all test images and of generated ones in equal shares of the classes."""
-    return {"real": _answers_on(bench.test), "generated": _answers_on(bench.equal)}
+    return {row: _answers_on(bench, part.images) for row, part in (("real", bench.test), ("generated", bench.equal))}
 
 
-def _answers_on(judged: _Judged) -> Section:
-    predictions, y = judged.logits.argmax(dim=1), judged.images.y
+def _answers_on(bench: _Bench, images: LabelledImages) -> Section:
+    logits = predict_logits(bench.judge, images.x)
+    predictions = logits.argmax(dim=1)
     return {
-        "images": len(judged),
-        "top1": accuracy(predictions, y),
-        "balanced_top1": balanced_accuracy(predictions, y, judged.logits.shape[1]),
-        "inception_score": inception_score(judged.logits),
+        "images": len(images),
+        "top1": accuracy(predictions, images.y),
+        "balanced_top1": balanced_accuracy(predictions, images.y, len(bench.classes)),
+        "inception_score": inception_score(logits),
     }
 
 
