@@ -29,7 +29,7 @@ class TrainSettings:
         weight_decay: Decoupled decay of weights with two or more axes.
         warmup: Share of the steps spent warming up, in [0, 1).
         label_smoothing: Probability taken from the label and spread over all classes, in [0, 1).
-        bfloat16: Autocast to bfloat16; None does so where it was measured to be faster and no worse.
+        bfloat16: Autocast to bfloat16; None does so where it was measured to be faster.
     """
 
     steps: int = 600
@@ -209,6 +209,7 @@ def _one_hot(y: Tensor, model: nn.Module, x: Tensor) -> Tensor:
 
 
 def _faster_in_bfloat16(x: Tensor) -> bool:
+    """Measured with ``auto`` on one thread of an AVX512-BF16 CPU: 28 to 20 ms a step at 16 px, 78 to 43 at 28 px."""
     return x.device.type == "cuda" or x.shape[-1] > 12
 
 
