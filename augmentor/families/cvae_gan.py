@@ -59,10 +59,10 @@ class CvaeGanOptions:
 
     latent_dim: int = 64
     width: int = 32
-    weight_kl: float = 0.6
-    weight_pixels: float = 0.3
-    weight_features_d: float = 0.05
-    weight_features_c: float = 0.02
+    weight_kl: float = 0.2
+    weight_pixels: float = 0.1
+    weight_features_d: float = 0.02
+    weight_features_c: float = 0.01
     weight_mean: float = 0.0
     weight_class_mean: float = 0.01
     weight_adversarial: float = 1.0

@@ -1,0 +1,67 @@
+"""The README's commands and snippets, run as they stand; only the config they name is smaller here."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.cli import main
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
+SMALL_CONFIG = """
+data: {data: digits, per_class: 80, imbalance: 20, unlabelled: rest}
+source: {steps: 4, batch_size: 16, options: {width: 4, latent_dim: 8}}
+classifier: {steps: 4}
+pool: {threshold: 0.0}
+gain: {replicates: 2, tuning_splits: 1, shares: [0.5], confidences: [0.0]}
+"""
+
+
+def run(language, text):
+    if language == "python":
+        exec(compile(text, "README.md", "exec"), {})
+        return
+    for line in text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words and words[0] == "augmentor":
+            assert main(words[1:]) == 0, line
+
+
+def test_the_walk_through_the_readme(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "digits.yaml").write_text(SMALL_CONFIG)
+    _photos(tmp_path / "photos")
+    torch.manual_seed(0)
+    greeting, *walk = BLOCKS
+    for language, text in [*walk, greeting]:  # the first lines load what the walk trains
+        run(language, text)
+    assert (tmp_path / "runs" / "digits-gain" / "report.html").exists()
+    assert "SyntheticMix(" in capsys.readouterr().out
+
+
+def _photos(folder):
+    """The folder of one's own that the README speaks of."""
+    from PIL import Image
+
+    generator = torch.Generator().manual_seed(0)
+    for name, base in (("cat", 60), ("dog", 180)):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = torch.randint(base - 50, base + 50, (20, 24, 3), dtype=torch.uint8, generator=generator)
+            Image.fromarray(pixels.numpy()).save(folder / name / f"{number}.png")
+
+
+def test_every_shell_line_is_a_command_that_this_test_or_make_runs():
+    lines = [line for language, text in BLOCKS if language == "bash" for line in text.splitlines() if line.strip()]
+    assert lines
+    assert {line.split()[0] for line in lines} <= {"augmentor", "make"}
+
+
+@pytest.mark.parametrize("target", ["setup", "demo", "test", "check"])
+def test_the_targets_the_readme_names_are_there(target):
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
