@@ -215,34 +215,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def verdict(report: GainReport, arm: str, yardsticks: Sequence[str]) -> str:
-    """One sentence that says whether an arm beats the yardsticks, with all numbers needed to doubt it.
-
-    "Gain" means that the whole paired-t 95 % interval lies above zero.
-
-    Args:
-        report: Must hold the comparison of ``arm`` with every yardstick.
-        arm: The arm that is judged.
-        yardsticks: The best classical arm; with a pool also the best generator-free arm that uses it.
-
-    Raises:
-        KeyError: If a comparison was not declared.
-        ValueError: If no yardstick is given.
-    """
-    if not yardsticks:
-        raise ValueError("a verdict needs at least one yardstick")
-    told = "; ".join(_told(report.comparison(arm, baseline)) for baseline in yardsticks)
-    caution = ", preliminary" if report.replicates < FEWEST_FOR_A_CLAIM else ""
-    return f"{arm}: {told} ({report.replicates} replicates{caution})."
-
-
-def _told(one: Comparison) -> str:
-    low, high = one.ci95
-    word = "gain" if low > 0 else "loss" if high < 0 else "no gain shown"
-    numbers = f"{100 * one.delta:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
-    return f"{word} against {one.baseline}, {numbers}"
-
-
 def _compare(
     pair: tuple[str, str], differences: Floats, image_draws: Floats, replicate_draws: Floats, seed: int
 ) -> Comparison:

@@ -349,6 +349,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 
 def _verdict_of_job(error: BaseException) -> tuple[int, str]:
     from augmentor.types import DataError, DivergedError
+    from downstream.train import NonFiniteLossError
     from pipelines.config import ConfigError
     from pipelines.interrupt import Interrupted
     from pipelines.run_dir import RunLockedError
@@ -361,7 +362,7 @@ def _verdict_of_job(error: BaseException) -> tuple[int, str]:
             return 2, message
         case DataError():
             return 3, message
-        case DivergedError():
+        case DivergedError() | NonFiniteLossError():
             return 4, message
         case RunLockedError() | OSError():
             return 1, message

@@ -115,7 +115,7 @@ class ClassifierConfig(Section):
     name: str = Field(default="auto", description="auto: a small network that suits the image size; or any timm name.")
     steps: int = Field(default=600, ge=1, description="Training steps.")
     batch_size: int = Field(default=64, ge=2, description="Images a step.")
-    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate.")
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay.")
     domain: Literal["digits", "natural", "auto"] = Field(
         default="auto",
@@ -149,7 +149,7 @@ class GainConfig(Section):
     tuning_fraction: float = Field(
         default=0.25, gt=0, lt=1, description="Part of a class that a tuning split holds out."
     )
-    comparisons: tuple[tuple[str, str], ...] | None = Field(
+    comparisons: tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None = Field(
         default=None, strict=False, description="Pairs [arm, baseline] to test; default: those the verdict needs."
     )
 

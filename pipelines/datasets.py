@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -32,7 +31,6 @@ from pipelines.image_folder import (
     shown,
 )
 
-Domain = Literal["digits", "natural"]
 SPLIT_SEED = 0  # digits has no official split; this one never changes
 
 
@@ -46,7 +44,6 @@ class DataBundle:
         train: Labelled training images.
         test: All test images; read once, at the end.
         pool: Unlabelled images (N, C, H, W) float32 in [-1, 1] in random order, or None. Their labels are gone.
-        domain: Which classical augmentation suits the images.
         note: Where the split and the form of the images come from, in words.
     """
 
@@ -55,7 +52,6 @@ class DataBundle:
     train: LabelledImages
     test: LabelledImages
     pool: Tensor | None
-    domain: Domain
     note: str
 
 
@@ -85,7 +81,7 @@ def load_data(data: DataConfig, seed: int) -> DataBundle:
     train = full.train if chosen is None else full.train.subset(chosen)
     pool = _pool(data, full, chosen, seed)
     regime = _regime(data, train, pool)
-    return DataBundle(full.name, regime, train, full.test, pool, full.domain, full.note)
+    return DataBundle(full.name, regime, train, full.test, pool, full.note)
 
 
 def find_folder(data: DataConfig) -> Path:
@@ -174,7 +170,6 @@ class _Full:
     name: str
     train: LabelledImages
     test: LabelledImages
-    domain: Domain
     note: str
     folder: Path | None = None
 
@@ -183,8 +178,7 @@ def _load_named(data: DataConfig) -> _Full:
     if data.data == "digits":
         return _load_digits(data)
     train, test = _torchvision(data, train=True), _torchvision(data, train=False)
-    domain: Domain = "digits" if data.data == "mnist" else "natural"
-    return _Full(data.data, train, test, domain, "official split")
+    return _Full(data.data, train, test, "official split")
 
 
 def _load_digits(data: DataConfig) -> _Full:
@@ -195,7 +189,7 @@ def _load_digits(data: DataConfig) -> _Full:
     everything = _named_images(data, images, torch.from_numpy(digits.target), [str(i) for i in range(10)])
     train, test = stratified_split(everything.y, 0.5, SPLIT_SEED)
     note = f"stratified halves, seed {SPLIT_SEED}"
-    return _Full("digits", everything.subset(train), everything.subset(test), "digits", note)
+    return _Full("digits", everything.subset(train), everything.subset(test), note)
 
 
 def _torchvision(data: DataConfig, *, train: bool) -> LabelledImages:
@@ -239,7 +233,7 @@ def _load_folder(data: DataConfig) -> _Full:
     test = _read(root, layout.test, layout.test_index, size, grey)
     _refuse_leak(train.x, train_paths, test.x, test_paths)
     note = f"{layout.note}; {size}x{size} {'grey' if grey else 'RGB'}"
-    return _Full(root.resolve().name, train, test, "natural", note, root)
+    return _Full(root.resolve().name, train, test, note, root)
 
 
 def _one_level(root: Path, test_fraction: float, rule: str) -> FolderLayout:

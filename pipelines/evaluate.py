@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from augmentor.data.candidates import device_of
 from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_bytes, write_text
-from augmentor.sampling.synthesize import device_of
 from augmentor.types import DataError
 from pipelines.datasets import DataBundle, load_data
-from pipelines.device import use_threads
+from pipelines.device import domain_of, use_threads
 from pipelines.pictures import png_bytes
 from pipelines.progress import Progress, Silent
 from pipelines.results import provenance, write_result
@@ -50,7 +50,7 @@ def evaluate_run(
     use_threads(loaded.config)
     bundle = load_data(loaded.config.data, loaded.config.seed)
     _refuse_seen_test_images(loaded, bundle)
-    settings = replace(settings, samples=samples)
+    settings = replace(settings, samples=samples, domain=domain_of(loaded.config))
     evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
     command = f"augmentor evaluate {run.name if run.is_absolute() else run} --samples {samples} --seed {seed}"
     origin = provenance(evaluation.result["seconds"], str(device_of(loaded.source)), command=command)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor, nn
 
+from augmentor.data.candidates import device_of, latents
 from augmentor.quality.fidelity import (
     class_spread,
     frechet_distance,
@@ -22,7 +23,7 @@ from augmentor.quality.fidelity import (
     precision_recall_density_coverage,
 )
 from augmentor.quality.memorisation import copied_share, memorisation_test, nearest
-from augmentor.sampling.synthesize import device_of, latents, synthesize
+from augmentor.sampling.synthesize import synthesize
 from augmentor.types import DataError, LabelledImages, SampleSource
 from downstream.augment import classical
 from downstream.classifier import build_classifier, features
@@ -52,6 +53,7 @@ class EvaluateSettings:
         judge: The classifier whose answers and features measure everything; learns from the real training part.
         student: The classifier of the classification accuracy score. It gets no augmentation, so that only what the
             images themselves hold counts.
+        domain: Which classical augmentation the judge learns with.
     """
 
     samples: int = 10_000
@@ -59,6 +61,7 @@ class EvaluateSettings:
     copies: int = 2_000
     judge: ClassifierConfig = JUDGE
     student: ClassifierConfig = STUDENT
+    domain: Literal["digits", "natural"] = "natural"
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def evaluate_source(
     _require_same_kind(source, bundle)
     clock = _Clock(progress, total=2 + len(_MEASURES))
     with clock.part("judge"):
-        judge = _trained(settings.judge, bundle.train, bundle.domain, derived_seed(seed, "judge"), device_of(source))
+        judge = _trained(settings.judge, bundle.train, settings.domain, derived_seed(seed, "judge"), device_of(source))
     with clock.part("samples"):
         bench = _prepare(source, bundle, judge, settings, seed)
     measured: Section = {}
@@ -342,7 +345,7 @@ def _usefulness(bench: _Bench) -> Section:
 
 def _student(bench: _Bench, images: LabelledImages) -> Section:
     test, seed = bench.bundle.test, derived_seed(bench.seed, "student")
-    student = _trained(bench.settings.student, images, bench.bundle.domain, seed, device_of(bench.source))
+    student = _trained(bench.settings.student, images, bench.settings.domain, seed, device_of(bench.source))
     predictions = predict_logits(student, test.x).argmax(dim=1)
     return {
         "images": len(images),
@@ -373,7 +376,7 @@ def _trained(
         label_smoothing=0.0,  # it would take the certainty out of the inception score
     )
     weights = balanced_weights(images.y, len(images.classes))
-    augment = classical(domain if config.domain == "auto" else config.domain, config.strength)
+    augment = classical(domain, config.strength)
     return train_classifier(model, images.x, images.y, settings, seed=seed, weights=weights, augment=augment)
 
 

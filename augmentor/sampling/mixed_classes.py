@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmentor.sampling.synthesize import device_of
+from augmentor.data.candidates import device_of
 from augmentor.types import SampleSource
 
 

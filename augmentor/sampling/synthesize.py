@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from augmentor.data.candidates import BATCH_SIZE, device_of, latents
 from augmentor.data.synthetic_store import Recipe, write_set
 from augmentor.types import DataError, DivergedError, LabelledImages, SampleSource
 
@@ -21,30 +21,6 @@ TRIES = 20
 """A class of n images may try this times n candidates before its filter counts as too strict."""
 
 
-def latents(seed: int, class_index: int, start: int, count: int, latent_dim: int) -> Tensor:
-    """The latents of candidates ``start`` to ``start + count`` of a class, the same on every machine.
-
-    Every candidate has a generator of its own, with a key of 128 bits. (A ``torch.Generator`` on a CPU uses 32 bits of
-    its seed: among 100,000 candidates two would be expected to be equal.)
-
-    Args:
-        seed: Any integer.
-        class_index: Class the candidates belong to.
-        start: First candidate, from 0.
-        count: How many candidates.
-        latent_dim: Length of one latent.
-
-    Returns:
-        Draws from N(0, I), float32 (count, latent_dim), on the CPU; row i depends on (seed, class_index, start + i).
-    """
-    z = np.empty((count, latent_dim), dtype=np.float32)
-    for row, candidate in enumerate(range(start, start + count)):
-        digest = hashlib.sha256(f"{seed}/{class_index}/{candidate}".encode()).digest()
-        key = int.from_bytes(digest[:16], "little")
-        np.random.Generator(np.random.Philox(key=key)).standard_normal(out=z[row], dtype=np.float32)
-    return torch.from_numpy(z)
-
-
 def render(
     source: SampleSource,
     class_index: int,
@@ -53,7 +29,7 @@ def render(
     start: int = 0,
     accept: Accept | None = None,
     budget: int | None = None,
-    batch_size: int = 128,
+    batch_size: int = BATCH_SIZE,
 ) -> tuple[Tensor, Tensor]:
     """The first ``n`` accepted candidates of a class from candidate ``start`` on.
 
@@ -104,7 +80,7 @@ def synthesize(
     counts: Mapping[int, int],
     seed: int,
     accept: Accept | None = None,
-    batch_size: int = 128,
+    batch_size: int = BATCH_SIZE,
 ) -> LabelledImages:
     """Render so many images of every class, in memory.
 
@@ -159,14 +135,6 @@ def synthesize_set(
         return render(source, class_index, n, recipe.seed, start, accept, left, recipe.batch_size)
 
     write_set(folder, recipe, trained_on, render_shard, on_shard)
-
-
-def device_of(source: SampleSource) -> torch.device:
-    """Where a source renders: its ``device`` attribute if it has one, else where its weights are, else the CPU."""
-    device = getattr(source, "device", None)
-    if device is None and isinstance(source, nn.Module):
-        device = next((weight.device for weight in source.parameters()), None)
-    return torch.device(device or "cpu")
 
 
 def _render_batch(

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from augmentor.api import Source
+from augmentor.families.cvae_gan import CvaeGan, CvaeGanTrainer, options_for
 from augmentor.sampling.mixed_classes import MixedClasses
 from tests.contracts.source_contract import check_source
 
@@ -112,3 +114,14 @@ def test_mixed_classes() -> None:
 def test_the_checks_find(source: type[LinearSource], law: str) -> None:
     with pytest.raises(AssertionError, match=law):
         check_source(source())
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_cvae_gan(preset: str) -> None:
+    torch.manual_seed(0)
+    options = options_for(preset, {"width": 4, "latent_dim": 6, "bfloat16": False})
+    model = CvaeGan(("a", "b", "c"), (3, 8, 8), options)
+    trainer = CvaeGanTrainer(model)
+    trainer.step(torch.rand(6, 3, 8, 8) * 2 - 1, torch.arange(6) % 3, torch.Generator().manual_seed(0))
+    check_source(model)
+    check_source(Source(model.eval()))

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from downstream.evaluate import accuracy, balanced_accuracy, per_class_recall
-from downstream.gain import EXACT_UP_TO, holm, measure_gain, paired_t, sign_flip_p, verdict
+from downstream.gain import EXACT_UP_TO, holm, measure_gain, paired_t, sign_flip_p
 
 
 def labels(count: int = 120, classes: int = 4) -> Tensor:
@@ -183,30 +183,6 @@ def test_json_names_the_classes_and_has_no_nan() -> None:
     assert set(found["comparisons"][0]) == {
         "arm", "baseline", "delta", "ci95", "ci95_bootstrap", "p", "p_permutation", "p_holm",
     }  # fmt: skip
-
-
-def test_verdict_says_what_the_interval_says() -> None:
-    y = labels(400)
-    arms = {"auto": guesses(y, 0.9), "worse": guesses(y, 0.5, seed=2), "same": guesses(y, 0.9, seed=3)}
-    arms["best"] = y.expand(10, -1)
-    pairs = [("auto", name) for name in ("worse", "same", "best")]
-    report = measure_gain(arms, y, 4, pairs)
-    told = verdict(report, "auto", ["worse", "same", "best"])
-    assert [part.split(",")[0] for part in told.removeprefix("auto: ").split("; ")] == [
-        "gain against worse", "no gain shown against same", "loss against best",
-    ]  # fmt: skip
-    assert told.endswith("(10 replicates).")
-    few = measure_gain({name: arm[:5] for name, arm in arms.items()}, y, 4, pairs)
-    assert verdict(few, "auto", ["same"]).endswith("(5 replicates, preliminary).")
-
-
-def test_verdict_needs_declared_comparisons() -> None:
-    y = labels()
-    report = measure_gain({"a": guesses(y, 0.9), "b": guesses(y, 0.8)}, y, 4, [("a", "b")])
-    with pytest.raises(KeyError, match="not declared"):
-        verdict(report, "b", ["a"])
-    with pytest.raises(ValueError, match="yardstick"):
-        verdict(report, "a", [])
 
 
 def test_nonsense_is_refused() -> None:

@@ -16,6 +16,7 @@ import click
 import pytest
 
 from augmentor.types import DataError, DivergedError
+from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.config import IMAGE_SIZES, Config, ConfigError
 from pipelines.interrupt import Interrupted
@@ -184,6 +185,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
         (ValueError("bad word"), 2, "bad word (-v shows where)"),
         (DataError("class 'a'\nis empty"), 3, "class 'a' is empty"),
         (DivergedError("loss is nan at step 3"), 4, "loss is nan at step 3"),
+        (NonFiniteLossError("the classifier's loss is nan"), 4, "the classifier's loss is nan"),
         (RunLockedError("in use by process 7"), 1, "in use by process 7"),
         (OSError(28, "No space left on device", "x"), 1, "[Errno 28] No space left on device: 'x'"),
         (Interrupted(signal.SIGINT), 130, "stopped by SIGINT"),

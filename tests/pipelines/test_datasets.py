@@ -24,7 +24,7 @@ def folder(root: Path, **settings: object) -> DataConfig:
 
 def test_digits_are_stratified_halves_in_the_right_range() -> None:
     bundle = load_data(DataConfig(), seed=0)
-    assert (bundle.name, bundle.domain, bundle.regime) == ("digits", "digits", f"all {len(bundle.train)} labels")
+    assert (bundle.name, bundle.regime) == ("digits", f"all {len(bundle.train)} labels")
     assert len(bundle.train) + len(bundle.test) == 1797
     assert all(abs(bundle.train.counts[c] - bundle.test.counts[c]) <= 1 for c in range(10))
     assert bundle.train.image_shape == (1, 8, 8)
@@ -78,7 +78,7 @@ def test_a_folder_with_train_and_test_is_read_pixel_by_pixel(tmp_path: Path, mak
     bundle = load_data(folder(tmp_path), seed=0)
     assert bundle.train.classes == bundle.test.classes == ("cat", "dog")
     assert bundle.train.y.tolist() == [0, 0, 0, 1, 1]
-    assert (bundle.name, bundle.domain, bundle.note) == (tmp_path.name, "natural", "train/ and test/; 8x8 RGB")
+    assert (bundle.name, bundle.note) == (tmp_path.name, "train/ and test/; 8x8 RGB")
     stored = read_pixels(tmp_path / "train" / "dog" / "0.png", grey=False)
     assert torch.equal(to_uint8(bundle.train.x[3]), stored)
 
@@ -198,7 +198,7 @@ def test_mnist_files_in_the_data_root_are_read_without_a_download(tmp_path: Path
     bundle = load_data(DataConfig(data="mnist", data_root=tmp_path, per_class=2), seed=0)
     assert bundle.train.classes == tuple("0123456789")
     assert (len(bundle.train), len(bundle.test), bundle.train.image_shape) == (20, 20, (1, 28, 28))
-    assert (bundle.domain, bundle.note, bundle.regime) == ("digits", "official split", "2 a class")
+    assert (bundle.note, bundle.regime) == ("official split", "2 a class")
 
 
 def test_mnist_that_is_neither_there_nor_to_be_had_says_what_to_do(

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from augmentor.sampling.synthesize import device_of, latents, render, synthesize
+from augmentor.data.candidates import device_of, latents
+from augmentor.sampling.synthesize import render, synthesize
 from augmentor.types import DataError, DivergedError
 
 
