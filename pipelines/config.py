@@ -104,7 +104,7 @@ class SourceConfig(Section):
 class PoolConfig(Section):
     """How unlabelled images get labels."""
 
-    threshold: Fraction = Field(default=0.9, description="Least probability at which a pseudo-label is kept.")
+    threshold: Fraction = Field(default=0.7, description="Least probability at which a pseudo-label is kept.")
     rounds: int = Field(default=2, ge=1, description="Times the pool is labelled; later rounds learn from the earlier.")
     balanced: bool = Field(default=True, description="Keep equally many pseudo-labels a class at most.")
 

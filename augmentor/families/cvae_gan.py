@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,13 +31,16 @@ from augmentor.networks.moving_mean import MovingMean
 class CvaeGanOptions:
     """Everything that can be set. The defaults are the preset ``default``; ``paper`` is in ``PRESETS``.
 
-    Squared errors are summed over pixels or features and averaged over the batch; that is what the weights mean.
+    Squared errors are summed over features and averaged over the batch; so are those over pixels, unless
+    ``pixel_reduction`` is ``mean``. That is what the weights mean.
 
     Args:
         latent_dim: Length of the latent.
         width: Channels at full resolution in every network; doubled at every halving, at most eight times.
         weight_kl: The paper's lambda 1, of the KL term; for the encoder only.
         weight_pixels: The paper's lambda 2 for ||x - x_rec||^2 / 2; encoder and generator.
+        pixel_reduction: ``sum`` over pixels and channels, as in the paper, or their ``mean``, so that one weight
+            serves all image sizes.
         weight_features_d: The paper's lambda 2 for the discriminator's features of the same pair.
         weight_features_c: The paper's lambda 2 for the classifier's features of the same pair.
         weight_mean: The paper's lambda 3, mean matching in the discriminator's features; generator only.
@@ -60,7 +63,8 @@ class CvaeGanOptions:
     latent_dim: int = 64
     width: int = 32
     weight_kl: float = 0.2
-    weight_pixels: float = 0.1
+    weight_pixels: float = 80.0
+    pixel_reduction: Literal["sum", "mean"] = "mean"
     weight_features_d: float = 0.02
     weight_features_c: float = 0.01
     weight_mean: float = 0.0
@@ -87,6 +91,7 @@ PRESETS = {
         width=64,
         weight_kl=3.0,
         weight_pixels=1.0,
+        pixel_reduction="sum",
         weight_features_d=1.0,
         weight_features_c=1.0,
         weight_mean=1e-3,
@@ -217,7 +222,8 @@ class CvaeGanTrainer:
         loss_class_mean = self._class_matching(features_c_real, weights, features_c_fake, weights_prior)
 
         # Step 7. Pairwise matching of pixels and of both feature spaces.
-        loss_pixels = half_squared_distance(x, x_rec).mean()
+        pixels = x[0].numel() if o.pixel_reduction == "mean" else 1
+        loss_pixels = half_squared_distance(x, x_rec).mean() / pixels
         loss_features_d = half_squared_distance(features_d_real, features_d_rec).mean()
         loss_features_c = half_squared_distance(features_c_real, features_c_rec).mean()
         loss_pairs = o.weight_pixels * loss_pixels + o.weight_features_d * loss_features_d

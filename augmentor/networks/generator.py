@@ -71,6 +71,7 @@ class Generator(nn.Module):
             if upsampling == "nearest"
             else doubling(widths[-1], channels, upsampling)
         )
+        self.apply(_start_small)
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
         """Render latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in [-1, 1]."""
@@ -80,6 +81,12 @@ class Generator(nn.Module):
         for block in self.blocks:
             h = block(h, weights)
         return torch.tanh(self.to_image(h).float())
+
+
+def _start_small(layer: nn.Module) -> None:
+    """DCGAN's first weights, N(0, 0.02^2). Larger ones can saturate the tanh at once, for good on dark images."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
 
 
 def doubling(channels: int, out: int, upsampling: Upsampling) -> nn.Module:
