@@ -382,6 +382,7 @@ def _trained(
 
 def _circumstances(bench: _Bench) -> Section:
     """What was measured with what; with the seeds enough to do it again."""
+    domain = {"domain": bench.settings.domain}
     purposes = ("judge", "student", "samples", "subsets", "labels", "copies")
     return {
         "dataset": bench.bundle.name,
@@ -391,8 +392,8 @@ def _circumstances(bench: _Bench) -> Section:
         "images": {"train": len(bench.train), "test": len(bench.test), "seen": len(bench.seen["pixels"])},
         "samples": bench.settings.samples,
         "k": bench.settings.k,
-        "judge": bench.settings.judge.model_dump() | {"features": bench.test.features.shape[1]},
-        "student": bench.settings.student.model_dump(),
+        "judge": bench.settings.judge.model_dump() | domain | {"features": bench.test.features.shape[1]},
+        "student": bench.settings.student.model_dump() | domain,
         "seed": bench.seed,
         "seeds": {purpose: derived_seed(bench.seed, purpose) for purpose in purposes},
     }

@@ -37,6 +37,7 @@ QUICK = EvaluateSettings(
     copies=150,
     judge=ClassifierConfig(steps=120, learning_rate=1e-2, strength=0.5),
     student=ClassifierConfig(steps=60, learning_rate=1e-2, strength=0.0),
+    domain="digits",
 )
 
 
@@ -45,7 +46,7 @@ def digits() -> DataBundle:
     x = torch.from_numpy(np.rint(data.images * (255 / 16)).astype(np.float32))[:, None] / 127.5 - 1
     y, classes = torch.from_numpy(data.target), tuple("0123456789")
     train, test = LabelledImages(x[:900], y[:900], classes), LabelledImages(x[900:1500], y[900:1500], classes)
-    return DataBundle("digits", "first 900", train, test, x[1500:], "digits", "by position")
+    return DataBundle("digits", "first 900", train, test, x[1500:], "by position")
 
 
 @dataclass
@@ -227,6 +228,7 @@ def test_the_job_writes_its_four_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert {path.name for path in out.iterdir()} == {"evaluate.json", "evaluate.md", "samples.png", "neighbours.png"}
     assert read_result(out / "evaluate.json", "evaluate") == json.loads(json.dumps({"schema": 1, **result}))
     assert result["source"]["step"] == 123
+    assert result["judge"]["domain"] == "digits", "by the name of the data, so that no digit is mirrored"
     assert result["command"] == "augmentor evaluate digits --samples 200 --seed 3"
     assert str(tmp_path) not in (out / "evaluate.json").read_text() + (out / "evaluate.md").read_text()
     with Image.open(out / "samples.png") as picture:
