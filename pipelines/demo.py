@@ -14,7 +14,7 @@ DEMO: dict[str, Any] = {
     "data": {"data": "digits", "size": 8, "per_class": 80, "imbalance": 20, "unlabelled": "rest"},
     "source": {"steps": 800},
     "classifier": {"steps": 400},
-    "gain": {"replicates": 6, "processes": 2, "tuning_splits": 2, "shares": [0.5, 0.75]},
+    "gain": {"replicates": 6, "processes": 2, "tuning_splits": 2, "shares": [0.5]},
     "device": "cpu",
     "threads": 1,
     "out": "runs/demo",
