@@ -303,7 +303,7 @@ def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool
 
     Default of --out: RUN.
     """
-    from pipelines.evaluate import evaluate_run
+    from pipelines.evaluate import as_markdown, evaluate_run
     from pipelines.progress import show
 
     with show() as progress:

@@ -170,13 +170,13 @@ class Config(Section):
     out: FilePath | None = Field(default=None, description="Folder of the run; default: runs/<name of config or data>.")
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: str | Path) -> Config:
     """Read a config file.
 
     Raises:
         ConfigError: If the file is not readable by ``read_yaml``, or has unknown keys or values out of range.
     """
-    return config_from(read_yaml(path), where=str(path))
+    return config_from(read_yaml(Path(path)), where=str(path))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

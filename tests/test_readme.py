@@ -1,4 +1,4 @@
-"""The README's commands and snippets, run as they stand; only the config they name is smaller here."""
+"""The README's commands and snippets, run as they stand; only the config they name, and evaluate's judge, are smaller here."""
 
 import re
 import shlex
@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from pipelines.cli import main
+from pipelines.config import ClassifierConfig
+from pipelines.evaluate import evaluate_run
+from pipelines.source_quality import EvaluateSettings
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
@@ -34,6 +37,8 @@ def test_the_walk_through_the_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "digits.yaml").write_text(SMALL_CONFIG)
+    short = ClassifierConfig(steps=4)
+    monkeypatch.setitem(evaluate_run.__kwdefaults__, "settings", EvaluateSettings(judge=short, student=short))
     _photos(tmp_path / "photos")
     torch.manual_seed(0)
     greeting, *walk = BLOCKS

@@ -240,8 +240,8 @@ def test_gain_prints_the_table_and_the_verdict(
 def test_plain_results_are_indented_lines(
     tmp_path: Path, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job("evaluate", "evaluate_run", {"samples": 10, "judge": {"top1": 0.98765}, "classes": ["a", "b"]})
-    assert cli.main(["evaluate", str(tmp_path), "--samples", "10"]) == 0
+    job("synthesize", "synthesize_run", {"samples": 10, "judge": {"top1": 0.98765}, "classes": ["a", "b"]})
+    assert cli.main(["synth", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "samples: 10\njudge:\n  top1: 0.9877\nclasses: a, b\n"
 
 
