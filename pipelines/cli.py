@@ -308,7 +308,7 @@ def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool
 
     with show() as progress:
         result = evaluate_run(run, out, samples=samples, seed=seed, progress=progress)
-    _print(result, as_json, lambda: _lines(_jsonable(result)))
+    _print(result, as_json, lambda: as_markdown(result))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

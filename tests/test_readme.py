@@ -1,4 +1,4 @@
-"""The README's commands and snippets, run as they stand; only the config they name, and evaluate's judge, are smaller here."""
+"""The README's commands and snippets, run as they stand; only the config they name and evaluate's judge are smaller."""
 
 import re
 import shlex

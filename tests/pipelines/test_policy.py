@@ -152,7 +152,7 @@ def test_tuning_sees_the_fit_part_only_and_every_candidate_once(monkeypatch: pyt
     x = torch.arange(20).view(20, 1, 1, 1).expand(20, 1, 8, 8) / 20.0
     train = LabelledImages(x.contiguous(), torch.tensor([0] * 17 + [1] * 3), ("a", "b"))
     test = LabelledImages(torch.full((1, 1, 8, 8), float("nan")), torch.tensor([0]), ("a", "b"))
-    bundle = DataBundle("digits", "", train, test, None, "digits", "")
+    bundle = DataBundle("digits", "", train, test, None, "")
     first, again, other = (tune(bundle, CONFIG, number, lambda part: None, None) for number in (0, 0, 1))
     assert first == again
     fit, tuned = RecordingBench.made[0].train, first["y"]

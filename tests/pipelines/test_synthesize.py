@@ -65,7 +65,7 @@ class Run:
 
     def data(self, config: Any, seed: int) -> DataBundle:
         self.loads += 1
-        return DataBundle("blobs", "all", self.train, self.train, None, "digits", "")
+        return DataBundle("blobs", "all", self.train, self.train, None, "")
 
 
 @pytest.fixture
