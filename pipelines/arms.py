@@ -136,7 +136,7 @@ class Bench:
         config: The run.
         seed: Decides source, pseudo-labels, first weights and order of the classifiers.
         on_part: Called with a few words when a part is finished.
-        watch: Looked at after every step of the source's training.
+        watch: Looked at after every step of the source's training and before every class rendered.
         seconds: What each part took; filled as parts are made.
         notes: What a reader should know; filled likewise.
     """
@@ -232,6 +232,8 @@ class Bench:
         return LabelledImages(x, y, source.classes)
 
     def _render(self, source: EncodingSource, index: int, count: int, accept: Accept | None) -> Tensor:
+        if self.watch is not None:
+            self.watch.check()
         try:
             return render(source, index, count, self.seed, accept=accept)[0]
         except DataError as error:

@@ -10,6 +10,7 @@ from augmentor.types import LabelledImages
 from pipelines import arms
 from pipelines.arms import GENERATOR_FREE, Bench, Policy, Recipe, oversample_by_smote, recipe_of
 from pipelines.config import Config, config_from
+from pipelines.interrupt import Interrupted, Watch
 
 CLASSES = ("dark", "grey", "light")
 COUNTS = (12, 6, 2)
@@ -187,6 +188,13 @@ def test_a_class_no_candidate_of_which_passes_goes_unfiltered_and_is_noted(
     assert kept.counts == made.synthetic(0.0).counts
     assert len(made.notes) == 1
     assert "'light'" in made.notes[0]
+
+
+def test_a_signal_is_heard_between_two_classes_rendered(trained: list[Any]) -> None:
+    stopped = bench()
+    stopped.watch = Watch(signum=15)
+    with pytest.raises(Interrupted):
+        stopped.synthetic(0.0)
 
 
 def test_parts_are_told_and_timed(trained: list[Any]) -> None:
