@@ -1,1 +1,1 @@
-"""."""
+"""The jobs: the only place where augmentor, downstream, YAML and click meet."""

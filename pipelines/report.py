@@ -24,7 +24,7 @@ from torch import Tensor
 from augmentor.durable import write_bytes, write_text
 from augmentor.types import LabelledImages
 
-STRIP_WIDTH = 320
+STRIP_WIDTH = 250
 MARGIN = 14
 CLASSES_SHOWN = 40
 ARM_NOTES = {
