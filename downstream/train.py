@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -60,6 +60,7 @@ def train_classifier(
     augment: Augment | None = None,
     augment_mask: Tensor | None = None,
     mix: Mix | None = None,
+    on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
     """Train a classifier in place by cross entropy.
 
@@ -73,6 +74,7 @@ def train_classifier(
         augment: Applied to every drawn image.
         augment_mask: Which images ``augment`` applies to, bool (N,); None is all.
         mix: Blends images and targets of a batch after ``augment`` (``mixup``, ``cutmix``).
+        on_step: Called after every step with the number of steps done and the batch's loss.
 
     Returns:
         The same model in evaluation mode. Equal arguments give equal weights on one CPU and thread count.
@@ -95,13 +97,15 @@ def train_classifier(
             if mix is not None:
                 batch, target = mix(batch, _one_hot(target, model, x), noise)
             _set_learning_rate(optimizer, learning_rate_at(step, settings))
-            _train_step(model, optimizer, batch.to(device), target.to(device), settings, step)
+            loss = _train_step(model, optimizer, batch.to(device), target.to(device), settings, step)
+            if on_step is not None:
+                on_step(step + 1, loss)
     return model.eval()
 
 
 def _train_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, settings: TrainSettings, step: int
-) -> None:
+) -> float:
     enabled = _faster_in_bfloat16(x) if settings.bfloat16 is None else settings.bfloat16
     with torch.autocast(x.device.type, torch.bfloat16, enabled=enabled):
         logits = model(x.contiguous(memory_format=torch.channels_last))
@@ -112,6 +116,7 @@ def _train_step(
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
+    return value
 
 
 def balanced_weights(y: Tensor, num_classes: int) -> Tensor:

@@ -154,6 +154,25 @@ class GainConfig(Section):
     )
 
 
+class SemiConfig(Section):
+    """The comparison of semi-supervised methods: error against the number of labels."""
+
+    labels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(20, 100), strict=False, min_length=1, description="Numbers of labelled images, balanced by class."
+    )
+    subsets: int = Field(default=5, ge=1, description="Labelled subsets of every size, drawn by seeds.")
+    methods: tuple[str, ...] | None = Field(
+        default=None, strict=False, min_length=1, description="Methods to run; default: all there are."
+    )
+    default_method: str = Field(default="pseudo_label", description="The method that is compared with every other one.")
+    processes: int = Field(default=1, ge=1, description="Trainings that run at the same time.")
+    tuning: bool = Field(
+        default=False,
+        description="Subset seeds from 100 on, and errors on a sixth of the training images held out for it; "
+        "test images are not looked at.",
+    )
+
+
 class Config(Section):
     """One run."""
 
@@ -162,6 +181,7 @@ class Config(Section):
     pool: PoolConfig = PoolConfig()
     classifier: ClassifierConfig = ClassifierConfig()
     gain: GainConfig = GainConfig()
+    semi: SemiConfig = SemiConfig()
     seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of everything random.")
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N, mps."

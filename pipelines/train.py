@@ -236,7 +236,7 @@ def _same_but_longer(found: str, wanted: str) -> bool:
     configs = [config_from(parse_yaml(text, where="config.yaml")) for text in (found, wanted)]
     free = {"steps": 1, "checkpoint_every": 1, "sample_every": 1}
     first, second = (
-        c.model_copy(update={"source": c.source.model_copy(update=free), "out": None, "gain": None}) for c in configs
+        c.model_copy(update={"source": c.source.model_copy(update=free), "out": None, "gain": None, "semi": None}) for c in configs
     )
     return first == second
 
