@@ -12,7 +12,7 @@ from torch import Tensor
 from augmentor.data.candidates import device_of, latents
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
-from augmentor.types import EncodingSource
+from augmentor.types import DataError, EncodingSource, SampleSource
 
 
 def describe(family: str, model: Any) -> dict[str, Any]:
@@ -26,9 +26,19 @@ def describe(family: str, model: Any) -> dict[str, Any]:
 
 
 def build(description: dict[str, Any]) -> Any:
-    """The untrained model that ``describe`` described."""
-    model, options, _ = FAMILIES[description["family"]]
-    return model(tuple(description["classes"]), tuple(description["image_shape"]), options(**description["options"]))
+    """The untrained model that ``describe`` described.
+
+    Raises:
+        DataError: If this version does not know the family or an option of it.
+    """
+    name = description["family"]
+    if name not in FAMILIES:
+        raise DataError(f"the source is of the family {name!r}, which this version does not know")
+    try:
+        options = FAMILIES[name].options_for("default", description["options"])
+    except ValueError as error:
+        raise DataError(f"the source, a {name}, has options this version does not know: {error}") from error
+    return FAMILIES[name].model(tuple(description["classes"]), tuple(description["image_shape"]), options)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
@@ -39,7 +49,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
         device: Where it is to render.
 
     Returns:
-        The averaged model of the newest intact checkpoint.
+        The averaged model of the newest intact checkpoint; an ``EncodingSource`` if its family has an encoder.
 
     Raises:
         DataError: If there is no intact checkpoint; the message names the files.
@@ -53,17 +63,18 @@ def source_of(checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Sou
     """The averaged model in a checkpoint."""
     model = build(checkpoint.meta)
     model.load_state_dict(checkpoint.state["average"])
-    return Source(model.to(device, memory_format=torch.channels_last).eval())
+    model.to(device, memory_format=torch.channels_last).eval()
+    return EncoderSource(model) if isinstance(model, EncodingSource) else Source(model)
 
 
 class Source:
-    """A trained model as an ``EncodingSource``, which can also be asked for a class by its name.
+    """A trained model as a ``SampleSource``, which can also be asked for a class by its name.
 
     Args:
         model: The model; rendering happens where it lives.
     """
 
-    def __init__(self, model: EncodingSource) -> None:
+    def __init__(self, model: SampleSource) -> None:
         self.model = model
 
     @property
@@ -114,13 +125,25 @@ class Source:
             y, z = self._request(label, n, seed)
         return self.model.sample(y, z)
 
-    def encode(self, x: Tensor, y: Tensor) -> Tensor:
-        """See ``types.EncodingSource.encode``."""
-        return self.model.encode(x, y)
-
     def _request(self, label: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
         if label not in self.classes:
             raise ValueError(f"unknown class {label!r}; known: {', '.join(self.classes)}")
         index = self.classes.index(label)
         z = latents(seed, index, 0, n, self.latent_dim).to(self.device)
         return torch.full((n,), index, device=self.device), z
+
+
+class EncoderSource(Source):
+    """A ``Source`` whose model has an encoder.
+
+    Args:
+        model: The model; rendering happens where it lives.
+    """
+
+    def __init__(self, model: EncodingSource) -> None:
+        super().__init__(model)
+        self.encoding = model
+
+    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+        """See ``types.EncodingSource.encode``."""
+        return self.encoding.encode(x, y)

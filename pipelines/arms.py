@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept, render
-from augmentor.types import DataError, EncodingSource, LabelledImages
+from augmentor.types import DataError, LabelledImages, SampleSource
 from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
@@ -161,7 +161,7 @@ class Bench:
             return label_pool(self.train, self.pool, self.config, self.seed)
 
     @cached_property
-    def source(self) -> EncodingSource:
+    def source(self) -> SampleSource:
         """The generator, trained on the training images and the pool; it never sees a test or tuning image."""
         labelled_pool = self.labelled_pool
         with self._timed("source"):
@@ -225,13 +225,13 @@ class Bench:
         judge = self.classifier(GENERATOR_FREE["classical"])
         return confidence_filter(lambda x: predict_logits(judge, x), confidence)
 
-    def _render_all(self, source: EncodingSource, accept: Accept | None) -> LabelledImages:
+    def _render_all(self, source: SampleSource, accept: Accept | None) -> LabelledImages:
         count = self._images_per_class()
         x = torch.cat([self._render(source, index, count, accept) for index in range(len(source.classes))])
         y = torch.arange(len(source.classes)).repeat_interleave(count)
         return LabelledImages(x, y, source.classes)
 
-    def _render(self, source: EncodingSource, index: int, count: int, accept: Accept | None) -> Tensor:
+    def _render(self, source: SampleSource, index: int, count: int, accept: Accept | None) -> Tensor:
         if self.watch is not None:
             self.watch.check()
         try:

@@ -132,6 +132,7 @@ data_options = together(
     key("--max-pool", "data.max_pool", type=int, metavar="N"),
 )
 source_options = together(
+    key("--family", "source.family", metavar="NAME"),
     key("--preset", "source.preset"),
     key("--steps", "source.steps", type=int, metavar="N"),
     key("--batch-size", "source.batch_size", type=int, metavar="N"),

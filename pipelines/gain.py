@@ -31,6 +31,7 @@ from pipelines.progress import Progress, Silent
 from pipelines.report import Gallery, load_gallery, outcome, save_gallery, write_report
 from pipelines.results import package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
+from pipelines.train import chosen_family
 
 PER_CLASS = 8  # images of a class in the report
 SAMPLES = 12  # generated images whose neighbours are shown
@@ -73,12 +74,13 @@ def gain_run(
         The contents of gain.json.
 
     Raises:
-        ConfigError: If an arm or comparison is unknown or impossible with these data.
+        ConfigError: If an arm, a comparison or the family is unknown or impossible with these data.
         DataError: If the data cannot be used.
         Interrupted: After a signal; finished cells stay.
         RunLockedError: If another process works in ``out``.
     """
     progress, start = progress or Silent(), time.perf_counter()
+    chosen_family(config)  # a wrong name is refused before any work
     use_threads(config)
     with (
         RunDir(out).lock(),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,12 +23,12 @@ from augmentor.data.candidates import latents
 from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_bytes, write_text
 from augmentor.families import FAMILIES
-from augmentor.families.cvae_gan import options_for
+from augmentor.families.family import Family
 from augmentor.training.batches import Batches
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from augmentor.training.ema import averaged
 from augmentor.training.loop import Trainer, fit
-from augmentor.types import DataError, EncodingSource, LabelledImages, StepReport
+from augmentor.types import DataError, LabelledImages, SampleSource, StepReport
 from downstream.augment import classical
 from pipelines.config import Config, ConfigError, config_from, dump_config, parse_yaml
 from pipelines.datasets import DataBundle, load_data
@@ -93,7 +94,7 @@ class LoadedRun:
 
 def train_source(
     train: LabelledImages, labelled_pool: LabelledImages | None, config: Config, seed: int, watch: Watch | None = None
-) -> EncodingSource:
+) -> SampleSource:
     """Train a source in memory.
 
     Args:
@@ -114,25 +115,34 @@ def train_source(
     for _ in fit(session.trainer, session.average, session.batches, steps=config.source.steps, seed=seed):
         if watch is not None:
             watch.check()
-    return cast(EncodingSource, session.average.module.eval())
+    return cast(SampleSource, session.average.module.eval())
 
 
 def start_session(images: LabelledImages, config: Config, seed: int) -> Session:
     """Untrained networks, their optimisers, and the batches, all from ``seed``."""
-    if config.source.family not in FAMILIES:
-        raise ConfigError(f"source.family: unknown family {config.source.family!r}; known: {', '.join(FAMILIES)}")
-    model_type, _, trainer_type = FAMILIES[config.source.family]
-    try:
-        options = options_for(config.source.preset, dict(config.source.options))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"source: {error}") from error
+    family, options = chosen_family(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = model_type(images.classes, images.image_shape, options)
+        model = family.model(images.classes, images.image_shape, options)
     model.to(device_of(config)).to(memory_format=torch.channels_last)
     augment = classical(domain_of(config), config.classifier.strength) if _augments(config) else None
     batches = Batches(images, config.source.batch_size, seed, config.source.class_power, augment)
-    return Session(trainer_type(model), averaged(model, options.ema_decay), batches, seed)
+    return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed)
+
+
+def chosen_family(config: Config) -> tuple[Family, Any]:
+    """The family a config names, and its options.
+
+    Raises:
+        ConfigError: If family, preset or an option is unknown, or a value does not fit; the message names what does.
+    """
+    if config.source.family not in FAMILIES:
+        raise ConfigError(f"source.family: unknown family {config.source.family!r}; known: {', '.join(FAMILIES)}")
+    family = FAMILIES[config.source.family]
+    try:
+        return family, family.options_for(config.source.preset, config.source.options)
+    except ValueError as error:
+        raise ConfigError(f"source: {error}") from error
 
 
 def train_run(config: Config, out: Path, *, resume: bool = False, progress: Progress | None = None) -> TrainResult:
@@ -154,6 +164,7 @@ def train_run(config: Config, out: Path, *, resume: bool = False, progress: Prog
         RunLockedError: If another process works in ``out``.
     """
     run, progress, began = RunDir(out), progress or Silent(), time.monotonic()
+    chosen_family(config)  # a wrong name is refused before any work
     use_threads(config)
     with run.lock(), watch_signals() as watch:
         checkpoint = _open_run(run, config, resume)
@@ -236,7 +247,8 @@ def _same_but_longer(found: str, wanted: str) -> bool:
     configs = [config_from(parse_yaml(text, where="config.yaml")) for text in (found, wanted)]
     free = {"steps": 1, "checkpoint_every": 1, "sample_every": 1}
     first, second = (
-        c.model_copy(update={"source": c.source.model_copy(update=free), "out": None, "gain": None, "semi": None}) for c in configs
+        c.model_copy(update={"source": c.source.model_copy(update=free), "out": None, "gain": None, "semi": None})
+        for c in configs
     )
     return first == second
 
@@ -321,7 +333,8 @@ def _step_of(line: str) -> int:
 
 
 def _note(losses: dict[str, float]) -> str:
-    return "  ".join(f"{name} {losses[name]:.2f}" for name in ("classifier", "discriminator", "kl", "pixels"))
+    """The first losses a family names, which are the main ones."""
+    return "  ".join(f"{name} {value:.2f}" for name, value in islice(losses.items(), 4))
 
 
 def _draw_samples(run: RunDir, report: StepReport) -> None:

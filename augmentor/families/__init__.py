@@ -1,5 +1,8 @@
-"""The families: one file a paper, its model and its training step."""
+"""The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
 
-from augmentor.families.cvae_gan import CvaeGan, CvaeGanOptions, CvaeGanTrainer
+from augmentor.families import cvae_gan
+from augmentor.families.family import Family
 
-FAMILIES = {"cvae_gan": (CvaeGan, CvaeGanOptions, CvaeGanTrainer)}
+FAMILIES = {
+    "cvae_gan": Family(cvae_gan.CvaeGan, cvae_gan.CvaeGanTrainer, cvae_gan.PRESETS),
+}

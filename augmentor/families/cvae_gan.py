@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import Adam
 
+from augmentor.families.players import Players, adam
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import (
     class_feature_matching,
@@ -161,10 +161,9 @@ class CvaeGanTrainer:
         o = model.options
         rates = {"encoder": o.learning_rate, "generator": o.learning_rate}
         rates |= {"discriminator": o.learning_rate_d, "classifier": o.learning_rate}
-        self.optimisers = {
-            name: Adam(model.get_submodule(name).parameters(), lr=rate, betas=(o.beta1, 0.999), fused=True)
-            for name, rate in rates.items()
-        }
+        self.players = Players(
+            model, {name: adam(model.get_submodule(name), rate, o.beta1) for name, rate in rates.items()}
+        )
         features_d, features_c = model.discriminator.num_features, model.classifier.num_features
         k = len(model.classes)
         self.centres = nn.ModuleDict(
@@ -234,7 +233,7 @@ class CvaeGanTrainer:
         # Step 8. Gradients of all four at the same weights. KL does not depend on G, the means not on E.
         loss_g = loss_pairs + o.weight_mean * loss_mean + o.weight_class_mean * loss_class_mean
         loss_g = loss_g + o.weight_adversarial * loss_adversarial + o.weight_kl * loss_kl
-        self._descend({("classifier",): loss_c, ("discriminator",): loss_d, ("generator", "encoder"): loss_g})
+        self.players.descend({("classifier",): loss_c, ("discriminator",): loss_d, ("generator", "encoder"): loss_g})
         losses = {"classifier": loss_c, "discriminator": loss_d, "kl": loss_kl, "pixels": loss_pixels}
         losses |= {"features_d": loss_features_d, "features_c": loss_features_c, "mean": loss_mean}
         losses |= {"class_mean": loss_class_mean, "adversarial": loss_adversarial}
@@ -262,36 +261,11 @@ class CvaeGanTrainer:
         fake, seen_fake = self.centres["class_fake"](*class_means(features_fake, weights_prior))
         return class_feature_matching(real, fake, seen_real & seen_fake)
 
-    def _descend(self, losses: dict[tuple[str, ...], Tensor]) -> None:
-        """Give every loss's gradient to the networks named and to no other, then move them all."""
-        for names, loss in losses.items():
-            inputs = [p for name in names for p in self.model.get_submodule(name).parameters()]
-            loss.backward(inputs=inputs, retain_graph=True)  # type: ignore[no-untyped-call]
-        for optimiser in self.optimisers.values():
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        optimisers = {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
-        return {"optimisers": optimisers, "centres": self.centres.state_dict()}
+        return {"optimisers": self.players.state_dict(), "centres": self.centres.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what ``state`` returned."""
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        self.players.load_state_dict(state["optimisers"])
         self.centres.load_state_dict(state["centres"])
-
-
-def options_for(preset: str, overrides: dict[str, Any]) -> CvaeGanOptions:
-    """The options of a preset, some of them replaced.
-
-    Raises:
-        ValueError: If the preset or an option is unknown; the message names the known ones.
-    """
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; known: {sorted(PRESETS)}")
-    known = {field.name for field in fields(CvaeGanOptions)}
-    if unknown := set(overrides) - known:
-        raise ValueError(f"unknown options {sorted(unknown)}; known: {sorted(known)}")
-    return replace(PRESETS[preset], **overrides)

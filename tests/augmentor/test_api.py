@@ -3,13 +3,17 @@ import torch
 
 import augmentor
 from augmentor.api import Source, build, describe
-from augmentor.families.cvae_gan import CvaeGan, options_for
+from augmentor.families import FAMILIES
+from augmentor.families.cvae_gan import CvaeGan
 from augmentor.training.checkpoint import save_checkpoint
+from augmentor.types import DataError
 
 
 def model():
     torch.manual_seed(0)
-    return CvaeGan(("cat", "dog"), (1, 8, 8), options_for("default", {"width": 4, "latent_dim": 5})).eval()
+    return CvaeGan(
+        ("cat", "dog"), (1, 8, 8), FAMILIES["cvae_gan"].options_for("default", {"width": 4, "latent_dim": 5})
+    ).eval()
 
 
 @pytest.fixture
@@ -47,3 +51,11 @@ def test_a_description_builds_the_like():
 def test_a_source_is_itself_a_source():
     source = Source(model())
     assert (source.classes, source.image_shape, source.latent_dim) == (("cat", "dog"), (1, 8, 8), 5)
+
+
+def test_a_description_of_another_version_is_refused_with_a_sentence():
+    known = describe("cvae_gan", model())
+    with pytest.raises(DataError, match="of the family 'gnn', which this version does not know"):
+        build(known | {"family": "gnn"})
+    with pytest.raises(DataError, match=r"unknown options \['depth'\]"):
+        build(known | {"options": {"depth": 3}})

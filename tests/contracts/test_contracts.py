@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augmentor.api import Source
-from augmentor.families.cvae_gan import CvaeGan, CvaeGanTrainer, options_for
+from augmentor.api import describe, source_of
+from augmentor.families import FAMILIES
 from augmentor.sampling.mixed_classes import MixedClasses
+from augmentor.training.checkpoint import Checkpoint
+from augmentor.types import EncodingSource
 from tests.contracts.source_contract import check_source
 
 
@@ -116,12 +118,17 @@ def test_the_checks_find(source: type[LinearSource], law: str) -> None:
         check_source(source())
 
 
-@pytest.mark.parametrize("preset", ["default", "paper"])
-def test_cvae_gan(preset: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "preset"), [(name, preset) for name, family in FAMILIES.items() for preset in family.presets]
+)
+def test_every_family(family: str, preset: str) -> None:
     torch.manual_seed(0)
-    options = options_for(preset, {"width": 4, "latent_dim": 6, "bfloat16": False})
-    model = CvaeGan(("a", "b", "c"), (3, 8, 8), options)
-    trainer = CvaeGanTrainer(model)
-    trainer.step(torch.rand(6, 3, 8, 8) * 2 - 1, torch.arange(6) % 3, torch.Generator().manual_seed(0))
+    options = FAMILIES[family].options_for(preset, {"width": 4, "latent_dim": 6, "bfloat16": False})
+    model = FAMILIES[family].model(("a", "b", "c"), (3, 8, 8), options)
+    trainer = FAMILIES[family].trainer(model)
+    losses = trainer.step(torch.rand(6, 3, 8, 8) * 2 - 1, torch.arange(6) % 3, torch.Generator().manual_seed(0))
+    assert all(loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values())
     check_source(model)
-    check_source(Source(model.eval()))
+    source = source_of(Checkpoint(1, describe(family, model), {"average": model.state_dict()}, "0" * 64))
+    check_source(source)
+    assert isinstance(source, EncodingSource) == isinstance(model, EncodingSource)

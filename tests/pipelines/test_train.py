@@ -138,10 +138,17 @@ def test_in_memory_training_uses_labelled_images_and_the_labelled_pool():
 
 def test_unknown_families_presets_and_options_are_config_errors():
     bundle = load_data(config().data, 0)
-    for change in ({"family": "gnn"}, {"preset": "best"}, {"options": {"depth": 3}}):
+    for change in ({"family": "gnn"}, {"preset": "best"}, {"options": {"depth": 3}}, {"options": {"width": "wide"}}):
         wrong = config_from({"source": change})
-        with pytest.raises(ConfigError, match="unknown"):
+        with pytest.raises(ConfigError, match=r"unknown|must be"):
             train_source(bundle.train, None, wrong, seed=0)
+
+
+def test_a_wrong_family_is_refused_before_any_work(tmp_path):
+    wrong = config_from({"data": {"data": "digits"}, "source": {"family": "gnn"}})
+    with pytest.raises(ConfigError, match="unknown family 'gnn'; known: cvae_gan"):
+        train_run(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

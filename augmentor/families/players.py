@@ -1,0 +1,43 @@
+"""The optimisers of a family's networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+
+def adam(network: nn.Module, learning_rate: float, beta1: float, beta2: float = 0.999) -> Adam:
+    """Adam for all weights of one network."""
+    return Adam(network.parameters(), lr=learning_rate, betas=(beta1, beta2), fused=True)
+
+
+class Players:
+    """Networks that learn from losses of their own, each with its optimiser.
+
+    Args:
+        model: Holds the networks as submodules.
+        optimisers: By the submodule's name.
+    """
+
+    def __init__(self, model: nn.Module, optimisers: dict[str, Optimizer]) -> None:
+        self.model, self.optimisers = model, optimisers
+
+    def descend(self, losses: dict[tuple[str, ...], Tensor]) -> None:
+        """Give every loss's gradient to the networks named and to no other, then move all that were named."""
+        for names, loss in losses.items():
+            inputs = [p for name in names for p in self.model.get_submodule(name).parameters()]
+            loss.backward(inputs=inputs, retain_graph=True)  # type: ignore[no-untyped-call]
+        for name in {name: None for names in losses for name in names}:
+            self.optimisers[name].step()
+            self.optimisers[name].zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimisers' states by name."""
+        return {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what ``state_dict`` returned."""
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state[name])
