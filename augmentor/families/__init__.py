@@ -1,8 +1,10 @@
 """The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
 
-from augmentor.families import cvae_gan
+from augmentor.families import cvae_gan, vae
 from augmentor.families.family import Family
 
 FAMILIES = {
     "cvae_gan": Family(cvae_gan.CvaeGan, cvae_gan.CvaeGanTrainer, cvae_gan.PRESETS),
+    "vae": Family(vae.Vae, vae.VaeTrainer, vae.VAE_PRESETS),
+    "cvae": Family(vae.Vae, vae.VaeTrainer, vae.CVAE_PRESETS),
 }

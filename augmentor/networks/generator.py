@@ -75,12 +75,17 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
         """Render latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in [-1, 1]."""
+        return torch.tanh(self.activations(z, weights))
+
+    def activations(self, z: Tensor, weights: Tensor) -> Tensor:
+        """What ``forward`` takes the tanh of, float32 (N, C, H, W): half the log-odds of a pixel being bright."""
         h = self.second(self.first(torch.cat([z, weights], dim=1)))
         h = h.view(len(z), -1, self.base, self.base).contiguous(memory_format=torch.channels_last)
         h = torch.relu(self.norm(h, weights))
         for block in self.blocks:
             h = block(h, weights)
-        return torch.tanh(self.to_image(h).float())
+        activations: Tensor = self.to_image(h).float()
+        return activations
 
 
 def _start_small(layer: nn.Module) -> None:

@@ -1,54 +1,12 @@
-import copy
-
 import pytest
-import torch
 
-from augmentor.families import FAMILIES
-from augmentor.families.cvae_gan import PRESETS, CvaeGan, CvaeGanTrainer
-
-CLASSES = ("a", "b", "c")
-NETWORKS = ("encoder", "generator", "discriminator", "classifier")
-SMALL = {"width": 4, "latent_dim": 6, "bfloat16": False}
+from augmentor.families.cvae_gan import PRESETS
+from tests.augmentor.families.steps import changed, step
+from tests.augmentor.families.steps import trainer_for as any_trainer
 
 
-def trainer_for(preset="default", seed=0, **overrides):
-    torch.manual_seed(seed)
-    return CvaeGanTrainer(CvaeGan(CLASSES, (1, 8, 8), FAMILIES["cvae_gan"].options_for(preset, SMALL | overrides)))
-
-
-def batch(n=12, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(n) % 3
-    x = torch.rand(n, 1, 8, 8, generator=generator) * 0.2 - 1
-    x[torch.arange(n), 0, y * 2] = 1.0  # class c has a bright row 2c
-    return x, y
-
-
-def step(trainer, seed=0):
-    return trainer.step(*batch(), torch.Generator().manual_seed(seed))
-
-
-def changed(before, after):
-    """Names of the networks of which a parameter differs."""
-    return {
-        name
-        for name in NETWORKS
-        if any(
-            not torch.equal(p, q)
-            for p, q in zip(
-                before.get_submodule(name).parameters(), after.get_submodule(name).parameters(), strict=True
-            )
-        )
-    }
-
-
-@pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_a_step_moves_all_four_networks_and_reports_finite_losses(preset):
-    trainer = trainer_for(preset)
-    before = copy.deepcopy(trainer.model)
-    losses = step(trainer)
-    assert changed(before, trainer.model) == set(NETWORKS)
-    assert all(loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values())
+def trainer_for(preset="default", **overrides):
+    return any_trainer("cvae_gan", preset, **overrides)
 
 
 def gradients_of(weights_on):
@@ -110,24 +68,6 @@ def test_the_classifiers_loss_falls_and_reconstructions_come_closer():
     losses = [step(trainer, seed) for seed in range(120)]
     assert losses[-1]["classifier"] < 0.2 * losses[0]["classifier"]
     assert losses[-1]["pixels"] < 0.5 * losses[0]["pixels"]
-
-
-def test_equal_seeds_give_equal_steps():
-    first, second = trainer_for(), trainer_for()
-    step(first)
-    step(second)
-    assert changed(first.model, second.model) == set()
-
-
-def test_a_restored_trainer_goes_on_bit_for_bit():
-    whole = trainer_for()
-    step(whole)
-    model, state = copy.deepcopy(whole.model), copy.deepcopy(whole.state())
-    step(whole, 1)
-    resumed = CvaeGanTrainer(model)
-    resumed.restore(state)
-    step(resumed, 1)
-    assert changed(whole.model, resumed.model) == set()
 
 
 def test_the_papers_weights():

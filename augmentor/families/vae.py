@@ -1,0 +1,161 @@
+"""VAE: auto-encoding variational Bayes (Kingma & Welling 2014, arXiv:1312.6114), and the CVAE (Sohn et al. 2015).
+
+A VAE knows no class. It is made a source of classes the standard way, p(x | z, c) p(z): the label goes to the decoder
+beside z. What is left between the two is the encoder, q(z | x) in the VAE and q(z | x, c) in the CVAE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from augmentor.families.players import Players, adam
+from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, reparameterise
+from augmentor.networks.blocks import class_weights
+from augmentor.networks.encoder import Encoder
+from augmentor.networks.generator import Generator, Upsampling
+
+
+@dataclass(frozen=True)
+class VaeOptions:
+    """Everything that can be set.
+
+    Both terms of the loss are in nats, summed over pixels or latent dimensions and averaged over the batch.
+
+    Args:
+        latent_dim: Length of the latent.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        encoder_sees_class: The encoder gets the label too: CVAE; without, VAE.
+        likelihood: ``gaussian`` pixels of width ``sigma``, or ``bernoulli`` for images that are nearly black and white.
+        sigma: Standard deviation of a Gaussian pixel in [-1, 1]; smaller weighs the reconstruction more.
+        weight_kl: Weight of the KL term, beta; 1 is the bound of the paper.
+        conditional_norm: Class-conditional batch norm in the generator.
+        upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
+        learning_rate: Adam's.
+        beta1: Adam's first decay.
+        ema_decay: Share kept of the averaged weights in a step.
+        bfloat16: Run the networks in bfloat16 autocast.
+    """
+
+    latent_dim: int = 64
+    width: int = 32
+    encoder_sees_class: bool = True
+    likelihood: Literal["bernoulli", "gaussian"] = "gaussian"
+    sigma: float = 0.25
+    weight_kl: float = 1.0
+    conditional_norm: bool = True
+    upsampling: Upsampling = "transposed"
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    ema_decay: float = 0.999
+    bfloat16: bool = True
+
+
+VAE_PRESETS = {
+    "default": VaeOptions(encoder_sees_class=False),
+    "bernoulli": VaeOptions(encoder_sees_class=False, likelihood="bernoulli"),
+}
+CVAE_PRESETS = {"default": VaeOptions(), "bernoulli": VaeOptions(likelihood="bernoulli")}
+
+
+class Vae(nn.Module):
+    """Encoder and generator (the papers' decoder); an ``EncodingSource``. It renders the mean of its likelihood.
+
+    Args:
+        classes: Class names; position is index.
+        image_shape: (C, H, W), square, 8 to 128 pixels, any C.
+        options: Everything that can be set.
+    """
+
+    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: VaeOptions) -> None:
+        super().__init__()
+        self.classes, self.image_shape, self.options = classes, image_shape, options
+        k, o = len(classes), options
+        self.encoder = Encoder(image_shape, k if o.encoder_sees_class else 0, o.latent_dim, o.width)
+        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
+
+    @property
+    def latent_dim(self) -> int:
+        """Length of one latent."""
+        return self.options.latent_dim
+
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        """See ``types.SampleSource.sample``."""
+        self.eval()
+        image: Tensor = self.generator(z, class_weights(y, len(self.classes)).to(z.device))
+        return image
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+        """See ``types.EncodingSource.encode``; the VAE's encoder is deaf to ``y``."""
+        self.eval()
+        return self.posterior(x, class_weights(y, len(self.classes)).to(x.device))[0]
+
+    def posterior(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """q(z | x, c), or q(z | x): mu and logvar, each (N, latent_dim)."""
+        seen = weights if self.options.encoder_sees_class else weights[:, :0]
+        mu, logvar = self.encoder(x, seen)
+        return mu, logvar
+
+    def nll(self, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
+        """-log p(x | z, c) in nats, (N,)."""
+        activations = self.generator.activations(z, weights)
+        if self.options.likelihood == "bernoulli":
+            # The image rendered, tanh(a), is the mean: 2 sigmoid(2 a) - 1.
+            return bernoulli_nll(x, 2 * activations)
+        return gaussian_nll(x, torch.tanh(activations), self.options.sigma)
+
+
+class VaeTrainer:
+    """The optimisers and the step of the paper.
+
+    Args:
+        model: The networks, trained in place.
+    """
+
+    def __init__(self, model: Vae) -> None:
+        self.model, self.options = model, model.options
+        self.device = next(model.parameters()).device
+        o = model.options
+        self.players = Players(
+            model,
+            {name: adam(model.get_submodule(name), o.learning_rate, o.beta1) for name in ("encoder", "generator")},
+        )
+
+    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """One step on a real batch (algorithm 1, with one draw of z an image).
+
+        Args:
+            x: Real images, float32 (N, C, H, W) in [-1, 1].
+            y: Their classes, int64 (N,).
+            generator: Where latents come from; on the CPU.
+
+        Returns:
+            Named losses, scalars without gradient: the negative bound (nats) and its two terms.
+        """
+        m, o = self.model.train(), self.options
+        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
+        noise = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+            mu, logvar = m.posterior(x, weights)
+            z = reparameterise(mu, logvar, noise)
+            loss_nll = m.nll(x, z, weights).mean()
+        loss_kl = kl_divergence(mu, logvar).mean()
+
+        # Equation 7, its sign changed.
+        loss = loss_nll + o.weight_kl * loss_kl
+        self.players.descend({("encoder", "generator"): loss})
+        return {"bound": loss.detach(), "nll": loss_nll.detach(), "kl": loss_kl.detach()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
+        return {"optimisers": self.players.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what ``state`` returned."""
+        self.players.load_state_dict(state["optimisers"])
