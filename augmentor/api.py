@@ -9,10 +9,10 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from augmentor.data.candidates import device_of, latents
+from augmentor.data.candidates import latents
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
-from augmentor.types import DataError, EncodingSource, SampleSource
+from augmentor.types import DataError, EncodingSource, SampleSource, device_of
 
 
 def describe(family: str, model: Any) -> dict[str, Any]:

@@ -111,6 +111,14 @@ class EncodingSource(SampleSource, Protocol):
         """Posterior means of images (N, C, H, W) of classes y (as in ``sample``), float32 (N, latent_dim)."""
 
 
+def device_of(source: SampleSource) -> torch.device:
+    """Where a source renders: its ``device`` attribute if it has one, else where its weights are, else the CPU."""
+    device = getattr(source, "device", None)
+    if device is None and isinstance(source, nn.Module):
+        device = next((weight.device for weight in source.parameters()), None)
+    return torch.device(device or "cpu")
+
+
 @dataclass(frozen=True)
 class StepReport:
     """What ``fit`` yields after a step.

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from augmentor.data.candidates import device_of
 from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_bytes, write_text
-from augmentor.types import DataError
+from augmentor.types import DataError, device_of
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import domain_of, use_threads
 from pipelines.pictures import png_bytes

@@ -15,14 +15,13 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
-from augmentor.data.candidates import device_of
 from augmentor.data.class_counts import read_strategy, resolve_counts
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import CONTACT_SHEET, Format, Recipe, read_manifest, read_set, trained_on_digest
 from augmentor.durable import sha256_of, write_bytes
 from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept, synthesize_set
-from augmentor.types import DataError, LabelledImages
+from augmentor.types import DataError, LabelledImages, device_of
 from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits

@@ -6,10 +6,10 @@ import hashlib
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from augmentor.data.fingerprint import to_uint8
-from augmentor.types import SampleSource
+from augmentor.types import SampleSource, device_of
 
 BATCH_SIZE = 128
 """Candidates are rendered in whole batches of this size, so that rounding does not depend on how many are wanted."""
@@ -56,11 +56,3 @@ def first_candidates(source: SampleSource, class_index: int, n: int, seed: int) 
         z = latents(seed, class_index, start, BATCH_SIZE, source.latent_dim).to(device_of(source))
         batches.append(to_uint8(source.sample(torch.full((BATCH_SIZE,), class_index, device=z.device), z)).cpu())
     return torch.cat(batches)[:n]
-
-
-def device_of(source: SampleSource) -> torch.device:
-    """Where a source renders: its ``device`` attribute if it has one, else where its weights are, else the CPU."""
-    device = getattr(source, "device", None)
-    if device is None and isinstance(source, nn.Module):
-        device = next((weight.device for weight in source.parameters()), None)
-    return torch.device(device or "cpu")

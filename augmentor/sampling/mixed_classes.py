@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmentor.data.candidates import device_of
-from augmentor.types import SampleSource
+from augmentor.types import SampleSource, device_of
 
 
 class MixedClasses:

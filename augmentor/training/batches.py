@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -40,3 +41,64 @@ class Batches:
         indices = torch.multinomial(self.shares, self.batch_size, replacement=True, generator=generator)
         x, y = self.images.x[indices], self.images.y[indices]
         return (x if self.augment is None else self.augment(x, generator)), y
+
+
+class SemiBatches:
+    """Labelled and unlabelled images of step s, a pure function of (images, seed, s).
+
+    Both come in rounds that show every image once, in an order of their own; a batch may span rounds.
+
+    Args:
+        labelled: Labelled images.
+        unlabelled: Images (M, C, H, W), M > 0.
+        labelled_size: Labelled images in a batch.
+        unlabelled_size: Unlabelled images in a batch.
+        seed: Addresses the whole sequence.
+        augment: Applied to both with a generator of their own; None leaves the images as they are.
+    """
+
+    def __init__(
+        self,
+        labelled: LabelledImages,
+        unlabelled: Tensor,
+        labelled_size: int,
+        unlabelled_size: int,
+        seed: int,
+        augment: Augment | None = None,
+    ) -> None:
+        self.labelled, self.unlabelled, self.seed, self.augment = labelled, unlabelled, seed, augment
+        self.labelled_size, self.unlabelled_size = labelled_size, unlabelled_size
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (labelled_size, C, H, W), their labels, and images (unlabelled_size, C, H, W) of step ``step``."""
+        chosen = in_rounds(len(self.labelled), self.labelled_size, step, self.seed, "labelled")
+        unlabelled = in_rounds(len(self.unlabelled), self.unlabelled_size, step, self.seed, "unlabelled")
+        x, y, x_unlabelled = self.labelled.x[chosen], self.labelled.y[chosen], self.unlabelled[unlabelled]
+        if self.augment is not None:
+            generator = generator_for("semi-batch", self.seed, step)
+            x, x_unlabelled = self.augment(x, generator), self.augment(x_unlabelled, generator)
+        return x, y, x_unlabelled
+
+
+def in_rounds(count: int, size: int, step: int, seed: int, stream: str) -> Tensor:
+    """Numbers of the batch of a step when every round of ``count`` draws is a fresh permutation.
+
+    Args:
+        count: Images there are, at least 1.
+        size: Numbers in a batch.
+        step: Which batch, from 0.
+        seed: Addresses the permutations, together with ``stream``.
+        stream: Sequences of different names are independent.
+
+    Returns:
+        int64 (size,), each in [0, count).
+    """
+    first, last = step * size, (step + 1) * size - 1
+    rounds = [_permutation(count, seed, stream, number) for number in range(first // count, last // count + 1)]
+    start = first % count
+    return torch.cat(rounds)[start : start + size]
+
+
+@lru_cache(maxsize=16)
+def _permutation(count: int, seed: int, stream: str, number: int) -> Tensor:
+    return torch.randperm(count, generator=generator_for("round", stream, seed, number))

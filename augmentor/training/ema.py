@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 
@@ -30,3 +33,31 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
                 old.copy_(current)
 
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Measure the statistics of batch norm anew: those of averaged weights are not the average of those on the way.
+
+    Nothing but batch norm is in training mode meanwhile. Without batch norm nothing is done.
+
+    Args:
+        model: Averaged model; left in the mode it was in.
+        batches: What the model is used on, batches of images (N, C, H, W); each batch counts alike.
+    """
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    before = [(norm.momentum, norm.training) for norm in norms]
+    modes, device = model.training, next(model.parameters()).device
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean of all batches
+        norm.train()
+    for batch in batches:
+        model(batch.to(device))
+    model.train(modes)
+    for norm, (momentum, training) in zip(norms, before, strict=True):
+        norm.momentum = momentum
+        norm.train(training)

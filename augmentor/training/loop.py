@@ -21,8 +21,9 @@ class Trainer(Protocol):
     def model(self) -> nn.Module:
         """The networks, trained in place."""
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """Train on one batch; named scalar losses."""
+    @property
+    def step(self) -> Callable[..., dict[str, Tensor]]:
+        """Train on one batch, given as its tensors and a generator (x, y, generator); named scalar losses."""
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on."""
@@ -34,7 +35,7 @@ class Trainer(Protocol):
 def fit(
     trainer: Trainer,
     average: AveragedModel,
-    batch_at: Callable[[int], tuple[Tensor, Tensor]],
+    batch_at: Callable[[int], tuple[Tensor, ...]],
     *,
     steps: int,
     seed: int,
@@ -48,7 +49,7 @@ def fit(
     Args:
         trainer: Owns the model and its optimisers.
         average: From ``ema.averaged``; moved in place.
-        batch_at: The batch of a step, a pure function.
+        batch_at: The batch of a step, a pure function; its tensors are what the trainer's step takes.
         steps: Last step, counted from 1.
         seed: Addresses the noise of all steps.
         start: Steps already done.
