@@ -165,12 +165,28 @@ class SemiConfig(Section):
         default=None, strict=False, min_length=1, description="Methods to run; default: all there are."
     )
     default_method: str = Field(default="pseudo_label", description="The method that is compared with every other one.")
+    baseline_labels: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
+        default=None, strict=False, min_length=1, description="Those of labels at which the other methods run; all."
+    )
+    baseline_subsets: int | None = Field(
+        default=None, ge=1, description="How many of the subsets the other methods run on; all."
+    )
     processes: int = Field(default=1, ge=1, description="Trainings that run at the same time.")
     tuning: bool = Field(
         default=False,
         description="Subset seeds from 100 on, and errors on a sixth of the training images held out for it; "
         "test images are not looked at.",
     )
+
+    @model_validator(mode="after")
+    def _grid(self) -> SemiConfig:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels names a number twice")
+        if not set(self.baseline_labels or ()) <= set(self.labels):
+            raise ValueError("baseline_labels must be among labels")
+        if (self.baseline_subsets or 0) > self.subsets:
+            raise ValueError("baseline_subsets cannot be more than subsets")
+        return self
 
 
 class Config(Section):

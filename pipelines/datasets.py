@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from pipelines.image_folder import (
 )
 
 SPLIT_SEED = 0  # digits has no official split; this one never changes
+HELD_OUT = 1 / 6  # of the training images, instead of the test images; on MNIST as many as these
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,19 @@ class FolderLayout:
     note: str
 
 
-def load_data(data: DataConfig, seed: int) -> DataBundle:
+def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundle:
     """Load a data set and draw the labelled part and the pool.
 
     Args:
         data: What to load.
         seed: Draws the training subset of a regime and the order of the pool; the test part never depends on it.
+        tuning: Let a sixth of every class of the training images stand in for the test images, which are dropped.
 
     Raises:
         DataError: If the data are missing, damaged, too few, or if a test image is also a training image.
     """
     full = _load_named(data) if data.data in NAMED_DATA else _load_folder(data)
+    full = _for_tuning(full) if tuning else full
     chosen = _labelled_indices(data, full.train.y, seed)
     train = full.train if chosen is None else full.train.subset(chosen)
     pool = _pool(data, full, chosen, seed)
@@ -172,6 +175,12 @@ class _Full:
     test: LabelledImages
     note: str
     folder: Path | None = None
+
+
+def _for_tuning(full: _Full) -> _Full:
+    fit, held_out = stratified_split(full.train.y, 1 - HELD_OUT, SPLIT_SEED)
+    note = f"{full.note}; held out instead of the test images: a sixth of every class of the training images"
+    return replace(full, train=full.train.subset(fit), test=full.train.subset(held_out), note=note)
 
 
 def _load_named(data: DataConfig) -> _Full:

@@ -11,12 +11,11 @@ import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 from safetensors.torch import load, save
 from torch import Tensor
@@ -100,9 +99,8 @@ def write_report(path: Path, result: Mapping[str, Any], gallery: Gallery | None 
 
 def render_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> str:
     """The report as HTML text; see ``write_report``."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = (files("pipelines") / "templates" / "report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return render_page(
+        "report.html.j2",
         result=result,
         verdict=result["verdict"].partition(": "),
         kinds=KINDS,
@@ -116,9 +114,20 @@ def render_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> 
         classes=_class_cards(gallery),
         hidden_classes=_hidden_classes(gallery),
         neighbours=_neighbour_cards(gallery),
-        seconds={name: _duration(value) for name, value in result["seconds"].items()},
-        width=STRIP_WIDTH,
+        seconds={name: duration(value) for name, value in result["seconds"].items()},
     )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A page from a template beside this module; every value is escaped, and a missing one is an error."""
+    environment = Environment(
+        loader=PackageLoader("pipelines"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(width=STRIP_WIDTH, **values)
 
 
 @dataclass(frozen=True)
@@ -193,9 +202,9 @@ def _comparison_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             "delta": _points(row["delta"]),
             "interval": _interval(row["ci95"], _points),
             "bootstrap": _interval(row["ci95_bootstrap"], _points),
-            "p": _p_value(row["p"]),
-            "p_permutation": _p_value(row.get("p_permutation")),
-            "p_holm": _p_value(row["p_holm"]),
+            "p": p_value(row["p"]),
+            "p_permutation": p_value(row.get("p_permutation")),
+            "p_holm": p_value(row["p_holm"]),
             "strip": _strip(scale, row["delta"], row["ci95"], ()),
             "zero": scale.at(0.0),
         }
@@ -330,13 +339,15 @@ def _interval(ends: Iterable[float | None] | None, words: Any) -> str:
     return "–" if ends is None else " to ".join(words(end) for end in ends)
 
 
-def _p_value(p: float | None) -> str:
+def p_value(p: float | None) -> str:
+    """A p value in three digits, a dash for none."""
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""The one module that writes and checks result files, so that gain.json and evaluate.json keep the promised form."""
+"""The one module that writes and checks result files, so that gain.json, semi.json and the rest keep their forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from augmentor.durable import write_json
 from augmentor.types import DataError
 
-Kind = Literal["gain", "evaluate"]
+Kind = Literal["gain", "semi", "evaluate"]
 SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
 
@@ -83,13 +83,52 @@ class GainResult(_Result):
         return self
 
 
+class SemiScores(_Part):
+    """Errors of one method with one number of labels, as fractions; no ``sd`` of a single one."""
+
+    errors: list[Probability] = Field(min_length=1)
+    mean: Probability
+    median: Probability
+    sd: Annotated[float, Field(ge=0)] | None
+
+
+class SemiDifference(_Part):
+    """The default method minus another; below zero the default makes fewer errors. No interval of a single pair."""
+
+    method: str
+    baseline: str
+    labels: int = Field(ge=1)
+    delta: float
+    ci95: Interval | None
+    p: Probability | None
+
+
+class SemiResult(_Result):
+    """semi.json; the inner keys of ``methods`` are numbers of labels."""
+
+    dataset: str
+    default_method: str
+    methods: dict[str, dict[Annotated[str, Field(pattern=r"^[1-9][0-9]*$")], SemiScores]] = Field(min_length=1)
+    differences: list[SemiDifference]
+    scored_on: Literal["test", "held-out training images"]
+    verdict: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for row in self.differences:
+            for name in (row.method, row.baseline):
+                if str(row.labels) not in self.methods.get(name, {}):
+                    raise ValueError(f"a difference names {name!r} with {row.labels} labels, which was not run")
+        return self
+
+
 class EvaluateResult(_Result):
     """evaluate.json; its measures are those of the ``evaluate`` job."""
 
     samples: int = Field(ge=1)
 
 
-_MODELS: dict[str, type[_Result]] = {"gain": GainResult, "evaluate": EvaluateResult}
+_MODELS: dict[str, type[_Result]] = {"gain": GainResult, "semi": SemiResult, "evaluate": EvaluateResult}
 
 
 def write_result(path: Path, result: Mapping[str, Any], kind: Kind) -> None:
