@@ -171,6 +171,9 @@ class SemiConfig(Section):
     baseline_subsets: int | None = Field(
         default=None, ge=1, description="How many of the subsets the other methods run on; all."
     )
+    gan_steps: int = Field(
+        default=6000, ge=1, description="Steps of the GAN methods; Improved GAN was published with 180,000."
+    )
     processes: int = Field(default=1, ge=1, description="Trainings that run at the same time.")
     tuning: bool = Field(
         default=False,
