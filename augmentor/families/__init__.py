@@ -1,10 +1,14 @@
 """The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
 
-from augmentor.families import cvae_gan, vae
+from augmentor.families import cvae_gan, gan, vae
 from augmentor.families.family import Family
 
 FAMILIES = {
     "cvae_gan": Family(cvae_gan.CvaeGan, cvae_gan.CvaeGanTrainer, cvae_gan.PRESETS),
     "vae": Family(vae.Vae, vae.VaeTrainer, vae.VAE_PRESETS),
     "cvae": Family(vae.Vae, vae.VaeTrainer, vae.CVAE_PRESETS),
+    "gan": Family(gan.Gan, gan.GanTrainer, gan.GAN_PRESETS),
+    "cgan": Family(gan.Gan, gan.GanTrainer, gan.CGAN_PRESETS),
+    "lsgan": Family(gan.Gan, gan.GanTrainer, gan.LSGAN_PRESETS),
+    "fm_cgan": Family(gan.Gan, gan.GanTrainer, gan.FM_CGAN_PRESETS),
 }

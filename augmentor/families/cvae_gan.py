@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from augmentor.families.players import Players, adam
+from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import (
     class_feature_matching,
@@ -21,7 +22,7 @@ from augmentor.losses.vae import kl_divergence, reparameterise
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.diff_augment import diff_augment
-from augmentor.networks.discriminator import Discriminator
+from augmentor.networks.discriminator import Conditioning, Discriminator, Norm
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.moving_mean import MovingMean
@@ -110,7 +111,7 @@ PRESETS = {
 }
 
 
-class CvaeGan(nn.Module):
+class CvaeGan(EncodingRenderer):
     """The four networks; an ``EncodingSource``.
 
     Args:
@@ -120,32 +121,15 @@ class CvaeGan(nn.Module):
     """
 
     def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: CvaeGanOptions) -> None:
-        super().__init__()
-        self.classes, self.image_shape, self.options = classes, image_shape, options
-        k, o = len(classes), options
+        super().__init__(classes, image_shape, options)
+        self.options = o = options
+        k = len(classes)
+        conditioning: Conditioning = "projection" if o.projection else "none"
+        norm: Norm = "spectral" if o.spectral_norm else "batch"
         self.encoder = Encoder(image_shape, k, o.latent_dim, o.width)
         self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
-        self.discriminator = Discriminator(image_shape, k, o.width, o.projection, o.spectral_norm)
+        self.discriminator = Discriminator(image_shape, k, o.width, conditioning, norm)
         self.classifier = Classifier(image_shape, k, o.width)
-
-    @property
-    def latent_dim(self) -> int:
-        """Length of one latent."""
-        return self.options.latent_dim
-
-    @torch.no_grad()
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``."""
-        self.eval()
-        image: Tensor = self.generator(z, class_weights(y, len(self.classes)).to(z.device))
-        return image
-
-    @torch.no_grad()
-    def encode(self, x: Tensor, y: Tensor) -> Tensor:
-        """See ``types.EncodingSource.encode``."""
-        self.eval()
-        mu: Tensor = self.encoder(x, class_weights(y, len(self.classes)).to(x.device))[0]
-        return mu
 
 
 class CvaeGanTrainer:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from augmentor.families.players import Players, adam
+from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, reparameterise
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.encoder import Encoder
@@ -61,7 +62,7 @@ VAE_PRESETS = {
 CVAE_PRESETS = {"default": VaeOptions(), "bernoulli": VaeOptions(likelihood="bernoulli")}
 
 
-class Vae(nn.Module):
+class Vae(EncodingRenderer):
     """Encoder and generator (the papers' decoder); an ``EncodingSource``. It renders the mean of its likelihood.
 
     Args:
@@ -71,35 +72,15 @@ class Vae(nn.Module):
     """
 
     def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: VaeOptions) -> None:
-        super().__init__()
-        self.classes, self.image_shape, self.options = classes, image_shape, options
-        k, o = len(classes), options
+        super().__init__(classes, image_shape, options)
+        self.options = o = options
+        k = len(classes)
         self.encoder = Encoder(image_shape, k if o.encoder_sees_class else 0, o.latent_dim, o.width)
         self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
 
-    @property
-    def latent_dim(self) -> int:
-        """Length of one latent."""
-        return self.options.latent_dim
-
-    @torch.no_grad()
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``."""
-        self.eval()
-        image: Tensor = self.generator(z, class_weights(y, len(self.classes)).to(z.device))
-        return image
-
-    @torch.no_grad()
-    def encode(self, x: Tensor, y: Tensor) -> Tensor:
-        """See ``types.EncodingSource.encode``; the VAE's encoder is deaf to ``y``."""
-        self.eval()
-        return self.posterior(x, class_weights(y, len(self.classes)).to(x.device))[0]
-
     def posterior(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """q(z | x, c), or q(z | x): mu and logvar, each (N, latent_dim)."""
-        seen = weights if self.options.encoder_sees_class else weights[:, :0]
-        mu, logvar = self.encoder(x, seen)
-        return mu, logvar
+        """q(z | x, c) of the CVAE or q(z | x) of the VAE: mu and logvar, each (N, latent_dim)."""
+        return super().posterior(x, weights if self.options.encoder_sees_class else weights[:, :0])
 
     def nll(self, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
         """-log p(x | z, c) in nats, (N,)."""

@@ -12,6 +12,13 @@ EVERY = [(name, preset) for name, family in FAMILIES.items() for preset in famil
 OWN_LOSSES = [
     ("vae", ("encoder", "generator"), "bound"),
     ("cvae", ("encoder", "generator"), "bound"),
+    ("gan", ("discriminator",), "discriminator"),
+    ("gan", ("generator",), "generator"),
+    ("cgan", ("discriminator",), "discriminator"),
+    ("cgan", ("generator",), "generator"),
+    ("lsgan", ("discriminator",), "discriminator"),
+    ("lsgan", ("generator",), "generator"),
+    ("fm_cgan", ("generator",), "mean"),
 ]
 
 

@@ -44,7 +44,8 @@ def test_half_precision_inside_is_float32_outside():
 @pytest.mark.parametrize("spectral", [False, True])
 def test_a_discriminators_convolutions_are_a_backbone_with_its_own_features(spectral):
     torch.manual_seed(0)
-    discriminator = Discriminator((1, 8, 8), 3, 4, projection=spectral, spectral=spectral).eval()
+    conditioning, norm = ("projection", "spectral") if spectral else ("none", "batch")
+    discriminator = Discriminator((1, 8, 8), 3, 4, conditioning, norm).eval()
     backbone = discriminator_backbone(discriminator)
     _, features = discriminator(X, class_weights(torch.tensor([0, 1, 2, 0]), 3))
     head = SemiSupervisedHead(backbone, discriminator.num_features, 3).eval()

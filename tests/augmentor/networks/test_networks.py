@@ -1,12 +1,16 @@
+import math
+
 import pytest
 import torch
 from torch import nn
+from torch.autograd import gradcheck
 
 from augmentor.networks.blocks import class_weights, halvings
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.discriminator import Discriminator
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator
+from augmentor.networks.minibatch_discrimination import MinibatchDiscrimination
 from augmentor.networks.moving_mean import MovingMean
 
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 128, 128)]
@@ -23,8 +27,8 @@ def test_all_networks_take_and_give_the_shapes_they_promise(shape):
         x_fake = Generator(shape, 3, 5, 2, conditional_norm=True, upsampling=upsampling)(z, WEIGHTS)
         assert x_fake.shape == x.shape
         assert x_fake.abs().max() <= 1
-    for options in ({"projection": True, "spectral": True}, {"projection": False, "spectral": False}):
-        discriminator = Discriminator(shape, 3, width=2, **options)
+    for conditioning, norm in (("projection", "spectral"), ("channel", "layer"), ("none", "batch")):
+        discriminator = Discriminator(shape, 3, 2, conditioning, norm, minibatch_discrimination=norm == "batch")
         logits, features = discriminator(x, WEIGHTS)
         assert logits.shape == (2,)
         assert features.shape == (2, discriminator.num_features)
@@ -58,19 +62,47 @@ def test_weights_that_are_no_classes_are_refused(y):
         class_weights(y, 3)
 
 
-def test_the_unprojected_discriminator_is_deaf_to_the_class_and_the_projected_is_not():
+@pytest.mark.parametrize(("conditioning", "deaf"), [("none", True), ("channel", False), ("projection", False)])
+def test_the_discriminator_hears_the_class_as_it_is_told(conditioning, deaf):
     x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     other = class_weights(torch.tensor([1, 1]), 3)
-    for projection in (False, True):
+    torch.manual_seed(0)
+    discriminator = Discriminator((1, 8, 8), 3, 4, conditioning, "spectral").eval()
+    assert torch.equal(discriminator(x, WEIGHTS)[0], discriminator(x, other)[0]) is deaf
+
+
+@pytest.mark.parametrize("norm", ["layer", "spectral"])
+def test_only_batch_norm_and_minibatch_discrimination_mix_the_images_of_a_batch(norm):
+    x = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    for minibatch in (False, True):
         torch.manual_seed(0)
-        discriminator = Discriminator((1, 8, 8), 3, 4, projection, spectral=True).eval()
-        same = torch.equal(discriminator(x, WEIGHTS)[0], discriminator(x, other)[0])
-        assert same is not projection
+        discriminator = Discriminator((1, 16, 16), 3, 4, "none", norm, minibatch).eval()
+        alone, among = discriminator(x[:1], WEIGHTS[:1])[0], discriminator(x, WEIGHTS)[0][:1]
+        assert torch.allclose(alone, among, atol=1e-5) is not minibatch
+
+
+def test_minibatch_discrimination_of_hand_worked_rows():
+    layer = MinibatchDiscrimination(2, kernels=1, kernel_dim=2)
+    with torch.no_grad():
+        layer.project.weight.copy_(torch.eye(2))
+    closeness = layer(torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 3.0]]))
+    # L1 distances 2 (rows 0, 1), 3 (rows 0, 2), 1 + 2 = 3 (rows 1, 2).
+    e2, e3 = math.exp(-2), math.exp(-3)
+    assert closeness.flatten().tolist() == pytest.approx([e2 + e3, e2 + e3, 2 * e3])
+    assert layer(torch.zeros(4, 2)).flatten().tolist() == [3.0] * 4  # one picture, four times
+
+
+def test_minibatch_discrimination_gradient():
+    layer = MinibatchDiscrimination(3, kernels=2, kernel_dim=2).double()
+    features = torch.randn(4, 3, dtype=torch.double, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    assert gradcheck(lambda f: layer.project(f), (features,))
+    layer(features).sum().backward()
+    assert features.grad.abs().sum(dim=1).gt(0).all()
 
 
 def test_spectral_norm_bounds_every_layer():
     torch.manual_seed(0)
-    discriminator = Discriminator((1, 8, 8), 3, 4, projection=True, spectral=True)
+    discriminator = Discriminator((1, 8, 8), 3, 4, "projection", "spectral")
     for _ in range(30):  # the power iteration needs a few passes
         discriminator(torch.zeros(1, 1, 8, 8), WEIGHTS[:1])
     layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
