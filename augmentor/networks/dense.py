@@ -29,8 +29,9 @@ class WeightNormLinear(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(N, features) to (N, units)."""
-        length = torch.linalg.vector_norm(self.direction, dim=1)
-        return linear(h, self.direction * (self.scale / length)[:, None], self.bias)
+        # scale * direction / |direction| per unit, fused: at these sizes a tenth of the step otherwise.
+        weight = torch._weight_norm(self.direction, self.scale[:, None], 0)
+        return linear(h, weight, self.bias)
 
     @torch.no_grad()
     def standardise(self, h: Tensor) -> None:
