@@ -1,6 +1,6 @@
 """The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
 
-from augmentor.families import cvae_gan, gan, vae
+from augmentor.families import cvae_gan, gan, vae, wgan
 from augmentor.families.family import Family
 
 FAMILIES = {
@@ -11,4 +11,6 @@ FAMILIES = {
     "cgan": Family(gan.Gan, gan.GanTrainer, gan.CGAN_PRESETS),
     "lsgan": Family(gan.Gan, gan.GanTrainer, gan.LSGAN_PRESETS),
     "fm_cgan": Family(gan.Gan, gan.GanTrainer, gan.FM_CGAN_PRESETS),
+    "wgan": Family(wgan.Wgan, wgan.WganTrainer, wgan.WGAN_PRESETS),
+    "wgan_gp": Family(wgan.Wgan, wgan.WganTrainer, wgan.WGAN_GP_PRESETS),
 }
