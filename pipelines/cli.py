@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-SECTIONS = {"data": "Data", "source": "Generator", "pool": "Pool", "classifier": "Classifier", "gain": "Comparison"}
+SECTIONS = {
+    "data": "Data",
+    "source": "Generator",
+    "pool": "Pool",
+    "classifier": "Classifier",
+    "gain": "Comparison",
+    "semi": "Few labels",
+}
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EPILOG = (
     "Exit codes: 0 done, 1 failed for the reason shown, 2 wrong usage or config, 3 bad data, 4 training diverged, "
@@ -95,6 +102,14 @@ def _split_commas(ctx: click.Context, option: click.Parameter, value: str | None
     return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _split_numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    parts = _split_commas(ctx, option, value)
+    try:
+        return None if parts is None else tuple(map(int, parts))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 20,100", ctx, option) from None
+
+
 verbose = click.option(
     "-v",
     "--verbose",
@@ -122,8 +137,9 @@ form_options = together(
     key("--grey/--colour", "data.grey", is_flag=True),
     key("--test-fraction", "data.test_fraction", type=float),
 )
+data_option = key("--data", "data.data", metavar="DATA")
 data_options = together(
-    key("--data", "data.data", metavar="DATA"),
+    data_option,
     form_options,
     key("--per-class", "data.per_class", type=int, metavar="N"),
     key("--imbalance", "data.imbalance", type=float, metavar="RATIO"),
@@ -292,6 +308,38 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     _print(result, as_json, lambda: _gain_text(result, out))
 
 
+@cli.command(cls=JobCommand, short_help="Measure methods for few labels and many images.")
+@config_argument
+@data_option
+@form_options
+@key("--unlabelled", "data.unlabelled", metavar="PATH")
+@key("--max-pool", "data.max_pool", type=int, metavar="N")
+@key("--steps", "source.steps", type=int, metavar="N")
+@key("--classifier", "classifier.name", metavar="NAME")
+@key("--classifier-steps", "classifier.steps", type=int, metavar="N")
+@key("--labels", "semi.labels", metavar="N,N", callback=_split_numbers)
+@key("--subsets", "semi.subsets", type=int, metavar="N")
+@key("--methods", "semi.methods", metavar="A,B", callback=_split_commas)
+@key("--baseline-labels", "semi.baseline_labels", metavar="N,N", callback=_split_numbers)
+@key("--baseline-subsets", "semi.baseline_subsets", type=int, metavar="N")
+@key("--processes", "semi.processes", type=int, metavar="N")
+@key("--tuning", "semi.tuning", is_flag=True, flag_value=True)
+@dry_run
+@run_options
+def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Measure semi-supervised methods: the same few labels for all, the other training images without labels."""
+    settings = _config(config, values, needs_data=True)
+    out = _out(settings, config)
+    if dry_run:
+        return _print_plan(settings, as_json)
+    from pipelines.progress import show
+    from pipelines.semi_supervised import semi_run
+
+    with show() as progress:
+        result = semi_run(settings, out, progress=progress)
+    _print(result, as_json, lambda: _semi_text(result, out))
+
+
 @cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
 @run_argument
 @click.option("--samples", type=click.IntRange(min=2), default=10000, show_default=True, help="Images to generate.")
@@ -456,6 +504,13 @@ def _gain_text(result: Mapping[str, Any], out: Path) -> str:
     from pipelines.gain import gain_table
 
     return f"{gain_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'gain.json'}"
+
+
+def _semi_text(result: Mapping[str, Any], out: Path) -> str:
+    """The table of errors, the verdict, and where to read on."""
+    from pipelines.semi_tables import semi_table
+
+    return f"{semi_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'semi.json'}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ CHART_EDGES = (56, 744, 14, 290)  # left, right, top, bottom of the plotted area
 CARD = (300, 110)
 CARD_EDGES = (4, 296, 6, 92)
 MOST_TICKS = 8
+WHISKER_SHIFT = 6
 COLOURS = 7  # of the methods beside the default one, as named in the template
 NOTES = {
     "supervised": "the labelled images as they are",
@@ -158,7 +159,12 @@ def _learning_chart(result: Mapping[str, Any], counts: Sequence[str], colours: M
     numbers = tuple(float(n) for n in counts)
     # Some room at both sides; every number of labels is its own tick.
     x = Axis(numbers[0] / 1.15, numbers[-1] * 1.15, numbers, left, right, logarithmic=True)
-    lines = [_learning_line(name, found, colours[name], x, y) for name, found in result["methods"].items()]
+    middle = (len(result["methods"]) - 1) / 2  # methods stand side by side, else their whiskers hide each other
+    lines = [
+        _learning_line(name, found, colours[name], replace(x, start=x.start + shift, end=x.end + shift), y)
+        for index, (name, found) in enumerate(result["methods"].items())
+        for shift in [WHISKER_SHIFT * (index - middle)]
+    ]
     return {
         "size": CHART,
         "edges": CHART_EDGES,

@@ -79,14 +79,19 @@ def verdict(result: Mapping[str, Any]) -> str:
     if name not in methods:
         return f"Nothing was compared: {name}, the default method, was not run."
     grouped = _outcomes(result["differences"])
-    parts = {"fewer errors than": "better", "more errors than": "worse", "not decided against": "open"}
-    found = {words: [one for one in grouped if grouped[one] == key] for words, key in parts.items()}
-    told = ", ".join(f"{words} {joined(names)}" for words, names in found.items() if names)
     subsets = max(len(one["errors"]) for one in methods[name].values())
-    caution = ", preliminary" if told and subsets < FEWEST_FOR_A_CLAIM else ""
+    caution = ", preliminary" if grouped and subsets < FEWEST_FOR_A_CLAIM else ""
     where = "test images" if result["scored_on"] == "test" else result["scored_on"]
     errors = "; ".join(f"{_told(one)} with {labels} labels" for labels, one in methods[name].items())
-    return f"{name}: {told or 'run alone'}: {errors}; {subsets} subsets, {where}{caution}."
+    return f"{name} {_headline(grouped)}: {errors}; {subsets} subsets, {where}{caution}."
+
+
+def _headline(grouped: Mapping[str, str]) -> str:
+    better, worse, undecided = ([one for one in grouped if grouped[one] == key] for key in ("better", "worse", "open"))
+    parts = [f"makes fewer errors than {joined(better)}"] if better else []
+    parts += [f"makes more errors than {joined(worse)}"] if worse else []
+    parts += [f"is shown neither better nor worse throughout than {joined(undecided)}"] if undecided else []
+    return ", ".join(parts) or "alone"
 
 
 def _outcomes(differences: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -97,3 +97,46 @@ def test_without_a_data_root_the_command_stays_as_it_is(monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "argv", ["augmentor", "demo"])
     assert this_command() == "augmentor demo"
     assert set(package_versions()) >= {"python", "augmentor", "torch", "timm"}
+
+
+SCORES = {"errors": [0.1, 0.2], "mean": 0.15, "median": 0.15, "sd": 0.07}
+DIFFERENCE = {"method": "ours", "baseline": "plain", "labels": 20, "delta": -0.1, "ci95": [-0.2, 0.0], "p": 0.05}
+
+
+def semi(**changes: Any) -> dict[str, Any]:
+    result = {
+        "dataset": "digits",
+        "default_method": "ours",
+        "methods": {"ours": {"20": SCORES}, "plain": {"20": SCORES}},
+        "differences": [DIFFERENCE],
+        "scored_on": "test",
+        "verdict": "No difference.",
+        **provenance({"total": 1.23}, "cpu"),
+    }
+    return result | changes
+
+
+def test_semi_json_keeps_its_form(tmp_path: Path) -> None:
+    write_result(tmp_path / "semi.json", semi(), "semi")
+    assert read_result(tmp_path / "semi.json", "semi") == {"schema": 1, **semi()}
+    single = semi(methods={"ours": {"20": SCORES | {"sd": None}}}, differences=[])
+    write_result(tmp_path / "one.json", single, "semi")
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"methods": {"ours": {"20": SCORES}}}, "'plain' with 20 labels, which was not run"),
+        ({"methods": {"ours": {"20": SCORES | {"errors": [1.5]}}}}, "methods.ours.20.errors.0"),
+        ({"methods": {"ours": {"twenty": SCORES}}, "differences": []}, "methods.ours.twenty"),
+        ({"methods": {}, "differences": []}, "methods"),
+        ({"scored_on": "validation"}, "scored_on"),
+        ({"differences": [DIFFERENCE | {"p": float("nan")}]}, "differences.0.p"),
+    ],
+)
+def test_a_semi_result_that_breaks_its_promise_is_not_written(
+    tmp_path: Path, changes: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(ValueError, match=word):
+        write_result(tmp_path / "semi.json", semi(**changes), "semi")
+    assert not (tmp_path / "semi.json").exists()
