@@ -1,6 +1,6 @@
 """The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
 
-from augmentor.families import cvae_gan, gan, vae, wgan
+from augmentor.families import cvae_gan, gan, vae, vae_gan, wae_gan, wgan
 from augmentor.families.family import Family
 
 FAMILIES = {
@@ -13,4 +13,6 @@ FAMILIES = {
     "fm_cgan": Family(gan.Gan, gan.GanTrainer, gan.FM_CGAN_PRESETS),
     "wgan": Family(wgan.Wgan, wgan.WganTrainer, wgan.WGAN_PRESETS),
     "wgan_gp": Family(wgan.Wgan, wgan.WganTrainer, wgan.WGAN_GP_PRESETS),
+    "vae_gan": Family(vae_gan.VaeGan, vae_gan.VaeGanTrainer, vae_gan.PRESETS),
+    "wae_gan": Family(wae_gan.WaeGan, wae_gan.WaeGanTrainer, wae_gan.PRESETS),
 }

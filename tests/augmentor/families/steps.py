@@ -45,3 +45,17 @@ def only(trainer, players):
         for group in optimiser.param_groups:
             group["lr"] *= name in players
     return trainer
+
+
+def largest_gradients(trainer):
+    """Largest gradient every network learns from in one step."""
+    found = {}
+    for name, optimiser in trainer.players.optimisers.items():
+        parameters = list(trainer.model.get_submodule(name).parameters())
+
+        def note(*_, name=name, parameters=parameters):
+            found[name] = max(float(p.grad.abs().max()) for p in parameters if p.grad is not None)
+
+        optimiser.register_step_pre_hook(note)
+    step(trainer)
+    return found

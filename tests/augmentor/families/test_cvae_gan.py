@@ -1,7 +1,7 @@
 import pytest
 
 from augmentor.families.cvae_gan import PRESETS
-from tests.augmentor.families.steps import changed, step
+from tests.augmentor.families.steps import changed, largest_gradients, step
 from tests.augmentor.families.steps import trainer_for as any_trainer
 
 
@@ -10,22 +10,12 @@ def trainer_for(preset="default", **overrides):
 
 
 def gradients_of(weights_on):
-    """Largest gradient each network would get if only the named weights were on (rates 0: nothing moves)."""
+    """Largest gradient each network would get if only the named weights were on."""
     off = dict.fromkeys(
         ("weight_kl", "weight_pixels", "weight_features_d", "weight_features_c", "weight_mean", "weight_class_mean"),
         0.0,
     )
-    trainer = trainer_for("paper", **(off | dict.fromkeys(weights_on, 1.0)))
-    found = {}
-    for name, optimiser in trainer.players.optimisers.items():
-        parameters = list(trainer.model.get_submodule(name).parameters())
-
-        def note(*_, name=name, parameters=parameters):
-            found[name] = max(float(p.grad.abs().max()) for p in parameters if p.grad is not None)
-
-        optimiser.register_step_pre_hook(note)
-    step(trainer)
-    return found
+    return largest_gradients(trainer_for("paper", **(off | dict.fromkeys(weights_on, 1.0))))
 
 
 def test_the_papers_routing_kl_reaches_the_encoder_only():

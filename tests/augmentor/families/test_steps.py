@@ -23,6 +23,11 @@ OWN_LOSSES = [
     ("wgan", ("generator",), "generator"),
     ("wgan_gp", ("discriminator",), "discriminator"),
     ("wgan_gp", ("generator",), "generator"),
+    ("vae_gan", ("encoder",), "encoder"),
+    ("vae_gan", ("generator",), "generator"),
+    ("vae_gan", ("discriminator",), "discriminator"),
+    ("wae_gan", ("encoder", "generator"), "autoencoder"),
+    ("wae_gan", ("discriminator",), "discriminator"),
 ]
 
 
