@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
 
 from augmentor.families.semi_gan import ImprovedGanTrainer, SemiGanOptions, SourceHeadTrainer
 from augmentor.networks.dense import DenseBackbone, DenseGenerator, standardise
@@ -25,10 +24,10 @@ from pipelines.pool import label_pool
 from pipelines.semi_methods import SemiTask
 from pipelines.train import train_source
 
-BATCH_SIZE = 100  # of each kind, as published
+BATCH_SIZE = 100  # images of each kind, as published
 STANDARDISING = 500  # images, as published
+HIDDEN_NOISE = 0.5  # as published
 NORM_BATCHES = 20
-HIDDEN_NOISE = 0.5
 
 PUBLISHED = SemiGanOptions()
 ON_SOURCE = SemiGanOptions(learning_rate=1e-3, decay_from=0.5, ema_decay=0.999)
@@ -52,7 +51,8 @@ def improved_gan(task: SemiTask) -> Predict:
     head.to(device)
     standardise(head, task.pool[:STANDARDISING].to(device), generator_for("standardise", task.seed))
     options = replace(PUBLISHED, steps=task.config.semi.gan_steps)
-    return _fit(task, ImprovedGanTrainer(head, generator.to(device), options), options, unlabelled, augmented=False)
+    trainer = ImprovedGanTrainer(head, generator.to(device), options)
+    return _fit(task, trainer, SemiBatches(_labelled(task), unlabelled, BATCH_SIZE, BATCH_SIZE, task.seed))
 
 
 def head_cvae_gan(task: SemiTask) -> Predict:
@@ -72,7 +72,9 @@ def head_cvae_gan(task: SemiTask) -> Predict:
     head.to(device_of(config)).to(memory_format=torch.channels_last)
     options = replace(ON_SOURCE, steps=config.semi.gan_steps)
     unlabelled = torch.cat([task.train.x, task.pool]).to(device_of(config))
-    return _fit(task, SourceHeadTrainer(head, source, options), options, unlabelled, augmented=True)
+    augment = classical(domain_of(config), c.strength)
+    batches = SemiBatches(_labelled(task), unlabelled, c.batch_size, c.batch_size, task.seed, augment)
+    return _fit(task, SourceHeadTrainer(head, source, options), batches)
 
 
 class _Heard(Watch):
@@ -87,22 +89,18 @@ class _Heard(Watch):
         self.task.on_step(0, self.task.config.semi.gan_steps, {})
 
 
-def _fit(
-    task: SemiTask,
-    trainer: ImprovedGanTrainer | SourceHeadTrainer,
-    options: SemiGanOptions,
-    unlabelled: Tensor,
-    *,
-    augmented: bool,
-) -> Predict:
+def _labelled(task: SemiTask) -> LabelledImages:
+    """The labelled images, where they are used."""
+    device = device_of(task.config)
+    return LabelledImages(task.train.x.to(device), task.train.y.to(device), task.train.classes)
+
+
+def _fit(task: SemiTask, trainer: ImprovedGanTrainer | SourceHeadTrainer, batches: SemiBatches) -> Predict:
     """Train, and give the averaged head."""
-    augment = classical(domain_of(task.config), task.config.classifier.strength) if augmented else None
-    device = unlabelled.device
-    labelled = LabelledImages(task.train.x.to(device), task.train.y.to(device), task.train.classes)
-    batches = SemiBatches(labelled, unlabelled, BATCH_SIZE, BATCH_SIZE, task.seed, augment)
-    average = averaged(trainer.model, options.ema_decay)
-    for report in fit(trainer, average, batches, steps=options.steps, seed=task.seed):
-        task.on_step(report.step, options.steps, report.losses)
-    model: nn.Module = average.module
+    steps = trainer.options.steps
+    average = averaged(trainer.model, trainer.options.ema_decay)
+    for report in fit(trainer, average, batches, steps=steps, seed=task.seed):
+        task.on_step(report.step, steps, report.losses)
+    model = average.module
     recompute_batch_norm(model, (batches(step)[2] for step in range(NORM_BATCHES)))
     return lambda x: predict_logits(model, x)
