@@ -322,6 +322,7 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 @key("--methods", "semi.methods", metavar="A,B", callback=_split_commas)
 @key("--baseline-labels", "semi.baseline_labels", metavar="N,N", callback=_split_numbers)
 @key("--baseline-subsets", "semi.baseline_subsets", type=int, metavar="N")
+@key("--gan-steps", "semi.gan_steps", type=int, metavar="N")
 @key("--processes", "semi.processes", type=int, metavar="N")
 @key("--tuning", "semi.tuning", is_flag=True, flag_value=True)
 @dry_run

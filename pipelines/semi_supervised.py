@@ -32,6 +32,7 @@ from pipelines.interrupt import Watch, watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.results import device_name, package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
+from pipelines.semi_gan_methods import head_cvae_gan, improved_gan
 from pipelines.semi_methods import Method, SemiTask, classical_augmentation, pseudo_label, supervised
 from pipelines.semi_report import write_semi_report
 from pipelines.semi_scores import joined, paired_differences, scores, verdict
@@ -41,6 +42,8 @@ METHODS: dict[str, Method] = {
     "supervised": supervised,
     "classical": classical_augmentation,
     "pseudo_label": pseudo_label,
+    "improved_gan": improved_gan,
+    "head_cvae_gan": head_cvae_gan,
 }
 
 POINTS = 50  # most points of a training curve

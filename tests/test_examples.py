@@ -39,9 +39,17 @@ def test_albumentations(example):
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
 
 
+def test_semi_supervised(example):
+    result = example("semi_supervised")(steps=3)
+    assert list(result["methods"]) == ["supervised", "classical", "pseudo_label"]
+    assert all(len(found["20"]["errors"]) == 2 for found in result["methods"].values())
+    assert [row["baseline"] for row in result["differences"]] == ["supervised", "classical"]
+
+
 def test_all_examples_are_run_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         "plug_into_imblearn",
         "plug_into_torchvision",
         "plug_into_albumentations",
+        "semi_supervised",
     }

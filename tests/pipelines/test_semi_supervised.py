@@ -29,7 +29,13 @@ TINY: dict[str, Any] = {
     "source": {"steps": 2, "batch_size": 16, "options": {"width": 8}},
     "pool": {"rounds": 1, "threshold": 0.1},
     "classifier": {"steps": 3, "batch_size": 16},
-    "semi": {"labels": [20, 40], "subsets": 2, "methods": ["supervised", "classical"], "default_method": "classical"},
+    "semi": {
+        "labels": [20, 40],
+        "subsets": 2,
+        "methods": ["supervised", "classical"],
+        "default_method": "classical",
+        "gan_steps": 2,
+    },
     "device": "cpu",
     "threads": 1,
 }
