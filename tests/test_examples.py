@@ -1,21 +1,28 @@
 import importlib.util
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 @pytest.fixture
-def example():
+def example_module():
     def load(name):
         spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return module.main
+        return module
 
     return load
+
+
+@pytest.fixture
+def example(example_module):
+    return lambda name: example_module(name).main
 
 
 def test_imblearn(example):
@@ -46,10 +53,28 @@ def test_semi_supervised(example):
     assert [row["baseline"] for row in result["differences"]] == ["supervised", "classical"]
 
 
+def test_toy_ring(example, tmp_path):
+    results = example("toy_ring")(steps=20, picture=tmp_path / "ring.png")
+    assert list(results) == ["GAN", "WGAN", "WGAN-GP", "FM-GAN", "VAE+FM"]
+    assert all(0 <= modes <= 8 and 0 <= good <= 1 for modes, good in results.values())
+    assert (tmp_path / "ring.png").stat().st_size > 10_000
+
+
+def test_the_ring_scores_itself_as_good_and_one_mode_as_one(example_module):
+    ring = example_module("toy_ring")
+    points = ring.real_points(4000, torch.Generator().manual_seed(0))
+    modes, good = ring.score(points)
+    assert modes == 8
+    assert good == pytest.approx(1 - math.exp(-4.5), abs=0.005)  # three sigma of a normal in the plane
+    assert ring.score(ring.CENTRES[:1].expand(100, 2)) == (1, 1.0)
+    assert ring.score(torch.zeros(100, 2)) == (0, 0.0)
+
+
 def test_all_examples_are_run_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         "plug_into_imblearn",
         "plug_into_torchvision",
         "plug_into_albumentations",
         "semi_supervised",
+        "toy_ring",
     }
