@@ -147,8 +147,8 @@ def _difference(row: Mapping[str, Any] | None) -> dict[str, str] | None:
     if row is None:
         return None
     interval = "–" if row["ci95"] is None else " to ".join(_points(end) for end in row["ci95"])
-    p = p_value(row["p"]), p_value(row.get("p_holm"))
-    return {"delta": _points(row["delta"]), "interval": interval, "p": p[0], "p_holm": p[1], "outcome": outcome(row)}
+    p_holm = p_value(row.get("p_holm"))
+    return {"delta": _points(row["delta"]), "interval": interval, "p_holm": p_holm, "outcome": outcome(row)}
 
 
 def _learning_chart(result: Mapping[str, Any], counts: Sequence[str], colours: Mapping[str, str]) -> dict[str, Any]:

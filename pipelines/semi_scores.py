@@ -80,7 +80,8 @@ def verdict(result: Mapping[str, Any]) -> str:
         return f"Nothing was compared: {name}, the default method, was not run."
     grouped = _outcomes(result["differences"])
     subsets = max(len(one["errors"]) for one in methods[name].values())
-    caution = ", preliminary" if grouped and subsets < FEWEST_FOR_A_CLAIM else ""
+    pairs = min((row["pairs"] for row in result["differences"]), default=FEWEST_FOR_A_CLAIM)
+    caution = ", preliminary" if pairs < FEWEST_FOR_A_CLAIM else ""
     where = "test images" if result["scored_on"] == "test" else result["scored_on"]
     errors = "; ".join(f"{_told(one)} with {labels} labels" for labels, one in methods[name].items())
     return f"{name} {_headline(grouped)}: {errors}; {subsets} subsets, {where}{caution}."

@@ -78,8 +78,8 @@ def result(**changes: Any) -> dict[str, Any]:
     return whole | changes
 
 
-def row(baseline: str, labels: int, low: float, high: float) -> dict[str, Any]:
-    return {"baseline": baseline, "labels": labels, "ci95": [low, high]}
+def row(baseline: str, labels: int, low: float, high: float, pairs: int = 2) -> dict[str, Any]:
+    return {"baseline": baseline, "labels": labels, "pairs": pairs, "ci95": [low, high]}
 
 
 def test_the_verdict_claims_only_what_holds_at_every_number_of_labels() -> None:
@@ -96,6 +96,12 @@ def test_the_verdict_claims_only_what_holds_at_every_number_of_labels() -> None:
         "is shown neither better nor worse throughout than b: "
         "2.50 ± 0.71 % error with 20 labels; 1.00 ± 0.00 % error with 100 labels; 2 subsets, test images, preliminary."
     )
+
+
+def test_the_verdict_is_preliminary_unless_every_comparison_has_ten_pairs() -> None:
+    ten = row("a", 20, -0.2, -0.1, pairs=10)
+    assert "preliminary" not in verdict(result(differences=[ten]))
+    assert "preliminary" in verdict(result(differences=[ten, row("b", 20, -0.2, -0.1, pairs=9)]))
 
 
 def test_the_verdict_without_comparison_says_so() -> None:
