@@ -30,14 +30,14 @@ HIDDEN_NOISE = 0.5  # as published
 NORM_BATCHES = 20
 
 PUBLISHED = SemiGanOptions()
-ON_SOURCE = SemiGanOptions(learning_rate=1e-3, decay_from=0.5, ema_decay=0.999)
+ON_SOURCE = SemiGanOptions(weight_extra_labelled=1.0, learning_rate=1e-3, decay_from=0.5, ema_decay=0.999)
 
 
 def improved_gan(task: SemiTask) -> Predict:
     """Improved GAN with its published networks, losses, rate and batches (Salimans et al. 2016, arXiv:1606.03498).
 
-    ``config.semi.gan_steps`` is its length; published are 300 epochs of 600 batches. A shorter run differs from the
-    published one in the average alone, whose memory is a tenth of the steps done while they are few.
+    ``config.semi.gan_steps`` is its length; published are 300 epochs of 600 batches. Two things differ from the
+    authors' code: Adam's epsilon (see ``SemiGanOptions``), and the average, which here forgets its start.
     """
     device = device_of(task.config)
     with torch.random.fork_rng(devices=[]):
@@ -59,7 +59,12 @@ def head_cvae_gan(task: SemiTask) -> Predict:
     """A head on the downstream network, whose fakes are the samples of a CVAE-GAN.
 
     The CVAE-GAN learns from the labelled images and the pseudo-labelled pool, and is then left as it is. Real images
-    are classically augmented, so the labels carry as much as in the generator-free methods.
+    are classically augmented (``classifier.strength: 0`` turns that off).
+
+    The samples are labelled examples too: on held-out training images of digits (20 labels, three subsets, 149 images
+    each, 400 steps of source and head) the mean error was 9 % with both uses, 11 % with the examples alone and 11 % for
+    pseudo-labels; with the game real against fake alone it was 38 % on two subsets, worse than without any sample
+    (25 %): good fakes teach that the classes' own regions are fake.
     """
     config, c = task.config, task.config.classifier
     labelled_pool = label_pool(task.train, task.pool, config, task.seed)
