@@ -59,6 +59,9 @@ class Discriminator(nn.Module):
         embedding = nn.Linear(num_classes, self.num_features, bias=False) if conditioning == "projection" else None
         self.embedding = maybe_spectral_norm(embedding, spectral) if embedding is not None else None
         self.picture = nn.Linear(num_classes, size**2, bias=False) if conditioning == "channel" else None
+        if self.picture is not None:
+            # As strong as the image beside it: a faint one is not learned from before the generator collapses.
+            nn.init.normal_(self.picture.weight)
 
     def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Judge images (N, C, H, W) of classes weights (N, K).

@@ -71,6 +71,12 @@ def test_the_discriminator_hears_the_class_as_it_is_told(conditioning, deaf):
     assert torch.equal(discriminator(x, WEIGHTS)[0], discriminator(x, other)[0]) is deaf
 
 
+def test_the_channel_of_the_class_is_as_strong_as_an_image():
+    torch.manual_seed(0)
+    pictures = Discriminator((1, 16, 16), 3, 4, "channel", "batch").picture.weight.t()
+    assert pictures.std(dim=1).tolist() == pytest.approx([1.0] * 3, abs=0.2)
+
+
 @pytest.mark.parametrize("norm", ["layer", "spectral"])
 def test_only_batch_norm_and_minibatch_discrimination_mix_the_images_of_a_batch(norm):
     x = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
