@@ -20,7 +20,7 @@ from augmentor.losses.feature_matching import half_squared_distance, mean_featur
 from augmentor.losses.gradient_penalty import gradient_penalty
 from augmentor.losses.vae import kl_divergence, reparameterise
 
-MODES, SIGMA, LATENT_DIM, HIDDEN, BATCH = 8, 0.05, 4, 64, 128
+MODES, SIGMA, LATENT_DIM, HIDDEN, BATCH = 8, 0.05, 4, 128, 256
 ANGLES = torch.arange(MODES) * (2 * math.pi / MODES)
 CENTRES = torch.stack([ANGLES.cos(), ANGLES.sin()], dim=1)
 Step = Callable[[Players, Tensor, torch.Generator], None]
@@ -144,7 +144,7 @@ def train(method: str, steps: int, looks: list[int], seed: int = 0) -> list[Tens
     if method == "WGAN":
         players = Players(toy, {name: RMSprop(network.parameters(), 5e-4) for name, network in networks.items()})
     else:
-        players = Players(toy, {name: adam(network, 1e-3, beta1=0.5, beta2=0.9) for name, network in networks.items()})
+        players = Players(toy, {name: adam(network, 5e-4, beta1=0.5, beta2=0.9) for name, network in networks.items()})
     seen = []
     for step in range(1, steps + 1):
         METHODS[method](players, real_points(BATCH, noise), noise)
@@ -180,7 +180,7 @@ def draw(points: dict[str, list[Tensor]], looks: list[int], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def main(steps: int = 3000, picture: Path | None = None) -> dict[str, tuple[int, float]]:
+def main(steps: int = 2500, picture: Path | None = None) -> dict[str, tuple[int, float]]:
     """Train all methods; modes found and share of good points of each at the end."""
     looks = sorted({max(1, steps * share // 40) for share in (1, 4, 10, 20, 40)})
     points = {method: train(method, steps, looks) for method in METHODS}

@@ -5,6 +5,9 @@ arXiv:1411.1784): both players get the label. ``gan`` and ``cgan`` therefore dif
 the value function of the paper (equation 1) to the letter, ``cgan`` the non-saturating game that is played in its
 place. ``lsgan`` plays least squares (Mao et al. 2017), and the generator of ``fm_cgan`` matches mean features (Salimans
 et al. 2016, arXiv:1606.03498, section 3.1).
+
+In a few hundred steps on small digits ``cgan`` learnt the classes, but one picture of each; the preset ``minibatch``
+(minibatch discrimination, section 3.2 there) and ``fm_cgan`` kept most of the real variation within a class.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from augmentor.networks.latent_discriminator import LatentDiscriminator
 
 @dataclass(frozen=True)
 class WaeGanOptions:
-    """Everything that can be set.
+    """Everything that can be set. Weight and rates are larger than the paper's 10 and 5e-4, for short training.
 
     Args:
         latent_dim: Length of the latent. The encoder is deterministic: images of few degrees of freedom cannot fill a
@@ -42,14 +42,14 @@ class WaeGanOptions:
         bfloat16: Run the networks in bfloat16 autocast.
     """
 
-    latent_dim: int = 16
+    latent_dim: int = 8
     width: int = 32
-    weight_adversarial: float = 10.0
+    weight_adversarial: float = 30.0
     game: Game = "non_saturating"
     conditional_norm: bool = True
     upsampling: Upsampling = "transposed"
     learning_rate: float = 1e-3
-    learning_rate_d: float = 5e-4
+    learning_rate_d: float = 1e-3
     beta1: float = 0.5
     ema_decay: float = 0.999
     bfloat16: bool = True
