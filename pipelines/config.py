@@ -164,13 +164,16 @@ class SemiConfig(Section):
     methods: tuple[str, ...] | None = Field(
         default=None, strict=False, min_length=1, description="Methods to run; default: all there are."
     )
-    default_method: str = Field(default="pseudo_label", description="The method that is compared with every other one.")
+    default_method: str = Field(
+        default="graph_fixmatch", description="The method that is compared with every other one."
+    )
     baseline_labels: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
         default=None, strict=False, min_length=1, description="Those of labels at which the other methods run; all."
     )
     baseline_subsets: int | None = Field(
         default=None, ge=1, description="How many of the subsets the other methods run on; all."
     )
+    consistency_steps: int = Field(default=1500, ge=1, description="Steps of fixmatch and graph_fixmatch.")
     gan_steps: int = Field(
         default=6000, ge=1, description="Steps of the GAN methods; Improved GAN was published with 180,000."
     )

@@ -25,6 +25,7 @@ NOTES = {
     "classical": "the labelled images with classical augmentation",
     "pseudo_label": "unlabelled images with predicted labels, classical augmentation",
     "fixmatch": "weakly and strongly augmented views of an unlabelled image must agree",
+    "graph_fixmatch": "FixMatch that begins with the clearest labels of a graph of similar images",
     "improved_gan": "K + 1 classes, fakes of a generator trained along by feature matching",
     "head_cvae_gan": "K + 1 classes, fakes of a trained CVAE-GAN",
 }

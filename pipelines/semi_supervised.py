@@ -25,6 +25,7 @@ from augmentor.durable import write_text
 from augmentor.types import DataError
 from downstream.evaluate import accuracy
 from pipelines.config import Config, ConfigError
+from pipelines.consistency_methods import fixmatch, graph_fixmatch
 from pipelines.crew import Crew
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_of, use_threads
@@ -42,6 +43,8 @@ METHODS: dict[str, Method] = {
     "supervised": supervised,
     "classical": classical_augmentation,
     "pseudo_label": pseudo_label,
+    "fixmatch": fixmatch,
+    "graph_fixmatch": graph_fixmatch,
     "improved_gan": improved_gan,
     "head_cvae_gan": head_cvae_gan,
 }

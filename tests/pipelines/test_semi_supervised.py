@@ -35,6 +35,7 @@ TINY: dict[str, Any] = {
         "methods": ["supervised", "classical"],
         "default_method": "classical",
         "gan_steps": 2,
+        "consistency_steps": 3,
     },
     "device": "cpu",
     "threads": 1,

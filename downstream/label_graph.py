@@ -1,0 +1,171 @@
+"""Labels spread over a graph whose edges join images that an augmentation can bring close to each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array, diags_array
+from torch import Tensor
+
+from downstream.augment import Augment
+
+ROWS = 500  # images compared at a time; 500 rows of 60,000 distances are 120 MB
+
+
+def invariant_graph(
+    x: Tensor,
+    augment: Augment,
+    *,
+    seed: int,
+    neighbours: int = 10,
+    draws: int = 32,
+    candidates: int = 100,
+    components: int = 50,
+) -> csr_array:
+    r"""A symmetric nearest-neighbour graph under a distance that augmentation does not change much.
+
+    The distance of image i to image j is the least one over random augmentations of i,
+
+    .. math:: d(i, j) = \min_t \lVert P\,t(x_i) - P\,x_j \rVert, \qquad
+              w_{ij} = \exp(-4\,d(i, j)^2 / d_k(i)^2),
+
+    with P the first principal components of augmented images and d_k(i) the distance to the k-th neighbour, a
+    one-sided tangent distance by sampling. Neighbours are looked for among the nearest ones without augmentation.
+
+    Args:
+        x: Images, shape (N, C, H, W), in [-1, 1], N >= 2.
+        augment: What leaves the class unchanged.
+        seed: Draws the augmentations.
+        neighbours: Edges k that every image asks for; fewer if there are not as many images.
+        draws: Augmented versions of every image, beside the image itself.
+        candidates: Nearest images (without augmentation) that are compared.
+        components: Principal components.
+
+    Returns:
+        Weights in (0, 1], float32, sparse (N, N), symmetric, with an empty diagonal.
+
+    Source:
+        The weights are those of Calder et al. 2020, arXiv:2006.11184; the distance is in the spirit of Simard et al.
+        1992 (tangent distance).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    directions, mean = _principal_components(augment(x, generator).flatten(1), components)
+    points = (x.flatten(1) - mean) @ directions
+    nearest = _nearest(points, min(candidates, len(x) - 1))
+    distances = _distances(points[:, None], points, nearest)
+    for _ in range(draws):
+        version = (augment(x, generator).flatten(1) - mean) @ directions
+        distances = torch.minimum(distances, _distances(version[:, None], points, nearest))
+    closest = distances.topk(min(neighbours, nearest.shape[1]), largest=False)
+    return _symmetric(nearest.gather(1, closest.indices), closest.values)
+
+
+def spread_labels(graph: csr_array, labelled: Tensor, y: Tensor, num_classes: int, steps: int = 500) -> Tensor:
+    r"""Label scores of every image from a few labelled ones: Poisson learning.
+
+    Random walkers start at the labelled images and are counted wherever they pass, less the mean over classes:
+
+    .. math:: u \leftarrow u + D^{-1}(b - L u), \qquad b_i = e_{y_i} - \bar e \text{ at labelled images, else } 0.
+
+    It stays informative at one label a class, where spreading that clamps the labels forgets them.
+
+    Args:
+        graph: Symmetric weights, sparse (N, N), every image with an edge.
+        labelled: Numbers of the labelled images, int64 (L,), L > 0.
+        y: Their classes, int64 (L,), in [0, num_classes).
+        num_classes: Number of classes K.
+        steps: Iterations.
+
+    Returns:
+        Scores, float32 (N, K), rows summing to about zero; the largest is the class. Labelled images may be overruled.
+
+    Raises:
+        ValueError: If there is no label or the shapes differ.
+
+    Source:
+        Calder et al. 2020, "Poisson Learning", arXiv:2006.11184, algorithm 1.
+    """
+    if len(labelled) == 0 or labelled.shape != y.shape:
+        raise ValueError(f"need as many labels as labelled images, more than none: {len(labelled)} and {len(y)}")
+    walk, degree = _walk(graph)
+    source = np.zeros((graph.shape[0], num_classes), np.float32)
+    source[labelled.numpy(), y.numpy()] = 1
+    source[labelled.numpy()] -= source[labelled.numpy()].mean(axis=0)
+    source /= degree[:, None]
+    scores = np.zeros_like(source)
+    for _ in range(steps):
+        scores = walk @ scores + source
+    return torch.from_numpy(scores)
+
+
+def margins(scores: Tensor) -> Tensor:
+    """How clear the largest of the scores (N, K) is: its lead over the second by the sum of sizes, (N,) in [0, 1]."""
+    first, second = scores.topk(2, dim=1).values.unbind(dim=1)
+    return (first - second) / scores.abs().sum(dim=1).clamp(min=1e-12)
+
+
+def smooth(graph: csr_array, probabilities: Tensor, share: float, steps: int = 25) -> Tensor:
+    r"""Blend every image's class probabilities with those of its neighbours, and theirs.
+
+    .. math:: F \leftarrow \alpha D^{-1} W F + (1 - \alpha) P
+
+    Args:
+        graph: Symmetric weights W, sparse (N, N).
+        probabilities: What a classifier says, P, float32 (N, K), rows summing to one.
+        share: The neighbours' part alpha, in [0, 1); 0 changes nothing.
+        steps: Iterations.
+
+    Returns:
+        Probabilities, float32 (N, K), rows summing to one.
+
+    Source:
+        Zhou et al. 2003, "Learning with local and global consistency", with the random walk's normalisation;
+        smoothing predictions is the last step of Huang et al. 2020, "Correct and smooth", arXiv:2010.13993.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share must be in [0, 1), got {share}")
+    walk, _ = _walk(graph)
+    given = probabilities.numpy()
+    blended = given
+    for _ in range(steps if share else 0):
+        blended = share * (walk @ blended) + (1 - share) * given
+    return torch.from_numpy(np.ascontiguousarray(blended))
+
+
+def _principal_components(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Directions (D, count), orthonormal, of the largest variance, and the mean (D,); fewer if N or D are smaller."""
+    mean = x.mean(dim=0)
+    covariance = (x - mean).t() @ (x - mean)
+    return torch.linalg.eigh(covariance).eigenvectors[:, -count:], mean
+
+
+def _nearest(points: Tensor, count: int) -> Tensor:
+    """Numbers of the ``count`` nearest other points, int64 (N, count)."""
+    found = []
+    for rows in torch.split(torch.arange(len(points), device=points.device), ROWS):
+        distances = torch.cdist(points[rows], points)
+        distances[torch.arange(len(rows)), rows] = torch.inf
+        found.append(distances.topk(count, largest=False).indices)
+    return torch.cat(found)
+
+
+def _distances(versions: Tensor, points: Tensor, nearest: Tensor) -> Tensor:
+    """Least distance over the versions (N, T, D) of every image to its candidates (N, C), shape (N, C)."""
+    parts = zip(torch.split(versions, ROWS), torch.split(nearest, ROWS), strict=True)
+    return torch.cat([torch.cdist(some, points[near]).amin(dim=1) for some, near in parts])
+
+
+def _symmetric(indices: Tensor, distances: Tensor) -> csr_array:
+    count, k = indices.shape
+    # Twins have distance zero, and a row of nothing but twins no scale.
+    scale = distances[:, -1:].clamp(min=1e-12)
+    weights = torch.exp(-4 * (distances / scale).square()).flatten().numpy()
+    rows = np.repeat(np.arange(count), k)
+    graph = csr_array((weights, (rows, indices.flatten().numpy())), shape=(count, count))
+    return csr_array(graph.maximum(graph.T))
+
+
+def _walk(graph: csr_array) -> tuple[csr_array, np.ndarray]:
+    """The random walk D^-1 W, and the degrees (N,)."""
+    degree = np.asarray(graph.sum(axis=1)).ravel()
+    return csr_array(diags_array(1 / degree) @ graph), degree

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+from torch import Generator, Tensor
+
+from downstream.label_graph import invariant_graph, margins, smooth, spread_labels
+
+
+def path(count: int) -> csr_array:
+    """A chain of images, each joined to the next with weight one."""
+    dense = np.eye(count, k=1, dtype=np.float32)
+    return csr_array(dense + dense.T)
+
+
+def same(x: Tensor, generator: Generator) -> Tensor:
+    return x
+
+
+def shifted(x: Tensor, generator: Generator) -> Tensor:
+    """Every image by one column to the left or to the right."""
+    left = torch.rand(len(x), generator=generator) < 0.5
+    return torch.where(left.view(-1, 1, 1, 1), x.roll(-1, 3), x.roll(1, 3))
+
+
+def bars(count: int) -> Tensor:
+    """Images (2 * count, 1, 8, 8): bright columns at two places, then bright rows, each with a little of its own."""
+    generator = torch.Generator().manual_seed(0)
+    x = -torch.ones(2 * count, 1, 8, 8)
+    for index in range(count):
+        x[index, :, :, 3 + index % 2] = 1
+        x[count + index, :, 2 + index % 2, :] = 1
+    return x + 0.05 * torch.rand(x.shape, generator=generator)
+
+
+def test_labels_spread_along_a_chain_by_hand() -> None:
+    # One step from zero: the source over the degree, at the labelled ends (degree 1) alone.
+    scores = spread_labels(path(3), torch.tensor([0, 2]), torch.tensor([0, 1]), 2, steps=1)
+    assert scores.tolist() == [[0.5, -0.5], [0.0, 0.0], [-0.5, 0.5]]
+
+
+def test_the_nearer_label_wins() -> None:
+    scores = spread_labels(path(6), torch.tensor([0, 5]), torch.tensor([0, 1]), 2)
+    assert scores.argmax(dim=1).tolist() == [0, 0, 0, 1, 1, 1]
+    assert scores.sum(dim=1).abs().max() < 1e-4
+
+
+def test_scores_do_not_depend_on_the_order_of_the_images() -> None:
+    graph, order = path(5), [3, 1, 4, 0, 2]
+    plain = spread_labels(graph, torch.tensor([0, 4]), torch.tensor([0, 1]), 2)
+    moved = spread_labels(
+        csr_array(graph[order][:, order]), torch.tensor([3, 2]), torch.tensor([0, 1]), 2
+    )  # images 0 and 4 stand at positions 3 and 2 now
+    assert torch.allclose(moved, plain[order], atol=1e-5)
+
+
+@pytest.mark.parametrize(("labelled", "y"), [([], []), ([0, 1], [0])])
+def test_labels_must_be_there_and_fit(labelled: list[int], y: list[int]) -> None:
+    with pytest.raises(ValueError, match="labels"):
+        spread_labels(path(3), torch.tensor(labelled, dtype=torch.int64), torch.tensor(y, dtype=torch.int64), 2)
+
+
+def test_margin_by_hand() -> None:
+    assert torch.allclose(margins(torch.tensor([[0.6, 0.2, 0.2], [0.5, 0.5, 0.0]])), torch.tensor([0.4, 0.0]))
+
+
+def test_smoothing_keeps_rows_summing_to_one_and_nothing_at_zero() -> None:
+    probabilities = torch.tensor([[1.0, 0.0], [0.2, 0.8], [0.0, 1.0]])
+    assert torch.equal(smooth(path(3), probabilities, 0.0), probabilities)
+    assert torch.allclose(smooth(path(3), probabilities, 0.7).sum(dim=1), torch.ones(3))
+    # One step by hand: the middle takes half of its own and half of its neighbours' mean (0.5, 0.5).
+    assert torch.allclose(smooth(path(3), probabilities, 0.5, steps=1)[1], torch.tensor([0.35, 0.65]))
+
+
+def test_smoothing_corrects_a_lone_disagreement() -> None:
+    probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.9, 0.1], [0.9, 0.1]])
+    assert smooth(path(5), probabilities, 0.8).argmax(dim=1).tolist() == [0] * 5
+
+
+def test_share_out_of_range() -> None:
+    with pytest.raises(ValueError, match="share"):
+        smooth(path(3), torch.ones(3, 2) / 2, 1.0)
+
+
+def test_graph_is_symmetric_without_loops_and_repeatable() -> None:
+    graph = invariant_graph(bars(6), shifted, seed=0, neighbours=3, draws=2, components=5)
+    dense = graph.toarray()
+    assert dense.shape == (12, 12)
+    assert (dense == dense.T).all()
+    assert (dense.diagonal() == 0).all()
+    assert ((dense > 0).sum(axis=1) >= 3).all()
+    assert dense.max() <= 1
+    again = invariant_graph(bars(6), shifted, seed=0, neighbours=3, draws=2, components=5)
+    assert (again != graph).nnz == 0
+
+
+def test_augmentation_joins_what_it_can_bring_close() -> None:
+    # Columns at 3 and at 4 are one class under shifts, but as far from each other as from the rows without.
+    x = bars(6)
+
+    def joined(augment: object) -> int:
+        dense = invariant_graph(x, augment, seed=0, neighbours=5, draws=8, components=8).toarray()  # type: ignore[arg-type]
+        return int((dense[:6:2, 1:6:2] > 0).sum())
+
+    assert joined(same) < joined(shifted) == 9
+
+
+def test_more_neighbours_than_images() -> None:
+    assert invariant_graph(bars(1), same, seed=0).shape == (2, 2)
