@@ -104,6 +104,11 @@ class SourceConfig(Section):
 class PoolConfig(Section):
     """How unlabelled images get labels."""
 
+    method: Literal["classifier", "graph"] = Field(
+        default="classifier",
+        description="classifier: its confident predictions, in rounds; graph: labels spread over similar images, the "
+        "clearest of every class (threshold, rounds and balanced do not count then).",
+    )
     threshold: Fraction = Field(default=0.7, description="Least probability at which a pseudo-label is kept.")
     rounds: int = Field(default=2, ge=1, description="Times the pool is labelled; later rounds learn from the earlier.")
     balanced: bool = Field(default=True, description="Keep equally many pseudo-labels a class at most.")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
-from torch import Tensor
-
 from augmentor.types import Predict
 from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.consistency import Advice, FixMatchSettings, train_fixmatch
 from downstream.evaluate import predict_logits
-from downstream.label_graph import invariant_graph, margins, spread_labels
 from pipelines.device import device_of, domain_of
+from pipelines.pool import CLEAREST, graph_labels
 from pipelines.semi_methods import SemiTask
 
 WEAK = 0.5  # strength of the teacher's augmentation in that of the student's
-CLEAREST = 0.7  # share of every class of the graph's labels that is learned before the teacher has a say
 ALONE, FADED = 1 / 7, 2 / 3  # shares of the steps: on the graph's labels alone; until its weight is zero
 THRESHOLD = 0.7  # with a good start the unsure images are the informative ones; at 0.9 they are never learned
 WEIGHT_UNLABELLED = 6.0  # there are six times as many unlabelled images in a batch
@@ -37,35 +31,8 @@ def graph_fixmatch(task: SemiTask) -> Predict:
     """
     steps = task.config.semi.consistency_steps
     settings = FixMatchSettings(steps=steps, threshold=THRESHOLD, weight_unlabelled=WEIGHT_UNLABELLED)
-    labels, clear = graph_labels(task, CLEAREST)
+    labels, clear = graph_labels(task.train, task.pool, task.config, task.seed, CLEAREST)
     return _train(task, settings, Advice(labels, clear, round(ALONE * steps), round(FADED * steps)))
-
-
-def graph_labels(task: SemiTask, share: float) -> tuple[Tensor, Tensor]:
-    """Labels that a graph over labelled and unlabelled images gives to the pool.
-
-    Args:
-        task: Images and the seed of the graph's augmentations.
-        share: Part of every class that counts as clear, in (0, 1].
-
-    Returns:
-        A label for every image of the pool, int64 (M,); and which are the clearest ones of their class, bool (M,).
-    """
-    images = torch.cat([task.train.x, task.pool])
-    graph = invariant_graph(images, classical(domain_of(task.config), task.config.classifier.strength), seed=task.seed)
-    scores = spread_labels(graph, torch.arange(len(task.train)), task.train.y, len(task.train.classes))
-    scores = scores[len(task.train) :]
-    labels, lead = scores.argmax(dim=1), margins(scores)
-    clear = torch.zeros(len(labels), dtype=torch.bool)
-    for label in range(len(task.train.classes)):
-        clear[_clearest(lead, labels == label, share)] = True
-    return labels, clear
-
-
-def _clearest(lead: Tensor, members: Tensor, share: float) -> Tensor:
-    numbers = members.nonzero().flatten()
-    order = lead[numbers].argsort(descending=True, stable=True)
-    return numbers[order[: math.ceil(share * len(numbers))]]
 
 
 def _train(task: SemiTask, settings: FixMatchSettings, advice: Advice | None) -> Predict:

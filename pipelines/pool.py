@@ -1,4 +1,4 @@
-"""Labels for unlabelled images, from a classifier that learned on the labelled ones."""
+"""Labels for unlabelled images, from a classifier that learned on the labelled ones or from a graph over all."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.consistency import pseudo_labels
 from downstream.evaluate import predict_logits
+from downstream.label_graph import invariant_graph, margins, spread_labels
 from downstream.train import TrainSettings, balanced_weights, train_classifier
 from pipelines.config import Config
 from pipelines.device import device_of, domain_of
+
+CLEAREST = 0.7  # share of every class of the graph's labels that is kept
 
 
 def label_pool(train: LabelledImages, pool: Tensor, config: Config, seed: int) -> LabelledImages:
@@ -22,7 +25,8 @@ def label_pool(train: LabelledImages, pool: Tensor, config: Config, seed: int) -
 
     The classifier learns from the labelled images with class-balanced sampling and classical augmentation; from the
     second round on from the pseudo-labels of the round before too. Whoever compares with these labels must know that
-    the classical augmentation is in them.
+    the classical augmentation is in them; so it is in those of a graph (``config.pool.method``), whose distance is
+    that of the nearest augmented version.
 
     Args:
         train: Labelled images.
@@ -39,6 +43,9 @@ def label_pool(train: LabelledImages, pool: Tensor, config: Config, seed: int) -
 
 def pool_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int) -> tuple[Tensor, Tensor]:
     """As ``label_pool``: the positions in the pool, int64 (n,), and the labels, int64 (n,)."""
+    if config.pool.method == "graph":
+        labels, clear = graph_labels(train, pool, config, seed, CLEAREST)
+        return clear.nonzero().flatten(), labels[clear]
     share = math.ceil(len(pool) / len(train.classes))
     known, indices, labels = train, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
     for round_index in range(config.pool.rounds):
@@ -67,3 +74,28 @@ def _teacher_logits(known: LabelledImages, pool: Tensor, config: Config, seed: i
         augment=classical(domain_of(config), c.strength),
     )
     return predict_logits(model, pool)
+
+
+def graph_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int, share: float) -> tuple[Tensor, Tensor]:
+    """Labels that a graph over labelled and unlabelled images gives to the whole pool; no network is trained.
+
+    Args:
+        train: Labelled images.
+        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
+        config: ``classifier.domain`` and ``strength`` say which augmentation joins neighbours.
+        seed: Draws the augmentations.
+        share: Part of every class that counts as clear, in (0, 1].
+
+    Returns:
+        A label for every image of the pool, int64 (M,); and which are the clearest ones of their class, bool (M,).
+    """
+    augment = classical(domain_of(config), config.classifier.strength)
+    graph = invariant_graph(torch.cat([train.x, pool]), augment, seed=seed)
+    scores = spread_labels(graph, torch.arange(len(train)), train.y, len(train.classes))[len(train) :]
+    labels, lead = scores.argmax(dim=1), margins(scores)
+    clear = torch.zeros(len(pool), dtype=torch.bool)
+    for label in range(len(train.classes)):
+        numbers = (labels == label).nonzero().flatten()
+        order = lead[numbers].argsort(descending=True, stable=True)
+        clear[numbers[order[: math.ceil(share * len(numbers))]]] = True
+    return labels, clear

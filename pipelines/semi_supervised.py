@@ -51,12 +51,17 @@ METHODS: dict[str, Method] = {
 
 POINTS = 50  # most points of a training curve
 TUNING_SEED = 100  # seeds of subsets for tuning start here, so that none of them is ever reported
-# Keys of a config that do not change what a cell holds, or are in its name.
-IRRELEVANT: dict[str, Any] = {
-    **dict.fromkeys(("gain", "out", "threads", "seed"), True),
-    "data": {"data_root", "labels"},  # where they lie is no matter: the images themselves are in the key
-    "semi": {"labels", "subsets", "methods", "default_method", "baseline_labels", "baseline_subsets", "processes"},
+# The keys of a config that decide what a method makes of a subset, beside data and device: those of a cell's hash.
+READS: dict[str, dict[str, Any]] = {
+    "supervised": {"classifier": True},
+    "classical": {"classifier": True},
+    "pseudo_label": {"classifier": True, "pool": True},
+    "fixmatch": {"classifier": True, "semi": {"consistency_steps"}},
+    "graph_fixmatch": {"classifier": True, "semi": {"consistency_steps"}},
+    "improved_gan": {"semi": {"gan_steps"}},
 }
+READS_ALL = {"classifier": True, "pool": True, "source": True, "semi": {"consistency_steps", "gan_steps"}}
+WHERE = {"data_root", "labels"}  # where the images lie is no matter, and the labels are in the cell's name
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def semi_run(
     ):
         everything = _all_images(config)
         (out / "cells").mkdir(exist_ok=True)
-        jobs = _jobs(config, methods, out / "cells", _key(config, everything))
+        jobs = _jobs(config, out / "cells", {method: _key(config, method, everything) for method in methods})
         _make_missing(jobs, crew, progress)
         cells = [_read(job.path) for job in jobs]
     result = _result(config, everything, methods, cells) | provenance(
@@ -211,7 +216,7 @@ def _all_images(config: Config) -> DataBundle:
     return bundle
 
 
-def _jobs(config: Config, methods: Sequence[str], cells: Path, key: str) -> list[SemiJob]:
+def _jobs(config: Config, cells: Path, keys: Mapping[str, str]) -> list[SemiJob]:
     """The grid; one subset after the other, so that what is finished early can be compared in pairs."""
     first = config.seed + (TUNING_SEED if config.semi.tuning else 0)
     jobs = []
@@ -221,7 +226,7 @@ def _jobs(config: Config, methods: Sequence[str], cells: Path, key: str) -> list
             one = config.model_copy(update={"data": data, "seed": first + subset})
             jobs += [
                 SemiJob(one, method, cells / f"{method}-{labels}-{first + subset}-{key}.json")
-                for method in methods
+                for method, key in keys.items()
                 if _runs(config, method, labels, subset)
             ]
     return jobs
@@ -265,10 +270,18 @@ def _result(
     return result | {"verdict": verdict(result)}
 
 
-def _key(config: Config, everything: DataBundle) -> str:
-    """Sixteen hex digits that change with anything that may change a cell, beside what is in its name."""
+def _key(config: Config, method: str, everything: DataBundle) -> str:
+    """Sixteen hex digits that change with anything that may change a method's cells, beside what is in their names.
+
+    Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells; a
+    version with other defaults has another number, which is in it.
+    """
     versions = {name: version for name, version in package_versions().items() if name in ("augmentor", "torch", "timm")}
-    parts = [config.model_dump(mode="json", exclude=IRRELEVANT), versions]
+    read = config.model_dump(
+        mode="json", include={"device": True, **READS.get(method, READS_ALL)}, exclude_defaults=True
+    )
+    data = config.data.model_dump(mode="json", exclude=WHERE, exclude_defaults=True)
+    parts = [read, data, config.semi.tuning, versions]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for images in (everything.train, everything.test):
         digest.update(fingerprints(images.x).tobytes() + images.y.numpy().tobytes())

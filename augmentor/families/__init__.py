@@ -1,6 +1,6 @@
 """The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
 
-from augmentor.families import cvae_gan, gan, vae, vae_gan, wae_gan, wgan
+from augmentor.families import aegan, cvae_gan, gan, vae, vae_gan, wae_gan, wgan
 from augmentor.families.family import Family
 
 FAMILIES = {
@@ -15,4 +15,5 @@ FAMILIES = {
     "wgan_gp": Family(wgan.Wgan, wgan.WganTrainer, wgan.WGAN_GP_PRESETS),
     "vae_gan": Family(vae_gan.VaeGan, vae_gan.VaeGanTrainer, vae_gan.PRESETS),
     "wae_gan": Family(wae_gan.WaeGan, wae_gan.WaeGanTrainer, wae_gan.PRESETS),
+    "aegan": Family(aegan.Aegan, aegan.AeganTrainer, aegan.PRESETS),
 }

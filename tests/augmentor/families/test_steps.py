@@ -28,6 +28,10 @@ OWN_LOSSES = [
     ("vae_gan", ("discriminator",), "discriminator"),
     ("wae_gan", ("encoder", "generator"), "autoencoder"),
     ("wae_gan", ("discriminator",), "discriminator"),
+    ("aegan", ("encoder", "generator"), "autoencoder"),
+    ("aegan", ("latent_generator",), "latent_generator"),
+    ("aegan", ("latent_discriminator",), "latent_discriminator"),
+    ("aegan", ("discriminator",), "discriminator"),
 ]
 
 
