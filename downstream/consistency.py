@@ -69,7 +69,7 @@ def _most_confident(confidence: Tensor, members: Tensor, threshold: float, limit
 
 @dataclass(frozen=True)
 class FixMatchSettings:
-    """How ``train_fixmatch`` trains; the defaults were found on MNIST with 100 labels at 1,500 steps.
+    """How ``train_fixmatch`` trains; the defaults were found on MNIST with 100 labels.
 
     Args:
         steps: Optimiser steps, 1 or more.
@@ -86,14 +86,14 @@ class FixMatchSettings:
     """
 
     steps: int = 1500
-    labelled_batch: int = 32
-    unlabelled_batch: int = 192
+    labelled_batch: int = 16
+    unlabelled_batch: int = 96
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     threshold: float = 0.95
     weight_unlabelled: float = 1.0
     label_smoothing: float = 0.05
-    average_decay: float = 0.99
+    average_decay: float = 0.995
     balanced: bool = True
 
     def __post_init__(self) -> None:
