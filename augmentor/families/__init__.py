@@ -1,6 +1,6 @@
 """The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
 
-from augmentor.families import aegan, cvae_gan, gan, vae, vae_gan, wae_gan, wgan
+from augmentor.families import aegan, cvae_gan, gan, ip_gan, vae, vae_gan, wae_gan, wgan
 from augmentor.families.family import Family
 
 FAMILIES = {
@@ -16,4 +16,5 @@ FAMILIES = {
     "vae_gan": Family(vae_gan.VaeGan, vae_gan.VaeGanTrainer, vae_gan.PRESETS),
     "wae_gan": Family(wae_gan.WaeGan, wae_gan.WaeGanTrainer, wae_gan.PRESETS),
     "aegan": Family(aegan.Aegan, aegan.AeganTrainer, aegan.PRESETS),
+    "ip_gan": Family(ip_gan.IpGan, ip_gan.IpGanTrainer, ip_gan.PRESETS),
 }

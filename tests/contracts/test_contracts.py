@@ -9,6 +9,7 @@ from augmentor.families import FAMILIES
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.training.checkpoint import Checkpoint
 from augmentor.types import EncodingSource
+from tests.augmentor.families.steps import small
 from tests.contracts.source_contract import check_source
 
 
@@ -123,7 +124,7 @@ def test_the_checks_find(source: type[LinearSource], law: str) -> None:
 )
 def test_every_family(family: str, preset: str) -> None:
     torch.manual_seed(0)
-    options = FAMILIES[family].options_for(preset, {"width": 4, "latent_dim": 6, "bfloat16": False})
+    options = FAMILIES[family].options_for(preset, small(family))
     model = FAMILIES[family].model(("a", "b", "c"), (3, 8, 8), options)
     trainer = FAMILIES[family].trainer(model)
     losses = trainer.step(torch.rand(6, 3, 8, 8) * 2 - 1, torch.arange(6) % 3, torch.Generator().manual_seed(0))

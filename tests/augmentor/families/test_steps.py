@@ -32,6 +32,10 @@ OWN_LOSSES = [
     ("aegan", ("latent_generator",), "latent_generator"),
     ("aegan", ("latent_discriminator",), "latent_discriminator"),
     ("aegan", ("discriminator",), "discriminator"),
+    ("ip_gan", ("identity",), "identity"),
+    ("ip_gan", ("encoder",), "encoder"),
+    ("ip_gan", ("generator",), "generator"),
+    ("ip_gan", ("discriminator",), "discriminator"),
 ]
 
 

@@ -1,0 +1,239 @@
+"""IP-GAN: towards open-set identity preserving face synthesis (Bao et al. 2018, arXiv:1803.11182).
+
+An image is rendered from the identity of one image and the attributes of another, people never seen included. That
+makes no source of classes yet: to be one, the model keeps a code for every class, the mean identity of its images.
+
+The paper's identity encoder and its classifier learn by one and the same loss, so they are one network here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from augmentor.families.players import Players, adam
+from augmentor.families.renderer import EncodingRenderer
+from augmentor.losses.adversarial import Game, fake_loss, real_loss
+from augmentor.losses.feature_matching import class_means, half_squared_distance
+from augmentor.losses.vae import kl_divergence, reparameterise
+from augmentor.networks.blocks import class_weights
+from augmentor.networks.classifier import Classifier
+from augmentor.networks.discriminator import Discriminator, Norm
+from augmentor.networks.encoder import Encoder
+from augmentor.networks.generator import Generator, Upsampling
+from augmentor.networks.moving_mean import MovingMean
+
+
+@dataclass(frozen=True)
+class IpGanOptions:
+    """Everything that can be set.
+
+    KL and squared errors are summed over latent dimensions, pixels and features and averaged over the batch.
+
+    Args:
+        latent_dim: Length of the latent, the attributes.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        weight_kl: Weight of the KL term beside the pixels' error; attribute encoder only.
+        weight_other: The paper's lambda, weight of the pixels' error where identity and attributes come from two
+            images; it is 1 where they come from one.
+        weight_features_c: Weight of the classifier's features, rendered against identity image; generator only.
+        weight_features_d: Weight of the discriminator's features, rendered against attribute image; generator only.
+        game: What the discriminator minimises; the generator does not play it. See ``losses.adversarial``.
+        norm: The discriminator's; see ``networks.discriminator.Discriminator``.
+        code_decay: Share kept of the classes' mean identities in a step, in [0, 1).
+        upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
+        learning_rate: Adam's, for all networks but the discriminator.
+        learning_rate_d: Adam's, for the discriminator.
+        beta1: Adam's first decay.
+        ema_decay: Share kept of the averaged weights in a step.
+        bfloat16: Run the networks in bfloat16 autocast.
+    """
+
+    latent_dim: int = 64
+    width: int = 32
+    weight_kl: float = 1.0
+    weight_other: float = 0.1
+    weight_features_c: float = 1.0
+    weight_features_d: float = 0.01
+    game: Game = "non_saturating"
+    norm: Norm = "batch"
+    code_decay: float = 0.99
+    upsampling: Upsampling = "transposed"
+    learning_rate: float = 4e-4
+    learning_rate_d: float = 2e-4
+    beta1: float = 0.5
+    ema_decay: float = 0.999
+    bfloat16: bool = True
+
+
+PRESETS = {"default": IpGanOptions()}
+
+
+class IdentityEncoder(nn.Module):
+    """A classifier's features as identities, and the mean identity of every class.
+
+    Args:
+        image_shape: (C, H, W), square; see ``blocks.halvings`` for the sizes.
+        num_classes: Classes K.
+        width: Channels after the first convolution; doubled at every halving, at most eight times.
+        code_decay: Share kept of the mean identities in an update, in [0, 1).
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, width: int, code_decay: float) -> None:
+        super().__init__()
+        self.classifier = Classifier(image_shape, num_classes, width)
+        self.num_features = self.classifier.num_features
+        self.codes = MovingMean(num_classes, self.num_features, code_decay)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N, K) and features (N, F) of images (N, C, H, W); ``identity`` is of the features."""
+        class_logits, features = self.classifier(x)
+        return class_logits, features
+
+    def of_classes(self, weights: Tensor) -> Tensor:
+        """Identities (N, F) of classes or mixtures of classes, weights (N, K)."""
+        return identity(weights @ cast(Tensor, self.codes.mean))
+
+
+def identity(features: Tensor) -> Tensor:
+    """Features (N, F) scaled to mean square one: their length grows as the classifier learns, and tells no person."""
+    return normalize(features, dim=1) * math.sqrt(features.shape[1])
+
+
+class IpGan(EncodingRenderer):
+    """The four networks; an ``EncodingSource`` that also renders the identity of any image.
+
+    ``encode`` gives the attributes of an image; its label is not looked at.
+
+    Args:
+        classes: Class names; position is index.
+        image_shape: (C, H, W), square, 8 to 128 pixels, any C.
+        options: Everything that can be set.
+    """
+
+    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: IpGanOptions) -> None:
+        super().__init__(classes, image_shape, options)
+        self.options = o = options
+        self.identity = IdentityEncoder(image_shape, len(classes), o.width, o.code_decay)
+        self.encoder = Encoder(image_shape, 0, o.latent_dim, o.width)
+        # The identity stands where other families have the class.
+        self.generator = Generator(image_shape, self.identity.num_features, o.latent_dim, o.width, False, o.upsampling)
+        self.discriminator = Discriminator(image_shape, 0, o.width, "none", o.norm)
+
+    def posterior(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """q(z | x): mu and logvar, each (N, latent_dim)."""
+        return super().posterior(x, weights[:, :0])
+
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        """See ``types.SampleSource.sample``; the identity is the class's stored one."""
+        self.eval()
+        weights = class_weights(y, len(self.classes)).to(z.device)
+        image: Tensor = self.generator(z, self.identity.of_classes(weights))
+        return image
+
+    @torch.no_grad()
+    def render(self, identity_image: Tensor, attribute_image: Tensor) -> Tensor:
+        """The person of one image as the other image shows its own, for people never seen too.
+
+        Args:
+            identity_image: Who, float32 (N, C, H, W) in [-1, 1].
+            attribute_image: Pose, light, background; the shape of ``identity_image``.
+
+        Returns:
+            Images, float32 (N, C, H, W) in [-1, 1]. Row i depends on row i of both only.
+
+        Raises:
+            ValueError: If a shape is not (N, *image_shape) or the two differ.
+        """
+        if identity_image.shape != attribute_image.shape or identity_image.shape[1:] != self.image_shape:
+            found = f"{tuple(identity_image.shape)} and {tuple(attribute_image.shape)}"
+            raise ValueError(f"both images must be (N, {', '.join(map(str, self.image_shape))}), got {found}")
+        self.eval()
+        _, features = self.identity(identity_image)
+        z, _ = self.encoder(attribute_image, attribute_image.new_zeros(len(attribute_image), 0))
+        image: Tensor = self.generator(z, identity(features))
+        return image
+
+
+class IpGanTrainer:
+    """The optimisers and the step of the paper.
+
+    Args:
+        model: The networks, trained in place.
+    """
+
+    def __init__(self, model: IpGan) -> None:
+        self.model, self.options = model, model.options
+        self.device = next(model.parameters()).device
+        o = model.options
+        rates = dict.fromkeys(("identity", "encoder", "generator"), o.learning_rate)
+        rates["discriminator"] = o.learning_rate_d
+        self.players = Players(
+            model, {name: adam(model.get_submodule(name), rate, o.beta1) for name, rate in rates.items()}
+        )
+
+    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """One step of all four networks on a real batch (algorithm 1).
+
+        The paper takes identity and attributes from one image in every other step; here they come from one image in
+        the first half of the batch, from two in the second.
+
+        Args:
+            x: Real images, float32 (N, C, H, W) in [-1, 1]: those of the attributes.
+            y: Their classes, int64 (N,).
+            generator: Where latents and the pairs of images come from; on the CPU.
+
+        Returns:
+            Named losses, scalars without gradient.
+        """
+        m, o = self.model.train(), self.options
+        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
+        noise = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
+        half = (len(x) + 1) // 2
+        partner = torch.cat([torch.arange(half), half + torch.randperm(len(x) - half, generator=generator)])
+        partner = partner.to(self.device)  # row i has the identity of image partner[i]
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+            class_logits, features_c = m.identity(x)
+            mu, logvar = m.posterior(x, weights)
+            x_rec = m.generator(reparameterise(mu, logvar, noise), identity(features_c.detach()[partner]))
+            _, features_c_rec = m.identity(x_rec)
+            # Passes of their own: batch norm must not mix real and rendered images.
+            real_logits, features_d = m.discriminator(x, weights)
+            fake_logits, features_d_rec = m.discriminator(x_rec, weights)
+        m.identity.codes(*class_means(identity(features_c.detach()), weights))
+
+        # Identity encoder and classifier, one network, learn to tell the people of real images.
+        loss_c = cross_entropy(class_logits, weights)
+        loss_kl = kl_divergence(mu, logvar).mean()
+        loss_d = real_loss(real_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
+
+        # Where the two images are one, the pixels are to be met; where not, only roughly.
+        share = torch.where(partner == torch.arange(len(x), device=self.device), 1.0, o.weight_other)
+        loss_pixels = (share * half_squared_distance(x, x_rec)).mean()
+
+        # Asymmetric: the generator gets no cross entropy, but the features of the pair: who, and how shown.
+        loss_features_c = half_squared_distance(features_c.detach()[partner], features_c_rec).mean()
+        loss_features_d = half_squared_distance(features_d.detach(), features_d_rec).mean()
+
+        loss_e = loss_pixels + o.weight_kl * loss_kl
+        loss_g = loss_pixels + o.weight_features_c * loss_features_c + o.weight_features_d * loss_features_d
+        losses = {"identity": loss_c, "discriminator": loss_d, "encoder": loss_e, "generator": loss_g}
+        self.players.descend({(name,): loss for name, loss in losses.items()})
+        losses |= {"kl": loss_kl, "pixels": loss_pixels}
+        losses |= {"features_c": loss_features_c, "features_d": loss_features_d}
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
+        return {"optimisers": self.players.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what ``state`` returned."""
+        self.players.load_state_dict(state["optimisers"])
