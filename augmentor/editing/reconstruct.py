@@ -1,0 +1,38 @@
+"""An image through the encoder and back."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from augmentor.types import EncodingSource
+
+
+def reconstruct(source: EncodingSource, x: Tensor, y: Tensor) -> Tensor:
+    r"""What a source makes of images: :math:`x' = G(\mu(x, y), y)`.
+
+    Args:
+        source: A source with an encoder.
+        x: Images, float32 (N, C, H, W) in [-1, 1], on the source's device.
+        y: Their classes, int64 (N,), or mixtures, float (N, K).
+
+    Returns:
+        Images, float32 (N, C, H, W) in [-1, 1]. No noise is drawn: equal images give equal reconstructions.
+
+    Raises:
+        ValueError: If x or y is no batch of the source's images or classes.
+
+    Source:
+        Bao et al. 2017, arXiv:1703.10155, section 4.
+    """
+    require_images(source, x)
+    return source.sample(y, source.encode(x, y))
+
+
+def require_images(source: EncodingSource, x: Tensor) -> None:
+    """Refuse what is no batch of images of the source's shape.
+
+    Raises:
+        ValueError: With both shapes.
+    """
+    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(source.image_shape):
+        raise ValueError(f"x must be (N, {', '.join(map(str, source.image_shape))}), got {tuple(x.shape)}")
