@@ -50,7 +50,7 @@ def test_semi_supervised(example):
     result = example("semi_supervised")(steps=3)
     assert list(result["methods"]) == ["supervised", "classical", "pseudo_label", "fixmatch", "graph_fixmatch"]
     assert all(len(found["20"]["errors"]) == 2 for found in result["methods"].values())
-    assert [row["baseline"] for row in result["differences"]] == ["supervised", "classical"]
+    assert [row["baseline"] for row in result["differences"]] == ["supervised", "classical", "pseudo_label", "fixmatch"]
 
 
 def test_toy_ring(example, tmp_path):
