@@ -156,8 +156,8 @@ def train_fixmatch(
     .. math:: \ell = H(y, p(s(x))) + \lambda\,\mathbb 1[\max q(w(u)) \ge \tau]\, H(\arg\max q(w(u)), p(s(u)))
 
     Beside the paper: the teacher is averaged and has its own batch-norm statistics, measured on the weakly augmented
-    images it sees (the student's, from strongly augmented ones, cost a third of the accuracy on MNIST); labelled
-    images are strongly augmented too; the teacher's probabilities are aligned if ``settings.balanced``.
+    images it sees (with the student's, from strongly augmented ones, the error on MNIST was half as large again);
+    labelled images are strongly augmented too; the teacher's probabilities are aligned if ``settings.balanced``.
 
     Args:
         model: Network from images to logits (N, K); trained in place on the device of its weights (the student).
