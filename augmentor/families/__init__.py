@@ -1,6 +1,6 @@
 """The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
 
-from augmentor.families import aegan, cvae_gan, gan, ip_gan, vae, vae_gan, wae_gan, wgan
+from augmentor.families import aegan, cvae_gan, gan, ip_gan, pixel_cnn, triple_gan, vae, vae_gan, wae_gan, wgan
 from augmentor.families.family import Family
 
 FAMILIES = {
@@ -17,4 +17,6 @@ FAMILIES = {
     "wae_gan": Family(wae_gan.WaeGan, wae_gan.WaeGanTrainer, wae_gan.PRESETS),
     "aegan": Family(aegan.Aegan, aegan.AeganTrainer, aegan.PRESETS),
     "ip_gan": Family(ip_gan.IpGan, ip_gan.IpGanTrainer, ip_gan.PRESETS),
+    "pixel_cnn": Family(pixel_cnn.PixelCnn, pixel_cnn.PixelCnnTrainer, pixel_cnn.PRESETS),
+    "triple_gan": Family(triple_gan.TripleGan, triple_gan.TripleGanTrainer, triple_gan.PRESETS),
 }

@@ -7,7 +7,7 @@ import torch
 from augmentor.families import FAMILIES
 
 CLASSES = ("a", "b", "c")
-SMALL = {"width": 4, "latent_dim": 6, "bfloat16": False, "search_steps": 10}
+SMALL = {"width": 4, "latent_dim": 6, "bfloat16": False, "search_steps": 10, "layers": 2}
 
 
 def trainer_for(family, preset="default", seed=0, **overrides):

@@ -11,7 +11,7 @@ def test_every_family_has_a_default_and_one_class_of_options(name):
     presets = FAMILIES[name].presets
     assert "default" in presets
     assert len({type(options) for options in presets.values()}) == 1
-    assert {"latent_dim", "width", "ema_decay", "bfloat16"} <= set(vars(presets["default"]))
+    assert {"width", "ema_decay", "bfloat16"} <= set(vars(presets["default"]))
 
 
 def test_overrides_replace_what_they_name_and_nothing_else():

@@ -36,6 +36,10 @@ OWN_LOSSES = [
     ("ip_gan", ("encoder",), "encoder"),
     ("ip_gan", ("generator",), "generator"),
     ("ip_gan", ("discriminator",), "discriminator"),
+    ("pixel_cnn", ("network",), "bits_per_dimension"),
+    ("triple_gan", ("discriminator",), "discriminator"),
+    ("triple_gan", ("classifier",), "classifier"),
+    ("triple_gan", ("generator",), "generator"),
 ]
 
 

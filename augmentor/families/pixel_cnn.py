@@ -1,0 +1,151 @@
+"""PixelCNN: conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv:1606.05328).
+
+Small, and the reference with an explicit likelihood: it says how many bits an image takes. Its pixels are mixtures of
+logistics (Salimans et al. 2017, arXiv:1701.05517) in the place of 256 classes, which little data cannot tell apart.
+It has no latent of its own: sampling turns the latent into uniform numbers, one a pixel and channel, and those into
+pixels one after the other, so it takes a pass of the network a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from augmentor.families.players import Players, adam
+from augmentor.losses.pixel_likelihood import (
+    bits_per_dimension,
+    discretised_logistic_cdf,
+    discretised_logistic_nll,
+    value_of,
+)
+from augmentor.networks.blocks import class_weights
+from augmentor.networks.pixel_cnn import PixelCnnNetwork
+
+
+@dataclass(frozen=True)
+class PixelCnnOptions:
+    """Everything that can be set. The length of the latent is that of an image.
+
+    Args:
+        width: Channels of both stacks.
+        layers: Gated layers; a pixel sees ``layers`` + 3 pixels far.
+        mixtures: Logistics in the mixture of a pixel.
+        learning_rate: Adam's.
+        beta1: Adam's first decay.
+        ema_decay: Share kept of the averaged weights in a step.
+        bfloat16: Run the network in bfloat16 autocast; the likelihood stays in float32.
+    """
+
+    width: int = 32
+    layers: int = 6
+    mixtures: int = 5
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    ema_decay: float = 0.999
+    bfloat16: bool = True
+
+
+PRESETS = {"default": PixelCnnOptions()}
+
+
+class PixelCnn(nn.Module):
+    """The network; a ``SampleSource``.
+
+    Args:
+        classes: Class names; position is index.
+        image_shape: (C, H, W), any.
+        options: Everything that can be set.
+    """
+
+    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: PixelCnnOptions) -> None:
+        super().__init__()
+        self.classes, self.image_shape, self.latent_dim = classes, image_shape, math.prod(image_shape)
+        self.options = o = options
+        self.network = PixelCnnNetwork(image_shape[0], len(classes), o.width, o.layers, o.mixtures)
+
+    def nll(self, x: Tensor, weights: Tensor) -> Tensor:
+        """-log p(x | c) in nats, (N,), of images taken as 8-bit ones."""
+        return discretised_logistic_nll(x, self.network(x, weights))
+
+    @torch.no_grad()
+    def bits_per_dimension(self, x: Tensor, y: Tensor) -> Tensor:
+        """What an image costs, in bits a pixel and channel.
+
+        Args:
+            x: Images, float32 (N, C, H, W) in [-1, 1], taken as 8-bit ones.
+            y: Classes, as in ``types.SampleSource.sample``.
+
+        Returns:
+            Shape (N,). Never negative; 8 for images of which nothing is known.
+        """
+        self.eval()
+        nll = self.nll(x, class_weights(y, len(self.classes)).to(x.device))
+        return bits_per_dimension(nll, self.latent_dim)
+
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        """See ``types.SampleSource.sample``; pixel j is the Φ(z_j)-quantile given the pixels before it.
+
+        A rounding error near the border of two levels changes all that follows, so other devices may give other
+        images.
+        """
+        self.eval()
+        network, weights = self.network, class_weights(y, len(self.classes)).to(z.device)
+        channels, height, width = self.image_shape
+        uniforms = torch.special.ndtr(z).view(-1, *self.image_shape)
+        x = torch.zeros_like(uniforms)
+        for i in range(height):
+            for j in range(width):
+                # Only what the pixel sees; the pixels to come, still zero, are not seen.
+                top, left = max(0, i - network.reach), max(0, j - network.reach)
+                seen = x[:, :, top : i + 1, left : j + network.reach + 1]
+                context = network.context(seen, weights)[:, :, i - top : i - top + 1, j - left : j - left + 1]
+                for c in range(channels):
+                    cdf = discretised_logistic_cdf(network.head(c, context, x[:, :c, i : i + 1, j : j + 1]))
+                    levels = (cdf[:, 0, 0] < uniforms[:, c, i, j, None]).sum(dim=1)
+                    x[:, c, i, j] = value_of(levels)
+        return x.clamp(-1, 1)
+
+
+class PixelCnnTrainer:
+    """The optimiser and the step: maximum likelihood.
+
+    Args:
+        model: The network, trained in place.
+    """
+
+    def __init__(self, model: PixelCnn) -> None:
+        self.model, self.options = model, model.options
+        self.device = next(model.parameters()).device
+        o = model.options
+        self.players = Players(model, {"network": adam(model.network, o.learning_rate, o.beta1)})
+
+    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """One step on a real batch.
+
+        Args:
+            x: Real images, float32 (N, C, H, W) in [-1, 1].
+            y: Their classes, int64 (N,).
+            generator: Not drawn from: nothing here is random.
+
+        Returns:
+            Named losses, scalars without gradient: bits per dimension.
+        """
+        m, o = self.model.train(), self.options
+        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+            loss = bits_per_dimension(m.nll(x, weights).mean(), m.latent_dim)
+        self.players.descend({("network",): loss})
+        return {"bits_per_dimension": loss.detach()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
+        return {"optimisers": self.players.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what ``state`` returned."""
+        self.players.load_state_dict(state["optimisers"])

@@ -1,0 +1,168 @@
+"""Triple-GAN: a generator, a classifier and a discriminator of pairs (Li et al. 2017, arXiv:1703.02291).
+
+The generator makes images for labels, the classifier labels for images, the discriminator tells the pairs of both from
+true ones. The paper's classifier learns from few labels and many unlabelled images; where all images have labels, the
+images of the batch serve as unlabelled ones, their labels put away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from augmentor.families.players import Players, adam
+from augmentor.families.renderer import Renderer
+from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
+from augmentor.losses.classifier_game import classifier_game
+from augmentor.networks.blocks import class_weights
+from augmentor.networks.classifier import Classifier
+from augmentor.networks.discriminator import Discriminator, Norm
+from augmentor.networks.generator import Generator, Upsampling
+
+
+@dataclass(frozen=True)
+class TripleGanOptions:
+    """Everything that can be set.
+
+    Args:
+        latent_dim: Length of the latent.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        share_classifier: The paper's alpha, share of the classifier's pairs among the false ones, in [0, 1].
+        weight_generated: The paper's alpha P, of the generator's samples as labelled examples; classifier only.
+        game: What discriminator and generator minimise; see ``losses.adversarial``.
+        conditioning: How the discriminator sees the label; see ``networks.discriminator.Discriminator``.
+        norm: The discriminator's, likewise.
+        conditional_norm: Class-conditional batch norm in the generator.
+        upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
+        learning_rate: Adam's, for generator and classifier.
+        learning_rate_d: Adam's, for the discriminator.
+        beta1: Adam's first decay.
+        ema_decay: Share kept of the averaged weights in a step.
+        bfloat16: Run the networks in bfloat16 autocast.
+    """
+
+    latent_dim: int = 64
+    width: int = 32
+    share_classifier: float = 0.5
+    weight_generated: float = 0.1
+    game: Game = "non_saturating"
+    conditioning: Literal["channel", "projection"] = "channel"
+    norm: Norm = "batch"
+    conditional_norm: bool = True
+    upsampling: Upsampling = "transposed"
+    learning_rate: float = 3e-4
+    learning_rate_d: float = 3e-4
+    beta1: float = 0.5
+    ema_decay: float = 0.999
+    bfloat16: bool = True
+
+
+PRESETS = {"default": TripleGanOptions()}
+
+
+class TripleGan(Renderer):
+    """The three players; a ``SampleSource``.
+
+    Args:
+        classes: Class names; position is index.
+        image_shape: (C, H, W), square, 8 to 128 pixels, any C.
+        options: Everything that can be set.
+
+    Raises:
+        ValueError: If ``share_classifier`` is above one.
+    """
+
+    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: TripleGanOptions) -> None:
+        super().__init__(classes, image_shape, options)
+        self.options = o = options
+        if o.share_classifier > 1:
+            raise ValueError(f"share_classifier must lie in [0, 1], found {o.share_classifier}")
+        k = len(classes)
+        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
+        self.classifier = Classifier(image_shape, k, o.width)
+        self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
+
+
+class TripleGanTrainer:
+    """The optimisers and the step of the paper.
+
+    Args:
+        model: The players, trained in place.
+    """
+
+    def __init__(self, model: TripleGan) -> None:
+        self.model, self.options = model, model.options
+        self.device = next(model.parameters()).device
+        o = model.options
+        rates = {"generator": o.learning_rate, "classifier": o.learning_rate, "discriminator": o.learning_rate_d}
+        self.players = Players(
+            model, {name: adam(model.get_submodule(name), rate, o.beta1) for name, rate in rates.items()}
+        )
+
+    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """One step where every image has a label; see ``semi_supervised_step``."""
+        return self.semi_supervised_step(x, y, x, generator)
+
+    def semi_supervised_step(
+        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """One step of all three players (algorithm 1).
+
+        Args:
+            x: Labelled images, float32 (N, C, H, W) in [-1, 1].
+            y: Their classes, int64 (N,).
+            x_unlabelled: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
+            generator: Where latents and the classes of the generated images come from; on the CPU.
+
+        Returns:
+            Named losses, scalars without gradient.
+        """
+        m, o = self.model.train(), self.options
+        k, share = len(m.classes), o.share_classifier
+        x, weights = x.to(self.device), class_weights(y, k).to(self.device)
+        x_unlabelled = x_unlabelled.to(self.device)
+        z = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
+        weights_fake = weights[torch.randperm(len(x), generator=generator).to(self.device)]
+
+        # The discriminator: true pairs against the classifier's and the generator's.
+        with self._autocast():
+            x_fake = m.generator(z, weights_fake)
+            guessed_logits, _ = m.classifier(x_unlabelled)
+            weights_guessed = one_hot(guessed_logits.argmax(dim=1), k).float()
+            real_logits, _ = m.discriminator(x, weights)
+            guess_logits, _ = m.discriminator(x_unlabelled, weights_guessed)
+            fake_logits, _ = m.discriminator(x_fake.detach(), weights_fake)
+        loss_d = real_loss(real_logits, o.game).mean() + share * fake_loss(guess_logits, o.game).mean()
+        loss_d = loss_d + (1 - share) * fake_loss(fake_logits, o.game).mean()
+        self.players.descend({("discriminator",): loss_d})
+
+        # The other two, against the discriminator just improved. The generator's samples are examples too.
+        with self._autocast():
+            class_logits, _ = m.classifier(x)
+            generated_logits, _ = m.classifier(x_fake.detach())
+            guess_logits, _ = m.discriminator(x_unlabelled, weights_guessed)
+            fake_logits, _ = m.discriminator(x_fake, weights_fake)
+        loss_labelled = cross_entropy(class_logits, weights)
+        loss_generated = cross_entropy(generated_logits, weights_fake)
+        loss_guess = classifier_game(guessed_logits, guess_logits).mean()
+        loss_c = loss_labelled + share * loss_guess + o.weight_generated * loss_generated
+        loss_g = (1 - share) * generator_loss(fake_logits, o.game).mean()
+        self.players.descend({("classifier",): loss_c, ("generator",): loss_g})
+        losses = {"discriminator": loss_d, "classifier": loss_c, "generator": loss_g, "labelled": loss_labelled}
+        losses |= {"guessed": loss_guess, "generated": loss_generated}
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16)
+
+    def state(self) -> dict[str, Any]:
+        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
+        return {"optimisers": self.players.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what ``state`` returned."""
+        self.players.load_state_dict(state["optimisers"])

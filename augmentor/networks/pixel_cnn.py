@@ -1,0 +1,103 @@
+"""The network of a PixelCNN: what the pixels before it, and the class, say about a pixel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+
+class GatedLayer(nn.Module):
+    """One layer of the two stacks, figure 2 of van den Oord et al. 2016, arXiv:1606.05328.
+
+    The vertical stack sees the rows down to the pixel's own, and is handed on one row further down; the horizontal
+    one the pixels to the left, in the first layer without the pixel itself. So no pixel before is out of sight.
+
+    Args:
+        channels: Channels of both inputs.
+        width: Channels of both outputs.
+        num_classes: Classes K.
+        reach: How many pixels up and to either side a convolution sees.
+        first: This is the first layer, whose input is the image itself.
+    """
+
+    def __init__(self, channels: int, width: int, num_classes: int, reach: int, first: bool) -> None:
+        super().__init__()
+        self.reach, self.first = reach, first
+        self.vertical = nn.Conv2d(channels, 2 * width, (reach + 1, 2 * reach + 1))
+        self.horizontal = nn.Conv2d(channels, 2 * width, (1, reach + 1))
+        self.down = nn.Conv2d(2 * width, 2 * width, 1)
+        self.out = nn.Conv2d(width, width, 1)
+        self.shifts = nn.Linear(num_classes, 4 * width, bias=False)
+
+    def forward(self, v: Tensor, h: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Both stacks, (N, channels, H, W) each, of classes weights (N, K), to (N, width, H, W) each."""
+        shift_v, shift_h = self.shifts(weights)[:, :, None, None].chunk(2, dim=1)
+        r = self.reach
+        rows = self.vertical(pad(v, (r, r, r, 0)))
+        left = pad(h, (r + 1, 0))[..., :-1] if self.first else pad(h, (r, 0))
+        row = self.horizontal(left) + self.down(pad(rows, (0, 0, 1, 0))[:, :, :-1])
+        new = self.out(_gated(row + shift_h))
+        return _gated(rows + shift_v), new if self.first else h + new
+
+
+class PixelCnnNetwork(nn.Module):
+    """Gated layers, and for every channel a head that also sees the pixel's channels before it.
+
+    Args:
+        image_channels: Channels of the image.
+        num_classes: Classes K.
+        width: Channels of both stacks.
+        layers: Gated layers, the first one 7 pixels wide, the others 3.
+        mixtures: Logistics M in the mixture of a pixel.
+    """
+
+    def __init__(self, image_channels: int, num_classes: int, width: int, layers: int, mixtures: int) -> None:
+        super().__init__()
+        self.mixtures = mixtures
+        self.reach = 3 + layers
+        self.layers = nn.ModuleList(
+            GatedLayer(width if i else image_channels, width, num_classes, 1 if i else 3, i == 0) for i in range(layers)
+        )
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.ReLU(), nn.Conv2d(width + c, width, 1), nn.ReLU(), nn.Conv2d(width, 3 * mixtures, 1))
+            for c in range(image_channels)
+        )
+        for head in self.heads:
+            _spread(head[-1].bias, mixtures)  # type: ignore[index]
+
+    def context(self, x: Tensor, weights: Tensor) -> Tensor:
+        """(N, width, H, W) of images (N, C, H, W): at every pixel, of the pixels before it and no other.
+
+        A pixel sees at most ``reach`` rows up and ``reach`` columns to either side.
+        """
+        v = h = x
+        for layer in self.layers:
+            v, h = layer(v, h, weights)
+        return h
+
+    def head(self, channel: int, context: Tensor, before: Tensor) -> Tensor:
+        """Parameters (N, H, W, 3, M) of a channel, by the context and the channels before, (N, channel, H, W)."""
+        out: Tensor = self.heads[channel](torch.cat([context, before.to(context.dtype)], dim=1)).float().movedim(1, 3)
+        logits, means, log_scales = out.reshape(*out.shape[:3], 3, self.mixtures).unbind(dim=3)
+        # Narrower than a level's thousandth or wider than all levels no scale need be; their gradients would explode.
+        return torch.stack([logits, means, log_scales.clamp(-7.0, 3.0)], dim=3)
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Parameters of all pixels of images (N, C, H, W), float32 (N, C, H, W, 3, M)."""
+        context = self.context(x, weights)
+        return torch.stack([self.head(c, context, x[:, :c]) for c in range(len(self.heads))], dim=1)
+
+
+def _gated(h: Tensor) -> Tensor:
+    """Half the channels, each gated by one of the other half."""
+    a, b = h.chunk(2, dim=1)
+    return torch.tanh(a) * torch.sigmoid(b)
+
+
+def _spread(bias: Tensor, mixtures: int) -> None:
+    """Start with logistics spread over all grey values: equal ones would learn the same."""
+    with torch.no_grad():
+        bias.zero_()
+        bias[mixtures : 2 * mixtures] = torch.linspace(-1, 1, mixtures) if mixtures > 1 else 0.0
+        bias[2 * mixtures :] = -1.5
