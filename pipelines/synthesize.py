@@ -112,7 +112,7 @@ def synthesize_run(
         rule, accept = None, None
         if threshold is not None:
             rule, accept = _judged_filter(run, loaded, training(), threshold, progress)
-        recipe = _recipe(loaded, counts, rule, seed, format)
+        recipe = recipe_of(loaded, counts, rule, seed, format)
 
         def on_shard(done: int, total: int) -> None:
             progress.step("synth", done, total)
@@ -120,7 +120,7 @@ def synthesize_run(
 
         synthesize_set(loaded.source, recipe, out, loaded.trained_on, accept, on_shard)
         write_contact_sheet(out)
-    return _report(out, recipe, time.monotonic() - began)
+    return report_on(out, recipe, time.monotonic() - began)
 
 
 def write_contact_sheet(folder: Path) -> Path:
@@ -198,7 +198,10 @@ def _threshold(text: str | None) -> float | None:
     return threshold
 
 
-def _recipe(loaded: LoadedRun, counts: dict[str, int], rule: dict[str, Any] | None, seed: int, form: Format) -> Recipe:
+def recipe_of(
+    loaded: LoadedRun, counts: dict[str, int], rule: dict[str, Any] | None, seed: int, form: Format
+) -> Recipe:
+    """The recipe of a set of a run's own classes."""
     return Recipe(
         family=loaded.config.source.family,
         source_sha256=loaded.checkpoint_sha256,
@@ -258,7 +261,8 @@ def _train_judge(judge: nn.Module, config: Config, train: LabelledImages) -> Non
     )
 
 
-def _report(out: Path, recipe: Recipe, seconds: float) -> SynthesisReport:
+def report_on(out: Path, recipe: Recipe, seconds: float) -> SynthesisReport:
+    """What a finished set holds."""
     # Shards of a class follow each other, so the last one's end is the number of candidates tried.
     tried = {shard.class_name: shard.candidates[1] for shard in read_manifest(out)}
     return SynthesisReport(out, recipe.counts, tried, recipe.hash, out / CONTACT_SHEET, seconds)

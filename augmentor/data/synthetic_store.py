@@ -75,6 +75,7 @@ class Recipe:
         trained_on: ``trained_on_digest`` of the images the source was trained on.
         filter: What was kept, such as ``{"confidence": 0.5, "judge_sha256": …}``; ``None`` for everything.
         format: PNG files or tar shards.
+        mixtures: Of mixed classes: the weight of the source's own classes in each; ``None`` where they are its own.
         batch_size: Images rendered together.
         shard_size: Images of a full shard.
         device: Type of device the set was begun on.
@@ -95,6 +96,7 @@ class Recipe:
     trained_on: str
     filter: dict[str, Any] | None = None
     format: Format = "folder"
+    mixtures: dict[str, dict[str, float]] | None = None
     batch_size: int = 128
     shard_size: int = 256
     device: str = "cpu"
@@ -126,10 +128,13 @@ class Recipe:
     def differences(self, other: Recipe) -> list[str]:
         """Names of the fields, among those in the hash, in which two recipes differ."""
         mine, others = self._deciding(), other._deciding()
-        return [name for name in mine if mine[name] != others[name]]
+        return [name for name in {**mine, **others} if mine.get(name) != others.get(name)]
 
     def _deciding(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name not in ("device", "dtype", "versions")}
+        left_out = {"device", "dtype", "versions"}
+        if self.mixtures is None:
+            left_out.add("mixtures")  # so that sets without keep the hash they had before there were any
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
 @dataclass(frozen=True)
@@ -285,6 +290,7 @@ def read_recipe(folder: Path) -> Recipe:
     try:
         stored = json.loads((folder / RECIPE).read_text("utf-8"))
         stored["classes"], stored["image_shape"] = tuple(stored["classes"]), tuple(stored["image_shape"])
+        stored.setdefault("mixtures", None)  # written since there are mixed classes
         return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
     except FileNotFoundError as error:
         raise DataError(f"{folder}: no {RECIPE} there, so no synthetic set; write one with augmentor synth") from error
