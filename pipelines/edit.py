@@ -169,7 +169,7 @@ def inpaint_files(
     hole = _hole(mask, box, o.x.shape[-1])
     filled = inpaint(o.source, o.x, o.y, hole.to(o.x.device), rounds)
     steps = torch.cat([o.x[None], filled]).transpose(0, 1)
-    picture = _overview(o, steps, ["image", *(f"round {r}" if r else "hole" for r in range(rounds + 1))])
+    picture = _overview(o, steps, ["image", *(str(r) if r else "hole" for r in range(rounds + 1))])
     return _write(o, out, "inpaint", picture, filled[-1][:, None], [""])
 
 
