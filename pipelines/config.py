@@ -193,10 +193,6 @@ class SemiConfig(Section):
     def _grid(self) -> SemiConfig:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels names a number twice")
-        if not set(self.baseline_labels or ()) <= set(self.labels):
-            raise ValueError("baseline_labels must be among labels")
-        if (self.baseline_subsets or 0) > self.subsets:
-            raise ValueError("baseline_subsets cannot be more than subsets")
         return self
 
 

@@ -255,7 +255,8 @@ def _make_missing(jobs: Sequence[SemiJob], crew: Crew[SemiJob], progress: Progre
 def _result(
     config: Config, everything: DataBundle, methods: Sequence[str], cells: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    errors: dict[str, dict[str, list[float]]] = {method: {} for method in methods}
+    ran = [method for method in methods if any(cell["method"] == method for cell in cells)]
+    errors: dict[str, dict[str, list[float]]] = {method: {} for method in ran}
     for cell in cells:  # in the order of the subsets, so that the errors of two methods pair up
         errors[cell["method"]].setdefault(str(cell["labels"]), []).append(cell["error"])
     result: dict[str, Any] = {

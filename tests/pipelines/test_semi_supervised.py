@@ -194,8 +194,12 @@ def test_the_other_methods_can_be_run_on_less(tmp_path: Path, made: list[str]) -
     assert result["methods"]["supervised"].keys() == {"40"}
     (row,) = result["differences"]
     assert (row["labels"], row["pairs"], row["ci95"], row["p"]) == (40, 1, None, None)
-    with pytest.raises(ConfigError, match="baseline_labels must be among labels"):
-        tiny(semi={"baseline_labels": [50]})
+
+
+def test_a_method_that_runs_on_none_of_the_labels_is_left_out(tmp_path: Path, made: list[str]) -> None:
+    result = semi_run(tiny(semi={"labels": [20], "subsets": 1, "baseline_labels": [40]}), tmp_path)
+    assert made == ["classical-20-0"]
+    assert list(result["methods"]) == ["classical"]
 
 
 def test_tuning_never_looks_at_a_test_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
