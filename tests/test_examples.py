@@ -60,6 +60,15 @@ def test_toy_ring(example, tmp_path):
     assert (tmp_path / "ring.png").stat().st_size > 10_000
 
 
+def test_edit_digits(example, tmp_path):
+    rows = example("edit_digits")(steps=3, folder=tmp_path)
+    assert {path.stem for path in tmp_path.glob("*.png")} == set(rows)
+    assert list(rows) == ["reconstruct", "morph", "transfer", "inpaint", "mix-identities"]
+    assert torch.equal(rows["morph"][:, 0], rows["reconstruct"][:, 1])
+    own = rows["transfer"][torch.arange(10), 1 + torch.arange(10)]
+    assert torch.allclose(own, rows["reconstruct"][:, 1], atol=1e-5)
+
+
 def test_the_ring_scores_itself_as_good_and_one_mode_as_one(example_module):
     ring = example_module("toy_ring")
     points = ring.real_points(4000, torch.Generator().manual_seed(0))
@@ -72,6 +81,7 @@ def test_the_ring_scores_itself_as_good_and_one_mode_as_one(example_module):
 
 def test_all_examples_are_run_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
+        "edit_digits",
         "plug_into_imblearn",
         "plug_into_torchvision",
         "plug_into_albumentations",
