@@ -104,34 +104,6 @@ def margins(scores: Tensor) -> Tensor:
     return (first - second) / scores.abs().sum(dim=1).clamp(min=1e-12)
 
 
-def smooth(graph: csr_array, probabilities: Tensor, share: float, steps: int = 25) -> Tensor:
-    r"""Blend every image's class probabilities with those of its neighbours, and theirs.
-
-    .. math:: F \leftarrow \alpha D^{-1} W F + (1 - \alpha) P
-
-    Args:
-        graph: Symmetric weights W, sparse (N, N).
-        probabilities: What a classifier says, P, float32 (N, K), rows summing to one.
-        share: The neighbours' part alpha, in [0, 1); 0 changes nothing.
-        steps: Iterations.
-
-    Returns:
-        Probabilities, float32 (N, K), rows summing to one.
-
-    Source:
-        Zhou et al. 2003, "Learning with local and global consistency", with the random walk's normalisation;
-        smoothing predictions is the last step of Huang et al. 2020, "Correct and smooth", arXiv:2010.13993.
-    """
-    if not 0 <= share < 1:
-        raise ValueError(f"share must be in [0, 1), got {share}")
-    walk, _ = _walk(graph)
-    given = probabilities.numpy()
-    blended = given
-    for _ in range(steps if share else 0):
-        blended = share * (walk @ blended) + (1 - share) * given
-    return torch.from_numpy(np.ascontiguousarray(blended))
-
-
 def _principal_components(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Directions (D, count), orthonormal, of the largest variance, and the mean (D,); fewer if N or D are smaller."""
     mean = x.mean(dim=0)

@@ -6,7 +6,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Generator, Tensor
 
-from downstream.label_graph import invariant_graph, margins, smooth, spread_labels
+from downstream.label_graph import invariant_graph, margins, spread_labels
 
 
 def path(count: int) -> csr_array:
@@ -64,24 +64,6 @@ def test_labels_must_be_there_and_fit(labelled: list[int], y: list[int]) -> None
 
 def test_margin_by_hand() -> None:
     assert torch.allclose(margins(torch.tensor([[0.6, 0.2, 0.2], [0.5, 0.5, 0.0]])), torch.tensor([0.4, 0.0]))
-
-
-def test_smoothing_keeps_rows_summing_to_one_and_nothing_at_zero() -> None:
-    probabilities = torch.tensor([[1.0, 0.0], [0.2, 0.8], [0.0, 1.0]])
-    assert torch.equal(smooth(path(3), probabilities, 0.0), probabilities)
-    assert torch.allclose(smooth(path(3), probabilities, 0.7).sum(dim=1), torch.ones(3))
-    # One step by hand: the middle takes half of its own and half of its neighbours' mean (0.5, 0.5).
-    assert torch.allclose(smooth(path(3), probabilities, 0.5, steps=1)[1], torch.tensor([0.35, 0.65]))
-
-
-def test_smoothing_corrects_a_lone_disagreement() -> None:
-    probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.9, 0.1], [0.9, 0.1]])
-    assert smooth(path(5), probabilities, 0.8).argmax(dim=1).tolist() == [0] * 5
-
-
-def test_share_out_of_range() -> None:
-    with pytest.raises(ValueError, match="share"):
-        smooth(path(3), torch.ones(3, 2) / 2, 1.0)
 
 
 def test_graph_is_symmetric_without_loops_and_repeatable() -> None:
