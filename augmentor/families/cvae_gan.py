@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from augmentor.families.players import Players, adam
+from augmentor.families.players import adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import (
@@ -145,9 +145,7 @@ class CvaeGanTrainer:
         o = model.options
         rates = {"encoder": o.learning_rate, "generator": o.learning_rate}
         rates |= {"discriminator": o.learning_rate_d, "classifier": o.learning_rate}
-        self.players = Players(
-            model, {name: adam(model.get_submodule(name), rate, o.beta1) for name, rate in rates.items()}
-        )
+        self.players = adam_players(model, rates, o.beta1)
         features_d, features_c = model.discriminator.num_features, model.classifier.num_features
         k = len(model.classes)
         self.centres = nn.ModuleDict(

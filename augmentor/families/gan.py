@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from augmentor.families.players import Players, adam
+from augmentor.families.players import adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import mean_feature_matching
@@ -101,9 +101,7 @@ class GanTrainer:
         self.device = next(model.parameters()).device
         o = model.options
         rates = {"generator": o.learning_rate, "discriminator": o.learning_rate_d}
-        self.players = Players(
-            model, {name: adam(model.get_submodule(name), rate, o.beta1) for name, rate in rates.items()}
-        )
+        self.players = adam_players(model, rates, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on a real batch (algorithm 1 with k = 1; both players see the same generated images).

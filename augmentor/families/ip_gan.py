@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from augmentor.families.players import Players, adam
+from augmentor.families.players import adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, real_loss
 from augmentor.losses.feature_matching import class_means, half_squared_distance
@@ -174,9 +174,7 @@ class IpGanTrainer:
         o = model.options
         rates = dict.fromkeys(("identity", "encoder", "generator"), o.learning_rate)
         rates["discriminator"] = o.learning_rate_d
-        self.players = Players(
-            model, {name: adam(model.get_submodule(name), rate, o.beta1) for name, rate in rates.items()}
-        )
+        self.players = adam_players(model, rates, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of all four networks on a real batch (algorithm 1).

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from augmentor.families.players import Players, adam
+from augmentor.families.players import adam_players
 from augmentor.losses.pixel_likelihood import (
     bits_per_dimension,
     discretised_logistic_cdf,
@@ -122,7 +122,7 @@ class PixelCnnTrainer:
         self.model, self.options = model, model.options
         self.device = next(model.parameters()).device
         o = model.options
-        self.players = Players(model, {"network": adam(model.network, o.learning_rate, o.beta1)})
+        self.players = adam_players(model, {"network": o.learning_rate}, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on a real batch.

@@ -41,3 +41,8 @@ class Players:
         """Take up what ``state_dict`` returned."""
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state[name])
+
+
+def adam_players(model: nn.Module, rates: dict[str, float], beta1: float) -> Players:
+    """Players that all learn by Adam: submodule names of ``model`` to learning rates, one first decay for all."""
+    return Players(model, {name: adam(model.get_submodule(name), rate, beta1) for name, rate in rates.items()})

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from augmentor.families.players import Players, adam
+from augmentor.families.players import adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.classifier_game import classifier_game
@@ -99,9 +99,7 @@ class TripleGanTrainer:
         self.device = next(model.parameters()).device
         o = model.options
         rates = {"generator": o.learning_rate, "classifier": o.learning_rate, "discriminator": o.learning_rate_d}
-        self.players = Players(
-            model, {name: adam(model.get_submodule(name), rate, o.beta1) for name, rate in rates.items()}
-        )
+        self.players = adam_players(model, rates, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step where every image has a label; see ``semi_supervised_step``."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from augmentor.families.players import Players, adam
+from augmentor.families.players import adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, reparameterise
 from augmentor.networks.blocks import class_weights
@@ -102,10 +102,7 @@ class VaeTrainer:
         self.model, self.options = model, model.options
         self.device = next(model.parameters()).device
         o = model.options
-        self.players = Players(
-            model,
-            {name: adam(model.get_submodule(name), o.learning_rate, o.beta1) for name in ("encoder", "generator")},
-        )
+        self.players = adam_players(model, dict.fromkeys(("encoder", "generator"), o.learning_rate), o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on a real batch (algorithm 1, with one draw of z an image).

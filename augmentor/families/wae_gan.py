@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augmentor.families.players import Players, adam
+from augmentor.families.players import adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import half_squared_distance
@@ -88,9 +88,7 @@ class WaeGanTrainer:
         self.device = next(model.parameters()).device
         o = model.options
         rates = {"encoder": o.learning_rate, "generator": o.learning_rate, "discriminator": o.learning_rate_d}
-        self.players = Players(
-            model, {name: adam(model.get_submodule(name), rate, o.beta1) for name, rate in rates.items()}
-        )
+        self.players = adam_players(model, rates, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on a real batch (algorithm 1).
