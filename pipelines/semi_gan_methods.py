@@ -61,8 +61,8 @@ def head_cvae_gan(task: SemiTask) -> Predict:
     The CVAE-GAN learns from the labelled images and the pseudo-labelled pool, and is then left as it is. Real images
     are classically augmented (``classifier.strength: 0`` turns that off).
 
-    The samples are labelled examples too. On held-out training images of digits with 20 labels that helped wherever it was
-    tried, and the game real against fake alone did harm: good fakes teach that the classes' own regions are fake.
+    The samples are labelled examples too. On held-out training images of digits with 20 labels that helped wherever it
+    was tried, and the game real against fake alone did harm: good fakes teach that the classes' own regions are fake.
     """
     config, c = task.config, task.config.classifier
     labelled_pool = label_pool(task.train, task.pool, config, task.seed)
