@@ -179,9 +179,7 @@ class SemiConfig(Section):
         default=None, ge=1, description="How many of the subsets the other methods run on; all."
     )
     consistency_steps: int = Field(default=1500, ge=1, description="Steps of fixmatch and graph_fixmatch.")
-    gan_steps: int = Field(
-        default=6000, ge=1, description="Steps of the GAN methods; Improved GAN was published with 180,000."
-    )
+    gan_steps: int = Field(default=6000, ge=1, description="Steps of improved_gan; published with 180,000.")
     processes: int = Field(default=1, ge=1, description="Trainings that run at the same time.")
     tuning: bool = Field(
         default=False,

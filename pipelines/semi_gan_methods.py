@@ -59,7 +59,8 @@ def head_cvae_gan(task: SemiTask) -> Predict:
     """A head on the downstream network, whose fakes are the samples of a CVAE-GAN.
 
     The CVAE-GAN learns from the labelled images and the pseudo-labelled pool, and is then left as it is. Real images
-    are classically augmented (``classifier.strength: 0`` turns that off).
+    are classically augmented (``classifier.strength: 0`` turns that off). It takes ``config.source.steps`` of the
+    generator, then as many of the head as every classifier has.
 
     The samples are labelled examples too. On held-out training images of digits with 20 labels that helped wherever it
     was tried, and the game real against fake alone did harm: good fakes teach that the classes' own regions are fake.
@@ -73,7 +74,7 @@ def head_cvae_gan(task: SemiTask) -> Predict:
         torch.default_generator.manual_seed(task.seed)
         head = SemiSupervisedHead(backbone, backbone.num_features, len(task.train.classes))
     head.to(device_of(config)).to(memory_format=torch.channels_last)
-    options = replace(ON_SOURCE, steps=config.semi.gan_steps)
+    options = replace(ON_SOURCE, steps=c.steps)
     unlabelled = torch.cat([task.train.x, task.pool]).to(device_of(config))
     augment = classical(domain_of(config), c.strength)
     batches = SemiBatches(_labelled(task), unlabelled, c.batch_size, c.batch_size, task.seed, augment)
@@ -89,7 +90,7 @@ class _Heard(Watch):
 
     def check(self) -> None:
         """Called after every step of the source; its losses are not those of the method's curves."""
-        self.task.on_step(0, self.task.config.semi.gan_steps, {})
+        self.task.on_step(0, self.task.config.classifier.steps, {})
 
 
 def _labelled(task: SemiTask) -> LabelledImages:

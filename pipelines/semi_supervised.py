@@ -59,8 +59,8 @@ READS: dict[str, dict[str, Any]] = {
     "fixmatch": {"classifier": True, "semi": {"consistency_steps"}},
     "graph_fixmatch": {"classifier": True, "semi": {"consistency_steps"}},
     "improved_gan": {"semi": {"gan_steps"}},
+    "head_cvae_gan": {"classifier": True, "pool": True, "source": True},
 }
-READS_ALL = {"classifier": True, "pool": True, "source": True, "semi": {"consistency_steps", "gan_steps"}}
 WHERE = {"data_root", "labels"}  # where the images lie is no matter, and the labels are in the cell's name
 
 
@@ -278,9 +278,7 @@ def _key(config: Config, method: str, everything: DataBundle) -> str:
     version with other defaults has another number, which is in it.
     """
     versions = {name: version for name, version in package_versions().items() if name in ("augmentor", "torch", "timm")}
-    read = config.model_dump(
-        mode="json", include={"device": True, **READS.get(method, READS_ALL)}, exclude_defaults=True
-    )
+    read = config.model_dump(mode="json", include={"device": True, **READS[method]}, exclude_defaults=True)
     data = config.data.model_dump(mode="json", exclude=WHERE, exclude_defaults=True)
     parts = [read, data, config.semi.tuning, versions]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())

@@ -10,7 +10,6 @@ from pipelines.semi_methods import SemiTask
 CLASSES = ("a", "b", "c")
 CONFIG = Config(
     source=SourceConfig(steps=3, batch_size=6, options={"width": 4, "latent_dim": 4, "bfloat16": False}),
-    classifier=ClassifierConfig(steps=5, batch_size=6),
     device="cpu",
 )
 METHODS = pytest.mark.parametrize("method", [improved_gan, head_cvae_gan])
@@ -25,7 +24,8 @@ def rows(n, seed):
 
 
 def task(on_step=lambda *_: None, seed=0, steps=2):
-    config = CONFIG.model_copy(update={"semi": SemiConfig(gan_steps=steps)})
+    classifier = ClassifierConfig(steps=steps, batch_size=6)
+    config = CONFIG.model_copy(update={"semi": SemiConfig(gan_steps=steps), "classifier": classifier})
     return SemiTask(rows(6, 0), rows(30, 1).x, config, seed, on_step)
 
 

@@ -22,7 +22,7 @@ from pipelines.interrupt import Interrupted, Watch
 from pipelines.results import read_result
 from pipelines.run_dir import RunDir, RunLockedError
 from pipelines.semi_methods import SemiTask
-from pipelines.semi_supervised import METHODS, POINTS, TUNING_SEED, Curve, SemiJob, make_cell, semi_run
+from pipelines.semi_supervised import METHODS, POINTS, READS, TUNING_SEED, Curve, SemiJob, make_cell, semi_run
 
 TINY: dict[str, Any] = {
     "data": {"data": "digits", "size": 8},
@@ -218,6 +218,7 @@ def test_tuning_never_looks_at_a_test_image(tmp_path: Path, monkeypatch: pytest.
         return predict
 
     monkeypatch.setitem(METHODS, "watched", watched)
+    monkeypatch.setitem(READS, "watched", {})
     result = semi_run(config, tmp_path)
     assert len(seen) == 2 * 2 * 3
     assert len(overlap(fingerprints(torch.cat(seen)), fingerprints(test))) == 0
