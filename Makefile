@@ -7,7 +7,7 @@ PACKAGES := augmentor downstream pipelines
 # Two test processes on two cores; `make test JOBS=0` runs in one.
 JOBS ?= 2
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test faults check format clean
 
 setup: $(READY)
 
@@ -23,6 +23,10 @@ demo: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-fail-under=85
+
+# Every fault of tests/faults, the long ones too, and the table of what was survived.
+faults: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "" --durations=25 tests/faults
 
 check: $(READY)
 	$(BIN)/ruff check .
