@@ -12,7 +12,7 @@ from torch import Tensor
 from augmentor.data.candidates import latents
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
-from augmentor.types import DataError, EncodingSource, SampleSource, device_of
+from augmentor.types import DataError, EncodingSource, IdentitySource, SampleSource, device_of
 
 
 def describe(family: str, model: Any) -> dict[str, Any]:
@@ -49,7 +49,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
         device: Where it is to render.
 
     Returns:
-        The averaged model of the newest intact checkpoint; an ``EncodingSource`` if its family has an encoder.
+        The averaged model of the newest intact checkpoint; an ``EncodingSource`` if its family has an encoder,
+        an ``IdentitySource`` if it takes identities from images.
 
     Raises:
         DataError: If there is no intact checkpoint; the message names the files.
@@ -64,6 +65,8 @@ def source_of(checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Sou
     model = build(checkpoint.meta)
     model.load_state_dict(checkpoint.state["average"])
     model.to(device, memory_format=torch.channels_last).eval()
+    if isinstance(model, IdentitySource):
+        return RenderSource(model)
     return EncoderSource(model) if isinstance(model, EncodingSource) else Source(model)
 
 
@@ -147,3 +150,19 @@ class EncoderSource(Source):
     def encode(self, x: Tensor, y: Tensor) -> Tensor:
         """See ``types.EncodingSource.encode``."""
         return self.encoding.encode(x, y)
+
+
+class RenderSource(EncoderSource):
+    """A ``Source`` whose model takes identities from images.
+
+    Args:
+        model: The model; rendering happens where it lives.
+    """
+
+    def __init__(self, model: IdentitySource) -> None:
+        super().__init__(model)
+        self.rendering = model
+
+    def render(self, identity_image: Tensor, attribute_image: Tensor) -> Tensor:
+        """See ``types.IdentitySource.render``."""
+        return self.rendering.render(identity_image, attribute_image)

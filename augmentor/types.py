@@ -111,6 +111,22 @@ class EncodingSource(SampleSource, Protocol):
         """Posterior means of images (N, C, H, W) of classes y (as in ``sample``), float32 (N, latent_dim)."""
 
 
+@runtime_checkable
+class IdentitySource(EncodingSource, Protocol):
+    """A source that takes who is to be seen from an image; the person need not be one of its classes."""
+
+    def render(self, identity_image: Tensor, attribute_image: Tensor) -> Tensor:
+        """Who the one image shows, shown as the other image is, without gradient.
+
+        Args:
+            identity_image: Float32 (N, C, H, W) in [-1, 1].
+            attribute_image: The same shape; pose, light and background come from it.
+
+        Returns:
+            Images, float32 (N, C, H, W) in [-1, 1]. Row i depends on row i of both only.
+        """
+
+
 def device_of(source: SampleSource) -> torch.device:
     """Where a source renders: its ``device`` attribute if it has one, else where its weights are, else the CPU."""
     device = getattr(source, "device", None)

@@ -365,12 +365,12 @@ def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool
     _print(result, as_json, lambda: as_markdown(result))
 
 
-@cli.group(cls=JobGroup, short_help="Reconstruct, morph, transfer, mix, inpaint.")
+@cli.group(cls=JobGroup, short_help="Reconstruct, morph, transfer, mix, inpaint, frontalize.")
 def edit() -> None:
     """Edit image files with a trained generator.
 
-    All but mix-identities need a family with an encoder, and the class of every image: --label, or the name of the
-    folder the file lies in. Images are cut and resized as training images are.
+    All but mix-identities need a family with an encoder; all but frontalize too need the class of every image: --label,
+    or the name of the folder the file lies in. Images are cut and resized as training images are.
     """
 
 
@@ -482,6 +482,23 @@ def inpaint(
     from pipelines.edit import inpaint_files
 
     _print_edit(inpaint_files(run, files, out or run / "edits", label=label, **values), as_json)
+
+
+@edit.command(cls=JobCommand, name="frontalize", short_help="People in the pose of another photo.")
+@run_argument
+@files_argument
+@click.option("--attributes", required=True, type=file_type, help="The photo to take pose, light, background from.")
+@edit_out
+@as_json
+@verbose
+def frontalize(run: Path, files: tuple[Path, ...], attributes: Path, out: Path | None, as_json: bool) -> None:
+    """Show the people in the FILES, known to the RUN or not, as a chosen photo shows its own.
+
+    Needs a run of the family ip_gan; give --attributes a face seen from the front to turn faces to it.
+    """
+    from pipelines.edit import frontalize_files
+
+    _print_edit(frontalize_files(run, files, attributes, out or run / "edits"), as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The jobs ``edit reconstruct``, ``morph``, ``transfer`` and ``inpaint``: a trained source at work on files."""
+"""The jobs ``edit reconstruct``, ``morph``, ``transfer``, ``inpaint``, ``frontalize``: a trained source on files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from torch import Tensor
 from augmentor.data.fingerprint import from_uint8, to_uint8
 from augmentor.data.synthetic_store import safe_folder_name
 from augmentor.durable import write_bytes
+from augmentor.editing.frontalize import frontalize
 from augmentor.editing.inpaint import box_mask, inpaint
 from augmentor.editing.morph import morph
 from augmentor.editing.reconstruct import reconstruct
 from augmentor.editing.transfer import transfer
 from augmentor.families import FAMILIES
-from augmentor.types import DataError, EncodingSource, Predict, device_of
+from augmentor.types import DataError, EncodingSource, IdentitySource, Predict, SampleSource, device_of
 from pipelines.config import ConfigError
 from pipelines.device import use_threads
 from pipelines.image_folder import read_squares, shown
@@ -40,7 +41,7 @@ class EditReport:
         out: Folder of the files.
         picture: The overview, an animation for a morph that asked for one.
         images: One PNG an edited image, of the source's size, in the order of files, then of steps or classes.
-        labels: Class every file was taken for.
+        labels: Class every file was taken for; empty where classes do not count.
     """
 
     out: Path
@@ -173,6 +174,28 @@ def inpaint_files(
     return _write(o, out, "inpaint", picture, filled[-1][:, None], [""])
 
 
+def frontalize_files(run: Path, files: Sequence[Path], frontal: Path, out: Path) -> EditReport:
+    """Show the people of images as another photo shows its own; they may be people the source has never seen.
+
+    Args:
+        run: Folder of the run, of an IP-GAN.
+        files: Images of the people; their classes do not count.
+        frontal: The photo whose pose, light and background all are to have, such as a face seen from the front.
+        out: Folder to write to; files of the same names are overwritten.
+
+    Raises:
+        ConfigError: If the source takes no identity from an image.
+        DataError: If there is no run, or a file is no usable image; the message names it.
+    """
+    source = identity_source(run, "frontalize")
+    x = read_files([frontal, *files], source.image_shape).to(device_of(source))
+    x_frontal, x = x[:1], x[1:]
+    x_new = frontalize(source, x, x_frontal)
+    o = _Opened(source, files, x, torch.empty(0, dtype=torch.int64))
+    picture = _overview(o, torch.stack([x, x_frontal.expand_as(x), x_new], dim=1), ["image", "attributes", "rendered"])
+    return _write(o, out, "frontalize", picture, x_new[:, None], [""])
+
+
 def encoding_source(run: Path, operation: str) -> EncodingSource:
     """The source of a run that can encode.
 
@@ -180,15 +203,32 @@ def encoding_source(run: Path, operation: str) -> EncodingSource:
         ConfigError: If its family has no encoder; the message names those that have one.
         DataError: If there is no intact run.
     """
+    source, refusal = _loaded(run, "encode", f"has no encoder, which {operation} needs")
+    if not isinstance(source, EncodingSource):
+        raise refusal
+    return source
+
+
+def identity_source(run: Path, operation: str) -> IdentitySource:
+    """The source of a run that takes identities from images.
+
+    Raises:
+        ConfigError: If its family does not; the message names those that do.
+        DataError: If there is no intact run.
+    """
+    source, refusal = _loaded(run, "render", f"takes no identity from an image, as {operation} must")
+    if not isinstance(source, IdentitySource):
+        raise refusal
+    return source
+
+
+def _loaded(run: Path, method: str, lack: str) -> tuple[SampleSource, ConfigError]:
+    """The source of a run, and what to raise if it lacks a method."""
     loaded = load_source(run)
     use_threads(loaded.config)
-    if not isinstance(loaded.source, EncodingSource):
-        able = [name for name, family in FAMILIES.items() if hasattr(family.model, "encode")]
-        raise ConfigError(
-            f"{run}: a {loaded.config.source.family} has no encoder, which {operation} needs; "
-            f"train one of the families {', '.join(able)}"
-        )
-    return loaded.source
+    able = ", ".join(name for name, family in FAMILIES.items() if hasattr(family.model, method))
+    family = loaded.config.source.family
+    return loaded.source, ConfigError(f"{run}: a {family} {lack}; train one of the families {able}")
 
 
 def read_files(files: Sequence[Path], image_shape: tuple[int, int, int]) -> Tensor:
@@ -223,7 +263,7 @@ def gif_bytes(frames: Tensor, milliseconds: int = 120) -> bytes:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A source, images on its device, and their classes (N,) int64."""
+    """A source, images on its device, and their classes (N,) int64, none where they do not count."""
 
     source: EncodingSource
     files: Sequence[Path]

@@ -152,6 +152,33 @@ def test_a_family_without_encoder_is_refused(
     assert "a cgan has no encoder, which transfer needs; train one of the families cvae_gan, vae" in error
 
 
+def test_frontalize_takes_the_person_of_a_file_and_the_rest_of_the_photo(
+    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Identities(Codes):
+        def render(self, identity_image: Tensor, attribute_image: Tensor) -> Tensor:
+            return 0.75 * identity_image + 0.25 * attribute_image
+
+    config = config_from({"source": {"family": "ip_gan"}, "threads": 1})
+    monkeypatch.setattr(edit, "load_source", lambda run: LoadedRun(Identities(), config, "", np.array([1]), 1))  # type: ignore[arg-type]
+    files[0].parent.rename(tmp_path / "people")  # of no class that the source knows
+    a, b = tmp_path / "people" / "a.png", tmp_path / "people" / "b.png"
+    command = ["edit", "frontalize", str(tmp_path), str(b), str(a), "--attributes", str(a)]
+    assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
+    made = sorted((tmp_path / "out" / "frontalize").iterdir())
+    assert [(path.name, grey_of(path)) for path in made] == [("000-b.png", {152}), ("001-a.png", {128})]
+    assert "2 images in" in capsys.readouterr().out
+    assert cli.main([*command[:-1], str(tmp_path / "missing.png")]) == 3
+
+
+def test_frontalize_refuses_a_family_that_takes_no_identity(
+    tmp_path: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["edit", "frontalize", str(tmp_path), str(files[0]), "--attributes", str(files[1])]) == 2
+    error = capsys.readouterr().err
+    assert "a cvae_gan takes no identity from an image, as frontalize must; train one of the families ip_gan" in error
+
+
 def test_mixed_identities_are_a_synthetic_set(tmp_path: Path) -> None:
     out = tmp_path / "mixed"
     report = mix_identities.mix_identities_run(tmp_path, out, mixes=[("0", "1")], new=2, of=2, per_class=3, seed=4)
