@@ -88,7 +88,7 @@ class Aegan(Renderer):
         self.latent_discriminator = LatentDiscriminator(o.code_dim, k, hidden)
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
-    def render(self, z: Tensor, weights: Tensor) -> Tensor:
+    def decode(self, z: Tensor, weights: Tensor) -> Tensor:
         """Dec(G1(z)) of latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in [-1, 1]."""
         image: Tensor = self.generator(self.latent_generator(z, weights), weights)
         return image
@@ -97,7 +97,7 @@ class Aegan(Renderer):
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         """See ``types.SampleSource.sample``."""
         self.eval()
-        return self.render(z, class_weights(y, len(self.classes)).to(z.device))
+        return self.decode(z, class_weights(y, len(self.classes)).to(z.device))
 
     def encode(self, x: Tensor, y: Tensor) -> Tensor:
         r"""See ``types.EncodingSource.encode``; the latent is searched for, from zero on, by ``search_steps`` of Adam.
@@ -113,7 +113,7 @@ class Aegan(Renderer):
         with torch.enable_grad():
             for _ in range(self.options.search_steps):
                 # Summed over the batch, so that the search for an image does not hear of the others.
-                loss = half_squared_distance(x, self.render(z, weights)).sum()
+                loss = half_squared_distance(x, self.decode(z, weights)).sum()
                 (z.grad,) = torch.autograd.grad(loss, z)
                 search.step()
         return z.detach()
