@@ -1,7 +1,7 @@
-"""One picture of each editing operation: reconstruct, morph, transfer, mix identities, inpaint.
+"""One picture of each editing operation: reconstruct, morph, transfer, mix identities, inpaint, frontalize.
 
-Trains a small CVAE-GAN on digits (seconds on a CPU) and edits test images it has not seen. ``augmentor edit`` does the
-same with a trained run and files.
+Trains a small CVAE-GAN, and an IP-GAN for the last, on digits (half a minute on a CPU) and edits test images that they
+have not seen. ``augmentor edit`` does the same with a trained run and files.
 """
 
 from pathlib import Path
@@ -9,25 +9,33 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from augmentor.editing.frontalize import frontalize
 from augmentor.editing.inpaint import box_mask, inpaint
 from augmentor.editing.morph import morph
 from augmentor.editing.reconstruct import reconstruct
 from augmentor.editing.transfer import transfer
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.sampling.synthesize import synthesize
-from augmentor.types import EncodingSource
-from pipelines.config import config_from
+from augmentor.types import EncodingSource, IdentitySource, LabelledImages, SampleSource
+from pipelines.config import DataConfig, config_from
 from pipelines.datasets import load_data
 from pipelines.pictures import sample_grid
 from pipelines.train import train_source
 
 
+def trained(family: str, images: LabelledImages, steps: int) -> SampleSource:
+    """A source of a family, from images of digits."""
+    source = {"family": family, "steps": steps}
+    return train_source(images, None, config_from({"source": source, "device": "cpu", "threads": 1}), seed=0)
+
+
 def main(steps: int = 300, folder: Path = Path("runs/edit_digits")) -> dict[str, Tensor]:
     """What each operation made, and as PNG files in the folder: rows of images, float32 (rows, n, 1, 8, 8)."""
-    config = config_from({"data": {"data": "digits"}, "source": {"steps": steps}, "device": "cpu", "threads": 1})
-    bundle = load_data(config.data, seed=0)
-    source = train_source(bundle.train, None, config, seed=0)
-    assert isinstance(source, EncodingSource)  # of the families with an encoder
+    bundle = load_data(DataConfig(data="digits"), seed=0)
+    source, people = trained("cvae_gan", bundle.train, steps), trained("ip_gan", bundle.train, steps)
+    # Of the families with an encoder, and of those that take an identity from an image.
+    assert isinstance(source, EncodingSource)
+    assert isinstance(people, IdentitySource)
     pairs = torch.stack([torch.nonzero(bundle.test.y == c).flatten()[:2] for c in range(10)])
     x, x_other, y = bundle.test.x[pairs[:, 0]], bundle.test.x[pairs[:, 1]], torch.arange(10)
 
@@ -43,6 +51,8 @@ def main(steps: int = 300, folder: Path = Path("runs/edit_digits")) -> dict[str,
         "transfer": torch.stack([x, *labels], dim=1),
         "inpaint": torch.stack([x, *filled[[0, 1, 5, 10]]], dim=1),
         "mix-identities": new.x.unflatten(0, (10, 8)),
+        # A digit's identity is which one it is; slant and weight are those of the photo in the second column.
+        "frontalize": torch.stack([x, x[4:5].expand_as(x), frontalize(people, x, x[4:5])], dim=1),
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, images in rows.items():

@@ -64,7 +64,7 @@ def test_toy_ring(example, tmp_path):
 def test_edit_digits(example, tmp_path):
     rows = example("edit_digits")(steps=3, folder=tmp_path)
     assert {path.stem for path in tmp_path.glob("*.png")} == set(rows)
-    assert list(rows) == ["reconstruct", "morph", "transfer", "inpaint", "mix-identities"]
+    assert list(rows) == ["reconstruct", "morph", "transfer", "inpaint", "mix-identities", "frontalize"]
     assert torch.equal(rows["morph"][:, 0], rows["reconstruct"][:, 1])
     own = rows["transfer"][torch.arange(10), 1 + torch.arange(10)]
     assert torch.allclose(own, rows["reconstruct"][:, 1], atol=1e-5)
