@@ -25,6 +25,7 @@ SECTIONS = {
     "classifier": "Classifier",
     "gain": "Comparison",
     "semi": "Few labels",
+    "compare": "Families",
 }
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EPILOG = (
@@ -345,6 +346,37 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     _print(result, as_json, lambda: _semi_text(result, out))
 
 
+@cli.command(cls=JobCommand, short_help="Train families with one budget; measure them with one judge.")
+@config_argument
+@data_options
+@key("--families", "compare.families", metavar="A,B", callback=_split_commas)
+@key("--steps", "source.steps", type=int, metavar="N")
+@key("--batch-size", "source.batch_size", type=int, metavar="N")
+@key("--source-augment", "source.source_augment", type=click.Choice(["none", "classical"]))
+@key("--samples", "compare.samples", type=int, metavar="N")
+@key("--judge-steps", "compare.judge_steps", type=int, metavar="N")
+@key("--student-steps", "compare.student_steps", type=int, metavar="N")
+@key("--processes", "compare.processes", type=int, metavar="N")
+@dry_run
+@run_options
+def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Train families of generators on one data set with one budget, and measure all of them with one judge.
+
+    Running it again goes on where it was cut off. Options of single families, and finished runs to measure beside
+    them, are given in the section compare of the file CONFIG.
+    """
+    settings = _config(config, values, needs_data=True)
+    out = _out(settings, config)
+    if dry_run:
+        return _print_plan(settings, as_json)
+    from pipelines.compare import compare_run
+    from pipelines.progress import show
+
+    with show() as progress:
+        result = compare_run(settings, out, progress=progress)
+    _print(result, as_json, lambda: _compare_text(result, out))
+
+
 @cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
 @run_argument
 @click.option("--samples", type=click.IntRange(min=2), default=10000, show_default=True, help="Images to generate.")
@@ -645,6 +677,13 @@ def _gain_text(result: Mapping[str, Any], out: Path) -> str:
     from pipelines.gain import gain_table
 
     return f"{gain_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'gain.json'}"
+
+
+def _compare_text(result: Mapping[str, Any], out: Path) -> str:
+    """The table of families, the verdict, and where to read on."""
+    from pipelines.compare_tables import compare_table
+
+    return f"{compare_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'compare.json'}"
 
 
 def _print_edit(report: Any, as_json: bool) -> None:

@@ -7,10 +7,10 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 ImageSize = Literal[8, 16, 28, 32, 64, 128]
 IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128)
@@ -19,6 +19,7 @@ LARGEST_FILE = 1_000_000
 
 FilePath = Annotated[Path, Field(strict=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+RowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]  # also that of a folder
 
 
 class ConfigError(ValueError):
@@ -194,6 +195,58 @@ class SemiConfig(Section):
         return self
 
 
+class VariantConfig(Section):
+    """One row of a comparison of families."""
+
+    family: str | None = Field(default=None, description="Which generative model; default: the row's name is one.")
+    preset: str = Field(default="default", description="Named set of its options.")
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="Options of the family that differ from the preset."
+    )
+
+
+class CompareConfig(Section):
+    """The comparison of families: one budget (source.steps, source.batch_size), one judge."""
+
+    families: dict[RowName, VariantConfig] | None = Field(
+        default=None,
+        min_length=1,
+        description="Families to train, or {name: {family: …, preset: …, options: {…}}}; default: all there are.",
+    )
+    extra: dict[RowName, str] = Field(
+        default_factory=dict, description="{name: folder of a finished run}: measured too, at its own budget."
+    )
+    samples: int = Field(
+        default=5000, ge=2, description="Generated images a row rests on; a PixelCNN makes at most 500."
+    )
+    judge_steps: int = Field(default=1500, ge=1, description="Training steps of the judge, who is the same for all.")
+    student_steps: int = Field(
+        default=1500, ge=1, description="Training steps of the classifiers that learn from generated images alone."
+    )
+    processes: int = Field(default=1, ge=1, description="Families that are trained at the same time.")
+
+    @field_validator("families", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """A list of names, or of mappings of one name each, as one mapping."""
+        if not isinstance(value, list | tuple):
+            return value
+        entries = [entry if isinstance(entry, dict) else {str(entry): {}} for entry in value]
+        names = [name for entry in entries for name in entry]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"{sorted(twice)[0]!r} is named twice")
+        return {name: variant for entry in entries for name, variant in entry.items()}
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CompareConfig:
+        names = {*(self.families or ()), *self.extra}
+        if both := set(self.families or ()) & set(self.extra):
+            raise ValueError(f"{sorted(both)[0]!r} names a family and an extra row")
+        if taken := names & {"cells", "lock"}:
+            raise ValueError(f"{sorted(taken)[0]!r} is no name for a row: the run keeps its own files there")
+        return self
+
+
 class Config(Section):
     """One run."""
 
@@ -203,6 +256,7 @@ class Config(Section):
     classifier: ClassifierConfig = ClassifierConfig()
     gain: GainConfig = GainConfig()
     semi: SemiConfig = SemiConfig()
+    compare: CompareConfig = CompareConfig()
     seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of everything random.")
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N, mps."
@@ -334,7 +388,13 @@ def _explain(error: Any, where: str) -> str:
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:
-    model: type[BaseModel] = Config
+    here: Any = Config
     for part in location:
-        model = model.model_fields[str(part)].annotation  # type: ignore[assignment]  # sections nest one deep
-    return list(model.model_fields)
+        here = here.model_fields[str(part)].annotation if hasattr(here, "model_fields") else _values_of(here)
+    return list(here.model_fields)
+
+
+def _values_of(annotation: Any) -> Any:
+    """The type of the values of ``dict[…] | None``."""
+    mapping = next(kind for kind in (annotation, *get_args(annotation)) if get_origin(kind) is dict)
+    return get_args(mapping)[1]

@@ -14,7 +14,7 @@ from pipelines.device import domain_of, use_threads
 from pipelines.pictures import png_bytes
 from pipelines.progress import Progress, Silent
 from pipelines.results import provenance, write_result
-from pipelines.source_quality import EvaluateSettings, Evaluation, Section, evaluate_source
+from pipelines.source_quality import EvaluateSettings, Evaluation, Section, evaluate_source, summary
 from pipelines.train import LoadedRun, load_source
 
 DEFAULTS = EvaluateSettings()
@@ -48,7 +48,7 @@ def evaluate_run(
     loaded = load_source(run)
     use_threads(loaded.config)
     bundle = load_data(loaded.config.data, loaded.config.seed)
-    _refuse_seen_test_images(loaded, bundle)
+    refuse_seen_test_images(loaded, bundle)
     settings = replace(settings, samples=samples, domain=domain_of(loaded.config))
     evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
     command = f"augmentor evaluate {run.name if run.is_absolute() else run} --samples {samples} --seed {seed}"
@@ -62,7 +62,8 @@ def as_markdown(result: Section) -> str:
     """The numbers as a page to read: a table with the row "real data", what the columns mean, warnings."""
     metrics = result["metrics"]
     warnings = [f"**Warning**: {words}.\n" for words in result["warnings"]]
-    table = [_HEADER, *(_row(name, row, metrics) for name, row in (("real data", "real"), ("generated", "generated")))]
+    rows = {"real data": summary(metrics, "real"), "generated": summary(metrics, "generated")}
+    table = [_HEADER, *(f"| {name} | {' | '.join(quality_cells(row))} |" for name, row in rows.items())]
     return "\n".join(
         [
             f"# Evaluation: {result['dataset']}, {result['regime']}\n",
@@ -78,34 +79,25 @@ def as_markdown(result: Section) -> str:
     )
 
 
-_COLUMNS = (
-    "top-1 %",
-    "inception score",
-    "FID",
-    "KID × 1000",
-    "precision",
-    "recall",
-    "density",
-    "coverage",
-    "diversity",
-    "trained on it, real test %",
-)
-_HEADER = f"| | {' | '.join(_COLUMNS)} |\n|---|{'---:|' * len(_COLUMNS)}"
+# Key of ``source_quality.summary`` to title, factor and digits.
+COLUMNS = {
+    "top1": ("top-1 %", 100, 2),
+    "inception_score": ("inception score", 1, 2),
+    "fid": ("FID", 1, 3),
+    "kid": ("KID × 1000", 1000, 2),
+    "precision": ("precision", 1, 3),
+    "recall": ("recall", 1, 3),
+    "density": ("density", 1, 3),
+    "coverage": ("coverage", 1, 3),
+    "diversity": ("diversity", 1, 3),
+    "cas": ("trained on it, real test %", 100, 2),
+}
+_HEADER = f"| | {' | '.join(title for title, _, _ in COLUMNS.values())} |\n|---|{'---:|' * len(COLUMNS)}"
 
 
-def _row(name: str, row: str, metrics: Section) -> str:
-    answers, fidelity, usefulness = (metrics[part][row] for part in ("answers", "fidelity", "usefulness"))
-    diversity = metrics["diversity"]["pixels_ratio"] if row == "generated" else 1.0
-    cells = [
-        _shown(answers["top1"], 100, 2),
-        _shown(answers["inception_score"], 1, 2),
-        _shown(fidelity["fid"], 1, 3),
-        _shown(fidelity["kid"], 1000, 2),
-        *(_shown(fidelity[name], 1, 3) for name in ("precision", "recall", "density", "coverage")),
-        _shown(diversity, 1, 3),
-        _shown(usefulness["accuracy"], 100, 2),
-    ]
-    return f"| {name} | {' | '.join(cells)} |"
+def quality_cells(row: Section) -> list[str]:
+    """What ``source_quality.summary`` returned, as a table shows it: one text a column of ``COLUMNS``."""
+    return [_shown(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
 
 
 def _shown(value: float | None, factor: float, digits: int) -> str:
@@ -173,8 +165,12 @@ def _described(loaded: LoadedRun) -> Section:
     }
 
 
-def _refuse_seen_test_images(loaded: LoadedRun, bundle: DataBundle) -> None:
-    """The data may have changed since the training. A picture that a named data set holds on both sides is no leak."""
+def refuse_seen_test_images(loaded: LoadedRun, bundle: DataBundle) -> None:
+    """The data may have changed since the training. A picture that a named data set holds on both sides is no leak.
+
+    Raises:
+        DataError: If the source saw a test image.
+    """
     own = set(fingerprints(bundle.train.x).tolist())
     if bundle.pool is not None:
         own |= set(fingerprints(bundle.pool).tolist())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -75,6 +77,25 @@ def png_bytes(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def packed(x: Tensor) -> str:
+    """Images side by side as a PNG in base64, to stand in a JSON file; ``unpacked`` is the way back.
+
+    Args:
+        x: Square images, shape (N, C, H, H) in [-1, 1], C 1 or 3, N at least 1.
+    """
+    pixels = ((x.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).nan_to_num().to(torch.uint8)
+    strip = torch.cat(list(pixels), dim=2).permute(1, 2, 0).numpy()
+    return base64.b64encode(png_bytes(Image.fromarray(strip[..., 0] if strip.shape[2] == 1 else strip))).decode("ascii")
+
+
+def unpacked(text: str) -> Tensor:
+    """Images (N, C, H, H) in [-1, 1] that ``packed`` made into text; equal to the originals up to 8 bits."""
+    with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
+        strip = torch.from_numpy(np.array(picture, dtype=np.float32)) / 127.5 - 1
+    strip = strip[None] if strip.ndim == 2 else strip.permute(2, 0, 1)
+    return torch.stack(torch.split(strip, strip.shape[1], dim=2))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from augmentor.durable import write_json
 from augmentor.types import DataError
 
-Kind = Literal["gain", "semi", "evaluate"]
+Kind = Literal["gain", "semi", "compare", "evaluate"]
 SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
 
@@ -122,13 +122,70 @@ class SemiResult(_Result):
         return self
 
 
+class CompareRow(_Part):
+    """What was measured of one row; no number where there were too few images, or a training came to nothing."""
+
+    top1: Probability | None
+    inception_score: Annotated[float, Field(ge=0)] | None
+    fid: float | None
+    kid: float | None
+    precision: Probability | None
+    recall: Probability | None
+    diversity: Annotated[float, Field(ge=0)] | None
+    cas: Probability | None
+    memorisation_p: Probability | None
+
+
+class CompareFamily(CompareRow):
+    """One family, or an extra row at a budget of its own; speeds are in seconds and images."""
+
+    train_seconds_per_1000: Annotated[float, Field(gt=0)] | None
+    images_per_second: Annotated[float, Field(gt=0)] | None
+    equal_budget: bool
+    samples: int = Field(ge=0)
+    step: int = Field(ge=0)
+    parameters: dict[str, int]
+
+
+class CompareBudget(_Part):
+    """What every row that names no other got."""
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    images: int = Field(ge=1)
+
+
+class CompareResult(_Result):
+    """compare.json."""
+
+    dataset: str
+    budget: CompareBudget
+    real: CompareRow
+    families: dict[str, CompareFamily] = Field(min_length=1)
+    verdict: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _equal(self) -> Self:
+        if self.budget.images != self.budget.steps * self.budget.batch_size:
+            raise ValueError("budget.images is not steps times batch_size")
+        for name, row in self.families.items():
+            if row.equal_budget and row.step != self.budget.steps:
+                raise ValueError(f"family {name!r} has {row.step} steps, the budget is {self.budget.steps}")
+        return self
+
+
 class EvaluateResult(_Result):
     """evaluate.json; its measures are those of the ``evaluate`` job."""
 
     samples: int = Field(ge=1)
 
 
-_MODELS: dict[str, type[_Result]] = {"gain": GainResult, "semi": SemiResult, "evaluate": EvaluateResult}
+_MODELS: dict[str, type[_Result]] = {
+    "gain": GainResult,
+    "semi": SemiResult,
+    "compare": CompareResult,
+    "evaluate": EvaluateResult,
+}
 
 
 def write_result(path: Path, result: Mapping[str, Any], kind: Kind) -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor, nn
 
-from augmentor.data.candidates import latents
+from augmentor.data.candidates import BATCH_SIZE, latents
 from augmentor.quality.fidelity import (
     class_spread,
     frechet_distance,
@@ -54,6 +54,7 @@ class EvaluateSettings:
         student: The classifier of the classification accuracy score. It gets no augmentation, so that only what the
             images themselves hold counts.
         domain: Which classical augmentation the judge learns with.
+        batch_size: Images rendered together, always as many; small for a source to whom every image is dear.
     """
 
     samples: int = 10_000
@@ -62,6 +63,7 @@ class EvaluateSettings:
     judge: ClassifierConfig = JUDGE
     student: ClassifierConfig = STUDENT
     domain: Literal["digits", "natural"] = "natural"
+    batch_size: int = BATCH_SIZE
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,40 @@ class Evaluation:
     pictures: dict[str, Image.Image]
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What several sources of one data set are measured by, made once.
+
+    Args:
+        judge: A classifier trained on the real training part.
+        usefulness: What a student learns from the real training part: ``images``, ``accuracy``,
+            ``balanced_accuracy``.
+    """
+
+    judge: nn.Module
+    usefulness: Section
+
+
+def make_reference(bundle: DataBundle, settings: EvaluateSettings, seed: int, device: torch.device) -> Reference:
+    """Train what ``evaluate_source`` would train on real images for every source anew.
+
+    Args:
+        bundle: The data.
+        settings: Those the sources will be measured with; ``samples`` is not used.
+        seed: The seed they will be measured with.
+        device: Where the sources render.
+    """
+    judge = _trained(settings.judge, bundle.train, settings.domain, derived_seed(seed, "judge"), device)
+    return Reference(judge, _student(bundle.train, bundle, settings, seed, device))
+
+
 def evaluate_source(
-    source: SampleSource, bundle: DataBundle, settings: EvaluateSettings, seed: int, progress: Progress
+    source: SampleSource,
+    bundle: DataBundle,
+    settings: EvaluateSettings,
+    seed: int,
+    progress: Progress,
+    reference: Reference | None = None,
 ) -> Evaluation:
     """Measure a source against real data; its latents always come from the whole prior N(0, I).
 
@@ -88,16 +122,18 @@ def evaluate_source(
         settings: How much of what.
         seed: Decides everything random.
         progress: Told after every part.
+        reference: From ``make_reference`` with the same data, settings and seed; made here unless given, which takes
+            longer and changes nothing else.
 
     Raises:
         DataError: If classes or image shape of source and data differ.
     """
-    _require_same_kind(source, bundle)
+    require_same_kind(source, bundle)
     clock = _Clock(progress, total=2 + len(_MEASURES))
     with clock.part("judge"):
-        judge = _trained(settings.judge, bundle.train, settings.domain, derived_seed(seed, "judge"), device_of(source))
+        given = reference or make_reference(bundle, settings, seed, device_of(source))
     with clock.part("samples"):
-        bench = _prepare(source, bundle, judge, settings, seed)
+        bench = _prepare(source, bundle, given, settings, seed)
     measured: Section = {}
     for name, measure in _MEASURES.items():
         with clock.part(name):
@@ -105,6 +141,23 @@ def evaluate_source(
     words = find_warnings(measured, bundle.train.classes)
     result = _circumstances(bench) | {"metrics": measured, "warnings": words, "seconds": clock.seconds}
     return Evaluation(result, {"samples": _samples_picture(bench), "neighbours": _neighbours_picture(bench)})
+
+
+def summary(metrics: Section, row: Literal["real", "generated"]) -> Section:
+    """One row of a table: what ``evaluate_source`` measured, flat.
+
+    Args:
+        metrics: ``metrics`` of its result.
+        row: The real data, or what the source made of them. Real data are as varied as they are.
+    """
+    answers, fidelity, usefulness = (metrics[part][row] for part in ("answers", "fidelity", "usefulness"))
+    return {
+        "top1": answers["top1"],
+        "inception_score": answers["inception_score"],
+        **{name: fidelity[name] for name in ("fid", "kid", "precision", "recall", "density", "coverage")},
+        "diversity": metrics["diversity"]["pixels_ratio"] if row == "generated" else 1.0,
+        "cas": usefulness["accuracy"],
+    }
 
 
 def find_warnings(metrics: Section, classes: tuple[str, ...]) -> list[str]:
@@ -202,6 +255,7 @@ class _Bench:
         train_pair: Random training images, class by class as many as ...
         test_pair: ... these of ``test_part``; the two are the reference "real data".
         seen: All images the source may have learnt from, the pool included.
+        real_usefulness: What a student learns from the real training part.
     """
 
     source: SampleSource
@@ -217,6 +271,7 @@ class _Bench:
     train_pair: _Judged
     test_pair: _Judged
     seen: dict[Kind, Tensor]
+    real_usefulness: Section
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -227,15 +282,17 @@ class _Bench:
 
 
 def _prepare(
-    source: SampleSource, bundle: DataBundle, judge: nn.Module, settings: EvaluateSettings, seed: int
+    source: SampleSource, bundle: DataBundle, reference: Reference, settings: EvaluateSettings, seed: int
 ) -> _Bench:
+    judge = reference.judge
     train, test = _judged(judge, bundle.train), _judged(judge, bundle.test)
     draw = Generator().manual_seed(derived_seed(seed, "subsets"))
     test_part = test.subset(torch.randperm(len(test), generator=draw)[: settings.samples])
     train_rows, test_rows = matched(train.images.y, test_part.images.y, len(source.classes), draw)
     shares, asked = equal_shares(settings.samples, len(source.classes)), test_part.images.counts
     wanted = {index: max(share, asked[index]) for index, share in shares.items()}
-    made = _judged(judge, synthesize(source, wanted, derived_seed(seed, "samples")))
+    drawn = synthesize(source, wanted, derived_seed(seed, "samples"), batch_size=settings.batch_size)
+    made = _judged(judge, drawn)
     return _Bench(
         source=source,
         bundle=bundle,
@@ -250,6 +307,7 @@ def _prepare(
         train_pair=train.subset(train_rows),
         test_pair=test_part.subset(test_rows),
         seen=_seen(train, bundle.pool, judge),
+        real_usefulness=reference.usefulness,
     )
 
 
@@ -312,7 +370,7 @@ def _diversity(bench: _Bench) -> Section:
 def _label_effect(bench: _Bench, draws: int = 16, most_classes: int = 32) -> float:
     """Distance of images of one latent under different labels, over that of real images of any labels."""
     source, device = bench.source, device_of(bench.source)
-    chosen = _evenly_spaced(len(bench.classes), most_classes)
+    chosen = evenly_spaced(len(bench.classes), most_classes)
     z = latents(derived_seed(bench.seed, "labels"), 0, 0, draws, source.latent_dim)
     y = torch.tensor(chosen).repeat(draws)
     rendered = source.sample(y.to(device), z.repeat_interleave(len(chosen), dim=0).to(device)).cpu()
@@ -340,17 +398,20 @@ def _memorisation(bench: _Bench) -> Section:
 
 def _usefulness(bench: _Bench) -> Section:
     """Classification accuracy score: learn from one kind of image only, answer on the real test part."""
-    return {row: _student(bench, judged.images) for row, judged in (("real", bench.train), ("generated", bench.equal))}
+    made = _student(bench.equal.images, bench.bundle, bench.settings, bench.seed, device_of(bench.source))
+    return {"real": bench.real_usefulness, "generated": made}
 
 
-def _student(bench: _Bench, images: LabelledImages) -> Section:
-    test, seed = bench.bundle.test, derived_seed(bench.seed, "student")
-    student = _trained(bench.settings.student, images, bench.settings.domain, seed, device_of(bench.source))
+def _student(
+    images: LabelledImages, bundle: DataBundle, settings: EvaluateSettings, seed: int, device: torch.device
+) -> Section:
+    test = bundle.test
+    student = _trained(settings.student, images, settings.domain, derived_seed(seed, "student"), device)
     predictions = predict_logits(student, test.x).argmax(dim=1)
     return {
         "images": len(images),
         "accuracy": accuracy(predictions, test.y),
-        "balanced_accuracy": balanced_accuracy(predictions, test.y, len(bench.classes)),
+        "balanced_accuracy": balanced_accuracy(predictions, test.y, len(test.classes)),
     }
 
 
@@ -406,7 +467,7 @@ def _samples_picture(bench: _Bench, columns: int = 12) -> Image.Image:
 
 def _neighbours_picture(bench: _Bench, samples: int = 4, most_classes: int = 10) -> Image.Image:
     """Rows of (sample, nearest seen image in pixels, nearest in features)."""
-    chosen = _evenly_spaced(len(bench.classes), most_classes)
+    chosen = evenly_spaced(len(bench.classes), most_classes)
     shown = bench.equal.subset(first_of_each(bench.equal.images.y, dict.fromkeys(chosen, samples)))
     found = [bench.seen["pixels"][nearest(shown.values(kind), bench.seen[kind])[1]] for kind in KINDS]
     triples = torch.stack([shown.images.x, *found], dim=1)
@@ -432,7 +493,12 @@ class _Clock:
         self.progress.step("evaluate", len(self.seconds), self.total, name)
 
 
-def _require_same_kind(source: SampleSource, bundle: DataBundle) -> None:
+def require_same_kind(source: SampleSource, bundle: DataBundle) -> None:
+    """Refuse a source of other classes or another image shape than the data's.
+
+    Raises:
+        DataError: With both.
+    """
     for name, mine, theirs in (
         ("classes", source.classes, bundle.train.classes),
         ("image shape", source.image_shape, bundle.train.image_shape),
@@ -444,7 +510,8 @@ def _require_same_kind(source: SampleSource, bundle: DataBundle) -> None:
             )
 
 
-def _evenly_spaced(num_classes: int, most: int) -> list[int]:
+def evenly_spaced(num_classes: int, most: int) -> list[int]:
+    """At most ``most`` class indices, evenly spread over all; ascending."""
     n = min(num_classes, most)
     return [index * num_classes // n for index in range(n)]
 

@@ -39,6 +39,7 @@ from pipelines.pool import pool_labels
 from pipelines.progress import Progress, Silent
 from pipelines.run_dir import RunDir
 
+OF_OTHER_JOBS = ("out", "gain", "semi", "compare")  # keys of a config that a training does not read
 LOG_EVERY = 20
 SAMPLES_A_CLASS = 10
 CLASSES_SHOWN = 20
@@ -181,6 +182,25 @@ def train_run(config: Config, out: Path, *, resume: bool = False, progress: Prog
     return TrainResult(out, config.source.steps, time.monotonic() - began, losses, passed_over)
 
 
+def require_run_of(run: Path, config: Config) -> None:
+    """Refuse a folder whose training cannot be gone on with by this config.
+
+    Args:
+        run: Folder of a run, which need not exist.
+        config: Of the training; may ask for more steps than were done.
+
+    Raises:
+        ConfigError: If the folder's config differs in more than steps, or more steps were done than are asked for.
+    """
+    folder = RunDir(run)
+    if not folder.config.exists():
+        return
+    if _same_but_longer(folder.config.read_text(encoding="utf-8"), dump_config(config)) is False:
+        raise ConfigError(f"{folder.config} differs from the config given; give another --out, or remove {run}")
+    if folder.checkpoints.exists() and (done := load_checkpoint(folder.checkpoints).step) > config.source.steps:
+        raise ConfigError(f"source.steps: {run} was trained for {done} already; give as many, or another --out")
+
+
 def load_source(run: Path) -> LoadedRun:
     """Load what a run trained.
 
@@ -247,7 +267,7 @@ def _same_but_longer(found: str, wanted: str) -> bool:
     configs = [config_from(parse_yaml(text, where="config.yaml")) for text in (found, wanted)]
     free = {"steps": 1, "checkpoint_every": 1, "sample_every": 1}
     first, second = (
-        c.model_copy(update={"source": c.source.model_copy(update=free), "out": None, "gain": None, "semi": None})
+        c.model_copy(update={"source": c.source.model_copy(update=free)} | dict.fromkeys(OF_OTHER_JOBS))
         for c in configs
     )
     return first == second

@@ -47,6 +47,8 @@ class CvaeGanOptions:
         weight_mean: The paper's lambda 3, mean matching in the discriminator's features; generator only.
         weight_class_mean: The paper's lambda 4, per-class mean matching in the classifier's features; generator only.
         weight_adversarial: Weight of the game's own generator loss; the paper's generator has none (0).
+        weight_class: Weight of the classifier's cross entropy of rendered images; the symmetric way, which the paper's
+            generator does without (0).
         game: What the discriminator minimises, and the generator if ``weight_adversarial`` > 0.
         centre_decay: Share kept of the moving means of features, in [0, 1).
         conditional_norm: Class-conditional batch norm in the generator.
@@ -71,6 +73,7 @@ class CvaeGanOptions:
     weight_mean: float = 0.0
     weight_class_mean: float = 0.01
     weight_adversarial: float = 1.0
+    weight_class: float = 0.0
     game: Game = "hinge"
     centre_decay: float = 0.9
     conditional_norm: bool = True
@@ -215,6 +218,9 @@ class CvaeGanTrainer:
         # Step 8. Gradients of all four at the same weights. KL does not depend on G, the means not on E.
         loss_g = loss_pairs + o.weight_mean * loss_mean + o.weight_class_mean * loss_class_mean
         loss_g = loss_g + o.weight_adversarial * loss_adversarial + o.weight_kl * loss_kl
+        if o.weight_class > 0:
+            labels = torch.cat([weights, weights_prior])
+            loss_g = loss_g + o.weight_class * cross_entropy(class_logits[len(x) :], labels)
         self.players.descend({("classifier",): loss_c, ("discriminator",): loss_d, ("generator", "encoder"): loss_g})
         losses = {"classifier": loss_c, "discriminator": loss_d, "kl": loss_kl, "pixels": loss_pixels}
         losses |= {"features_d": loss_features_d, "features_c": loss_features_c, "mean": loss_mean}

@@ -46,6 +46,12 @@ def test_the_papers_generator_gets_no_cross_entropy():
     assert found["discriminator"] > 0
 
 
+def test_the_symmetric_loss_reaches_the_generator_and_not_the_classifier():
+    found = gradients_of(["weight_class"])
+    assert found["generator"] > 0
+    assert found["classifier"] == gradients_of([])["classifier"]
+
+
 def test_classifier_and_discriminator_learn_nothing_from_the_generators_losses():
     quiet, loud = trainer_for("paper"), trainer_for("paper", weight_pixels=100.0, weight_kl=100.0, weight_mean=100.0)
     step(quiet)
