@@ -186,11 +186,20 @@ def verdict(result: Mapping[str, Any], best_classical: str, *, pool: bool) -> st
 
 
 def _headline(outcomes: Sequence[str], yardsticks: Sequence[str]) -> str:
-    won = [base for base, result in zip(yardsticks, outcomes, strict=True) if result == "better"]
-    lost = [base for base, result in zip(yardsticks, outcomes, strict=True) if result != "better"]
-    if not won:
-        return f"No gain from synthetic images shown over {' or '.join(lost)}"
-    return f"Synthetic images help over {' and '.join(won)}" + (f", not over {' or '.join(lost)}" if lost else "")
+    bases = {
+        kind: [base for base, result in zip(yardsticks, outcomes, strict=True) if result == kind]
+        for kind in ("better", "open", "worse")
+    }
+    said = [
+        f"{words} {' and '.join(bases[kind])}"
+        for kind, words in (
+            ("better", "synthetic images help over"),
+            ("worse", "synthetic images do harm against"),
+            ("open", "no gain from synthetic images shown over"),
+        )
+        if bases[kind]
+    ]
+    return "; ".join(said).capitalize()
 
 
 def _told(row: Mapping[str, Any]) -> str:
@@ -253,11 +262,11 @@ def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
 
 def _policy(config: Config, bundle: DataBundle, out: Path, crew: Crew[GainJob], progress: Progress) -> dict[str, Any]:
     pool = bundle.pool is not None
-    options = config.gain.model_dump(mode="json", include={"shares", "confidences", "tuning_fraction"})
-    key = _key(config, bundle, options)
+    names = [policy.name for policy in candidates(config, pool=pool)]
+    key = _key(config, bundle, {"candidates": names, "tuning_fraction": config.gain.tuning_fraction})
     paths = [out / "cells" / f"tuning-{split:03d}-{key}.json" for split in range(config.gain.tuning_splits)]
     jobs = [GainJob(config, split, path, tuning=True) for split, path in enumerate(paths)]
-    _make_missing(jobs, crew, progress, "tuning", len(candidates(config, pool=pool)))
+    _make_missing(jobs, crew, progress, "tuning", len(names))
     document = choose([_read(path) for path in paths], config, len(bundle.train.classes), pool=pool)
     write_json(out / "policy.json", document)
     progress.say(document["words"])

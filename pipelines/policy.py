@@ -18,30 +18,31 @@ from torch import Tensor
 from augmentor.data.splits import tuning_split
 from augmentor.randomness import generator_for
 from downstream.evaluate import balanced_accuracy
-from pipelines.arms import Bench, Policy, predictions
+from pipelines.arms import GENERATOR_FREE, Bench, Policy, predictions
 from pipelines.config import Config
 from pipelines.datasets import DataBundle
 from pipelines.interrupt import Watch
 
 RULE = (
-    "Rule: of the candidates with the least synthetic data, the best one, if it is within one standard error of the "
-    "best of all; else the same question for the next larger share."
+    "Rule: of the augmented candidates without synthetic data, the best one, if it is within one standard error of the "
+    "best of all; else the same question for those without augmentation, then for every share, the smallest first."
 )
-CLASSICAL = ("classical", "smote+classical")
+WITHOUT_POOL = tuple(arm for arm in GENERATOR_FREE if arm != "pseudo_label")
+MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
 
 
 def candidates(config: Config, *, pool: bool) -> list[Policy]:
-    """What ``auto`` may choose: every generator-free base alone, then with every share and filter of the config.
+    """What ``auto`` may choose: every generator-free arm, then ``MIXED`` with every share and filter of the config.
 
-    SMOTE is a base alone only: synthetic images do what it does.
+    That the plainest arms are among them is what keeps ``auto`` from doing harm: augmentation can do some too.
     """
-    alone = [Policy(base) for base in (*CLASSICAL, *(["pseudo_label"] if pool else []))]
+    alone = [Policy(base) for base in (*WITHOUT_POOL, *(["pseudo_label"] if pool else []))]
     mixed = [
         Policy(policy.base, share, confidence)
         for share in sorted(set(config.gain.shares) - {0.0})
         for confidence in sorted(set(config.gain.confidences))
         for policy in alone
-        if policy.base != "smote+classical"
+        if policy.base in MIXED
     ]
     return alone + mixed
 
@@ -94,7 +95,7 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
     best = int(means.argmax())
     errors = [standard_error(splits, policies[best], policy) for policy in policies]
     chosen = least_synthetic(policies, means.tolist(), errors)
-    classical = max((i for i, policy in enumerate(policies) if policy.name in CLASSICAL), key=lambda i: float(means[i]))
+    classical = max(range(len(WITHOUT_POOL)), key=lambda index: float(means[index]))
     rows = [
         {
             "name": policy.name,
@@ -123,10 +124,9 @@ def least_synthetic(policies: Sequence[Policy], means: Sequence[float], errors: 
         means: Their mean tuning scores.
         errors: Standard errors of their distances to the best candidate; 0 for the best itself.
     """
-    best = max(means)
-    for share in sorted({policy.share for policy in policies}):
-        group = [index for index, policy in enumerate(policies) if policy.share == share]
-        leader = max(group, key=lambda index: means[index])
+    best, groups = max(means), [(policy.share, not policy.recipe.augmented) for policy in policies]
+    for group in sorted(set(groups)):
+        leader = max((index for index, own in enumerate(groups) if own == group), key=lambda index: means[index])
         if best - means[leader] <= errors[leader]:
             return leader
     raise AssertionError("the best candidate is within its own standard error")

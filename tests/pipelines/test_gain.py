@@ -189,11 +189,13 @@ def told(*rows: dict[str, Any], share: float = 0.0, pool: bool = True) -> str:
     return verdict({"comparisons": rows, "policy": policy, "replicates": 6}, "classical", pool=pool)
 
 
-def test_the_verdict_says_no_gain_plainly() -> None:
+def test_the_verdict_says_harm_and_no_gain_plainly() -> None:
     classical = row("synthetic+classical", "classical", -0.01, 0.02)
     labels = row("synthetic+classical", "pseudo_label", -0.03, -0.01)
     sentence = told(classical, labels)
-    assert sentence.startswith("No gain from synthetic images shown over classical or pseudo_label: ")
+    assert sentence.startswith(
+        "Synthetic images do harm against pseudo_label; no gain from synthetic images shown over classical: "
+    )
     assert "against classical +0.5 points (95 % interval -1.0 to +2.0, not decided)" in sentence
     assert "against pseudo_label -2.0 points (95 % interval -3.0 to -1.0, loss)" in sentence
     assert sentence.endswith("auto is chosen; 6 replicates, preliminary.")
@@ -202,7 +204,7 @@ def test_the_verdict_says_no_gain_plainly() -> None:
 def test_the_verdict_names_both_yardsticks() -> None:
     classical = row("synthetic+classical", "classical", 0.01, 0.02)
     labels = row("synthetic+classical", "pseudo_label", -0.03, 0.01)
-    assert told(classical, labels).startswith("Synthetic images help over classical, not over pseudo_label: ")
+    assert told(classical, labels).startswith("Synthetic images help over classical; no gain from synthetic images shown over pseudo_label: ")
     labels = row("synthetic+classical", "pseudo_label", 0.01, 0.03)
     assert told(classical, labels).startswith("Synthetic images help over classical and pseudo_label: ")
     assert told(classical, pool=False).startswith("Synthetic images help over classical: ")

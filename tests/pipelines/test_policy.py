@@ -32,8 +32,8 @@ def full(y: list[int], wrong: dict[str, range], config: Config = CONFIG) -> dict
 
 def test_candidates_begin_with_every_generator_free_base() -> None:
     names = [candidate.name for candidate in candidates(CONFIG, pool=True)]
-    assert names[:3] == ["classical", "smote+classical", "pseudo_label"]
-    assert len(names) == 3 + 2 * 2 * 2
+    assert names[:6] == ["real", "oversample", "classical", "smote", "smote+classical", "pseudo_label"]
+    assert len(names) == 6 + 2 * 2 * 2
     assert len(set(names)) == len(names)
     assert not any("pseudo_label" in candidate.name for candidate in candidates(CONFIG, pool=False))
 
@@ -41,7 +41,7 @@ def test_candidates_begin_with_every_generator_free_base() -> None:
 def test_a_share_of_none_is_not_offered_twice() -> None:
     config = config_from({"gain": {"shares": [0.0, 0.5], "confidences": [0.0]}})
     names = [candidate.name for candidate in candidates(config, pool=False)]
-    assert names == ["classical", "smote+classical", "classical + 50% synthetic"]
+    assert names[4:] == ["smote+classical", "classical + 50% synthetic"]
 
 
 def test_standard_error_by_hand() -> None:
@@ -94,6 +94,15 @@ def test_the_smaller_of_two_shares_wins_a_narrow_race() -> None:
 def test_among_equals_the_first_and_simplest() -> None:
     document = choose([full([0, 1] * 5, {"else": range(2)})], CONFIG, 2, pool=True)
     assert policy_of(document) == Policy("classical")
+
+
+def test_where_augmentation_does_harm_auto_leaves_it_out() -> None:
+    y = [0, 1] * 30
+    document = choose([full(y, {"else": range(30), "real": range(4)})] * 2, CONFIG, 2, pool=True)
+    assert policy_of(document) == Policy("real")
+    assert document["best_classical"] == "real"
+    narrow = {"else": range(30), "classical": range(5), "real": range(5, 9)}  # not more than the noise of such splits
+    assert policy_of(choose([full(y, narrow)] * 2, CONFIG, 2, pool=True)) == Policy("classical")
 
 
 def test_the_best_classical_arm_is_named_whatever_is_chosen() -> None:
