@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import timm
 import torch
+from timm.models import load_checkpoint
 from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
 
@@ -32,13 +33,14 @@ def build_classifier(
         image_shape: (C, H, W) of the images.
         seed: Decides the initial weights; the global random state stays untouched.
         pretrained: Load timm's own weights (needs the network once); not for ``auto``.
-        checkpoint_path: Weights from a local file instead; not for ``auto``.
+        checkpoint_path: Weights from a local file instead; not for ``auto``. Its last layer is left out if it has
+            another number of classes.
 
     Returns:
         A network with timm's interface: ``num_features``, ``forward_features``, ``forward_head``.
 
     Raises:
-        ValueError: If timm does not know the name, or the network cannot take such images.
+        ValueError: If timm does not know the name, the network cannot take such images, or the weights are another's.
     """
     channels, height, width = image_shape
     if name == "auto" and (pretrained or checkpoint_path):
@@ -72,15 +74,29 @@ def _timm_network(
     channels, height, width = image_shape
     config = timm.get_pretrained_cfg(name)
     sized: dict[str, Any] = {"img_size": (height, width)} if config is not None and config.fixed_input_size else {}
-    path = str(checkpoint_path or "")
     try:
-        network = timm.create_model(
-            name, pretrained, checkpoint_path=path, num_classes=num_classes, in_chans=channels, **sized
-        )
+        network = timm.create_model(name, pretrained, num_classes=num_classes, in_chans=channels, **sized)
+        if checkpoint_path is not None:
+            _load_weights(network, checkpoint_path)
         network.eval()(torch.zeros(1, *image_shape))
     except (AssertionError, RuntimeError, TypeError) as error:
         raise ValueError(f"the network {name!r} cannot take {channels}x{height}x{width} images: {error}") from error
     return network
+
+
+def _load_weights(network: nn.Module, path: Path) -> None:
+    """Weights from a file of timm's; a last layer for other classes stays as it was drawn."""
+    own, last = network.state_dict(), cast(Any, network).get_classifier()
+    prefix = next(name for name, module in network.named_modules() if module is last) + "."
+
+    def fitting(stored: dict[str, Tensor], _: nn.Module) -> dict[str, Tensor]:
+        last_layer = {key: value for key, value in own.items() if key.startswith(prefix) and key in stored}
+        return stored | {key: value for key, value in last_layer.items() if stored[key].shape != value.shape}
+
+    try:
+        load_checkpoint(network, str(path), filter_fn=fitting)
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {path} are not of this network: {str(error)[:200]}") from error
 
 
 @torch.no_grad()  # not inference_mode: its tensors could never enter a later training step

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from downstream.augment import Augment, Mix
+from downstream.heads import Margin
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -60,6 +61,7 @@ def train_classifier(
     augment: Augment | None = None,
     augment_mask: Tensor | None = None,
     mix: Mix | None = None,
+    margin: Margin | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
     """Train a classifier in place by cross entropy.
@@ -74,13 +76,14 @@ def train_classifier(
         augment: Applied to every drawn image.
         augment_mask: Which images ``augment`` applies to, bool (N,); None is all.
         mix: Blends images and targets of a batch after ``augment`` (``mixup``, ``cutmix``).
+        margin: Turns outputs and classes into the logits of the loss (``heads.margin_of``); not with ``mix``.
         on_step: Called after every step with the number of steps done and the batch's loss.
 
     Returns:
         The same model in evaluation mode. Equal arguments give equal weights on one CPU and thread count.
 
     Raises:
-        NonFiniteLossError: If the loss stops being finite.
+        NonFiniteLossError: If the loss or a weight stops being finite.
         ValueError: If shapes do not fit or the weights are unusable.
     """
     _check_data(x, y, weights, augment_mask)
@@ -97,19 +100,29 @@ def train_classifier(
             if mix is not None:
                 batch, target = mix(batch, _one_hot(target, model, x), noise)
             set_learning_rate(optimizer, learning_rate_at(step, settings))
-            loss = _train_step(model, optimizer, batch.to(device), target.to(device), settings, step)
+            loss = _train_step(model, optimizer, batch.to(device), target.to(device), settings, step, margin)
             if on_step is not None:
                 on_step(step + 1, loss)
+    # A bad gradient shows in the next loss; of the last step there is none.
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        raise NonFiniteLossError(f"a weight of the classifier is not finite after step {settings.steps}")
     return model.eval()
 
 
 def _train_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, settings: TrainSettings, step: int
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    x: Tensor,
+    y: Tensor,
+    settings: TrainSettings,
+    step: int,
+    margin: Margin | None,
 ) -> float:
     enabled = faster_in_bfloat16(x) if settings.bfloat16 is None else settings.bfloat16
     with torch.autocast(x.device.type, torch.bfloat16, enabled=enabled):
-        logits = model(x.contiguous(memory_format=torch.channels_last))
-    loss = cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
+        outputs = model(x.contiguous(memory_format=torch.channels_last))
+    logits = outputs.float() if margin is None else margin(outputs.float(), y)
+    loss = cross_entropy(logits, y, label_smoothing=settings.label_smoothing)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise NonFiniteLossError(f"the classifier's loss is {value} at step {step + 1} of {settings.steps}")
