@@ -46,7 +46,7 @@ from pipelines.source_quality import (
 from pipelines.train import LoadedRun, load_source, start_session, train_run
 
 MOST_OF_PIXEL_CNN = 500  # samples of a family that takes a pass of the network a pixel
-PIXEL_CNN_BATCH = 10
+PIXEL_CNN_BATCH = 32
 POINTS = {"train": 40, "evaluate": 9}  # parts of a row, of which progress is told
 COLUMNS = 20  # pictures in a row
 WARM_UP, TIMED = 3, 20  # steps

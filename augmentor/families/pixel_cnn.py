@@ -99,11 +99,12 @@ class PixelCnn(nn.Module):
         uniforms = torch.special.ndtr(z).view(-1, *self.image_shape)
         x = torch.zeros_like(uniforms)
         for i in range(height):
+            # Only what a pixel sees; of the rows above, which are finished, the row needs to know but once.
+            rows = network.rows_above(x[:, :, max(0, i - network.reach) : i], weights)
             for j in range(width):
-                # Only what the pixel sees; the pixels to come, still zero, are not seen.
-                top, left = max(0, i - network.reach), max(0, j - network.reach)
-                seen = x[:, :, top : i + 1, left : j + network.reach + 1]
-                context = network.context(seen, weights)[:, :, i - top : i - top + 1, j - left : j - left + 1]
+                seen = slice(max(0, j - network.reach), j + 1)
+                above = [handed[..., seen] for handed in rows]
+                context = network.context_in_row(x[:, :, i : i + 1, seen], above, weights)
                 for c in range(channels):
                     cdf = discretised_logistic_cdf(network.head(c, context, x[:, :c, i : i + 1, j : j + 1]))
                     levels = (cdf[:, 0, 0] < uniforms[:, c, i, j, None]).sum(dim=1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -32,13 +35,24 @@ class GatedLayer(nn.Module):
 
     def forward(self, v: Tensor, h: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Both stacks, (N, channels, H, W) each, of classes weights (N, K), to (N, width, H, W) each."""
-        shift_v, shift_h = self.shifts(weights)[:, :, None, None].chunk(2, dim=1)
+        rows, new_v = self.look_up(v, weights)
+        return new_v, self.look_left(h, pad(rows, (0, 0, 1, 0))[:, :, :-1], weights)
+
+    def look_up(self, v: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The vertical stack alone: what it hands down, (N, 2 * width, H, W), and its output, (N, width, H, W)."""
         r = self.reach
-        rows = self.vertical(pad(v, (r, r, r, 0)))
+        rows: Tensor = self.vertical(pad(v, (r, r, r, 0)))
+        return rows, _gated(rows + self._shifts(weights)[0])
+
+    def look_left(self, h: Tensor, above: Tensor, weights: Tensor) -> Tensor:
+        """The horizontal stack alone, by what the vertical one hands down from the row above each."""
+        r = self.reach
         left = pad(h, (r + 1, 0))[..., :-1] if self.first else pad(h, (r, 0))
-        row = self.horizontal(left) + self.down(pad(rows, (0, 0, 1, 0))[:, :, :-1])
-        new = self.out(_gated(row + shift_h))
-        return _gated(rows + shift_v), new if self.first else h + new
+        new: Tensor = self.out(_gated(self.horizontal(left) + self.down(above) + self._shifts(weights)[1]))
+        return new if self.first else h + new
+
+    def _shifts(self, weights: Tensor) -> tuple[Tensor, ...]:
+        return self.shifts(weights)[:, :, None, None].chunk(2, dim=1)  # type: ignore[no-any-return]
 
 
 class PixelCnnNetwork(nn.Module):
@@ -54,7 +68,7 @@ class PixelCnnNetwork(nn.Module):
 
     def __init__(self, image_channels: int, num_classes: int, width: int, layers: int, mixtures: int) -> None:
         super().__init__()
-        self.mixtures = mixtures
+        self.width, self.mixtures = width, mixtures
         self.reach = 3 + layers
         self.layers = nn.ModuleList(
             GatedLayer(width if i else image_channels, width, num_classes, 1 if i else 3, i == 0) for i in range(layers)
@@ -76,12 +90,48 @@ class PixelCnnNetwork(nn.Module):
             v, h = layer(v, h, weights)
         return h
 
+    def rows_above(self, x: Tensor, weights: Tensor) -> list[Tensor]:
+        """What every layer's vertical stack hands down from the last of the rows x (N, C, H, W) to the next one.
+
+        Needs the last ``reach`` rows only; of no rows it is zero.
+
+        Returns:
+            One tensor (N, 2 * width, 1, W) a layer.
+        """
+        if x.shape[2] == 0:
+            return [x.new_zeros(len(x), 2 * self.width, 1, x.shape[3])] * len(self.layers)
+        handed, v = [], x
+        for layer in self._gated_layers():
+            rows, v = layer.look_up(v, weights)
+            handed.append(rows[:, :, -1:])
+        return handed
+
+    def context_in_row(self, row: Tensor, above: list[Tensor], weights: Tensor) -> Tensor:
+        """``context`` of the last pixel of a row.
+
+        Args:
+            row: The row up to that pixel, itself included though not seen, (N, C, 1, n); its last ``reach`` + 1 pixels
+                are enough.
+            above: ``rows_above`` at the same n columns.
+            weights: Classes, (N, K).
+
+        Returns:
+            Shape (N, width, 1, 1).
+        """
+        h = row
+        for layer, handed in zip(self._gated_layers(), above, strict=True):
+            h = layer.look_left(h, handed, weights)
+        return h[..., -1:]
+
     def head(self, channel: int, context: Tensor, before: Tensor) -> Tensor:
         """Parameters (N, H, W, 3, M) of a channel, by the context and the channels before, (N, channel, H, W)."""
         out: Tensor = self.heads[channel](torch.cat([context, before.to(context.dtype)], dim=1)).float().movedim(1, 3)
         logits, means, log_scales = out.reshape(*out.shape[:3], 3, self.mixtures).unbind(dim=3)
         # Narrower than a level's thousandth or wider than all levels no scale need be; their gradients would explode.
         return torch.stack([logits, means, log_scales.clamp(-7.0, 3.0)], dim=3)
+
+    def _gated_layers(self) -> Iterator[GatedLayer]:
+        return cast(Iterator[GatedLayer], iter(self.layers))
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Parameters of all pixels of images (N, C, H, W), float32 (N, C, H, W, 3, M)."""

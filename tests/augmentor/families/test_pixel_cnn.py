@@ -31,6 +31,19 @@ def test_a_channel_is_told_by_the_channels_before_it():
         assert slope[0, :, 3].eq(0).all()
 
 
+def test_a_row_told_apart_is_told_the_same():
+    torch.manual_seed(0)
+    network = PixelCnnNetwork(2, 3, width=4, layers=3, mixtures=2).double()
+    x, weights = torch.rand(2, 2, 12, 12, dtype=torch.double), torch.eye(3, dtype=torch.double)[:2]
+    whole, r = network.context(x, weights), network.reach
+    for i in (0, 1, 11):
+        rows = network.rows_above(x[:, :, max(0, i - r) : i], weights)
+        for j in (0, 3, 11):
+            seen = slice(max(0, j - r), j + 1)
+            alone = network.context_in_row(x[:, :, i : i + 1, seen], [row[..., seen] for row in rows], weights)
+            torch.testing.assert_close(alone[..., 0, 0], whole[..., i, j])
+
+
 def test_every_pixel_sampled_is_the_quantile_of_its_uniform_number():
     torch.manual_seed(0)
     # Larger than the network's reach, so that what sampling leaves out counts.
