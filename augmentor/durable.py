@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -24,15 +28,40 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as file:  # not tempfile: that makes mode 0600
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with room_for(path, len(data)):
+            with temporary.open("xb") as file:  # not tempfile: that makes mode 0600
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+class DiskFullError(OSError):
+    """There is no room for a file; names it, the bytes it needs and those that are free."""
+
+
+@contextmanager
+def room_for(path: Path, size: int) -> Iterator[None]:
+    """Say what was needed where a write in the block fails for want of room; the system does not.
+
+    Args:
+        path: What is being written.
+        size: Bytes it takes.
+
+    Raises:
+        DiskFullError: If the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, DiskFullError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise DiskFullError(error.errno, f"disk full: {size} bytes are needed, {free} are free", str(path)) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -49,9 +78,14 @@ def write_json(path: Path, value: object) -> None:
         TypeError: If ``value`` holds something JSON has no word for.
         ValueError: If it holds NaN or an infinity, which JSON lacks too.
     """
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """What :func:`write_json` writes."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     # Names of files may hold half surrogates, which UTF-8 lacks; a backslash escape is how JSON writes them.
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def publish_folder(temporary: Path, final: Path) -> None:

@@ -21,8 +21,8 @@ from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
 from downstream.train import TrainSettings, balanced_weights, train_classifier
 from pipelines.config import Config
-from pipelines.device import device_of, domain_of
-from pipelines.interrupt import Watch
+from pipelines.device import device_of, domain_of, memory_for
+from pipelines.interrupt import Watch, on_step
 from pipelines.pool import label_pool
 from pipelines.train import train_source
 
@@ -65,7 +65,7 @@ class Policy:
     """What ``auto`` does: a generator-free arm as the base, and synthetic images mixed into its draws.
 
     Args:
-        base: ``classical``, ``smote+classical`` or ``pseudo_label``.
+        base: One of ``GENERATOR_FREE``.
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.
     """
@@ -136,7 +136,7 @@ class Bench:
         config: The run.
         seed: Decides source, pseudo-labels, first weights and order of the classifiers.
         on_part: Called with a few words when a part is finished.
-        watch: Looked at after every step of the source's training and before every class rendered.
+        watch: Looked at after every step of a training and before every class rendered.
         seconds: What each part took; filled as parts are made.
         notes: What a reader should know; filled likewise.
     """
@@ -158,7 +158,7 @@ class Bench:
         if self.pool is None:
             return None
         with self._timed("pseudo-labels"):
-            return label_pool(self.train, self.pool, self.config, self.seed)
+            return label_pool(self.train, self.pool, self.config, self.seed, self.watch)
 
     @cached_property
     def source(self) -> SampleSource:
@@ -211,15 +211,17 @@ class Bench:
         settings = TrainSettings(options.steps, options.batch_size, options.learning_rate, options.weight_decay)
         model = build_classifier(options.name, len(images.classes), images.image_shape, seed=self.seed)
         augment = classical(domain_of(self.config), options.strength) if augmented else None
-        return train_classifier(
-            model.to(device_of(self.config)),
-            images.x,
-            images.y,
-            settings,
-            seed=self.seed,
-            weights=weights,
-            augment=augment,
-        )
+        with memory_for(options.batch_size, "classifier.batch_size:"):
+            return train_classifier(
+                model.to(device_of(self.config)),
+                images.x,
+                images.y,
+                settings,
+                seed=self.seed,
+                weights=weights,
+                augment=augment,
+                on_step=on_step(self.watch),
+            )
 
     def _filter(self, confidence: float) -> Accept:
         judge = self.classifier(GENERATOR_FREE["classical"])

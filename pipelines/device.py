@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -22,6 +24,27 @@ def use_threads(config: Config) -> None:
     """Let torch use as many CPU threads as the config says, if it does."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+
+
+@contextmanager
+def memory_for(batch_size: int, option: str) -> Iterator[None]:
+    """Name a batch size to try where the block runs out of memory.
+
+    Args:
+        batch_size: Images a step in the block.
+        option: What sets it, as a user writes it, such as ``--batch-size``.
+
+    Raises:
+        MemoryError: If the device's memory does not suffice.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # On the CPU torch has no class of its own for it.
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "t allocate memory" not in str(error):
+            raise
+        smaller = max(2, batch_size // 2)
+        raise MemoryError(f"not enough memory for {batch_size} images a step; try {option} {smaller}") from error
 
 
 def domain_of(config: Config) -> Literal["digits", "natural"]:

@@ -14,6 +14,7 @@ from pipelines.device import domain_of, use_threads
 from pipelines.pictures import png_bytes
 from pipelines.progress import Progress, Silent
 from pipelines.results import provenance, write_result
+from pipelines.run_dir import require_writable
 from pipelines.source_quality import EvaluateSettings, Evaluation, Section, evaluate_source, summary
 from pipelines.train import LoadedRun, load_source
 
@@ -43,10 +44,12 @@ def evaluate_run(
         What stands in ``evaluate.json``.
 
     Raises:
+        OSError: If ``out`` cannot be written to; found before any work.
         DataError: If there is no intact run, the data no longer fit its source, or the source saw a test image.
     """
     loaded = load_source(run)
     use_threads(loaded.config)
+    require_writable(out or run)
     bundle = load_data(loaded.config.data, loaded.config.seed)
     refuse_seen_test_images(loaded, bundle)
     settings = replace(settings, samples=samples, domain=domain_of(loaded.config))

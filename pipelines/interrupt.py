@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -46,6 +46,31 @@ class Watch:
         """
         if self.signum is not None:
             raise Interrupted(self.signum)
+
+
+def on_step(watch: Watch | None) -> Callable[..., None] | None:
+    """The watch's ``check`` as a training's hook, whatever that tells of its steps; None where nobody watches."""
+    return None if watch is None else lambda *told: watch.check()
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Let SIGTERM raise ``Interrupted`` where no job watches for it, as Ctrl-C raises ``KeyboardInterrupt`` there.
+
+    Outside the main thread Python allows no handlers, so there nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted(signum)
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 @contextmanager

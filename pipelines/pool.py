@@ -15,12 +15,15 @@ from downstream.evaluate import predict_logits
 from downstream.label_graph import invariant_graph, margins, spread_labels
 from downstream.train import TrainSettings, balanced_weights, train_classifier
 from pipelines.config import Config
-from pipelines.device import device_of, domain_of
+from pipelines.device import device_of, domain_of, memory_for
+from pipelines.interrupt import Watch, on_step
 
 CLEAREST = 0.7  # share of every class of the graph's labels that is kept
 
 
-def label_pool(train: LabelledImages, pool: Tensor, config: Config, seed: int) -> LabelledImages:
+def label_pool(
+    train: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None = None
+) -> LabelledImages:
     """The images of a pool that a classifier is sure of, with its labels.
 
     The classifier learns from the labelled images with class-balanced sampling and classical augmentation; from the
@@ -33,15 +36,21 @@ def label_pool(train: LabelledImages, pool: Tensor, config: Config, seed: int) -
         pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
         config: ``pool`` and ``classifier`` are used.
         seed: Decides the classifiers' weights and batches.
+        watch: Looked at after every step of a classifier.
 
     Returns:
         At most M images; if ``config.pool.balanced``, at most an equal share of the pool in each class.
+
+    Raises:
+        Interrupted: If ``watch`` was told to stop.
     """
-    indices, labels = pool_labels(train, pool, config, seed)
+    indices, labels = pool_labels(train, pool, config, seed, watch)
     return LabelledImages(pool[indices], labels, train.classes)
 
 
-def pool_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int) -> tuple[Tensor, Tensor]:
+def pool_labels(
+    train: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None = None
+) -> tuple[Tensor, Tensor]:
     """As ``label_pool``: the positions in the pool, int64 (n,), and the labels, int64 (n,)."""
     if config.pool.method == "graph":
         labels, clear = graph_labels(train, pool, config, seed, CLEAREST)
@@ -49,7 +58,7 @@ def pool_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int) 
     share = math.ceil(len(pool) / len(train.classes))
     known, indices, labels = train, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
     for round_index in range(config.pool.rounds):
-        logits = _teacher_logits(known, pool, config, seed + round_index)
+        logits = _teacher_logits(known, pool, config, seed + round_index, watch)
         indices, labels = pseudo_labels(
             logits,
             config.pool.threshold,
@@ -60,19 +69,21 @@ def pool_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int) 
     return indices, labels
 
 
-def _teacher_logits(known: LabelledImages, pool: Tensor, config: Config, seed: int) -> Tensor:
+def _teacher_logits(known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None) -> Tensor:
     c = config.classifier
     model = build_classifier(c.name, len(known.classes), known.image_shape, seed=seed).to(device_of(config))
     settings = TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay)
-    train_classifier(
-        model,
-        known.x,
-        known.y,
-        settings,
-        seed=seed,
-        weights=balanced_weights(known.y, len(known.classes)),
-        augment=classical(domain_of(config), c.strength),
-    )
+    with memory_for(c.batch_size, "classifier.batch_size:"):
+        train_classifier(
+            model,
+            known.x,
+            known.y,
+            settings,
+            seed=seed,
+            weights=balanced_weights(known.y, len(known.classes)),
+            augment=classical(domain_of(config), c.strength),
+            on_step=on_step(watch),
+        )
     return predict_logits(model, pool)
 
 

@@ -9,9 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from augmentor.durable import room_for, write_bytes
+
 
 class RunLockedError(RuntimeError):
     """Another live process works in this folder."""
+
+
+def require_writable(folder: Path) -> None:
+    """Find out before any work whether files can be written to a folder, which is made with its parents if absent.
+
+    Raises:
+        OSError: If not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".{os.getpid()}.tmp"
+    write_bytes(probe, b"")
+    probe.unlink()
 
 
 @dataclass(frozen=True)
@@ -84,5 +98,6 @@ class RunDir:
             ) from error
         os.truncate(handle, 0)
         # Written at once, so that a folder without room or permission is refused before any work is done.
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        os.fsync(handle)
+        with room_for(self.path / "lock", 20):
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            os.fsync(handle)

@@ -29,7 +29,7 @@ from downstream.train import TrainSettings, balanced_weights, train_classifier
 from pipelines.config import Config, ConfigError
 from pipelines.datasets import load_data
 from pipelines.device import domain_of, use_threads
-from pipelines.interrupt import watch_signals
+from pipelines.interrupt import Watch, on_step, watch_signals
 from pipelines.pictures import class_rows, png_bytes, sample_grid
 from pipelines.progress import Progress, Silent
 from pipelines.run_dir import RunDir
@@ -111,7 +111,7 @@ def synthesize_run(
     with RunDir(out).lock(), watch_signals() as watch:
         rule, accept = None, None
         if threshold is not None:
-            rule, accept = _judged_filter(run, loaded, training(), threshold, progress)
+            rule, accept = _judged_filter(run, loaded, training(), threshold, progress, watch)
         recipe = recipe_of(loaded, counts, rule, seed, format)
 
         def on_shard(done: int, total: int) -> None:
@@ -218,7 +218,7 @@ def recipe_of(
 
 
 def _judged_filter(
-    run: Path, loaded: LoadedRun, train: LabelledImages, threshold: float, progress: Progress
+    run: Path, loaded: LoadedRun, train: LabelledImages, threshold: float, progress: Progress, watch: Watch
 ) -> tuple[dict[str, Any], Accept]:
     """The filter as the recipe knows it, and as a function.
 
@@ -230,7 +230,7 @@ def _judged_filter(
     if not path.is_file():
         progress.say(f"training the filter's judge on {len(train)} images")
         judge = _new_judge(config, train)
-        _train_judge(judge, config, train)
+        _train_judge(judge, config, train, watch)
         state = {name: value.cpu().contiguous() for name, value in judge.state_dict().items()}
         write_bytes(path, safetensors.torch.save(state))
     judge = _new_judge(config, train)
@@ -248,7 +248,7 @@ def _new_judge(config: Config, train: LabelledImages) -> nn.Module:
     return build_classifier(config.classifier.name, len(train.classes), train.image_shape, seed=seed)
 
 
-def _train_judge(judge: nn.Module, config: Config, train: LabelledImages) -> None:
+def _train_judge(judge: nn.Module, config: Config, train: LabelledImages, watch: Watch) -> None:
     c = config.classifier
     train_classifier(
         judge,
@@ -258,6 +258,7 @@ def _train_judge(judge: nn.Module, config: Config, train: LabelledImages) -> Non
         seed=config.seed + JUDGE_SEED,
         weights=balanced_weights(train.y, len(train.classes)),
         augment=classical(domain_of(config), c.strength),
+        on_step=on_step(watch),
     )
 
 

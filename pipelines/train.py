@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from augmentor.api import Source, describe, source_of
 from augmentor.data.candidates import latents
 from augmentor.data.fingerprint import fingerprints
-from augmentor.durable import write_bytes, write_text
+from augmentor.durable import room_for, write_bytes, write_text
 from augmentor.families import FAMILIES
 from augmentor.families.family import Family
 from augmentor.training.batches import Batches
@@ -32,7 +32,7 @@ from augmentor.types import DataError, LabelledImages, SampleSource, StepReport
 from downstream.augment import classical
 from pipelines.config import Config, ConfigError, config_from, dump_config, parse_yaml
 from pipelines.datasets import DataBundle, load_data
-from pipelines.device import device_of, domain_of, use_threads
+from pipelines.device import device_of, domain_of, memory_for, use_threads
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.pictures import png_bytes, sample_grid
 from pipelines.pool import pool_labels
@@ -41,6 +41,7 @@ from pipelines.run_dir import RunDir
 
 OF_OTHER_JOBS = ("out", "gain", "semi", "compare")  # keys of a config that a training does not read
 LOG_EVERY = 20
+LOG_BLOCK = 4096  # bytes by which a file grows, however short the line
 SAMPLES_A_CLASS = 10
 CLASSES_SHOWN = 20
 
@@ -113,9 +114,10 @@ def train_source(
         Interrupted: If ``watch`` was told to stop.
     """
     session = start_session(train if labelled_pool is None else train.joined(labelled_pool), config, seed)
-    for _ in fit(session.trainer, session.average, session.batches, steps=config.source.steps, seed=seed):
-        if watch is not None:
-            watch.check()
+    with memory_for(config.source.batch_size, "--batch-size"):
+        for _ in fit(session.trainer, session.average, session.batches, steps=config.source.steps, seed=seed):
+            if watch is not None:
+                watch.check()
     return cast(SampleSource, session.average.module.eval())
 
 
@@ -162,6 +164,7 @@ def train_run(config: Config, out: Path, *, resume: bool = False, progress: Prog
         DataError: If the data cannot be used, or no checkpoint is intact.
         DivergedError: If training stops being finite; the last checkpoint stays as it was.
         Interrupted: After a signal; the state was saved.
+        MemoryError: If the memory does not suffice; the message names a batch size to try.
         RunLockedError: If another process works in ``out``.
     """
     run, progress, began = RunDir(out), progress or Silent(), time.monotonic()
@@ -172,12 +175,13 @@ def train_run(config: Config, out: Path, *, resume: bool = False, progress: Prog
         bundle = load_data(config.data, config.seed)
         if checkpoint is not None and tuple(checkpoint.meta["classes"]) != bundle.train.classes:
             raise DataError(f"{out}: the checkpoint's classes are not the data's; train anew into another folder")
-        pool = _labelled_pool(bundle, config, checkpoint, progress)
+        pool = _labelled_pool(bundle, config, checkpoint, progress, watch)
         images = bundle.train if pool is None else bundle.train.joined(_pool_images(bundle, pool))
         session = start_session(images, config, config.seed)
         saved = _Saver(run, session, config, _facts(bundle, pool))
         start = 0 if checkpoint is None else saved.restore(checkpoint)
-        losses = _train(session, saved, run, config, start, progress, watch)
+        with memory_for(config.source.batch_size, "--batch-size"):
+            losses = _train(session, saved, run, config, start, progress, watch)
     passed_over = () if checkpoint is None else checkpoint.passed_over
     return TrainResult(out, config.source.steps, time.monotonic() - began, losses, passed_over)
 
@@ -274,7 +278,7 @@ def _same_but_longer(found: str, wanted: str) -> bool:
 
 
 def _labelled_pool(
-    bundle: DataBundle, config: Config, checkpoint: Checkpoint | None, progress: Progress
+    bundle: DataBundle, config: Config, checkpoint: Checkpoint | None, progress: Progress, watch: Watch
 ) -> tuple[Tensor, Tensor] | None:
     """Positions and labels in the pool; a resumed run keeps those it began with."""
     if bundle.pool is None:
@@ -283,7 +287,7 @@ def _labelled_pool(
         facts = checkpoint.state["facts"]
         return facts["pool_indices"], facts["pool_labels"]
     progress.say(f"labelling {len(bundle.pool)} unlabelled images in {config.pool.rounds} rounds")
-    indices, labels = pool_labels(bundle.train, bundle.pool, config, config.seed)
+    indices, labels = pool_labels(bundle.train, bundle.pool, config, config.seed, watch)
     progress.say(f"kept {len(indices)} of them, those the classifier was sure of")
     return indices, labels
 
@@ -332,8 +336,8 @@ def _log(run: RunDir, start: int) -> Iterator[Callable[[StepReport], None]]:
     if run.log.exists():
         lines = run.log.read_text(encoding="utf-8").splitlines(keepends=True)
         write_text(run.log, "".join(line for line in lines if line.endswith("\n") and _step_of(line) <= start))
-    board = SummaryWriter(str(run.tensorboard), purge_step=start + 1)
-    with run.log.open("a", encoding="utf-8") as file:
+    with room_for(run.log, LOG_BLOCK), run.log.open("a", encoding="utf-8") as file:
+        board = SummaryWriter(str(run.tensorboard), purge_step=start + 1)
 
         def write(report: StepReport) -> None:
             file.write(json.dumps({"step": report.step, **report.losses}) + "\n")

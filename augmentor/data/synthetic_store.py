@@ -46,6 +46,7 @@ RenderShard = Callable[[int, int, int], tuple[Tensor, Tensor]]
 """(class index, n, first candidate to try) to images (n, C, H, W) in [-1, 1] and their candidates (n,), ascending."""
 
 RECIPE, MANIFEST, TRAINED_ON, PARTIAL = "recipe.json", "manifest.jsonl", "trained_on.safetensors", ".partial"
+CHECK = "check"
 CONTACT_SHEET, LOCK = "contact_sheet.png", "lock"
 """What the jobs may lay beside the files of a set."""
 
@@ -176,8 +177,8 @@ class Shard:
 
     @property
     def line(self) -> str:
-        """The shard as a line of JSON, without the line break."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The shard and its checksum as a line of JSON, without the line break."""
+        return json.dumps(_checked(asdict(self)), sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -269,6 +270,8 @@ def read_set(folder: Path, verify: bool = True, per_class: int | None = None) ->
             the message names the file.
     """
     recipe, shards = read_recipe(folder), read_manifest(folder)
+    if foreign := [shard for shard in shards if shard.recipe != recipe.hash]:
+        raise DataError(f"{folder / MANIFEST}: {foreign[0].class_name!r} is of another recipe; {_AGAIN}")
     if {(s.class_index, s.number, s.count) for s in shards} != set(_plan(recipe)):
         done = sum(shard.count for shard in shards)
         raise DataError(f"{folder}: unfinished ({done} of {recipe.total} images); run the same synth command again")
@@ -288,9 +291,11 @@ def read_recipe(folder: Path) -> Recipe:
         DataError: If the folder holds no set, or its recipe cannot be read.
     """
     try:
-        stored = json.loads((folder / RECIPE).read_text("utf-8"))
+        stored = _unchecked(json.loads((folder / RECIPE).read_text("utf-8")))
         stored["classes"], stored["image_shape"] = tuple(stored["classes"]), tuple(stored["image_shape"])
         stored.setdefault("mixtures", None)  # written since there are mixed classes
+        if unknown := stored.keys() - {f.name for f in fields(Recipe)}:
+            raise ValueError(f"unknown key {min(unknown)!r}")
         return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
     except FileNotFoundError as error:
         raise DataError(f"{folder}: no {RECIPE} there, so no synthetic set; write one with augmentor synth") from error
@@ -418,7 +423,7 @@ def _begin(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:
     elif foreign := sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOCK):
         raise DataError(f"{folder}: holds other files ({foreign[0]!r}, …); choose a new or empty folder")
     else:
-        durable.write_json(folder / RECIPE, asdict(recipe))
+        durable.write_json(folder / RECIPE, _checked(asdict(recipe)))
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
     for orphan in folder.glob(".*.tmp"):
         orphan.unlink()
@@ -468,8 +473,9 @@ def _write_pngs(folder: Path, class_folder: str, pngs: list[bytes], candidates: 
     partial.mkdir(exist_ok=True)
     final.mkdir(exist_ok=True)
     names = [f"{candidate:08d}.png" for candidate in candidates]
-    for name, png in zip(names, pngs, strict=True):
-        (partial / name).write_bytes(png)
+    with durable.room_for(final, sum(map(len, pngs))):
+        for name, png in zip(names, pngs, strict=True):
+            (partial / name).write_bytes(png)
     os.sync()  # once a shard: measured 15 times faster than a flush of every file
     for name in names:
         (partial / name).replace(final / name)
@@ -505,7 +511,7 @@ def _write_manifest(folder: Path, shards: Iterable[Shard]) -> None:
 
 
 def _append_line(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with durable.room_for(path, len(line)), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
@@ -513,7 +519,7 @@ def _append_line(path: Path, line: str) -> None:
 
 def _parse_line(line: str, where: str) -> Shard:
     try:
-        stored = json.loads(line)
+        stored = _unchecked(json.loads(line))
         stored["candidates"] = tuple(stored["candidates"])
         shard = Shard(**stored)
         paths = [PurePosixPath(name) for name in shard.sha256]
@@ -522,6 +528,21 @@ def _parse_line(line: str, where: str) -> Shard:
     if any(path.is_absolute() or ".." in path.parts or "\\" in str(path) for path in paths):
         raise DataError(f"{where}: names a file outside the folder; this set was tampered with, do not use it")
     return shard
+
+
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with a checksum of itself, so that a changed bit shows even where no file's hash depends on it."""
+    return record | {CHECK: hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()}
+
+
+def _unchecked(record: Any) -> dict[str, Any]:
+    """The record without its checksum, which must be right; the first sets had none."""
+    if not isinstance(record, dict):
+        raise ValueError("it is no JSON object")
+    plain = {name: value for name, value in record.items() if name != CHECK}
+    if CHECK in record and record != _checked(plain):
+        raise ValueError("it is not what was written, its checksum differs")
+    return plain
 
 
 def _read_class(folder: Path, recipe: Recipe, shards: list[Shard], wanted: int, verify: bool) -> list[Tensor]:

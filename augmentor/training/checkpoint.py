@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from augmentor.durable import publish_folder, sha256_of, write_json, write_text
+from augmentor.durable import json_bytes, publish_folder, sha256_of, write_bytes, write_json, write_text
 from augmentor.types import DataError
 
 FORMAT = 1
@@ -108,20 +109,30 @@ def _newest_first(folder: Path) -> list[Path]:
 def _write(folder: Path, step: int, meta: dict[str, Any], state: dict[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     skeleton = _pack(state, "", tensors)
-    (folder / "tensors.safetensors").write_bytes(save(tensors))
+    write_bytes(folder / "tensors.safetensors", save(tensors))
     write_json(folder / "state.json", {"format": FORMAT, "step": step, "meta": meta, "state": skeleton})
     hashes = {name: sha256_of(folder / name) for name in ("tensors.safetensors", "state.json")}
-    write_json(folder / "manifest.json", {"format": FORMAT, "sha256": hashes})
+    write_json(folder / "manifest.json", _manifest(hashes))
+
+
+def _manifest(hashes: dict[str, str]) -> dict[str, Any]:
+    return {"format": FORMAT, "sha256": hashes}
 
 
 def _read(folder: Path, passed_over: tuple[str, ...]) -> Checkpoint:
     hashes = _verified_hashes(folder)
-    record = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    if record["format"] != FORMAT:
-        raise DataError(f"{folder}: checkpoint format {record['format']}, this version reads {FORMAT}")
-    tensors = load((folder / "tensors.safetensors").read_bytes())
-    state = _unpack(record["state"], tensors)
-    return Checkpoint(record["step"], record["meta"], state, hashes["tensors.safetensors"], passed_over)
+    # A right hash says that nobody changed the files by accident, not that they hold what they should.
+    try:
+        record = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if record["format"] != FORMAT:
+            raise DataError(f"{folder}: checkpoint format {record['format']}, this version reads {FORMAT}")
+        state = _unpack(record["state"], load((folder / "tensors.safetensors").read_bytes()))
+        step, meta = record["step"], record["meta"]
+    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        raise _SpoiledError(f"{folder}: not what save_checkpoint writes ({type(error).__name__}: {error})") from error
+    if (folder / "manifest.json").read_bytes() != json_bytes(_manifest(hashes)):
+        raise _SpoiledError(f"{folder / 'manifest.json'}: not the bytes that were saved")
+    return Checkpoint(step, meta, state, hashes["tensors.safetensors"], passed_over)
 
 
 def _verified_hashes(folder: Path) -> dict[str, str]:

@@ -58,7 +58,7 @@ def fit(
         One report a step.
 
     Raises:
-        DivergedError: If a loss or a weight is not finite; the average is as it was before that step.
+        DivergedError: If a loss, a weight or a buffer is not finite; the average is as it was before that step.
     """
     for step in range(start, steps):
         losses = trainer.step(*batch_at(step), generator_for("step", seed, step))
@@ -70,8 +70,11 @@ def fit(
 
 def _check_finite(losses: dict[str, float], model: nn.Module, step: int) -> None:
     bad = [f"loss {name}" for name, value in losses.items() if not math.isfinite(value)]
-    # A gradient can overflow under a finite loss; it shows in the weights after the update.
-    if not bad and not math.isfinite(float(torch.nn.utils.get_total_norm(model.parameters()))):
+    # A gradient can overflow under a finite loss; it shows in the weights after the update. The average takes the
+    # buffers too, such as the statistics of batch norm.
+    buffers = {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    if not bad and not math.isfinite(float(torch.nn.utils.get_total_norm([*model.parameters(), *buffers.values()]))):
         bad = [f"weight {name}" for name, p in model.named_parameters() if not p.isfinite().all()]
+        bad += [f"buffer {name}" for name, buffer in buffers.items() if not buffer.isfinite().all()]
     if bad:
         raise DivergedError(f"training diverged at step {step}: {', '.join(bad)} not finite")

@@ -68,6 +68,7 @@ def fork(work: Callable[[], object], output: Path) -> Child:
             and exits with 99.
         output: File for what the child prints.
     """
+    output.write_bytes(b"")
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -77,6 +78,7 @@ def fork(work: Callable[[], object], output: Path) -> Child:
         return Child(pid, output)
     code = 99
     try:
+        os.setsid()  # so that its own children can be found
         _redirect(output)
         result = work()
         code = result if isinstance(result, int) else 0
@@ -86,6 +88,26 @@ def fork(work: Callable[[], object], output: Path) -> Child:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def session_of(pid: int) -> list[int]:
+    """The processes that a forked child has left behind, a moment after its end."""
+    end = time.monotonic() + 5
+    while (left := _in_session(pid)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+def _in_session(pid: int) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue  # it has just ended
+        if int(session) == pid and state != "Z":
+            found.append(int(folder.name))
+    return found
 
 
 def _redirect(output: Path) -> None:

@@ -63,10 +63,6 @@ def test_a_spoiled_checkpoint_is_passed_over_and_named(tmp_path, name, damage):
     if damage != "remove":
         victim.write_bytes(content[: -1 if damage == "truncate" else None])
     loaded = load_checkpoint(tmp_path)
-    assert loaded.step in {1, 2}
-    if name == "manifest.json" and damage == "truncate":  # the last byte is a newline: nothing is lost
-        assert loaded.step == 2
-        return
     assert loaded.step == 1
     assert any("step-00000002" in line for line in loaded.passed_over)
 

@@ -1,0 +1,61 @@
+"""Torchvision's random transforms, repeatable item by item; ``albumentations.SeededItems`` is the same for its kind."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from augmentor.randomness import generator_for
+
+
+class SeededDraws(Dataset[Any]):
+    """Read a dataset whose transforms draw from PyTorch's or Python's global generator, by a seed of every item's own.
+
+    By itself a loader seeds each worker, so that with another number of workers an item is augmented differently. Here
+    item i of epoch e is a function of (seed, e, i). The global generators are put back after every item.
+
+    Call ``set_epoch`` before each epoch; workers see it at once, persistent ones too.
+
+    Args:
+        dataset: Any dataset with a length, such as a ``SyntheticMix``.
+        seed: Any whole number.
+
+    Example:
+        >>> train = SeededDraws(mix, seed=0)  # doctest: +SKIP
+        >>> for epoch in range(10):  # doctest: +SKIP
+        ...     train.set_epoch(epoch)
+    """
+
+    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+        self.dataset, self.seed = dataset, seed
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        position = index % len(self)
+        seed = generator_for("item", self.seed, self.epoch, position).initial_seed()
+        state = random.getstate()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            random.seed(seed)
+            try:
+                return self.dataset[position]
+            finally:
+                random.setstate(state)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose items are given now."""
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Give the items of this epoch (from 0) from now on, in all workers."""
+        self._epoch.fill_(epoch)
