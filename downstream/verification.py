@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,10 +24,20 @@ FARS = (1e-2, 1e-3)
 
 @dataclass(frozen=True)
 class Figure:
-    """One number and its 95 % interval over folds, that is over people; not cut at 0 and 1."""
+    """One number, and its values with each fold left out, from which its interval over people comes.
+
+    Args:
+        value: On all folds.
+        without: With each fold left out, ascending.
+    """
 
     value: float
-    ci95: Interval
+    without: tuple[float, ...]
+
+    @property
+    def ci95(self) -> Interval:
+        """See ``fold_interval``; not cut at 0 and 1."""
+        return fold_interval(self.value, np.array(self.without))
 
 
 @dataclass(frozen=True)
@@ -37,12 +47,31 @@ class Verification:
     Args:
         accuracy: Mean over folds of ``fold_accuracies``.
         auc: ``roc_auc``.
-        tar: ``tar_at_far`` by rate.
+        tar: ``tar_at_far`` by rate, those of ``FARS``.
     """
 
     accuracy: Figure
     auc: Figure
     tar: dict[float, Figure]
+
+
+def mean_figure(figures: Sequence[Figure]) -> Figure:
+    """The mean of a figure over replicates with the same folds, its interval over people included.
+
+    Raises:
+        ValueError: If there are none or the numbers of folds differ.
+    """
+    count = len(figures)
+    if not count or len({len(one.without) for one in figures}) > 1:
+        raise ValueError("need figures of the same folds")
+    columns = zip(*(one.without for one in figures), strict=True)
+    return Figure(sum(one.value for one in figures) / count, tuple(sum(column) / count for column in columns))
+
+
+def difference(first: Figure, second: Figure) -> Figure:
+    """First minus second, of the same pairs; people who are hard for both count for neither."""
+    parts = zip(first.without, second.without, strict=True)
+    return Figure(first.value - second.value, tuple(a - b for a, b in parts))
 
 
 def pair_scores(first: Tensor, second: Tensor) -> Tensor:
@@ -83,7 +112,7 @@ def measure_verification(scores: Tensor, same: Tensor, folds: Tensor) -> Verific
     found = fold_accuracies(scores, same, folds)
     mean, without = float(found.mean()), (found.sum() - found) / (len(found) - 1)
     return Verification(
-        accuracy=Figure(mean, fold_interval(mean, without)),
+        accuracy=Figure(mean, tuple(without.tolist())),
         auc=_figure(_auc, s, y, f),
         tar={far: _figure(partial(_tar, far=far), s, y, f) for far in FARS},
     )
@@ -237,8 +266,7 @@ def share_interval(accepted: int, total: int) -> Interval:
 
 def _figure(statistic: Callable[[Floats, Bools], float], s: Floats, y: Bools, f: Integers) -> Figure:
     value = statistic(s, y)
-    without = np.array([statistic(s[f != fold], y[f != fold]) for fold in np.unique(f)])
-    return Figure(value, fold_interval(value, without))
+    return Figure(value, tuple(statistic(s[f != fold], y[f != fold]) for fold in np.unique(f)))
 
 
 def _auc(scores: Floats, same: Bools) -> float:

@@ -27,6 +27,7 @@ SECTIONS = {
     "classifier": "Classifier",
     "gain": "Comparison",
     "semi": "Few labels",
+    "verify": "Verification",
     "compare": "Families",
 }
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -379,6 +380,41 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
     _print(result, as_json, lambda: _compare_text(result, out))
 
 
+@cli.command(cls=JobCommand, short_help="Measure what synthetic faces add to telling people apart.")
+@config_argument
+@data_option
+@form_options
+@key("--pairs", "verify.pairs", metavar="PATH")
+@click.option(
+    "--synthetic",
+    "verify__synthetic",
+    multiple=True,
+    type=click.Path(file_okay=False),
+    callback=lambda c, o, v: v or None,
+    help="A synthetic set as an arm: more images of people of the data, or new people. Repeats.",
+)
+@key("--train-folds", "verify.train_folds", metavar="N,N", callback=_split_numbers)
+@key("--head", "verify.head", type=click.Choice(["softmax", "arcface", "cosface"]))
+@key("--weights", "verify.weights", type=click.Path(dir_okay=False))
+@key("--replicates", "verify.replicates", type=int, metavar="N")
+@key("--classifier", "classifier.name", metavar="NAME")
+@key("--classifier-steps", "classifier.steps", type=int, metavar="N")
+@run_options
+def verify(config: Path | None, as_json: bool, **values: Any) -> None:
+    """Train a network to tell people, and score pairs of people it has not seen by the cosine of its features.
+
+    By the file CONFIG, or on --data; every --synthetic set is an arm beside no extra data, with equal steps.
+    """
+    settings = _config(config, values, needs_data=True)
+    out = settings.out or Path("runs") / (config.stem if config else f"{Path(settings.data.data).name}-verify")
+    from pipelines.progress import show
+    from pipelines.verification import verify_run
+
+    with show() as progress:
+        result = verify_run(settings, out, progress=progress)
+    _print(result, as_json, lambda: _verify_text(result, out))
+
+
 @cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
 @run_argument
 @click.option("--samples", type=click.IntRange(min=2), default=10000, show_default=True, help="Images to generate.")
@@ -533,6 +569,32 @@ def frontalize(run: Path, files: tuple[Path, ...], attributes: Path, out: Path |
     from pipelines.edit import frontalize_files
 
     _print_edit(frontalize_files(run, files, attributes, out or run / "edits"), as_json)
+
+
+@edit.command(cls=JobCommand, short_help="Whom renders of unknown people show, by a judge.")
+@run_argument
+@click.option("--pairs", required=True, metavar="PATH", help="Folder with pairs.csv and photos of other people.")
+@click.option(
+    "--train-folds", metavar="N,N", callback=_split_numbers, help="Folds whose people the judge learns from too."
+)
+@click.option(
+    "--judge-steps", type=click.IntRange(min=1), default=1500, show_default=True, help="Training steps of the judge."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the judge.")
+@out_option
+@as_json
+@verbose
+def identity_quality(
+    run: Path, pairs: str, train_folds: tuple[int, ...] | None, out: Path | None, as_json: bool, **values: Any
+) -> None:
+    """Render people the RUN, an IP-GAN, has never seen; a verification network says whom it sees.
+
+    The network is trained here, on the photos the RUN was trained on. Default of --out: RUN.
+    """
+    from pipelines.identity_quality import as_markdown, identity_quality_run
+
+    result = identity_quality_run(run, pairs, out or run, train_folds=train_folds or (), **values)
+    _print(result, as_json, lambda: as_markdown(result))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -701,6 +763,13 @@ def _semi_text(result: Mapping[str, Any], out: Path) -> str:
     from pipelines.semi_tables import semi_table
 
     return f"{semi_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'semi.json'}"
+
+
+def _verify_text(result: Mapping[str, Any], out: Path) -> str:
+    """The table of arms, the verdict, and where to read on."""
+    from pipelines.verification_report import verify_table
+
+    return f"{verify_table(result)}\n\n{result['verdict']}\n\n{out / 'verify.md'}  {out / 'verify.json'}"
 
 
 if __name__ == "__main__":

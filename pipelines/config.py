@@ -247,6 +247,37 @@ class CompareConfig(Section):
         return self
 
 
+class VerifyConfig(Section):
+    """Verification of faces: a network learns people, then says of pairs of others whether they show one person."""
+
+    pairs: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Folder with pairs.csv (fold,same,first,second) and the images, a folder a person; looked for "
+        "under data_root too.",
+    )
+    train_folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(),
+        strict=False,
+        description="Folds whose people are learned from beside the data's classes; the other folds are scored.",
+    )
+    synthetic: tuple[FilePath, ...] = Field(
+        default=(),
+        strict=False,
+        description="Synthetic sets, each an arm: more images of people of the data (by name), or new people.",
+    )
+    synthetic_share: Fraction = Field(default=0.25, description="Synthetic part of a batch in these arms.")
+    head: Literal["softmax", "arcface", "cosface"] = Field(
+        default="softmax", description="What the people are learned with; the features are compared by their cosine."
+    )
+    margin: float | None = Field(default=None, ge=0, description="Of arcface or cosface; default: their papers'.")
+    scale: float = Field(default=30.0, gt=0, description="Factor on the cosines of arcface and cosface.")
+    weights: FilePath | None = Field(
+        default=None, description="File with weights of the timm network (classifier.name) to start from."
+    )
+    replicates: int = Field(default=3, ge=1, description="Paired repetitions, each with its own seeds.")
+
+
 class Config(Section):
     """One run."""
 
@@ -257,6 +288,7 @@ class Config(Section):
     gain: GainConfig = GainConfig()
     semi: SemiConfig = SemiConfig()
     compare: CompareConfig = CompareConfig()
+    verify: VerifyConfig = VerifyConfig()
     seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of everything random.")
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N, mps."

@@ -37,7 +37,7 @@ PER_CLASS = 8  # images of a class in the report
 SAMPLES = 12  # generated images whose neighbours are shown
 NEIGHBOURS = 4
 METRIC = "balanced_accuracy"
-IRRELEVANT = {"gain", "semi", "compare", "out", "threads"}  # keys of a config that do not change what a cell holds
+IRRELEVANT = {"gain", "semi", "compare", "verify", "out", "threads"}  # keys of a config that change no cell
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from augmentor.durable import write_json
 from augmentor.types import DataError
 
-Kind = Literal["gain", "semi", "compare", "evaluate"]
+Kind = Literal["gain", "semi", "compare", "evaluate", "verify"]
 SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
 
@@ -180,11 +180,67 @@ class EvaluateResult(_Result):
     samples: int = Field(ge=1)
 
 
+class VerifyFigure(_Part):
+    """One metric of one arm; ``ci95`` is over replicates, ``ci95_people`` over folds of people."""
+
+    mean: Probability
+    scores: list[Probability] = Field(min_length=1)
+    ci95: Interval | None
+    ci95_people: Interval
+
+
+class VerifyArm(_Part):
+    """What a network learned from, and how well it tells pairs."""
+
+    images: int = Field(ge=1)
+    people: int = Field(ge=1)
+    synthetic: int = Field(ge=0)
+    accuracy: VerifyFigure
+    auc: VerifyFigure
+    tar_at_1_percent: VerifyFigure = Field(alias="tar_at_far_1e-2")
+    tar_at_1_per_mille: VerifyFigure = Field(alias="tar_at_far_1e-3")
+
+
+class VerifyDifference(_Part):
+    """One arm against no extra data; ``delta`` 0.01 is one point."""
+
+    arm: str
+    baseline: str
+    metric: Literal["accuracy", "auc", "tar_at_far_1e-2", "tar_at_far_1e-3"]
+    delta: float
+    ci95: Interval | None
+    ci95_people: Interval
+    p: Probability | None
+    p_holm: Probability | None
+
+
+class VerifyResult(_Result):
+    """verify.json."""
+
+    dataset: str
+    head: Literal["softmax", "arcface", "cosface"]
+    replicates: int = Field(ge=1)
+    arms: dict[str, VerifyArm] = Field(min_length=1)
+    comparisons: list[VerifyDifference]
+    verdict: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for name, arm in self.arms.items():
+            if len(arm.accuracy.scores) != self.replicates:
+                raise ValueError(f"arm {name!r} has {len(arm.accuracy.scores)} scores, not {self.replicates}")
+        for row in self.comparisons:
+            if missing := {row.arm, row.baseline} - set(self.arms):
+                raise ValueError(f"a comparison names arm {sorted(missing)[0]!r}, which was not run")
+        return self
+
+
 _MODELS: dict[str, type[_Result]] = {
     "gain": GainResult,
     "semi": SemiResult,
     "compare": CompareResult,
     "evaluate": EvaluateResult,
+    "verify": VerifyResult,
 }
 
 

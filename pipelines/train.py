@@ -39,7 +39,7 @@ from pipelines.pool import pool_labels
 from pipelines.progress import Progress, Silent
 from pipelines.run_dir import RunDir
 
-OF_OTHER_JOBS = ("out", "gain", "semi", "compare")  # keys of a config that a training does not read
+OF_OTHER_JOBS = ("out", "gain", "semi", "compare", "verify")  # keys of a config that a training does not read
 LOG_EVERY = 20
 LOG_BLOCK = 4096  # bytes by which a file grows, however short the line
 SAMPLES_A_CLASS = 10

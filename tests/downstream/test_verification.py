@@ -9,10 +9,13 @@ from scipy import stats
 from torch import Tensor
 
 from downstream.verification import (
+    Figure,
     best_threshold,
+    difference,
     far_threshold,
     fold_accuracies,
     fold_interval,
+    mean_figure,
     measure_verification,
     pair_scores,
     roc_auc,
@@ -165,3 +168,13 @@ def test_bad_rates_and_missing_kinds_are_refused() -> None:
         far_threshold(np.zeros(3), 1.5)
     with pytest.raises(ValueError, match="pairs of two"):
         roc_auc(torch.zeros(2), torch.tensor([True, True]))
+
+
+def test_means_and_differences_of_figures() -> None:
+    first, second = Figure(0.75, (0.5, 1.0)), Figure(0.25, (0.25, 0.25))
+    assert mean_figure([first, second]) == Figure(0.5, (0.375, 0.625))
+    assert difference(first, second) == Figure(0.5, (0.25, 0.75))
+    assert difference(first, first).ci95 == (0, 0)
+    assert mean_figure([first]) == first
+    with pytest.raises(ValueError, match="same folds"):
+        mean_figure([first, Figure(0.5, (0.5,) * 3)])
