@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from augmentor.durable import write_text
-from pipelines.compare_rows import shown_images
+from pipelines.compare_rows import shown_counts, shown_images
 from pipelines.compare_tables import ORDERS, budget_words, legend, likelihoods, paper_order, table_rows, warnings
 from pipelines.datasets import DataBundle
 from pipelines.evaluate import COLUMNS
@@ -33,8 +33,10 @@ def pictures(cells: Sequence[Mapping[str, Any]], bundle: DataBundle) -> dict[str
     names = [bundle.test.classes[index] for index in real.y.tolist()]
     above = names if max(map(len, names)) <= 4 else []  # longer names would run into each other
     found = {"compare": _strips(cells, "samples"), "reconstructions": _strips(cells, "reconstructions")}
+    share = max(shown_counts(len(bundle.test.classes)).values())
+    group = share if share > 1 else 0  # a gap between two classes
     return {
-        name: sample_grid([real.x, *map(unpacked, strips.values())], ["real", *strips], column_names=above)
+        name: sample_grid([real.x, *map(unpacked, strips.values())], ["real", *strips], column_names=above, group=group)
         for name, strips in found.items()
         if strips
     }

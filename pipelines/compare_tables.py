@@ -152,8 +152,9 @@ def likelihoods(result: Mapping[str, Any]) -> list[str]:
 
 
 def warnings(result: Mapping[str, Any]) -> list[str]:
-    """What should stop a reader, row by row."""
-    return [f"Warning, {name}: {words}." for name, row in result["families"].items() for words in row["warnings"]]
+    """What should stop a reader, one sentence a row."""
+    rows = result["families"].items()
+    return [f"Warning, {name}: {'; '.join(row['warnings'])}." for name, row in rows if row["warnings"]]
 
 
 def _costs(row: Row) -> list[str]:

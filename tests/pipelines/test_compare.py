@@ -20,7 +20,7 @@ from pipelines.datasets import load_data
 from pipelines.interrupt import Interrupted, Watch
 from pipelines.pictures import packed, unpacked
 from pipelines.progress import Silent
-from pipelines.results import read_result
+from pipelines.results import read_result, write_result
 from pipelines.run_dir import RunDir
 from pipelines.source_quality import evaluate_source, make_reference
 from pipelines.train import load_source, train_run
@@ -48,6 +48,47 @@ def tiny(**changes: Any) -> Config:
     for key, value in changes.items():
         whole[key] = {**whole[key], **value} if isinstance(value, dict) else value
     return config_from(whole)
+
+
+REAL = {
+    **{"top1": 0.99, "inception_score": 9.8, "fid": 0.05, "kid": 0.0001, "precision": 0.95, "recall": 0.96},
+    **{"density": 0.94, "coverage": 0.95, "diversity": 1.0, "cas": 0.985},
+}
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A row of compare.json, made up."""
+    made: dict[str, Any] = {
+        **{"top1": 0.9, "inception_score": 8.5, "fid": 2.5, "kid": 0.0123, "precision": 0.8, "recall": 0.7},
+        **{"density": 0.75, "coverage": 0.6, "diversity": 0.875, "cas": 0.925, "memorisation_p": 0.25},
+        **{"train_seconds_per_1000": 123.4, "images_per_second": 3456.7, "samples": 5000, "warnings": []},
+        **{"parameters": {"generator": 1_760_000, "all": 3_180_000}, "equal_budget": True},
+        **{"step": 1500, "batch_size": 64, "family": "cvae", "preset": "default", "options": {}},
+    }
+    return made | changes
+
+
+def summary_of(**rows: dict[str, Any]) -> dict[str, Any]:
+    """A result, made up."""
+    result: dict[str, Any] = {
+        "dataset": "mnist",
+        "regime": "60000 images",
+        "budget": {"steps": 1500, "batch_size": 64, "images": 96000, "source_augment": "none", "seed": 0},
+        "samples": 5000,
+        "real": REAL,
+        "families": rows,
+        "order": order_of(rows),
+        "judge": {"name": "auto", "steps": 1500, "batch_size": 64, "features": 128},
+        "student": {"name": "auto", "steps": 1500, "batch_size": 64},
+        "images": {"train": 60000, "test": 10000},
+        "k": 5,
+        "notes": ["official split"],
+        "command": "augmentor compare x",
+        "device": "cpu",
+        "versions": {"torch": "2"},
+        "seconds": {"total": 1.0},
+    }
+    return result | {"verdict": verdict(result)}
 
 
 @pytest.fixture
@@ -243,45 +284,27 @@ def test_a_row_of_fewer_samples_has_real_data_of_as_few_beside_it_and_is_no_riva
     assert result["order"]["top1"] == ["cvae"]
 
 
-REAL = {
-    **{"top1": 0.99, "inception_score": 9.8, "fid": 0.05, "kid": 0.0001, "precision": 0.95, "recall": 0.96},
-    **{"density": 0.94, "coverage": 0.95, "diversity": 1.0, "cas": 0.985},
-}
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"budget": {"steps": 1500, "batch_size": 64, "images": 64}}, "budget.images is not steps times batch_size"),
+        ({"families": {"cvae": row(step=1499)}}, "family 'cvae' has 1499 steps, the budget is 1500"),
+        ({"families": {"cvae": row(top1=1.5)}}, r"families\.cvae\.top1"),
+        ({"families": {}}, "families"),
+    ],
+)
+def test_a_result_that_breaks_its_promise_is_not_written(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    result = summary_of(cvae=row()) | {"real": REAL | {"memorisation_p": None}}
+    write_result(tmp_path / "compare.json", result, "compare")
+    with pytest.raises(ValueError, match=words):
+        write_result(tmp_path / "other.json", result | changes, "compare")
+    assert not (tmp_path / "other.json").exists()
 
 
-def row(**changes: Any) -> dict[str, Any]:
-    """A row of compare.json, made up."""
-    made: dict[str, Any] = {
-        **{"top1": 0.9, "inception_score": 8.5, "fid": 2.5, "kid": 0.0123, "precision": 0.8, "recall": 0.7},
-        **{"density": 0.75, "coverage": 0.6, "diversity": 0.875, "cas": 0.925, "memorisation_p": 0.25},
-        **{"train_seconds_per_1000": 123.4, "images_per_second": 3456.7, "samples": 5000, "warnings": []},
-        **{"parameters": {"generator": 1_760_000, "all": 3_180_000}, "equal_budget": True},
-        **{"step": 1500, "batch_size": 64, "family": "cvae", "preset": "default", "options": {}},
-    }
-    return made | changes
-
-
-def summary_of(**rows: dict[str, Any]) -> dict[str, Any]:
-    """A result, made up."""
-    result: dict[str, Any] = {
-        "dataset": "mnist",
-        "regime": "60000 images",
-        "budget": {"steps": 1500, "batch_size": 64, "images": 96000, "source_augment": "none", "seed": 0},
-        "samples": 5000,
-        "real": REAL,
-        "families": rows,
-        "order": order_of(rows),
-        "judge": {"name": "auto", "steps": 1500, "batch_size": 64, "features": 128},
-        "student": {"name": "auto", "steps": 1500, "batch_size": 64},
-        "images": {"train": 60000, "test": 10000},
-        "k": 5,
-        "notes": ["official split"],
-        "command": "augmentor compare x",
-        "device": "cpu",
-        "versions": {"torch": "2"},
-        "seconds": {"total": 1.0},
-    }
-    return result | {"verdict": verdict(result)}
+def test_warnings_are_told_a_row() -> None:
+    page = as_markdown(summary_of(cvae=row(warnings=["collapsed", "deaf to the label"]), cgan=row()))
+    assert "- Warning, cvae: collapsed; deaf to the label." in page
+    assert "Warning, cgan" not in page
 
 
 def test_the_tables_line_by_line() -> None:
