@@ -106,6 +106,15 @@ def publish_folder(temporary: Path, final: Path) -> None:
     sync(final.parent)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that a killed process left; for one who holds the folder alone."""
+    for path in folder.glob(".*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def sync(path: Path) -> None:
     """Make the content of a file, or the names in a folder, reach the disk."""
     handle = os.open(path, os.O_RDONLY)

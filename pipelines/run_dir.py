@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from augmentor.durable import room_for, write_bytes
+from augmentor.durable import remove_leftovers, room_for, write_bytes
 
 
 class RunLockedError(RuntimeError):
@@ -59,6 +59,11 @@ class RunDir:
         return self.path / "synthetic"
 
     @property
+    def cells(self) -> Path:
+        """One small file a finished part of a comparison."""
+        return self.path / "cells"
+
+    @property
     def tensorboard(self) -> Path:
         """Event files."""
         return self.path / "tensorboard"
@@ -70,7 +75,7 @@ class RunDir:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Make the folder and hold it for this process.
+        """Make the folder, hold it for this process, and clear away what a killed one left half written.
 
         The kernel drops the lock with its holder, however that ends, so a lock left behind by a dead process is no
         obstacle.
@@ -83,6 +88,8 @@ class RunDir:
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._take(handle)
+            for folder in (self.path, self.checkpoints, self.samples, self.cells):
+                remove_leftovers(folder)
             yield
             os.truncate(handle, 0)
         finally:

@@ -263,7 +263,8 @@ def _open_run(run: RunDir, config: Config, resume: bool) -> Checkpoint | None:
     if resume and run.config.exists() and _same_but_longer(run.config.read_text(encoding="utf-8"), wanted) is False:
         raise ConfigError(f"{run.config} differs from the config given; resume with the same one (steps may differ)")
     write_text(run.config, wanted)
-    return load_checkpoint(run.checkpoints) if resume and run.checkpoints.exists() else None
+    # A run killed while it saved for the first time has the folder and nothing in it: it begins again.
+    return load_checkpoint(run.checkpoints) if resume and any(run.checkpoints.glob("step-*")) else None
 
 
 def _same_but_longer(found: str, wanted: str) -> bool:

@@ -425,8 +425,7 @@ def _begin(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:
     else:
         durable.write_json(folder / RECIPE, _checked(asdict(recipe)))
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
-    for orphan in folder.glob(".*.tmp"):
-        orphan.unlink()
+    durable.remove_leftovers(folder)
     stored = {"fingerprints": np.unique(trained_on)}
     durable.write_bytes(folder / TRAINED_ON, safetensors.numpy.save(stored))
 

@@ -36,6 +36,14 @@ class Seen:
         pass
 
 
+def test_a_run_killed_in_its_first_save_begins_again(tmp_path, tally):
+    (tmp_path / "run" / "checkpoints" / ".step-00000002.tmp").mkdir(parents=True)
+    result = train_run(small(1), tmp_path / "run", resume=True)
+    tally(1, int(result.step == 1), "a run killed in its first save, before there is a checkpoint: resumed")
+    assert load_checkpoint(RunDir(tmp_path / "run").checkpoints).step == 1
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.faults
 def test_a_killed_run_always_resumes_and_loses_at_most_one_interval(tmp_path, tally):
     run, chance, seen, killed, survived = tmp_path / "run", random.Random(1), Seen(), 0, 0

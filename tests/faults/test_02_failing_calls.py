@@ -95,6 +95,7 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path, tally):
     assert all(good)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("form", ["folder", "shards"])
 def test_a_synthetic_set_is_refused_until_it_is_whole_and_can_be_finished(tmp_path, tally, form):
     write_set(tmp_path / "whole", recipe(form), SEEN, render)

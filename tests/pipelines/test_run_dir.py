@@ -56,6 +56,17 @@ def test_a_second_holder_is_refused_by_pid_and_a_killed_one_is_no_obstacle(tmp_p
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
+def test_the_lock_clears_away_what_a_killed_process_left(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    for folder in (run.path, run.checkpoints, run.cells):
+        folder.mkdir(exist_ok=True)
+        (folder / ".0123.tmp").write_text("half")
+    (run.checkpoints / ".step-00000004.tmp").mkdir()
+    (run.checkpoints / "latest").write_text("step-00000002")
+    with run.lock():
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["cells", "checkpoints", "latest", "lock"]
+
+
 def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError), RunDir(tmp_path).lock():
         raise KeyError
