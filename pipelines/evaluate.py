@@ -49,9 +49,9 @@ def evaluate_run(
     """
     loaded = load_source(run)
     use_threads(loaded.config)
-    require_writable(out or run)
     bundle = load_data(loaded.config.data, loaded.config.seed)
     refuse_seen_test_images(loaded, bundle)
+    require_writable(out or run)
     settings = replace(settings, samples=samples, domain=domain_of(loaded.config))
     evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
     command = f"augmentor evaluate {run.name if run.is_absolute() else run} --samples {samples} --seed {seed}"

@@ -167,7 +167,7 @@ def test_an_output_folder_is_tried_before_any_work(tmp_path, tally, monkeypatch,
 
     monkeypatch.setattr(train, "load_data", too_late)
     monkeypatch.setattr(gain, "load_data", too_late)
-    monkeypatch.setattr(pipelines.evaluate, "load_data", too_late)
+    monkeypatch.setattr(pipelines.evaluate, "evaluate_source", too_late)
     monkeypatch.setattr(synthesize, "synthesize_set", too_late)
     code, line = said(arguments, tmp_path / "said")
     good = code in (1, 2) and str(tmp_path) in line and "work began" not in line
