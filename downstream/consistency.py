@@ -146,6 +146,7 @@ def train_fixmatch(
     weak: Augment,
     strong: Augment,
     advice: Advice | None = None,
+    weights: Tensor | None = None,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
 ) -> nn.Module:
     r"""Train on labelled and unlabelled images by consistency: FixMatch with an averaged teacher.
@@ -170,6 +171,7 @@ def train_fixmatch(
         strong: Augmentation for the student.
         advice: Labels to begin with; without them the teacher decides alone from the first step on. Images on which
             the two disagree are not learned while the advice has weight.
+        weights: How often each labelled image is drawn, float64 (N,), summing to one; None is equally often.
         on_step: Called after every step with the steps done, the loss and the accepted share of the unlabelled.
 
     Returns:
@@ -191,7 +193,7 @@ def train_fixmatch(
     teacher = Teacher(model, s.average_decay, balanced=s.balanced)
     optimizer = torch.optim.AdamW(parameter_groups(model, s.weight_decay), lr=s.learning_rate, fused=True)
     model.train().to(memory_format=torch.channels_last)
-    labelled_order = draw_batches(_alike(len(x)), s.labelled_batch, stream(seed, 0))
+    labelled_order = draw_batches(_alike(len(x)) if weights is None else weights, s.labelled_batch, stream(seed, 0))
     pseudo_labelled = _pseudo_labelled(teacher, unlabelled, s, weak, noise, advice, stream(seed, 2))
     with seeded_dropout(seed, device):
         for step, chosen, (images, labels, sure) in zip(range(s.steps), labelled_order, pseudo_labelled, strict=False):

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from downstream.augment import Augment, Mix
 from downstream.heads import Margin
+from downstream.losses import Loss
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -62,9 +63,10 @@ def train_classifier(
     augment_mask: Tensor | None = None,
     mix: Mix | None = None,
     margin: Margin | None = None,
+    loss: Loss = cross_entropy,
     on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
-    """Train a classifier in place by cross entropy.
+    """Train a classifier in place, by cross entropy unless ``loss`` is another.
 
     Args:
         model: Network from images to logits (N, K); trained on the device of its weights.
@@ -77,6 +79,7 @@ def train_classifier(
         augment_mask: Which images ``augment`` applies to, bool (N,); None is all.
         mix: Blends images and targets of a batch after ``augment`` (``mixup``, ``cutmix``).
         margin: Turns outputs and classes into the logits of the loss (``heads.margin_of``); not with ``mix``.
+        loss: Of logits and targets; the others are in ``losses``, their own numbers bound.
         on_step: Called after every step with the number of steps done and the batch's loss.
 
     Returns:
@@ -100,9 +103,9 @@ def train_classifier(
             if mix is not None:
                 batch, target = mix(batch, _one_hot(target, model, x), noise)
             set_learning_rate(optimizer, learning_rate_at(step, settings))
-            loss = _train_step(model, optimizer, batch.to(device), target.to(device), settings, step, margin)
+            value = _train_step(model, optimizer, batch.to(device), target.to(device), settings, step, margin, loss)
             if on_step is not None:
-                on_step(step + 1, loss)
+                on_step(step + 1, value)
     # A bad gradient shows in the next loss; of the last step there is none.
     if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
         raise NonFiniteLossError(f"a weight of the classifier is not finite after step {settings.steps}")
@@ -117,12 +120,13 @@ def _train_step(
     settings: TrainSettings,
     step: int,
     margin: Margin | None,
+    criterion: Loss,
 ) -> float:
     enabled = faster_in_bfloat16(x) if settings.bfloat16 is None else settings.bfloat16
     with torch.autocast(x.device.type, torch.bfloat16, enabled=enabled):
         outputs = model(x.contiguous(memory_format=torch.channels_last))
     logits = outputs.float() if margin is None else margin(outputs.float(), y)
-    loss = cross_entropy(logits, y, label_smoothing=settings.label_smoothing)
+    loss = criterion(logits, y, label_smoothing=settings.label_smoothing)
     value = float(loss.detach())
     if not math.isfinite(value):
         raise NonFiniteLossError(f"the classifier's loss is {value} at step {step + 1} of {settings.steps}")

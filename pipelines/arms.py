@@ -1,4 +1,4 @@
-"""The arms of the comparison, and the bench on which they are trained: all share images, source, start and schedule."""
+"""The bench on which the arms of the comparison are trained: all share images, source, start and schedule."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -14,116 +14,26 @@ from imblearn.over_sampling import SMOTE, RandomOverSampler
 from torch import Tensor, nn
 
 from augmentor.sampling.filters import confidence_filter
+from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
 from augmentor.sampling.synthesize import Accept, render
-from augmentor.types import DataError, LabelledImages, SampleSource
-from downstream.augment import classical
-from downstream.classifier import build_classifier
+from augmentor.types import DataError, EncodingSource, LabelledImages, SampleSource
+from augmentor.types import device_of as where_it_renders
+from downstream.classifier import features
 from downstream.evaluate import predict_logits
-from downstream.train import TrainSettings, balanced_weights, train_classifier
+from downstream.retrieval import nearest_labelled
+from downstream.train import balanced_weights
+from pipelines.arm_training import train_arm
 from pipelines.config import Config
-from pipelines.device import device_of, domain_of, memory_for
-from pipelines.interrupt import Watch, on_step
+from pipelines.interrupt import Watch
 from pipelines.pool import label_pool
+from pipelines.recipes import GENERATOR_FREE, Recipe
 from pipelines.train import train_source
 
 NEIGHBOURS = 5  # SMOTE's own default, fewer where the smallest class has fewer
 LARGEST_SET = 2**28  # bytes of synthetic images held in memory at once
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the training set of an arm is put together.
-
-    Args:
-        images: ``labelled``, ``smote`` (topped up to the largest class) or ``pseudo_label`` (with the labelled pool).
-        balanced: Draw every class equally often; else every image equally often.
-        augmented: Classical augmentation of every image drawn.
-        share: Part of the draws that are synthetic images, in [0, 1], every class equally often.
-        confidence: Least probability of its class that a judge must give a synthetic image; 0 keeps all.
-    """
-
-    images: str
-    balanced: bool
-    augmented: bool
-    share: float = 0.0
-    confidence: float = 0.0
-
-
-GENERATOR_FREE = {
-    "real": Recipe("labelled", balanced=False, augmented=False),
-    "oversample": Recipe("labelled", balanced=True, augmented=False),
-    "classical": Recipe("labelled", balanced=True, augmented=True),
-    "smote": Recipe("smote", balanced=False, augmented=False),  # the set itself is balanced
-    "smote+classical": Recipe("smote", balanced=False, augmented=True),
-    "pseudo_label": Recipe("pseudo_label", balanced=True, augmented=True),
-}
-ARMS = (*GENERATOR_FREE, "synthetic", "synthetic+classical", "auto")
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What ``auto`` does: a generator-free arm as the base, and synthetic images mixed into its draws.
-
-    Args:
-        base: One of ``GENERATOR_FREE``.
-        share: Part of the draws that are synthetic; 0 is the base alone.
-        confidence: Threshold of the filter; 0 is none.
-    """
-
-    base: str
-    share: float = 0.0
-    confidence: float = 0.0
-
-    @property
-    def recipe(self) -> Recipe:
-        """The training set it asks for."""
-        return replace(GENERATOR_FREE[self.base], share=self.share, confidence=self.confidence)
-
-    @property
-    def name(self) -> str:
-        """The policy in a few words."""
-        if not self.share:
-            return self.base
-        kept = f", confidence {self.confidence:g}" if self.confidence else ""
-        return f"{self.base} + {self.share:.0%} synthetic{kept}"
-
-
-def recipe_of(arm: str, synthetic_share: float, policy: Policy | None) -> Recipe:
-    """The training set of an arm.
-
-    Args:
-        arm: One of ``ARMS``.
-        synthetic_share: Part of the draws that are synthetic in the two synthetic arms.
-        policy: What ``auto`` does; only ``auto`` needs it.
-
-    Raises:
-        ValueError: If the arm is unknown, or ``auto`` has no policy.
-    """
-    if arm == "auto" and policy is not None:
-        return policy.recipe
-    if arm == "synthetic":
-        return replace(GENERATOR_FREE["oversample"], share=synthetic_share)
-    if arm == "synthetic+classical":
-        return replace(GENERATOR_FREE["classical"], share=synthetic_share)
-    if arm not in GENERATOR_FREE:
-        raise ValueError(f"no arm {arm!r} here" if arm == "auto" else f"unknown arm {arm!r}; known: {', '.join(ARMS)}")
-    return GENERATOR_FREE[arm]
-
-
-def known_arms(config: Config, *, pool: bool) -> tuple[str, ...]:
-    """The arms to run: those of the config, else all that the data allow.
-
-    Raises:
-        ValueError: If an arm is unknown, named twice, or needs a pool that is not there.
-    """
-    arms = config.gain.arms or tuple(arm for arm in ARMS if pool or arm != "pseudo_label")
-    if unknown := [arm for arm in arms if arm not in ARMS]:
-        raise ValueError(f"unknown arm {unknown[0]!r}; known: {', '.join(ARMS)}")
-    if len(set(arms)) != len(arms):
-        raise ValueError(f"an arm is named twice: {', '.join(arms)}")
-    if "pseudo_label" in arms and not pool:
-        raise ValueError("the arm 'pseudo_label' needs unlabelled images; give --unlabelled, or leave the arm out")
-    return arms
+RETRIEVED = 0.5  # most images of a class that are retrieved, in equal shares of the pool
+ENCODED_TOGETHER = 256
+WELL_COVERED = 0.5  # least size of a class that others get variation from, in that of the largest
 
 
 @dataclass
@@ -150,7 +60,7 @@ class Bench:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _classifiers: dict[Recipe, nn.Module] = field(default_factory=dict)
-    _synthetic: dict[float, LabelledImages] = field(default_factory=dict)
+    _synthetic: dict[tuple[float, str, float], LabelledImages] = field(default_factory=dict)
 
     @cached_property
     def labelled_pool(self) -> LabelledImages | None:
@@ -172,56 +82,94 @@ class Bench:
         """The training images topped up by SMOTE to the size of the largest class."""
         return oversample_by_smote(self.train, self.seed)
 
-    def synthetic(self, confidence: float) -> LabelledImages:
+    def synthetic(self, confidence: float, latents: str = "prior", spread: float = 1.0) -> LabelledImages:
         """Synthetic images of every class, equally many; the classifier of ``classical`` judges for the filter."""
-        if confidence not in self._synthetic:
+        key = (confidence, latents, spread)
+        if key not in self._synthetic:
             accept = self._filter(confidence) if confidence else None
-            source = self.source
+            source = self._source_with(latents, spread)
             with self._timed("synthesis"):
-                self._synthetic[confidence] = self._render_all(source, accept)
-        return self._synthetic[confidence]
+                self._synthetic[key] = self._render_all(source, accept)
+        return self._synthetic[key]
+
+    def _source_with(self, latents: str, spread: float) -> SampleSource:
+        if latents != "prior":
+            return DonatedLatents(self.source, self._donors(latents), spread)
+        return self.source if spread == 1 else ScaledLatents(self.source, spread)
+
+    def _donors(self, latents: str) -> list[Tensor]:
+        """The latents that each class is rendered from, (n, latent_dim) with n > 0."""
+        given = self.labelled_pool if latents == "pool" else self.train
+        if given is None or not len(given):
+            self.notes.append(f"seed {self.seed}: the pool gave no donors; the labelled images are")
+            given = self.train
+        encoded = encode_all(self.source, given)
+        if latents == "transfer":
+            encoded = encoded[well_covered(given)[given.y]]
+        of_all = [encoded] * len(given.classes)
+        if latents != "encoded":
+            return of_all
+        # A class without images borrows from all the others.
+        return [encoded[given.y == index] if count else of_all[index] for index, count in given.counts.items()]
+
+    @cached_property
+    def retrieved(self) -> LabelledImages:
+        """The images of the pool nearest to labelled ones, in the features of the classifier of ``classical``."""
+        if self.pool is None:
+            raise ValueError("there is no pool to retrieve from")
+        judge = self.classifier(GENERATOR_FREE["classical"])
+        with self._timed("retrieval"):
+            per_class = math.ceil(RETRIEVED * len(self.pool) / len(self.train.classes))
+            numbers, labels = nearest_labelled(
+                features(judge, self.pool),
+                features(judge, self.train.x),
+                self.train.y,
+                len(self.train.classes),
+                per_class,
+            )
+            return LabelledImages(self.pool[numbers], labels, self.train.classes)
 
     def classifier(self, recipe: Recipe) -> nn.Module:
-        """The classifier trained by a recipe. Recipes differ in the training images only: same start, same steps."""
+        """The classifier trained by a recipe; all have the same start and steps, FixMatch's as it says itself."""
         if recipe not in self._classifiers:
             images, weights = self.training_set(recipe)
+            first = self._synthetic_of(recipe) if recipe.training == "pretrain" else None
             with self._timed("classifier"):
-                self._classifiers[recipe] = self._fit(images, weights, augmented=recipe.augmented)
+                self._classifiers[recipe] = train_arm(
+                    recipe,
+                    images,
+                    weights,
+                    self.config,
+                    self.seed,
+                    pool=self.pool,
+                    synthetic=first,
+                    watch=self.watch,
+                )
         return self._classifiers[recipe]
 
     def training_set(self, recipe: Recipe) -> tuple[LabelledImages, Tensor | None]:
-        """Images of a recipe, and how often each is drawn (N,); None is equally often."""
+        """Images of a recipe, and how often each is drawn (N,); None is equally often. Of two stages, the second's."""
         base = self._base_images(recipe.images)
-        if not recipe.share:
+        if not recipe.share or recipe.training == "pretrain":
             return base, balanced_weights(base.y, len(base.classes)) if recipe.balanced else None
-        synthetic = self.synthetic(recipe.confidence)
+        synthetic = self._synthetic_of(recipe)
+        if recipe.short_only:
+            return base.joined(synthetic), topped_up_weights(base, synthetic, recipe.share)
         shares = (1 - recipe.share, base), (recipe.share, synthetic)
         weights = [share * balanced_weights(part.y, len(part.classes)) for share, part in shares]
         return base.joined(synthetic), torch.cat(weights)
 
+    def _synthetic_of(self, recipe: Recipe) -> LabelledImages:
+        return self.synthetic(recipe.confidence, recipe.latents, recipe.spread)
+
     def _base_images(self, images: str) -> LabelledImages:
         if images == "smote":
             return self.smote
+        if images == "retrieval":
+            return self.train.joined(self.retrieved)
         if images == "pseudo_label" and self.labelled_pool is not None:
             return self.train.joined(self.labelled_pool)
         return self.train
-
-    def _fit(self, images: LabelledImages, weights: Tensor | None, *, augmented: bool) -> nn.Module:
-        options = self.config.classifier
-        settings = TrainSettings(options.steps, options.batch_size, options.learning_rate, options.weight_decay)
-        model = build_classifier(options.name, len(images.classes), images.image_shape, seed=self.seed)
-        augment = classical(domain_of(self.config), options.strength) if augmented else None
-        with memory_for(options.batch_size, "classifier.batch_size:"):
-            return train_classifier(
-                model.to(device_of(self.config)),
-                images.x,
-                images.y,
-                settings,
-                seed=self.seed,
-                weights=weights,
-                augment=augment,
-                on_step=on_step(self.watch),
-            )
 
     def _filter(self, confidence: float) -> Accept:
         judge = self.classifier(GENERATOR_FREE["classical"])
@@ -257,6 +205,45 @@ class Bench:
         yield
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
         self.on_part(part)
+
+
+def topped_up_weights(base: LabelledImages, synthetic: LabelledImages, share: float) -> Tensor:
+    """Drawing weights that give classes equal mass, and synthetic images what a class lacks to the largest one.
+
+    Args:
+        base: Real images; n of a class.
+        synthetic: Synthetic images of every class.
+        share: Most of a class's draws that are synthetic, in [0, 1]; a class without real images has no others.
+
+    Returns:
+        Weights of the real, then of the synthetic images, float64, summing to one. Of a class's mass the part
+        min(share, 1 - n / largest n) is synthetic.
+    """
+    counts = torch.bincount(base.y, minlength=len(base.classes)).double()
+    missing = (1 - counts / counts.max()).clamp(max=share)
+    missing[counts == 0] = 1
+    rendered = torch.bincount(synthetic.y, minlength=len(base.classes)).double()
+    of_real, of_synthetic = (1 - missing) / counts.clamp(min=1), missing / rendered.clamp(min=1)
+    return torch.cat([of_real[base.y], of_synthetic[synthetic.y]]) / len(base.classes)
+
+
+def well_covered(images: LabelledImages) -> Tensor:
+    """Which classes have at least half as many images as the largest, bool (K,)."""
+    counts = torch.bincount(images.y, minlength=len(images.classes))
+    return counts >= WELL_COVERED * counts.max()
+
+
+def encode_all(source: SampleSource, images: LabelledImages) -> Tensor:
+    """The latents of images, float32 (N, latent_dim), on the CPU.
+
+    Raises:
+        DataError: If the source has no encoder.
+    """
+    if not isinstance(source, EncodingSource):
+        raise DataError("the latents of images need a family with an encoder; cvae_gan has one")
+    device = where_it_renders(source)
+    parts = zip(torch.split(images.x, ENCODED_TOGETHER), torch.split(images.y, ENCODED_TOGETHER), strict=True)
+    return torch.cat([source.encode(x.to(device), y.to(device)).cpu() for x, y in parts])
 
 
 def oversample_by_smote(train: LabelledImages, seed: int) -> LabelledImages:

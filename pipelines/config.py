@@ -130,11 +130,67 @@ class ClassifierConfig(Section):
     strength: float = Field(default=1.0, ge=0, description="Strength of the classical augmentation; 0 is none.")
 
 
+class PolicyConfig(Section):
+    """A way to mix synthetic images in, with a name of its own: an arm, and if asked for a candidate of auto."""
+
+    base: str = Field(
+        default="classical", description="Generator-free arm to start from, one that trains in one stage."
+    )
+    share: Fraction = Field(default=0.5, description="Synthetic part of the draws.")
+    confidence: Fraction = Field(default=0.0, description="Least probability of its class; 0 is no filter.")
+    strength: float = Field(default=1.0, ge=0, description="Factor on classifier.strength.")
+    schedule: Literal["mixed", "pretrain"] = Field(
+        default="mixed",
+        description="mixed: in every batch; pretrain: synthetic images alone in the first share of the steps, then "
+        "real ones alone.",
+    )
+    latents: Literal["prior", "encoded", "transfer", "pool"] = Field(
+        default="prior",
+        description="Where latents come from: prior; encoded: those of the class's own images; transfer: those of "
+        "images of well-covered classes (at least half the largest), for every class; pool: those of the labelled "
+        "pool, for every class. All but prior need a family with an encoder.",
+    )
+    spread: float | None = Field(
+        default=None,
+        ge=0,
+        description="Standard deviation of prior latents (default 1; more is wider), or of the noise on encoded ones "
+        "(default 0.3).",
+    )
+    short_only: bool = Field(
+        default=False,
+        description="A class gets synthetic images only for what it lacks to the largest one, at most share; with "
+        "base pseudo_label they balance the pseudo-labels.",
+    )
+
+
 class GainConfig(Section):
     """The comparison of the arms."""
 
     arms: tuple[str, ...] | None = Field(
-        default=None, strict=False, min_length=1, description="Arms to run; default: all that the data allow."
+        default=None,
+        strict=False,
+        min_length=1,
+        description="Arms to run, names of policies too; default: real, oversample, classical, smote, "
+        "smote+classical, pseudo_label (with a pool), synthetic, synthetic+classical, auto. By name only: "
+        "trivialaugment, randaugment, mixup, cutmix, reweight, logit_adjusted, decoupled, and with a pool fixmatch, "
+        "retrieval.",
+    )
+    candidates: tuple[str, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        description="Generator-free arms and policies that auto may choose; default: those arms that run by default. "
+        "Synthetic images are offered with classical and pseudo_label.",
+    )
+    strengths: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(1.0,),
+        strict=False,
+        min_length=1,
+        description="Factors on classifier.strength: with more than one, every arm with classical augmentation has "
+        "the one that was best on the tuning splits (an arm that is no candidate: the one of classical).",
+    )
+    policies: dict[RowName, PolicyConfig] = Field(
+        default_factory=dict, description="{name: {base: …, share: …, latents: …}}: policies to run as arms."
     )
     replicates: int = Field(default=5, ge=2, description="Paired repetitions, each with its own seeds.")
     processes: int = Field(default=1, ge=1, description="Replicates that run at the same time.")

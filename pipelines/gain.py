@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_json, write_text
 from augmentor.sampling.synthesize import synthesize
 from downstream.gain import FEWEST_FOR_A_CLAIM, measure_gain
-from pipelines.arms import Bench, Policy, known_arms, predictions, recipe_of
+from pipelines.arms import Bench, predictions
 from pipelines.config import Config, ConfigError
 from pipelines.crew import Crew
 from pipelines.datasets import DataBundle, load_data
@@ -28,6 +28,7 @@ from pipelines.device import device_of, use_threads
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.policy import candidates, choose, policy_of, tune
 from pipelines.progress import Progress, Silent
+from pipelines.recipes import Policy, Recipe, known_arms, named_policies, recipe_of
 from pipelines.report import Gallery, load_gallery, outcome, save_gallery, write_report
 from pipelines.results import package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
@@ -50,6 +51,7 @@ class GainJob:
         path: The cell's file.
         tuning: Whether it is a tuning split.
         policy: What ``auto`` does in a replicate, if it is among the arms.
+        strengths: Tuned strengths of classical augmentation, by arm.
     """
 
     config: Config
@@ -57,6 +59,7 @@ class GainJob:
     path: Path
     tuning: bool = False
     policy: Policy | None = None
+    strengths: Mapping[str, float] = field(default_factory=dict)
 
 
 def gain_run(
@@ -91,7 +94,8 @@ def gain_run(
         arms = _known_arms(config, bundle)
         declared_pairs(config, arms, "classical")  # refuses a bad one before the work, not after
         (out / "cells").mkdir(exist_ok=True)
-        policy = _policy(config, bundle, out, crew, progress) if "auto" in arms else None
+        tuned = "auto" in arms or len(set(config.gain.strengths)) > 1
+        policy = _policy(config, bundle, out, crew, progress) if tuned else None
         cells = _replicates(config, bundle, out, crew, progress, policy)
     result = _result(config, bundle, arms, cells, policy) | provenance(
         _seconds(cells, time.perf_counter() - start), str(device_of(config)), package_versions(), command
@@ -117,11 +121,15 @@ def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None
     bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch)
     guesses = {}
     for arm in _known_arms(config, bundle):
-        recipe = recipe_of(arm, config.gain.synthetic_share, job.policy)
+        recipe = _recipe(arm, config, job.policy, job.strengths)
         guesses[arm] = predictions(bench.classifier(recipe), bundle.test.x)
     if job.index == 0 and "source" in bench.seconds:
         save_gallery(job.path.with_suffix(".safetensors"), make_gallery(bench))
     return {"predictions": guesses, "seconds": bench.seconds, "notes": bench.notes}
+
+
+def _recipe(arm: str, config: Config, policy: Policy | None, strengths: Mapping[str, float]) -> Recipe:
+    return recipe_of(arm, config.gain.synthetic_share, policy, named=named_policies(config), strengths=strengths)
 
 
 def make_gallery(bench: Bench) -> Gallery:
@@ -137,13 +145,16 @@ def make_gallery(bench: Bench) -> Gallery:
     return Gallery(train.subset(torch.cat(first)), synthetic, samples, known[nearest.indices], nearest.values)
 
 
-def declared_pairs(config: Config, arms: Sequence[str], best_classical: str) -> list[tuple[str, str]]:
+def declared_pairs(
+    config: Config, arms: Sequence[str], best_classical: str, best_with_pool: str = "pseudo_label"
+) -> list[tuple[str, str]]:
     """The comparisons (arm, baseline) to test: the config's, else those the verdict needs.
 
     Args:
         config: The run.
         arms: The arms that run.
         best_classical: The classical arm that was best on the tuning splits.
+        best_with_pool: The best there of the arms with the pool and no generator.
 
     Raises:
         ConfigError: If the config's name an arm that does not run.
@@ -151,7 +162,9 @@ def declared_pairs(config: Config, arms: Sequence[str], best_classical: str) -> 
     if config.gain.comparisons is None:
         wanted = [("synthetic", "real"), ("synthetic", "smote")]
         wanted += [(arm, base) for arm in ("synthetic+classical", "auto") for base in ("classical", best_classical)]
-        wanted += [(arm, "pseudo_label") for arm in ("synthetic+classical", "auto")] + [("pseudo_label", "classical")]
+        with_pool = ("pseudo_label", best_with_pool)
+        wanted += [(arm, base) for base in with_pool for arm in ("synthetic+classical", "auto")]
+        wanted += [(arm, "classical") for arm in with_pool]
         return [pair for pair in dict.fromkeys(wanted) if set(pair) <= set(arms)]
     for pair in config.gain.comparisons:
         if missing := [arm for arm in pair if arm not in arms]:
@@ -159,7 +172,7 @@ def declared_pairs(config: Config, arms: Sequence[str], best_classical: str) -> 
     return list(config.gain.comparisons)
 
 
-def verdict(result: Mapping[str, Any], best_classical: str, *, pool: bool) -> str:
+def verdict(result: Mapping[str, Any], best_classical: str, *, pool: bool, best_with_pool: str = "pseudo_label") -> str:
     """One sentence: does synthetic data help, against which yardstick, and by how much.
 
     The first words go by the arm that makes the most of synthetic data: ``auto`` if its policy mixes any in, else
@@ -168,13 +181,14 @@ def verdict(result: Mapping[str, Any], best_classical: str, *, pool: bool) -> st
     Args:
         result: ``comparisons``, ``policy`` and ``replicates`` of gain.json.
         best_classical: The first yardstick.
-        pool: Whether there is a second, ``pseudo_label``.
+        pool: Whether there is a second.
+        best_with_pool: The second.
     """
     rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
     policy = result["policy"]
     mixes = policy is not None and policy["share"] > 0
     lead = "auto" if mixes else "synthetic+classical"
-    yardsticks = [best_classical, *(["pseudo_label"] if pool else [])]
+    yardsticks = [best_classical, *([best_with_pool] if pool else [])]
     pairs = [(lead, base) for base in yardsticks]
     others = [("synthetic", "real"), ("synthetic", "smote"), *(("auto", base) for base in yardsticks)]
     told = [_told(rows[pair]) for pair in dict.fromkeys([*pairs, *others]) if pair in rows]
@@ -236,8 +250,9 @@ def _result(
     policy: dict[str, Any] | None,
 ) -> dict[str, Any]:
     best_classical = policy["best_classical"] if policy else "classical"
+    best_with_pool = (policy and policy["best_with_pool"]) or "pseudo_label"
     guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
-    pairs = declared_pairs(config, arms, best_classical)
+    pairs = declared_pairs(config, arms, best_classical, best_with_pool)
     measured = measure_gain(guesses, bundle.test.y, len(bundle.test.classes), pairs, metric=METRIC)
     result: dict[str, Any] = {
         "dataset": bundle.name,
@@ -246,18 +261,30 @@ def _result(
         "metric": METRIC,
         "replicates": len(cells),
         **measured.to_json(bundle.test.classes),
-        "policy": policy,
+        "policy": policy if "auto" in arms else None,
+        "strengths": policy["strengths"] if policy else {},
         "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
         "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
     }
-    return result | {"verdict": verdict(result, best_classical, pool=bundle.pool is not None)}
+    pool = bundle.pool is not None
+    return result | {"verdict": verdict(result, best_classical, pool=pool, best_with_pool=best_with_pool)}
 
 
 def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
+    """The arms to run; refuses arms, candidates and policies that cannot be."""
+    pool = bundle.pool is not None
     try:
-        return known_arms(config, pool=bundle.pool is not None)
+        arms = known_arms(config, pool=pool)
+        chosen = [policy for policy in candidates(config, pool=pool) if "auto" in arms]
     except ValueError as error:
-        raise ConfigError(f"gain.arms: {error}") from error
+        raise ConfigError(f"gain: {error}") from error
+    named = named_policies(config)
+    encoded = [
+        policy for policy in (*chosen, *(named[arm] for arm in arms if arm in named)) if policy.latents != "prior"
+    ]
+    if encoded and not hasattr(chosen_family(config)[0].model, "encode"):
+        raise ConfigError(f"gain.policies: {encoded[0].name!r} needs an encoder; {config.source.family} has none")
+    return arms
 
 
 def _policy(config: Config, bundle: DataBundle, out: Path, crew: Crew[GainJob], progress: Progress) -> dict[str, Any]:
@@ -281,12 +308,18 @@ def _replicates(
     progress: Progress,
     document: dict[str, Any] | None,
 ) -> list[dict[str, Any]]:
-    policy = None if document is None else policy_of(document)
-    arms = _known_arms(config, bundle)
-    options = {"arms": arms, "share": config.gain.synthetic_share, "policy": policy and asdict(policy)}
+    arms, named = _known_arms(config, bundle), named_policies(config)
+    policy = policy_of(document) if document is not None and "auto" in arms else None
+    strengths = document["strengths"] if document is not None else {"classical": config.gain.strengths[0]}
+    options = {"arms": arms, "share": config.gain.synthetic_share, "policy": policy and policy.to_json()}
+    # Only where they are used, so that cells made without them keep their names.
+    if set(strengths.values()) - {1.0}:
+        options["strengths"] = strengths
+    if own := {arm: named[arm].to_json() for arm in arms if arm in named}:
+        options["policies"] = own
     key = _key(config, bundle, options)
     paths = [out / "cells" / f"replicate-{index:03d}-{key}.json" for index in range(config.gain.replicates)]
-    jobs = [GainJob(config, index, path, policy=policy) for index, path in enumerate(paths)]
+    jobs = [GainJob(config, index, path, policy=policy, strengths=strengths) for index, path in enumerate(paths)]
     _make_missing(jobs, crew, progress, "replicates", len(arms))
     return [_read(path) | {"path": path} for path in paths]
 

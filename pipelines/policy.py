@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -18,33 +18,54 @@ from torch import Tensor
 from augmentor.data.splits import tuning_split
 from augmentor.randomness import generator_for
 from downstream.evaluate import balanced_accuracy
-from pipelines.arms import GENERATOR_FREE, Bench, Policy, predictions
+from pipelines.arms import Bench, predictions
 from pipelines.config import Config
 from pipelines.datasets import DataBundle
 from pipelines.interrupt import Watch
+from pipelines.recipes import ARMS, FROM_POOL, GENERATOR_FREE, USUAL_BASES, Policy, named_policies
 
 RULE = (
     "Rule: of the augmented candidates without synthetic data, the best one, if it is within one standard error of the "
     "best of all; else the same question for those without augmentation, then for every share, the smallest first."
 )
-WITHOUT_POOL = tuple(arm for arm in GENERATOR_FREE if arm != "pseudo_label")
 MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
 
 
 def candidates(config: Config, *, pool: bool) -> list[Policy]:
-    """What ``auto`` may choose: every generator-free arm, then ``MIXED`` with every share and filter of the config.
+    """What ``auto`` may choose: generator-free arms, ``MIXED`` with every share and filter, and the config's policies.
 
-    That the plainest arms are among them is what keeps ``auto`` from doing harm: augmentation can do some too.
+    That the plainest arms are among them is what keeps ``auto`` from doing harm: augmentation can do some too. Every
+    arm with classical augmentation is there in all strengths of the config. Where ``auto`` does not run, only these
+    arms are there, for their strengths.
+
+    Raises:
+        ValueError: If ``gain.candidates`` names what is no such arm or policy, or needs a pool that is not there.
     """
-    alone = [Policy(base) for base in (*WITHOUT_POOL, *(["pseudo_label"] if pool else []))]
+    named = named_policies(config)
+    usual = tuple(base for base in USUAL_BASES if pool or base not in FROM_POOL)
+    wanted = config.gain.candidates or usual
+    if unknown := [name for name in wanted if name not in GENERATOR_FREE and name not in named]:
+        raise ValueError(f"unknown candidate {unknown[0]!r}; known: {', '.join((*GENERATOR_FREE, *named))}")
+    alone = [policy for base in wanted if base in GENERATOR_FREE for policy in _strengths_of(base, config)]
     mixed = [
-        Policy(policy.base, share, confidence)
+        replace(policy, share=share, confidence=confidence)
         for share in sorted(set(config.gain.shares) - {0.0})
         for confidence in sorted(set(config.gain.confidences))
         for policy in alone
         if policy.base in MIXED
     ]
-    return alone + mixed
+    runs = "auto" in (config.gain.arms or ARMS)
+    own = [named[name] for name in wanted if name in named]
+    found = list(dict.fromkeys([*alone, *mixed, *own] if runs else alone))
+    if needy := [policy.name for policy in found if policy.recipe.needs_pool and not pool]:
+        raise ValueError(f"the candidate {needy[0]!r} needs unlabelled images; give --unlabelled, or leave it out")
+    return found
+
+
+def _strengths_of(base: str, config: Config) -> list[Policy]:
+    """A generator-free arm in every strength, if it has classical augmentation."""
+    tunable = GENERATOR_FREE[base].augment == "classical"
+    return [Policy(base, strength=strength) for strength in (config.gain.strengths if tunable else (1.0,))]
 
 
 def tune(
@@ -83,23 +104,23 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
 
     Returns:
         The contents of policy.json: ``base``, ``share``, ``confidence`` (null is no filter), ``best_classical`` (the
-        best arm without generator and pool), ``words``, and the ``tuning`` scores of all candidates. ``share`` 0
-        means no synthetic data.
+        best arm without generator and pool), ``best_with_pool`` (without generator; null without a pool),
+        ``strengths`` (of classical augmentation, by arm), ``words``, and the ``tuning``: its budget and the scores of
+        all candidates. ``share`` 0 means no synthetic data.
     """
     policies = candidates(config, pool=pool)
     if not any(len(split["y"]) for split in splits):
         words = "No class has four images, so nothing could be tuned: classical augmentation, no synthetic images."
-        return _document(Policy("classical"), "classical", words, [])
+        return _untuned(config, words, pool=pool)
     scores = torch.tensor([[_score(split, policy, num_classes) for split in splits] for policy in policies])
     means = scores.mean(dim=1)
     best = int(means.argmax())
     errors = [standard_error(splits, policies[best], policy) for policy in policies]
     chosen = least_synthetic(policies, means.tolist(), errors)
-    classical = max(range(len(WITHOUT_POOL)), key=lambda index: float(means[index]))
     rows = [
         {
             "name": policy.name,
-            **asdict(policy),
+            **policy.to_json(),
             "scores": scores[index].tolist(),
             "mean": float(means[index]),
             "behind_best": float(means[best] - means[index]),
@@ -108,12 +129,15 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
         }
         for index, policy in enumerate(policies)
     ]
-    return _document(policies[chosen], policies[classical].name, _words(policies[chosen], splits), rows)
+    ranked = [policies[index] for index in means.argsort(descending=True, stable=True).tolist()]
+    document = _document(policies[chosen], _words(policies[chosen], splits), ranked)
+    return document | {"tuning": {"rule": RULE, "budget": _budget(splits, config, len(policies)), "candidates": rows}}
 
 
 def policy_of(document: Mapping[str, Any]) -> Policy:
     """The policy in the contents of policy.json."""
-    return Policy(document["base"], document["share"], document["confidence"] or 0.0)
+    known = {field.name: document[field.name] for field in fields(Policy) if field.name in document}
+    return Policy(**(known | {"confidence": document["confidence"] or 0.0}))
 
 
 def least_synthetic(policies: Sequence[Policy], means: Sequence[float], errors: Sequence[float]) -> int:
@@ -173,14 +197,36 @@ def _words(chosen: Policy, splits: Sequence[Mapping[str, Any]]) -> str:
     return f"{what} Decided once on {len(splits)} tuning splits ({images} training images held out), then frozen."
 
 
-def _document(chosen: Policy, classical: str, words: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _untuned(config: Config, words: str, *, pool: bool) -> dict[str, Any]:
+    strength = 1.0 if 1.0 in config.gain.strengths else config.gain.strengths[0]
+    chosen = Policy("classical", strength=strength)
+    document = _document(chosen, words, [chosen, *([Policy("pseudo_label", strength=strength)] if pool else [])])
+    return document | {"tuning": {"rule": RULE, "candidates": []}}
+
+
+def _document(chosen: Policy, words: str, ranked: Sequence[Policy]) -> dict[str, Any]:
+    """The contents of policy.json but for the tuning; ``ranked`` are the candidates, the best first."""
+    alone = [policy for policy in ranked if not policy.share]
+    classical = [policy.base for policy in alone if not policy.recipe.needs_pool]
+    with_pool = [policy.base for policy in alone if policy.recipe.needs_pool]
+    tunable = [policy for policy in reversed(alone) if policy.recipe.augment == "classical"]
     return {
         "schema": 1,
-        "base": chosen.base,
-        "share": chosen.share,
+        **chosen.to_json(),
         "confidence": chosen.confidence or None,
         "name": chosen.name,
-        "best_classical": classical,
+        "best_classical": classical[0] if classical else "classical",
+        "best_with_pool": with_pool[0] if with_pool else None,
+        "strengths": {policy.base: policy.strength for policy in tunable},  # the last one entered is the best
         "words": words,
-        "tuning": {"rule": RULE, "candidates": rows},
+    }
+
+
+def _budget(splits: Sequence[Mapping[str, Any]], config: Config, count: int) -> dict[str, Any]:
+    """What the choice has cost, the same for every candidate."""
+    return {
+        "candidates": count,
+        "splits": len(splits),
+        "steps_a_candidate": config.classifier.steps,
+        "images_held_out": [len(split["y"]) for split in splits],
     }

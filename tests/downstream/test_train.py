@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import islice
 
 import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import Generator, Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
 from downstream.augment import classical, mixup
 from downstream.classifier import build_classifier
 from downstream.evaluate import accuracy, predict_logits
+from downstream.losses import class_balanced_cross_entropy
 from downstream.train import (
     NonFiniteLossError,
     TrainSettings,
@@ -178,3 +180,18 @@ def test_data_that_do_not_fit_are_refused() -> None:
         train_classifier(fresh(), x, y, SHORT, seed=0, weights=torch.zeros(len(x)))
     with pytest.raises(ValueError, match="augment_mask"):
         train_classifier(fresh(), x, y, SHORT, seed=0, augment_mask=torch.zeros(3, dtype=torch.bool))
+
+
+def test_another_loss_is_used_and_gets_the_smoothing() -> None:
+    x, y = small_set()
+    told: list[float] = []
+
+    def spy(logits: Tensor, target: Tensor, *, label_smoothing: float) -> Tensor:
+        told.append(label_smoothing)
+        return cross_entropy(logits, target, label_smoothing=label_smoothing)
+
+    plain = train_classifier(fresh(), x, y, SHORT, seed=0)
+    assert equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, loss=spy))
+    assert told == [SHORT.label_smoothing] * 3
+    uneven = partial(class_balanced_cross_entropy, weights=torch.arange(10.0))
+    assert not equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, loss=uneven))

@@ -4,13 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from augmentor.types import LabelledImages
+from augmentor.types import DataError, LabelledImages
+from downstream.augment import classical
+from downstream.classifier import build_classifier
+from downstream.train import TrainSettings, train_classifier
 from pipelines import arms
-from pipelines.arms import GENERATOR_FREE, Bench, Policy, Recipe, oversample_by_smote, recipe_of
+from pipelines.arms import Bench, oversample_by_smote, topped_up_weights, well_covered
 from pipelines.config import Config, config_from
 from pipelines.interrupt import Interrupted, Watch
+from pipelines.recipes import GENERATOR_FREE, USUAL_BASES, Policy, Recipe, recipe_of
 
 CLASSES = ("dark", "grey", "light")
 COUNTS = (12, 6, 2)
@@ -64,6 +68,11 @@ def bench(pool: bool = True, steps: int = 12) -> Bench:
     return Bench(images(), pool_x, config(classifier={"steps": steps, "batch_size": 8}), seed=3)
 
 
+def equal(first: nn.Module, second: nn.Module) -> bool:
+    other = second.state_dict()
+    return all(torch.equal(value, other[key]) for key, value in first.state_dict().items())
+
+
 def masses(y: Tensor, weights: Tensor) -> list[float]:
     return [float(weights[y == index].sum() / weights.sum()) for index in range(3)]
 
@@ -112,7 +121,7 @@ def test_natural_sampling_elsewhere(arm: str) -> None:
 @pytest.mark.parametrize("share", [0.25, 0.75, 1.0])
 def test_the_share_is_the_mass_of_the_synthetic_draws(trained: list[Any], share: float) -> None:
     made = bench()
-    base, weights = made.training_set(Recipe("labelled", balanced=True, augmented=False, share=share))
+    base, weights = made.training_set(Recipe("labelled", balanced=True, share=share))
     assert weights is not None
     assert float(weights[len(made.train) :].sum() / weights.sum()) == pytest.approx(share)
     assert torch.equal(base.x[: len(made.train)], made.train.x)
@@ -141,6 +150,7 @@ def test_generator_free_arms_train_no_source(trained: list[Any]) -> None:
     made = bench()
     for recipe in GENERATOR_FREE.values():
         made.classifier(recipe)
+    assert len(made._classifiers) == len(GENERATOR_FREE)
     assert trained == []
     assert "source" not in made.seconds
 
@@ -206,23 +216,98 @@ def test_parts_are_told_and_timed(trained: list[Any]) -> None:
     assert set(made.seconds) == set(told)
 
 
-def test_arms_that_the_data_do_not_allow() -> None:
-    assert "pseudo_label" in arms.known_arms(config(), pool=True)
-    assert "pseudo_label" not in arms.known_arms(config(), pool=False)
-    with pytest.raises(ValueError, match="needs unlabelled images"):
-        arms.known_arms(config(gain={"arms": ["pseudo_label"]}), pool=False)
-    with pytest.raises(ValueError, match="unknown arm 'magic'"):
-        arms.known_arms(config(gain={"arms": ["magic"]}), pool=True)
-    with pytest.raises(ValueError, match="twice"):
-        arms.known_arms(config(gain={"arms": ["real", "real"]}), pool=True)
+@pytest.mark.parametrize("arm", USUAL_BASES)
+def test_the_usual_arms_train_as_they_always_did(trained: list[Any], arm: str) -> None:
+    made, recipe = bench(), GENERATOR_FREE[arm]
+    images, weights = made.training_set(recipe)
+    expected = train_classifier(
+        build_classifier("auto", 3, (1, 8, 8), seed=3),
+        images.x,
+        images.y,
+        TrainSettings(steps=12, batch_size=8),
+        seed=3,
+        weights=weights,
+        augment=classical("digits", 1.0) if recipe.augmented else None,
+    )
+    assert equal(made.classifier(recipe), expected)
 
 
-def test_auto_without_a_policy_is_an_error() -> None:
-    with pytest.raises(ValueError, match="auto"):
-        recipe_of("auto", 0.5, None)
+def test_the_retrieved_images_are_the_nearest_of_the_pool_and_join_the_labelled_ones(trained: list[Any]) -> None:
+    made = Bench(images(), images(seed=1).x, config(classifier={"steps": 40, "batch_size": 8}), seed=3)
+    base, weights = made.training_set(GENERATOR_FREE["retrieval"])
+    assert weights is not None
+    assert masses(base.y, weights) == pytest.approx([1 / 3] * 3)
+    assert max(made.retrieved.counts.values()) <= 4  # half of an equal share of twenty images
+    brightness = made.retrieved.x.mean(dim=(1, 2, 3))
+    assert float(((brightness / 0.6).round() + 1 == made.retrieved.y).float().mean()) > 0.8
 
 
-def test_a_policy_says_what_it_is() -> None:
-    assert Policy("classical").name == "classical"
-    assert Policy("pseudo_label", 0.25, 0.5).name == "pseudo_label + 25% synthetic, confidence 0.5"
-    assert Policy("pseudo_label", 0.25, 0.5).recipe == Recipe("pseudo_label", True, True, 0.25, 0.5)
+def test_a_policy_for_short_classes_leaves_the_largest_alone(trained: list[Any]) -> None:
+    made = bench(pool=False)
+    policy = Policy("classical", 0.6, short_only=True)
+    base, weights = made.training_set(policy.recipe)
+    assert weights is not None
+    assert masses(base.y, weights) == pytest.approx([1 / 3] * 3)
+    synthetic = torch.arange(len(base)) >= len(made.train)
+    found = [float(weights[synthetic & (base.y == c)].sum() / weights[base.y == c].sum()) for c in range(3)]
+    assert found == pytest.approx([0.0, 0.5, 0.6])  # of 12, 6 and 2 images: 1 - 6/12, and the most allowed
+
+
+def test_a_class_without_images_is_topped_up_whole() -> None:
+    weights = topped_up_weights(images((4, 2, 0)), images((1, 1, 2)), 0.25)
+    assert float(weights.sum()) == pytest.approx(1)
+    assert weights[-2:].tolist() == pytest.approx([1 / 6] * 2)
+
+
+def test_pretraining_draws_real_images_alone_in_its_second_stage(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, stages = bench(pool=False), []
+
+    def spy(recipe: Recipe, base: LabelledImages, weights: Tensor, *rest: Any, **options: Any) -> nn.Module:
+        stages.extend([options["synthetic"], base])
+        return nn.Identity()
+
+    monkeypatch.setattr(arms, "train_arm", spy)
+    made.classifier(Policy("classical", 0.5, schedule="pretrain").recipe)
+    assert stages[0] is made.synthetic(0.0)
+    assert stages[1] is made.train
+
+
+def test_latents_of_images_of_the_class_of_well_covered_ones_and_of_the_pool(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The fake shows a hundredth of the first latent; here the latent of an image says which class it is of.
+    monkeypatch.setattr(FakeSource, "encode", lambda self, x, y: (y + 1.0)[:, None].expand(-1, 2))
+    made = bench()
+
+    def first_latents(latents: str) -> list[list[float]]:
+        rendered = made.synthetic(0.0, latents, 0.0)
+        level = 100 * (rendered.x.mean(dim=(1, 2, 3)) - (rendered.y - 1) * 0.6)
+        return [sorted(set(level[rendered.y == index].round().tolist())) for index in range(3)]
+
+    assert first_latents("encoded") == [[1.0], [2.0], [3.0]]
+    assert first_latents("transfer") == [[1.0, 2.0]] * 3  # 12 and 6 of at most 12 images; two are too few
+    assert first_latents("pool") == [[1.0, 2.0, 3.0]] * 3
+    assert well_covered(made.train).tolist() == [True, True, False]
+
+
+def test_wider_latents_spread_wider(trained: list[Any]) -> None:
+    made = bench()
+    plain, wide = made.synthetic(0.0), made.synthetic(0.0, "prior", 3.0)
+    deviations = [float((part.x[:, 0, 0, 0] - (part.y - 1) * 0.6).std()) for part in (plain, wide)]
+    assert deviations[1] == pytest.approx(3 * deviations[0], rel=0.01)
+    assert made.synthetic(0.0, "prior", 1.0) is plain
+
+
+def test_latents_of_images_need_an_encoder(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(FakeSource, "encode")
+    with pytest.raises(DataError, match="encoder"):
+        bench().synthetic(0.0, "encoded", 0.3)
+
+
+def test_without_pseudo_labels_the_labelled_images_are_the_donors(trained: list[Any]) -> None:
+    made = bench(pool=False)
+    made.synthetic(0.0, "pool", 0.3)
+    assert len(made.notes) == 1
+    assert "donors" in made.notes[0]

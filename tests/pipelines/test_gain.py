@@ -12,7 +12,7 @@ from torch import Tensor
 
 from augmentor.data.fingerprint import fingerprints, overlap
 from augmentor.types import DataError, LabelledImages
-from pipelines import arms, gain
+from pipelines import arms, gain, recipes
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.crew import Crew
 from pipelines.datasets import load_data
@@ -110,6 +110,39 @@ def test_without_auto_nothing_is_tuned_and_without_a_source_there_is_no_gallery(
     assert "data:image/png" not in (tmp_path / "report.html").read_text()
 
 
+def test_strengths_are_tuned_without_auto_and_used_by_the_arms(tmp_path: Path) -> None:
+    options = {
+        "arms": ["classical", "half", "fixmatch", "decoupled"],
+        "candidates": ["classical"],
+        "strengths": [0.5],
+        "policies": {"half": {"share": 0.0, "strength": 0.5}},
+        "comparisons": [["fixmatch", "classical"]],
+    }
+    result = gain_run(tiny(gain=options), tmp_path / "one")
+    assert result["strengths"] == {}  # nothing to tune
+    assert result["arms"]["classical"]["scores"] == result["arms"]["half"]["scores"]
+    result = gain_run(
+        tiny(gain={**options, "strengths": [0.0, 3.0], "arms": ["classical", "half"], "comparisons": []}),
+        tmp_path / "two",
+    )
+    assert set(result["strengths"]) == {"classical"}
+    assert result["policy"] is None
+    document = json.loads((tmp_path / "two" / "policy.json").read_text())
+    assert [row["name"] for row in document["tuning"]["candidates"]] == [
+        "classical at strength 0",
+        "classical at strength 3",
+    ]
+
+
+def test_a_policy_that_needs_an_encoder_is_refused_for_a_family_without(
+    tmp_path: Path, made: list[tuple[bool, int]]
+) -> None:
+    options = {"arms": ["real", "own"], "policies": {"own": {"latents": "encoded"}}}
+    with pytest.raises(ConfigError, match="gan has none"):
+        gain_run(tiny(gain=options, source={"family": "gan"}), tmp_path)
+    assert made == []
+
+
 def test_two_processes_give_the_cells_of_one_and_pass_on_what_a_job_raises(tmp_path: Path) -> None:
     config = tiny(gain={"arms": ["real", "synthetic"]})
     missing = tiny(data={"data": str(tmp_path / "nowhere"), "per_class": None, "imbalance": 1.0, "unlabelled": None})
@@ -164,7 +197,7 @@ def test_impossible_arms_and_comparisons_are_refused_before_the_work(
 
 
 def test_the_comparisons_are_those_whose_arms_run() -> None:
-    everything = arms.ARMS
+    everything = recipes.ARMS
     assert declared_pairs(tiny(), everything, "classical") == [
         ("synthetic", "real"),
         ("synthetic", "smote"),
@@ -174,6 +207,8 @@ def test_the_comparisons_are_those_whose_arms_run() -> None:
         ("auto", "pseudo_label"),
         ("pseudo_label", "classical"),
     ]
+    pairs = declared_pairs(tiny(), everything, "classical", "fixmatch")
+    assert {("auto", "pseudo_label"), ("auto", "fixmatch"), ("fixmatch", "classical")} < set(pairs)
     assert ("auto", "smote+classical") in declared_pairs(tiny(), everything, "smote+classical")
     assert declared_pairs(tiny(), ["real", "synthetic"], "classical") == [("synthetic", "real")]
     asked = tiny(gain={"comparisons": [("real", "classical")]})
@@ -204,7 +239,9 @@ def test_the_verdict_says_harm_and_no_gain_plainly() -> None:
 def test_the_verdict_names_both_yardsticks() -> None:
     classical = row("synthetic+classical", "classical", 0.01, 0.02)
     labels = row("synthetic+classical", "pseudo_label", -0.03, 0.01)
-    assert told(classical, labels).startswith("Synthetic images help over classical; no gain from synthetic images shown over pseudo_label: ")
+    assert told(classical, labels).startswith(
+        "Synthetic images help over classical; no gain from synthetic images shown over pseudo_label: "
+    )
     labels = row("synthetic+classical", "pseudo_label", 0.01, 0.03)
     assert told(classical, labels).startswith("Synthetic images help over classical and pseudo_label: ")
     assert told(classical, pool=False).startswith("Synthetic images help over classical: ")

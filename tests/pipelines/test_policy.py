@@ -9,10 +9,10 @@ from torch import nn
 from augmentor.data.splits import tuning_split
 from augmentor.types import LabelledImages
 from pipelines import policy
-from pipelines.arms import Policy, Recipe
 from pipelines.config import Config, config_from
 from pipelines.datasets import DataBundle
 from pipelines.policy import candidates, choose, least_synthetic, policy_of, standard_error, tune
+from pipelines.recipes import Policy, Recipe
 
 CONFIG = config_from({"gain": {"shares": [0.5, 0.25], "confidences": [0.0, 0.5], "tuning_splits": 2}})
 
@@ -46,8 +46,8 @@ def test_a_share_of_none_is_not_offered_twice() -> None:
 
 def test_standard_error_by_hand() -> None:
     # Classes of 2 and 1 images: weights 1/4, 1/4, 1/2. The two differ on images 0 and 2.
-    one = split([0, 0, 1], a=[0, 0, 1], b=[1, 0, 0])
-    first, second = Policy("a"), Policy("b")
+    one = split([0, 0, 1], real=[0, 0, 1], classical=[1, 0, 0])
+    first, second = Policy("real"), Policy("classical")
     assert standard_error([one], first, second) == pytest.approx((1 / 16 + 1 / 4) ** 0.5)
     assert standard_error([one, one], first, second) == pytest.approx((2 * (1 / 64 + 1 / 16)) ** 0.5)
     assert standard_error([one], first, first) == 0.0
@@ -57,11 +57,13 @@ def test_standard_error_is_the_spread_under_random_signs() -> None:
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(3, (40,), generator=generator)
     a, b = (torch.where(torch.rand(40, generator=generator) < 0.7, y, (y + 1) % 3) for _ in range(2))
-    one = split(y.tolist(), a=a.tolist(), b=b.tolist())
+    one = split(y.tolist(), real=a.tolist(), classical=b.tolist())
     weight = 1 / (3 * torch.bincount(y)[y].double())
     difference = weight * ((a == y).double() - (b == y).double())
     signs = torch.randint(2, (20_000, 40), generator=generator).double() * 2 - 1
-    assert standard_error([one], Policy("a"), Policy("b")) == pytest.approx(float((signs @ difference).std()), rel=0.02)
+    assert standard_error([one], Policy("real"), Policy("classical")) == pytest.approx(
+        float((signs @ difference).std()), rel=0.02
+    )
 
 
 def test_a_clear_winner_with_synthetic_data_is_chosen() -> None:
@@ -175,3 +177,55 @@ def test_tuning_sees_the_fit_part_only_and_every_candidate_once(monkeypatch: pyt
     assert tuning_split(train.y, 0.75, RecordingBench.made[0].seed)[0].tolist() == [
         round(float(image.mean()) * 20) for image in fit.x
     ]
+
+
+def test_strengths_are_offered_with_every_arm_that_has_classical_augmentation() -> None:
+    config = config_from({"gain": {"strengths": [1.0, 0.5], "shares": [0.5], "confidences": [0.0]}})
+    names = [candidate.name for candidate in candidates(config, pool=False)]
+    assert names[:4] == ["real", "oversample", "classical", "classical at strength 0.5"]
+    assert names[-1] == "classical at strength 0.5 + 50% synthetic"
+    assert len(names) == len(set(names)) == 9
+    alone = config_from({"gain": {"strengths": [1.0, 0.5], "arms": ["real", "classical"]}})
+    assert not any(candidate.share for candidate in candidates(alone, pool=True))
+
+
+def test_the_candidates_can_be_named_and_own_policies_are_among_them() -> None:
+    gain = {
+        "candidates": ["mixup", "trivialaugment", "wide"],
+        "policies": {"wide": {"share": 0.25, "spread": 1.5}, "other": {}},
+    }
+    found = candidates(config_from({"gain": gain}), pool=False)
+    assert found == [Policy("mixup"), Policy("trivialaugment"), Policy("classical", 0.25, spread=1.5)]
+    with pytest.raises(ValueError, match="unknown candidate 'magic'"):
+        candidates(config_from({"gain": {"candidates": ["magic"]}}), pool=True)
+    with pytest.raises(ValueError, match="'fixmatch' needs unlabelled images"):
+        candidates(config_from({"gain": {"candidates": ["fixmatch"]}}), pool=False)
+
+
+def test_the_best_strength_of_every_arm_and_the_best_arm_with_a_pool_are_told() -> None:
+    gain = {"strengths": [1.0, 0.5], "shares": [0.0], "candidates": ["real", "classical", "pseudo_label", "fixmatch"]}
+    config, y = config_from({"gain": gain}), [0, 1] * 30
+    wrong = {"else": range(30), "classical at strength 0.5": range(20), "fixmatch": range(6)}
+    document = choose([full(y, wrong, config)] * 2, config, 2, pool=True)
+    assert document["best_classical"] == "classical"
+    assert document["best_with_pool"] == document["base"] == "fixmatch"
+    assert document["strengths"] == {"classical": 0.5, "pseudo_label": 1.0, "fixmatch": 1.0}
+    assert document["tuning"]["budget"] == {
+        "candidates": 7,
+        "splits": 2,
+        "steps_a_candidate": 600,
+        "images_held_out": [60, 60],
+    }
+
+
+def test_a_chosen_policy_of_ones_own_is_read_back_whole() -> None:
+    gain = {
+        "candidates": ["classical", "carried"],
+        "shares": [0.0],
+        "policies": {"carried": {"share": 0.25, "latents": "transfer"}},
+    }
+    config, y = config_from({"gain": gain}), [0, 1] * 30
+    own = Policy("classical", 0.25, latents="transfer")
+    document = choose([full(y, {"else": range(30), own.name: range(2)}, config)] * 2, config, 2, pool=True)
+    assert policy_of(document) == own
+    assert document["latents"] == "transfer"
