@@ -19,7 +19,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     for row in result["comparisons"]:
         if row["metric"] == "accuracy":
             words.append(f"{row['arm']} changes that by {100 * row['delta']:+.1f} points ({_shown(row)})")
-    few = result["replicates"] < FEWEST_FOR_A_CLAIM
+    few = result["comparisons"] and result["replicates"] < FEWEST_FOR_A_CLAIM
     return "; ".join(words) + ("." if not few else f"; preliminary, a claim needs {FEWEST_FOR_A_CLAIM} replicates.")
 
 
