@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from augmentor.data.candidates import latents
+from augmentor.data.class_names import class_index
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
 from augmentor.types import DataError, EncodingSource, IdentitySource, SampleSource, device_of
@@ -29,7 +30,7 @@ def build(description: dict[str, Any]) -> Any:
     """The untrained model that ``describe`` described.
 
     Raises:
-        DataError: If this version does not know the family or an option of it.
+        DataError: If this version does not know the family or an option of it, or there is no list of class names.
     """
     name = description["family"]
     if name not in FAMILIES:
@@ -38,7 +39,10 @@ def build(description: dict[str, Any]) -> Any:
         options = FAMILIES[name].options_for("default", description["options"])
     except ValueError as error:
         raise DataError(f"the source, a {name}, has options this version does not know: {error}") from error
-    return FAMILIES[name].model(tuple(description["classes"]), tuple(description["image_shape"]), options)
+    classes, image_shape = description["classes"], tuple(description["image_shape"])
+    if not isinstance(classes, list) or not classes or not all(isinstance(one, str) for one in classes):
+        raise DataError("the source has no list of class names")
+    return FAMILIES[name].model(tuple(classes), image_shape, options)
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
@@ -61,13 +65,33 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
 
 
 def source_of(checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Source:
-    """The averaged model in a checkpoint."""
-    model = build(checkpoint.meta)
-    model.load_state_dict(checkpoint.state["average"])
+    """The averaged model in a checkpoint.
+
+    Raises:
+        DataError: If the checkpoint is of no source: it describes none, or another one than its weights are of.
+    """
+    try:
+        _require_weights_of(checkpoint)
+        model = build(checkpoint.meta)
+        model.load_state_dict(checkpoint.state["average"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        raise DataError(f"the checkpoint of step {checkpoint.step} holds no source ({error}); train again") from error
     model.to(device, memory_format=torch.channels_last).eval()
     if isinstance(model, IdentitySource):
         return RenderSource(model)
     return EncoderSource(model) if isinstance(model, EncodingSource) else Source(model)
+
+
+def _require_weights_of(checkpoint: Checkpoint) -> None:
+    """Compare description and weights before memory is taken: a file from elsewhere may describe a network of any size.
+
+    Raises:
+        ValueError: If they are not of one network.
+    """
+    with torch.device("meta"):
+        described = {name: weight.shape for name, weight in build(checkpoint.meta).state_dict().items()}
+    if described != {name: weight.shape for name, weight in checkpoint.state["average"].items()}:
+        raise ValueError("its weights are not those of the network it describes")
 
 
 class Source:
@@ -129,9 +153,9 @@ class Source:
         return self.model.sample(y, z)
 
     def _request(self, label: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        if label not in self.classes:
+        index = class_index(label, self.classes)
+        if index is None:
             raise ValueError(f"unknown class {label!r}; known: {', '.join(self.classes)}")
-        index = self.classes.index(label)
         z = latents(seed, index, 0, n, self.latent_dim).to(self.device)
         return torch.full((n,), index, device=self.device), z
 

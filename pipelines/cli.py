@@ -618,7 +618,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("AUGMENTOR_DEBUG"):
             traceback.print_exc()
         code, message = _verdict(error)
-        click.echo(f"augmentor: {' '.join(message.split())}", err=True)
+        click.echo(f"augmentor: {_harmless(' '.join(message.split()))}", err=True)
         return code
 
 
@@ -709,7 +709,13 @@ def _at_most_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:
 
 
 def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
-    click.echo(json.dumps(_jsonable(result), indent=2, ensure_ascii=False) if as_json else text().rstrip("\n"))
+    whole = json.dumps(_jsonable(result), indent=2, ensure_ascii=False) if as_json else text().rstrip("\n")
+    click.echo("\n".join(map(_harmless, whole.split("\n"))))
+
+
+def _harmless(line: str) -> str:
+    """A line without what steers a terminal, or what it cannot show: class names may hold anything."""
+    return "".join(c if c.isprintable() or (c.isspace() and c >= " ") else ascii(c)[1:-1] for c in line)
 
 
 def _jsonable(value: Any) -> Any:

@@ -16,6 +16,7 @@ ImageSize = Literal[8, 16, 28, 32, 64, 128]
 IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128)
 NAMED_DATA = ("digits", "mnist", "fashion-mnist")
 LARGEST_FILE = 1_000_000
+LONGEST_SHOWN = 200
 
 FilePath = Annotated[Path, Field(strict=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -402,7 +403,8 @@ def data_root(data: DataConfig) -> Path:
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """Read the plain part of YAML: mappings, lists, strings, numbers, true, false and null.
 
-    Anchors, aliases, tags and repeated keys are refused; ``1e-4`` is a number and ``no`` a word.
+    Anchors, aliases, tags and repeated keys are refused; ``1e-4`` is a number, ``no`` a word, and so is one of more
+    than 300 digits, which no key takes.
 
     Raises:
         ConfigError: With file and line.
@@ -447,7 +449,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
 _StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,299})$"), list("-+0123456789")
 )
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -468,11 +470,19 @@ def _explain(error: Any, where: str) -> str:
     key = ".".join(str(part) for part in location)
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
-        return f"{where}: {key}: {message}" + (f", found {error['input']!r}" if error["type"] != "value_error" else "")
+        return f"{where}: {key}: {message}" + (
+            f", found {_brief(error['input'])}" if error["type"] != "value_error" else ""
+        )
     known = _known_keys(location[:-1])
+    key = key if len(key) <= LONGEST_SHOWN else f"{key[:LONGEST_SHOWN]}…"
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"{where}: unknown key {key!r}{hint}; known keys here: {', '.join(known)}"
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def _known_keys(location: Sequence[str | int]) -> list[str]:

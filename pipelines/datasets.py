@@ -46,6 +46,7 @@ class DataBundle:
         test: All test images; read once, at the end.
         pool: Unlabelled images (N, C, H, W) float32 in [-1, 1] in random order, or None. Their labels are gone.
         note: Where the split and the form of the images come from, in words.
+        test_paths: Files of the test images, in their order; None where the data set has none of its own.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DataBundle:
     test: LabelledImages
     pool: Tensor | None
     note: str
+    test_paths: tuple[Path, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
     train = full.train if chosen is None else full.train.subset(chosen)
     pool = _pool(data, full, chosen, seed)
     regime = _regime(data, train, pool)
-    return DataBundle(full.name, regime, train, full.test, pool, full.note)
+    return DataBundle(full.name, regime, train, full.test, pool, full.note, full.test_paths)
 
 
 def find_folder(data: DataConfig) -> Path:
@@ -174,13 +176,13 @@ class _Full:
     train: LabelledImages
     test: LabelledImages
     note: str
-    folder: Path | None = None
+    test_paths: tuple[Path, ...] | None = None
 
 
 def _for_tuning(full: _Full) -> _Full:
     fit, held_out = stratified_split(full.train.y, 1 - HELD_OUT, SPLIT_SEED)
     note = f"{full.note}; held out instead of the test images: a sixth of every class of the training images"
-    return replace(full, train=full.train.subset(fit), test=full.train.subset(held_out), note=note)
+    return replace(full, train=full.train.subset(fit), test=full.train.subset(held_out), note=note, test_paths=None)
 
 
 def _load_named(data: DataConfig) -> _Full:
@@ -242,7 +244,7 @@ def _load_folder(data: DataConfig) -> _Full:
     test = _read(root, layout.test, layout.test_index, size, grey)
     _refuse_leak(train.x, train_paths, test.x, test_paths)
     note = f"{layout.note}; {size}x{size} {'grey' if grey else 'RGB'}"
-    return _Full(root.resolve().name, train, test, note, root)
+    return _Full(root.resolve().name, train, test, note, tuple(test_paths))
 
 
 def _one_level(root: Path, test_fraction: float, rule: str) -> FolderLayout:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from augmentor.data.class_names import class_index
 from augmentor.data.fingerprint import from_uint8, to_uint8
 from augmentor.data.synthetic_store import safe_folder_name
 from augmentor.durable import write_bytes
@@ -288,19 +289,21 @@ def _open(run: Path, operation: str, files: Sequence[Path], label: str | None, p
 
 
 def _index(source: EncodingSource, name: str, option: str) -> int:
-    if name not in source.classes:
+    index = class_index(name, source.classes)
+    if index is None:
         raise ConfigError(f"{option}: unknown class {name!r}; known are {', '.join(source.classes)}")
-    return source.classes.index(name)
+    return index
 
 
 def _index_by_folder(source: EncodingSource, path: Path) -> int:
     folder = path.absolute().parent.name
-    if folder not in source.classes:
+    index = class_index(folder, source.classes)
+    if index is None:
         raise ConfigError(
             f"{shown(path)}: the class of this image is needed and its folder is not named after one; "
             f"give --label with one of {', '.join(source.classes)}"
         )
-    return source.classes.index(folder)
+    return index
 
 
 def _hole(mask: Path | None, box: Box | None, size: int) -> Tensor:

@@ -11,6 +11,7 @@ from augmentor.durable import write_bytes, write_text
 from augmentor.types import DataError, device_of
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import domain_of, use_threads
+from pipelines.image_folder import shown
 from pipelines.pictures import png_bytes
 from pipelines.progress import Progress, Silent
 from pipelines.results import provenance, write_result
@@ -180,9 +181,17 @@ def refuse_seen_test_images(loaded: LoadedRun, bundle: DataBundle) -> None:
     leaked = set(fingerprints(bundle.test.x).tolist()) & set(loaded.trained_on.tolist()) - own
     if leaked:
         raise DataError(
-            f"{bundle.name}: the source was trained on {len(leaked)} of the test images; "
-            "restore the data it was trained on, or train it again"
+            f"{bundle.name}: the source was trained on {len(leaked)} of the test images, such as "
+            f"{_examples(bundle, leaked)}; restore the data it was trained on, or train it again"
         )
+
+
+def _examples(bundle: DataBundle, leaked: set[int], most: int = 3) -> str:
+    """The first test images with these fingerprints: their files, or else their numbers."""
+    prints = fingerprints(bundle.test.x).tolist()
+    found = [i for i, one in enumerate(prints) if one in leaked][:most]
+    paths = bundle.test_paths
+    return ", ".join(f"number {i}" if paths is None else shown(paths[i]) for i in found)
 
 
 def _write(folder: Path, result: Section, evaluation: Evaluation) -> None:

@@ -201,10 +201,13 @@ def hashed_split(tree: ImageTree, fraction: float) -> tuple[list[int], list[int]
         Indices of the training part and of the test part (the first ``fraction``), each ascending.
     """
     keys = [_split_key(tree, index) for index in range(len(tree.paths))]
+    members_of: dict[int, list[int]] = {label: [] for label in range(len(tree.classes))}
+    for index, label in enumerate(tree.y):
+        members_of[label].append(index)
     train: list[int] = []
     test: list[int] = []
-    for label in range(len(tree.classes)):
-        members = sorted((i for i, y in enumerate(tree.y) if y == label), key=keys.__getitem__)
+    for unsorted in members_of.values():
+        members = sorted(unsorted, key=keys.__getitem__)
         cut = max(1, min(len(members) - 1, round(len(members) * fraction)))
         test += members[:cut]
         train += members[cut:]

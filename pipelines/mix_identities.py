@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from augmentor.data.class_names import class_index, listed
 from augmentor.data.synthetic_store import Format, Recipe
 from augmentor.randomness import generator_for
 from augmentor.sampling.mixed_classes import MixedClasses
@@ -90,12 +91,16 @@ def even_mixtures(classes: Sequence[str], mixes: Sequence[Sequence[str]]) -> Mix
     Raises:
         ConfigError: If a class is unknown or named twice, or fewer than two are blended.
     """
+    blended: Mixtures = {}
     for mix in mixes:
-        if unknown := [name for name in mix if name not in classes]:
-            raise ConfigError(f"--mix: unknown class {unknown[0]!r}; known are {', '.join(classes)}")
-        if len(mix) < 2 or len(set(mix)) < len(mix):
-            raise ConfigError(f"--mix: needs two or more different classes, got {', '.join(mix)}")
-    return {"+".join(mix): dict.fromkeys(mix, 1 / len(mix)) for mix in mixes}
+        found = {name: class_index(name, classes) for name in mix}
+        if unknown := [name for name, index in found.items() if index is None]:
+            raise ConfigError(f"--mix: unknown class {unknown[0]!r}; known are {listed(classes)}")
+        if len(mix) < 2 or len(set(found.values())) < len(mix):
+            raise ConfigError(f"--mix: needs two or more different classes, got {', '.join(map(ascii, mix))}")
+        names = [classes[index] for index in found.values() if index is not None]
+        blended["+".join(names)] = dict.fromkeys(names, 1 / len(names))
+    return blended
 
 
 def drawn_mixtures(classes: Sequence[str], new: int, of: int, seed: int) -> Mixtures:

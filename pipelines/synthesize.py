@@ -16,6 +16,7 @@ import safetensors.torch
 from torch import nn
 
 from augmentor.data.class_counts import read_strategy, resolve_counts
+from augmentor.data.class_names import class_index, listed
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import CONTACT_SHEET, Format, Recipe, read_manifest, read_set, trained_on_digest
 from augmentor.durable import sha256_of, write_bytes
@@ -145,8 +146,8 @@ def _training_part(loaded: LoadedRun) -> LabelledImages:
     train = load_data(loaded.config.data, loaded.config.seed).train
     if train.classes != loaded.source.classes:
         raise DataError(
-            f"the data's classes are {list(train.classes)}, the source was trained on {list(loaded.source.classes)}; "
-            "restore the data or train a new source"
+            f"the data's classes are {listed(train.classes)}, the source was trained on "
+            f"{listed(loaded.source.classes)}; restore the data or train a new source"
         )
     return train
 
@@ -162,8 +163,9 @@ def _counts(
     """Images per class name, without zeros. The training part is loaded only if its counts matter."""
     if sum(way is not None for way in (strategy, per_class, ratio)) > 1:
         raise ConfigError("give one of --class-balance, --per-class and --ratio")
-    if unknown := [name for name in classes or () if name not in names]:
-        raise ConfigError(f"--classes: unknown class {unknown[0]!r}; known are {', '.join(names)}")
+    chosen = {name: class_index(name, names) for name in classes or ()}
+    if unknown := [name for name, index in chosen.items() if index is None]:
+        raise ConfigError(f"--classes: unknown class {unknown[0]!r}; known are {listed(names)}")
     if (per_class is not None and per_class < 0) or (ratio is not None and not 0 <= ratio < float("inf")):
         raise ConfigError("--per-class and --ratio must not be negative")
     if per_class is not None:
@@ -172,7 +174,7 @@ def _counts(
         added = {c: round(ratio * n) for c, n in training().counts.items()}
     else:
         added = _balanced(strategy or "auto", training())
-    counts = {names[c]: n for c, n in added.items() if n > 0 and (classes is None or names[c] in classes)}
+    counts = {names[c]: n for c, n in added.items() if n > 0 and (classes is None or c in chosen.values())}
     if not counts:
         raise DataError("there is nothing to add to these classes; say how many images with --per-class or --ratio")
     return counts

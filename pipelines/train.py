@@ -20,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from augmentor.api import Source, describe, source_of
 from augmentor.data.candidates import latents
+from augmentor.data.class_names import listed
 from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import room_for, write_bytes, write_text
 from augmentor.families import FAMILIES
@@ -174,7 +175,10 @@ def train_run(config: Config, out: Path, *, resume: bool = False, progress: Prog
         checkpoint = _open_run(run, config, resume)
         bundle = load_data(config.data, config.seed)
         if checkpoint is not None and tuple(checkpoint.meta["classes"]) != bundle.train.classes:
-            raise DataError(f"{out}: the checkpoint's classes are not the data's; train anew into another folder")
+            raise DataError(
+                f"{out}: the checkpoint's classes are {listed(checkpoint.meta['classes'])}, the data's "
+                f"{listed(bundle.train.classes)}; train anew into another folder"
+            )
         pool = _labelled_pool(bundle, config, checkpoint, progress, watch)
         images = bundle.train if pool is None else bundle.train.joined(_pool_images(bundle, pool))
         session = start_session(images, config, config.seed)

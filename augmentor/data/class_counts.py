@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from augmentor.data.class_names import listed
+from augmentor.data.class_names import class_index, listed
 from augmentor.types import DataError
 
 Strategy = str | int | float | Mapping[str, int] | Mapping[int, int]
@@ -126,7 +126,8 @@ def _totals_of_word(strategy: str, real: dict[int, int]) -> dict[int, int]:
 
 
 def _common_total(strategy: int | float, largest: int) -> int:
-    if isinstance(strategy, bool) or not math.isfinite(strategy) or strategy < 0:
+    number = isinstance(strategy, int | float) and not isinstance(strategy, bool)
+    if not number or not math.isfinite(strategy) or strategy < 0:
         raise ValueError(f"class balance must be a word, a number per class, a ratio or a dict, got {strategy!r}")
     return strategy if isinstance(strategy, int) else int(strategy * largest + 0.5)
 
@@ -135,21 +136,22 @@ def _explicit_totals(
     strategy: Mapping[str, int] | Mapping[int, int], real: dict[int, int], classes: Sequence[str]
 ) -> dict[int, int]:
     totals: dict[int, int] = {}
+    keys: dict[int, str | int] = {}
     for key, total in strategy.items():
         c = _class_index(key, classes)
         if c in totals:
-            raise ValueError(f"class {classes[c]!r} is named twice, by name and by index")
+            raise ValueError(f"class {classes[c]!r} is named twice, as {keys[c]!a} and as {key!a}")
         if isinstance(total, bool) or not isinstance(total, int) or total < real[c]:
             raise ValueError(
                 f"class {classes[c]!r} has {real[c]} images: ask for at least as many in all, got {total!r}"
             )
-        totals[c] = total
+        totals[c], keys[c] = total, key
     return totals
 
 
 def _class_index(key: str | int, classes: Sequence[str]) -> int:
-    if isinstance(key, str) and key in classes:
-        return classes.index(key)
+    if isinstance(key, str) and (index := class_index(key, classes)) is not None:
+        return index
     if isinstance(key, int) and not isinstance(key, bool) and 0 <= key < len(classes):
         return key
     raise ValueError(f"unknown class {key!r}: known are {listed(classes)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 from augmentor.types import DataError
@@ -28,15 +29,24 @@ def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
     for key in (_composed, _before_dash):
         ours, theirs = [key(name) for name in own], [key(name) for name in synthetic]
         if set(ours) == set(theirs) and len(ours) == len(theirs) == len(set(ours)):
-            return [ours.index(name) for name in theirs]
+            index = {name: position for position, name in enumerate(ours)}
+            return [index[name] for name in theirs]
+    for names in (own, synthetic):
+        if twins := _twins(names):
+            raise DataError(f"class names occur twice, perhaps in two spellings: {twins}. Rename one of them")
     ours, theirs = [_composed(name) for name in own], [_composed(name) for name in synthetic]
-    for names in (ours, theirs):
-        if twins := {name for name in names if names.count(name) > 1}:
-            raise DataError(f"class names occur twice, perhaps in two spellings: {listed(twins)}. Rename one of them")
     raise DataError(
         f"class names differ: only in the data: {listed(set(ours) - set(theirs))}; only in the synthetic images: "
         f"{listed(set(theirs) - set(ours))}. Use a source trained on these classes, or give the names the data lack"
     )
+
+
+def class_index(name: str, classes: Sequence[str]) -> int | None:
+    """Position of the class a user named, however its accents are spelled in bytes; ``None`` if there is none."""
+    if name in classes:
+        return classes.index(name)
+    composed = [_composed(known) for known in classes]
+    return composed.index(_composed(name)) if _composed(name) in composed else None
 
 
 def listed(names: Sequence[str] | set[str], most: int = 20) -> str:
@@ -44,6 +54,13 @@ def listed(names: Sequence[str] | set[str], most: int = 20) -> str:
     ordered = sorted(names) if isinstance(names, set) else list(names)
     shown = ", ".join(repr(name) for name in ordered[:most]) or "none"
     return shown if len(ordered) <= most else f"{shown} and {len(ordered) - most} more"
+
+
+def _twins(names: Sequence[str]) -> str:
+    """The names that are one in composed form, in ASCII so that the difference shows; empty if there are none."""
+    counts = Counter(map(_composed, names))
+    twins = sorted((name for name in names if counts[_composed(name)] > 1), key=_composed)
+    return " and ".join(f"{name!a}" for name in twins[:4])
 
 
 def _composed(name: str) -> str:

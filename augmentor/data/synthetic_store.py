@@ -15,6 +15,7 @@ its bytes: it is the same however often it was interrupted.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -23,7 +24,9 @@ import re
 import shutil
 import tarfile
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -49,6 +52,8 @@ RECIPE, MANIFEST, TRAINED_ON, PARTIAL = "recipe.json", "manifest.jsonl", "traine
 CHECK = "check"
 CONTACT_SHEET, LOCK = "contact_sheet.png", "lock"
 """What the jobs may lay beside the files of a set."""
+MOST_PIXELS = 64_000_000
+"""Of one image; what a recipe from elsewhere says must not decide how much memory is taken."""
 
 
 def installed_versions() -> dict[str, str]:
@@ -84,7 +89,8 @@ class Recipe:
         versions: Packages the set was begun with.
 
     Raises:
-        ValueError: If names repeat, a count is negative or of no class, or the images are neither grey nor RGB.
+        ValueError: If names repeat, a count is negative or of no class, or the images are neither grey nor RGB or have
+            more than 64 million pixels.
     """
 
     family: str
@@ -107,19 +113,27 @@ class Recipe:
     def __post_init__(self) -> None:
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"class names must differ, got {self.classes}")
-        if unknown := [name for name in self.counts if name not in self.classes]:
+        if unknown := sorted(set(self.counts) - set(self.classes)):
             raise ValueError(f"counts name unknown classes {unknown}; known are {list(self.classes)}")
         if any(n < 0 for n in self.counts.values()):
             raise ValueError(f"counts must not be negative, got {self.counts}")
-        if self.image_shape[0] not in (1, 3):
-            raise ValueError(f"images must have one channel or three, got the shape {self.image_shape}")
+        channels, height, width = self.image_shape
+        if channels not in (1, 3) or min(height, width) < 1 or height * width > MOST_PIXELS:
+            raise ValueError(
+                f"images must have one channel or three and sides of use, got the shape {self.image_shape}"
+            )
         if self.format not in ("folder", "shards") or self.batch_size < 1 or self.shard_size < 1:
             raise ValueError("format must be folder or shards, batch_size and shard_size at least 1")
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the recipe without device, dtype and versions, which change a pixel by rounding at most."""
         return hashlib.sha256(json.dumps(self._deciding(), sort_keys=True).encode()).hexdigest()
+
+    @functools.cached_property
+    def folders(self) -> tuple[str, ...]:
+        """Folder of every class, as :func:`folder_names` gives them."""
+        return tuple(folder_names(self.classes))
 
     @property
     def total(self) -> int:
@@ -171,9 +185,19 @@ class Shard:
     def broken_file(self, folder: Path) -> str | None:
         """The first of its files that is missing or whose bytes have changed; ``None`` if all are whole."""
         for name, digest in self.sha256.items():
-            if not (folder / name).is_file() or durable.sha256_of(folder / name) != digest:
+            try:
+                if not (folder / name).is_file() or durable.sha256_of(folder / name) != digest:
+                    return name
+            except (OSError, ValueError):  # a name too long, or with a NUL or half a surrogate, is no file either
                 return name
         return None
+
+    def well_formed(self) -> bool:
+        """Whether the fields are of their types, which a line from elsewhere may not respect."""
+        numbers = (self.class_index, self.number, self.count, self.seed, *self.candidates)
+        texts = (self.class_name, self.recipe, self.device, self.dtype, *self.sha256, *self.sha256.values())
+        whole = all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+        return whole and len(self.candidates) == 2 and all(isinstance(text, str) for text in texts)
 
     @property
     def line(self) -> str:
@@ -206,9 +230,10 @@ class SyntheticSet:
         """
         seen = overlap(fingerprints(x), self.trained_on)
         if len(seen):
+            first = ", ".join(map(str, seen[:3])) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
             raise DataError(
-                f"the source of this synthetic set was trained on {len(seen)} of these {len(x)} images (the first is "
-                f"number {seen[0]}); train a source on the training part only and synthesize again"
+                f"the source of this synthetic set was trained on {len(seen)} of these {len(x)} images (number "
+                f"{first}); train a source on the training part only and synthesize again"
             )
 
 
@@ -272,7 +297,8 @@ def read_set(folder: Path, verify: bool = True, per_class: int | None = None) ->
     recipe, shards = read_recipe(folder), read_manifest(folder)
     if foreign := [shard for shard in shards if shard.recipe != recipe.hash]:
         raise DataError(f"{folder / MANIFEST}: {foreign[0].class_name!r} is of another recipe; {_AGAIN}")
-    if {(s.class_index, s.number, s.count) for s in shards} != set(_plan(recipe)):
+    # The number first: a recipe from elsewhere may ask for more shards than memory holds.
+    if len(shards) < _planned(recipe) or {(s.class_index, s.number, s.count) for s in shards} != set(_plan(recipe)):
         done = sum(shard.count for shard in shards)
         raise DataError(f"{folder}: unfinished ({done} of {recipe.total} images); run the same synth command again")
     pixels, labels = [torch.empty(0, *recipe.image_shape, dtype=torch.uint8)], []
@@ -292,6 +318,7 @@ def read_recipe(folder: Path) -> Recipe:
     """
     try:
         stored = _unchecked(json.loads((folder / RECIPE).read_text("utf-8")))
+        _require_types(stored)
         stored["classes"], stored["image_shape"] = tuple(stored["classes"]), tuple(stored["image_shape"])
         stored.setdefault("mixtures", None)  # written since there are mixed classes
         if unknown := stored.keys() - {f.name for f in fields(Recipe)}:
@@ -299,7 +326,7 @@ def read_recipe(folder: Path) -> Recipe:
         return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
     except FileNotFoundError as error:
         raise DataError(f"{folder}: no {RECIPE} there, so no synthetic set; write one with augmentor synth") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{folder / RECIPE}: cannot be read ({error}); synthesize again into a new folder") from error
 
 
@@ -390,6 +417,8 @@ class ShardReader:
             raise DataError(f"{path}: a sample lacks its png, cls or json; {_AGAIN}")
         self._keys = list(members)
         self._spans = np.array([[members[k][e] for e in ("png", "cls", "json")] for k in members], dtype=np.int64)
+        if (self._spans.sum(-1) > path.stat().st_size).any():  # a sparse member says more than there is
+            raise DataError(f"{path}: a sample is longer than the file; {_AGAIN}")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -398,7 +427,11 @@ class ShardReader:
         key = self._keys[index]
         with self.path.open("rb") as file:
             png, label, info = (self._read(file, *span) for span in self._spans[index].tolist())
-        return Sample(key, _decode(png, self.image_shape, f"{self.path}, {key}"), int(label), json.loads(info))
+        pixels = _decode(png, self.image_shape, f"{self.path}, {key}")
+        try:
+            return Sample(key, pixels, int(label), json.loads(info))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{self.path}, {key}: its cls or json cannot be read ({error}); {_AGAIN}") from error
 
     @staticmethod
     def _read(file: io.BufferedReader, offset: int, size: int) -> bytes:
@@ -437,6 +470,11 @@ def _plan(recipe: Recipe) -> Iterator[tuple[int, int, int]]:
             yield class_index, number, min(recipe.shard_size, recipe.counts[name] - first)
 
 
+def _planned(recipe: Recipe) -> int:
+    """Shards of a finished set."""
+    return sum(-(-n // recipe.shard_size) for n in recipe.counts.values())
+
+
 def _whole_shards(folder: Path, recipe: Recipe) -> list[Shard]:
     planned = set(_plan(recipe))
     shards = [s for s in read_manifest(folder) if s.recipe == recipe.hash]
@@ -448,7 +486,7 @@ def _write_shard(
 ) -> Shard:
     pngs = [_encode(pixels) for pixels in to_uint8(x)]
     if recipe.format == "folder":
-        digests = _write_pngs(folder, folder_names(recipe.classes)[class_index], pngs, candidates.tolist())
+        digests = _write_pngs(folder, recipe.folders[class_index], pngs, candidates.tolist())
     else:
         digests = _write_tar(folder, recipe, class_index, number, pngs, candidates.tolist())
     return Shard(
@@ -516,13 +554,36 @@ def _append_line(path: Path, line: str) -> None:
         os.fsync(file.fileno())
 
 
+def _require_types(stored: dict[str, Any]) -> None:
+    """Check the types of a recipe read from a file, where a wrong one would do harm later.
+
+    Raises:
+        TypeError: Naming the first key that is of another type.
+    """
+    texts, wholes = (
+        ("family", "source_sha256", "source_augment", "trained_on", "device", "dtype"),
+        ("seed", "batch_size"),
+    )
+    forms = {
+        **{name: isinstance(stored[name], str) for name in texts},
+        **{name: type(stored[name]) is int for name in (*wholes, "shard_size")},
+        "classes": isinstance(stored["classes"], list) and all(isinstance(name, str) for name in stored["classes"]),
+        "image_shape": len(stored["image_shape"]) == 3 and all(type(side) is int for side in stored["image_shape"]),
+        "counts": all(type(n) is int for n in stored["counts"].values()),
+    }
+    if wrong := [name for name, fits in forms.items() if not fits]:
+        raise TypeError(f"{wrong[0]} is of another type")
+
+
 def _parse_line(line: str, where: str) -> Shard:
     try:
         stored = _unchecked(json.loads(line))
         stored["candidates"] = tuple(stored["candidates"])
         shard = Shard(**stored)
+        if not shard.well_formed():
+            raise TypeError("a field is of another type")
         paths = [PurePosixPath(name) for name in shard.sha256]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{where}: cannot be read ({error}); synthesize again into a new folder") from error
     if any(path.is_absolute() or ".." in path.parts or "\\" in str(path) for path in paths):
         raise DataError(f"{where}: names a file outside the folder; this set was tampered with, do not use it")
@@ -566,7 +627,7 @@ def _read_shard(folder: Path, recipe: Recipe, shard: Shard) -> Iterator[Tensor]:
     for name in sorted(shard.sha256):
         try:
             data = (folder / name).read_bytes()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise DataError(f"{folder / name}: cannot be read ({error}); {_AGAIN}") from error
         yield _decode(data, recipe.image_shape, str(folder / name))
 
@@ -594,13 +655,21 @@ def _decode(data: bytes, image_shape: tuple[int, int, int], where: str) -> Tenso
     """Pixels uint8 (C, H, W) of a PNG that must have this shape; the header is checked before pixels are unpacked."""
     channels, height, width = image_shape
     try:
-        with Image.open(io.BytesIO(data), formats=("png",)) as image:
+        with _quiet(), Image.open(io.BytesIO(data), formats=("png",)) as image:
             if image.size != (width, height) or image.mode != {1: "L", 3: "RGB"}[channels]:
                 raise DataError(f"{where}: is {image.mode} {image.size}, the recipe says {image_shape}; {_AGAIN}")
             array = np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: no whole PNG image ({error}); {_AGAIN}") from error
     return torch.from_numpy(array).reshape(height, width, channels).permute(2, 0, 1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow only warns of an image of 90 million pixels; here the recipe says what is too large."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def _folded(name: str) -> str:

@@ -99,7 +99,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 class _SpoiledError(Exception):
-    """A file of a checkpoint is missing or not as it was written."""
+    """A file of a checkpoint is missing, not as it was written, or was never one of a checkpoint."""
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -128,7 +128,9 @@ def _read(folder: Path, passed_over: tuple[str, ...]) -> Checkpoint:
             raise DataError(f"{folder}: checkpoint format {record['format']}, this version reads {FORMAT}")
         state = _unpack(record["state"], load((folder / "tensors.safetensors").read_bytes()))
         step, meta = record["step"], record["meta"]
-    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        if type(step) is not int or not isinstance(meta, dict) or not isinstance(state, dict):
+            raise TypeError("step, meta and state must be a whole number and two mappings")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise _SpoiledError(f"{folder}: not what save_checkpoint writes ({type(error).__name__}: {error})") from error
     if (folder / "manifest.json").read_bytes() != json_bytes(_manifest(hashes)):
         raise _SpoiledError(f"{folder / 'manifest.json'}: not the bytes that were saved")
@@ -141,7 +143,7 @@ def _verified_hashes(folder: Path) -> dict[str, str]:
     try:
         hashes: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8"))["sha256"]
         expected = {"tensors.safetensors": hashes["tensors.safetensors"], "state.json": hashes["state.json"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _SpoiledError(f"{manifest}: {type(error).__name__}") from error
     for name, expected_hash in expected.items():
         try:

@@ -118,7 +118,7 @@ def test_a_number_of_images_needs_no_data(run: Run, tmp_path: Path) -> None:
     [
         ({"strategy": "auto", "per_class": 1}, "give one of --class-balance, --per-class and --ratio"),
         ({"strategy": "sometimes"}, "--class-balance: unknown class balance 'sometimes'"),
-        ({"classes": ["bright"]}, "--classes: unknown class 'bright'; known are dark"),
+        ({"classes": ["bright"]}, "--classes: unknown class 'bright'; known are 'dark'"),
         ({"per_class": -1}, "must not be negative"),
         ({"ratio": float("inf")}, "must not be negative"),
         ({"filter": "sharpness=3"}, "--filter: expected confidence=P"),

@@ -393,7 +393,7 @@ def test_refuse_seen(tmp_path: Path) -> None:
     write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer())
     stored = read_set(tmp_path / "s")
     stored.refuse_seen(-SEEN)
-    with pytest.raises(DataError, match=r"trained on 1 of these 6 images \(the first is number 5\)"):
+    with pytest.raises(DataError, match=r"trained on 1 of these 6 images \(number 5\)"):
         stored.refuse_seen(torch.cat([-SEEN, SEEN[3:4]]))
 
 
