@@ -13,7 +13,9 @@ import torch
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from torch import Tensor, nn
 
-from augmentor.sampling.filters import confidence_filter
+from augmentor.networks.blocks import class_weights
+from augmentor.networks.discriminator import Discriminator
+from augmentor.sampling.filters import Realism, both, confidence_filter, realism_filter
 from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
 from augmentor.sampling.synthesize import Accept, render
 from augmentor.types import DataError, EncodingSource, LabelledImages, SampleSource
@@ -60,7 +62,7 @@ class Bench:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _classifiers: dict[Recipe, nn.Module] = field(default_factory=dict)
-    _synthetic: dict[tuple[float, str, float], LabelledImages] = field(default_factory=dict)
+    _synthetic: dict[tuple[float, str, float, float], LabelledImages] = field(default_factory=dict)
 
     @cached_property
     def labelled_pool(self) -> LabelledImages | None:
@@ -82,13 +84,16 @@ class Bench:
         """The training images topped up by SMOTE to the size of the largest class."""
         return oversample_by_smote(self.train, self.seed)
 
-    def synthetic(self, confidence: float, latents: str = "prior", spread: float = 1.0) -> LabelledImages:
+    def synthetic(
+        self, confidence: float, latents: str = "prior", spread: float = 1.0, realism: float = 0.0
+    ) -> LabelledImages:
         """Synthetic images of every class, equally many; the classifier of ``classical`` judges for the filter."""
-        key = (confidence, latents, spread)
+        key = (confidence, latents, spread, realism)
         if key not in self._synthetic:
-            accept = self._filter(confidence) if confidence else None
+            judged = self._judged(confidence) if confidence else None
             source = self._source_with(latents, spread)
             with self._timed("synthesis"):
+                accept = self._realistic(source, realism, judged) if realism else judged
                 self._synthetic[key] = self._render_all(source, accept)
         return self._synthetic[key]
 
@@ -160,7 +165,7 @@ class Bench:
         return base.joined(synthetic), torch.cat(weights)
 
     def _synthetic_of(self, recipe: Recipe) -> LabelledImages:
-        return self.synthetic(recipe.confidence, recipe.latents, recipe.spread)
+        return self.synthetic(recipe.confidence, recipe.latents, recipe.spread, recipe.realism)
 
     def _base_images(self, images: str) -> LabelledImages:
         if images == "smote":
@@ -171,7 +176,12 @@ class Bench:
             return self.train.joined(self.labelled_pool)
         return self.train
 
-    def _filter(self, confidence: float) -> Accept:
+    def _realistic(self, source: SampleSource, share: float, judged: Accept | None) -> Accept:
+        """What the discriminator finds real enough, and the judge sure if there is one."""
+        accept = realism_filter(source, discriminator_of(self.source), share, self.seed)
+        return accept if judged is None else both(judged, accept)
+
+    def _judged(self, confidence: float) -> Accept:
         judge = self.classifier(GENERATOR_FREE["classical"])
         return confidence_filter(lambda x: predict_logits(judge, x), confidence)
 
@@ -244,6 +254,24 @@ def encode_all(source: SampleSource, images: LabelledImages) -> Tensor:
     device = where_it_renders(source)
     parts = zip(torch.split(images.x, ENCODED_TOGETHER), torch.split(images.y, ENCODED_TOGETHER), strict=True)
     return torch.cat([source.encode(x.to(device), y.to(device)).cpu() for x, y in parts])
+
+
+def discriminator_of(source: SampleSource) -> Realism:
+    """How real a source's own discriminator finds images.
+
+    Raises:
+        DataError: If its family has none for images.
+    """
+    discriminator = getattr(source, "discriminator", None)
+    if not isinstance(discriminator, Discriminator):
+        raise DataError("realism needs a family whose discriminator sees images; cvae_gan has one")
+    device, num_classes = where_it_renders(source), len(source.classes)
+
+    def realism(x: Tensor, y: Tensor) -> Tensor:
+        logits: Tensor = discriminator.eval()(x.to(device), class_weights(y.to(device), num_classes))[0]
+        return logits
+
+    return realism
 
 
 def oversample_by_smote(train: LabelledImages, seed: int) -> LabelledImages:

@@ -157,6 +157,13 @@ class PolicyConfig(Section):
         description="Standard deviation of prior latents (default 1; more is wider), or of the noise on encoded ones "
         "(default 0.3).",
     )
+    realism: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Part of every class's synthetic images to drop, those that the family's discriminator finds the "
+        "least real; together with confidence both must pass.",
+    )
     short_only: bool = Field(
         default=False,
         description="A class gets synthetic images only for what it lacks to the largest one, at most share; with "

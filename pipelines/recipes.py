@@ -28,6 +28,8 @@ class Recipe:
         latents: Where those of synthetic images come from: the ``prior``; ``encoded`` (images of the class);
             ``transfer`` (images of the well-covered classes, for every class); ``pool`` (of the labelled pool).
         spread: Standard deviation of prior latents, or of the noise on the others.
+        realism: Part of every class's synthetic images to drop, those that the source's discriminator finds the least
+            real, in [0, 1).
         short_only: A class gets synthetic images only as far as it has fewer real ones than the largest class.
     """
 
@@ -42,6 +44,7 @@ class Recipe:
     confidence: float = 0.0
     latents: str = "prior"
     spread: float = 1.0
+    realism: float = 0.0
     short_only: bool = False
 
     @property
@@ -98,6 +101,7 @@ class Policy:
         schedule: ``mixed`` into every batch, or ``pretrain``: the first ``share`` of the steps, then real images alone.
         latents: As in ``Recipe``.
         spread: As in ``Recipe``; None is the number of ``SPREADS``.
+        realism: As in ``Recipe``.
         short_only: As in ``Recipe``; ``share`` is then the most that a class gets.
 
     Raises:
@@ -111,6 +115,7 @@ class Policy:
     schedule: str = "mixed"
     latents: str = "prior"
     spread: float | None = None
+    realism: float = 0.0
     short_only: bool = False
 
     def __post_init__(self) -> None:
@@ -137,6 +142,7 @@ class Policy:
             confidence=self.confidence,
             latents=self.latents,
             spread=SPREADS[self.latents] if self.spread is None else self.spread,
+            realism=self.realism,
             short_only=self.short_only,
         )
 
@@ -151,6 +157,7 @@ class Policy:
             f"confidence {self.confidence:g}" if self.confidence else "",
             f"{self.latents} latents" if self.latents != "prior" else "",
             f"spread {recipe.spread:g}" if recipe.spread != SPREADS[self.latents] else "",
+            f"the least real {self.realism:.0%} dropped" if self.realism else "",
             "for short classes" if self.short_only else "",
             "first" if self.schedule == "pretrain" else "",
         ]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from augmentor.sampling.synthesize import Accept
-from augmentor.types import Predict
+from augmentor.sampling.synthesize import Accept, render
+from augmentor.types import Predict, SampleSource
+
+Realism = Callable[[Tensor, Tensor], Tensor]
+"""Images (N, C, H, W) and their classes (N,) to how real each looks, (N,); a discriminator's logits, for example."""
+
+MEASURED = 256
+"""Candidates of a class by which its threshold is set."""
 
 
 def confidence_filter(predict: Predict, threshold: float) -> Accept:
@@ -29,5 +37,53 @@ def confidence_filter(predict: Predict, threshold: float) -> Accept:
         with torch.no_grad():
             probabilities = predict(x).float().softmax(dim=1)
         return probabilities.gather(1, y.to(probabilities.device)[:, None])[:, 0] >= threshold
+
+    return accept
+
+
+def realism_filter(source: SampleSource, realism: Realism, share: float, seed: int) -> Accept:
+    """Drop the images of every class that look the least real.
+
+    The scores of a discriminator have no scale and differ from class to class, so each class has a threshold of its
+    own: what a ``share`` of its first candidates falls short of. Real images would not do to set it: a discriminator
+    that has learned them by heart puts every other image below them.
+
+    Args:
+        source: What renders.
+        realism: The judge; larger is more real.
+        share: Part of the candidates to drop, in [0, 1); 0 keeps everything.
+        seed: That of the candidates.
+
+    Returns:
+        The filter.
+
+    Raises:
+        ValueError: If the share is out of range.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"the share to drop must lie in [0, 1), got {share}")
+
+    def scores(x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            return realism(x, y).float().cpu()
+
+    thresholds = torch.empty(len(source.classes))
+    for index in range(len(source.classes)):
+        measured = render(source, index, MEASURED, seed)[0]
+        thresholds[index] = scores(measured, torch.full((MEASURED,), index)).quantile(share)
+    if share == 0:
+        thresholds[:] = -torch.inf  # later candidates may be worse than all measured ones
+
+    def accept(x: Tensor, y: Tensor) -> Tensor:
+        return scores(x, y) >= thresholds[y.cpu()]
+
+    return accept
+
+
+def both(first: Accept, second: Accept) -> Accept:
+    """Keep what two filters keep."""
+
+    def accept(x: Tensor, y: Tensor) -> Tensor:
+        return first(x, y).cpu() & second(x, y).cpu()
 
     return accept

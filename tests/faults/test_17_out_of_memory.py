@@ -7,7 +7,7 @@ import torch
 
 from augmentor.families.gan import GanTrainer
 from augmentor.training.checkpoint import load_checkpoint
-from pipelines import arms, pool
+from pipelines import arm_training, pool
 from pipelines.cli import main
 from pipelines.config import dump_config
 from tests.faults.children import fork
@@ -48,7 +48,7 @@ def test_in_the_training_of_a_source(tmp_path, tally, monkeypatch, where):
     assert good, line
 
 
-@pytest.mark.parametrize(("module", "arm"), [(arms, "classical"), (pool, "pseudo_label")])
+@pytest.mark.parametrize(("module", "arm"), [(arm_training, "classical"), (pool, "pseudo_label")])
 def test_in_the_training_of_a_classifier(tmp_path, tally, monkeypatch, module, arm):
     def greedy(*_, **named):
         raise ERRORS["CUDA"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from augmentor.networks.discriminator import Discriminator
 from augmentor.types import DataError, LabelledImages
 from downstream.augment import classical
 from downstream.classifier import build_classifier
@@ -298,6 +299,27 @@ def test_wider_latents_spread_wider(trained: list[Any]) -> None:
     deviations = [float((part.x[:, 0, 0, 0] - (part.y - 1) * 0.6).std()) for part in (plain, wide)]
     assert deviations[1] == pytest.approx(3 * deviations[0], rel=0.01)
     assert made.synthetic(0.0, "prior", 1.0) is plain
+
+
+def test_what_the_discriminator_finds_least_real_is_dropped(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lighter(Discriminator):
+        """Finds lighter images more real."""
+
+        def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+            return x.mean(dim=(1, 2, 3)), weights
+
+    made = bench()
+    with pytest.raises(DataError, match="discriminator"):
+        made.synthetic(0.0, realism=0.5)
+    monkeypatch.setattr(FakeSource, "discriminator", Lighter((1, 8, 8), 3, 4, "none", "batch"), raising=False)
+    everything, kept = made.synthetic(0.0), made.synthetic(0.0, realism=0.5)
+    assert kept.counts == everything.counts
+    for label in range(3):
+        middle = everything.x[everything.y == label].mean(dim=(1, 2, 3)).median()
+        assert float(kept.x[kept.y == label].mean(dim=(1, 2, 3)).min()) > float(middle) - 0.006  # of a spread of 0.01
+    assert len(made.synthetic(0.1, realism=0.5)) == len(kept)
 
 
 def test_latents_of_images_need_an_encoder(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

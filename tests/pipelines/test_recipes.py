@@ -68,6 +68,7 @@ def test_a_policy_says_what_it_is() -> None:
     assert carried.name == (
         "classical at strength 0.5 + 50% synthetic, transfer latents, spread 0.1, for short classes"
     )
+    assert Policy("classical", 0.5, realism=0.25).name == "classical + 50% synthetic, the least real 25% dropped"
     assert Policy("classical", 0.5, schedule="pretrain").name == "classical + 50% synthetic, first"
     assert Policy("classical", 0.5, latents="encoded").recipe.spread == 0.3
 

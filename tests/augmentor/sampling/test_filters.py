@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from augmentor.sampling.filters import confidence_filter
+from augmentor.sampling.filters import both, confidence_filter, realism_filter
+from augmentor.sampling.synthesize import render
 
 
 def logits(x: Tensor) -> Tensor:
@@ -49,3 +50,40 @@ def test_judge_gets_no_gradient() -> None:
 def test_no_probability(threshold: float) -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         confidence_filter(logits, threshold)
+
+
+class Levels:
+    """Shows its latent; class 1 is ten times as bright."""
+
+    classes, image_shape, latent_dim = ("dim", "bright"), (1, 1, 1), 1
+
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        return (0.02 * z[:, 0] * torch.where(y == 1, 10, 1)).clamp(-1, 1).view(-1, 1, 1, 1)
+
+
+def brightness(x: Tensor, y: Tensor) -> Tensor:
+    return x[:, 0, 0, 0]
+
+
+def test_the_least_real_part_of_every_class_is_dropped() -> None:
+    accept = realism_filter(Levels(), brightness, 0.25, seed=0)
+    for index, scale in enumerate((0.02, 0.2)):
+        y = torch.full((2000,), index)
+        x = render(Levels(), index, 2000, seed=0)[0]
+        kept = accept(x, y)
+        assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.06)
+        assert float(x[kept].min()) > float(x[~kept].max())
+        assert float(x[kept].min()) == pytest.approx(-0.674 * scale, rel=0.2)  # the quartile of a normal
+
+
+def test_dropping_none_keeps_everything_and_all_is_refused() -> None:
+    accept = realism_filter(Levels(), brightness, 0.0, seed=0)
+    assert accept(torch.full((1, 1, 1, 1), -1.0), torch.tensor([0])).tolist() == [True]
+    for share in (1.0, -0.1, math.nan):
+        with pytest.raises(ValueError, match="share"):
+            realism_filter(Levels(), brightness, share, seed=0)
+
+
+def test_both_filters_must_agree() -> None:
+    high, even = (lambda x, y: y > 1), (lambda x, y: y % 2 == 0)
+    assert both(high, even)(torch.zeros(4, 1, 1, 1), torch.arange(4)).tolist() == [False, False, True, False]
