@@ -60,6 +60,7 @@ VALUES: list[Any] = [
     [1],
     {"a": 1},
 ]
+NOT_DECIDING = ("device", "dtype", "versions", "mixtures", "check")
 CONFIG = b"""# a comment
 data: {data: digits, per_class: 80, imbalance: 20, unlabelled: rest, size: 8, grey: true}
 source:
@@ -171,15 +172,29 @@ def test_recipes_and_manifests(tmp_path: Path, tally: Callable[[int, int, str], 
     whole = {name: (tmp_path / name).read_bytes() for name in (RECIPE, MANIFEST)}
 
     def spoil(chance: random.Random) -> None:
-        victim = chance.choice([RECIPE, MANIFEST])
-        for name, data in whole.items():
-            (tmp_path / name).write_bytes(_summed(chance, spoiled(chance, data)) if name == victim else data)
+        victim, files = chance.choice([RECIPE, MANIFEST]), dict(whole)
+        files[victim] = _summed(chance, spoiled(chance, whole[victim]))
+        if victim == RECIPE and chance.random() < 0.9:
+            files[MANIFEST] = _of_recipe(files[RECIPE], whole[MANIFEST])
+        for name, data in files.items():
+            (tmp_path / name).write_bytes(data)
 
     found = crashes(inputs // 2, spoil, lambda: read_set(tmp_path), DataError)
     tally(
         inputs // 2, inputs // 2 - len(found), f"fuzzed recipe or manifest ({form}): it is read, or an error names it"
     )
     assert not found, found[:5]
+
+
+def _of_recipe(recipe: bytes, manifest: bytes) -> bytes:
+    """The manifest with the hash of this recipe, as whoever forges one would write it."""
+    try:
+        deciding = {name: item for name, item in json.loads(recipe).items() if name not in NOT_DECIDING}
+    except (ValueError, AttributeError, RecursionError):
+        return manifest
+    found = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+    lines = [json.loads(line) | {"recipe": found} for line in manifest.splitlines()]
+    return b"".join(json.dumps({n: v for n, v in line.items() if n != "check"}).encode() + b"\n" for line in lines)
 
 
 def _summed(chance: random.Random, data: bytes) -> bytes:
