@@ -30,14 +30,14 @@ HIDDEN_NOISE = 0.5  # as published
 NORM_BATCHES = 20
 
 PUBLISHED = SemiGanOptions()
-ON_SOURCE = SemiGanOptions(weight_extra_labelled=1.0, learning_rate=1e-3, decay_from=0.5, ema_decay=0.999)
+ON_SOURCE = SemiGanOptions(weight_extra_labelled=1.0, learning_rate=1e-3, decay_from=0.5, epsilon=1e-8, ema_decay=0.999)
 
 
 def improved_gan(task: SemiTask) -> Predict:
     """Improved GAN with its published networks, losses, rate and batches (Salimans et al. 2016, arXiv:1606.03498).
 
-    ``config.semi.gan_steps`` is its length; published are 300 epochs of 600 batches. Two things differ from the
-    authors' code: Adam's epsilon (see ``SemiGanOptions``), and the average, which here forgets its start.
+    ``config.semi.gan_steps`` is its length; published are 300 epochs of 600 batches. One thing differs from the
+    authors' code: the average, which here forgets its start.
     """
     device = device_of(task.config)
     with torch.random.fork_rng(devices=[]):

@@ -29,7 +29,7 @@ from augmentor.types import SampleSource, device_of
 
 @dataclass(frozen=True)
 class SemiGanOptions:
-    """Everything that can be set; the defaults are the published settings for MNIST, but for ``epsilon``.
+    """Everything that can be set; the defaults are the published settings for MNIST.
 
     Args:
         weight_unlabelled: Weight of the game real against fake beside the labelled loss; 0 leaves it out.
@@ -40,8 +40,8 @@ class SemiGanOptions:
         decay_from: Share of the steps after which the rate falls linearly to zero, in [0, 1]; 1 keeps it constant.
         learning_rate: Adam's, for all networks.
         beta1: Adam's first decay.
-        epsilon: Adam's, added to the root. The authors add 1e-8 inside it, which is like 1e-4 here and was slower
-            over the first 1500 steps.
+        epsilon: Adam's, added to the root. The authors add 1e-8 inside it, which is like 1e-4 here; it keeps a generator
+            whose gradient has become small from being thrown about.
         ema_decay: Share kept of the averaged weights in a step.
         bfloat16: Run the networks in bfloat16 autocast; losses stay in float32.
     """
@@ -54,7 +54,7 @@ class SemiGanOptions:
     decay_from: float = 1.0
     learning_rate: float = 3e-3
     beta1: float = 0.5
-    epsilon: float = 1e-8
+    epsilon: float = 1e-4
     ema_decay: float = 0.9999
     bfloat16: bool = False
 
