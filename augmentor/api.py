@@ -30,7 +30,8 @@ def build(description: dict[str, Any]) -> Any:
     """The untrained model that ``describe`` described.
 
     Raises:
-        DataError: If this version does not know the family or an option of it, or there is no list of class names.
+        DataError: If this version does not know the family or an option of it, there is no list of class names, or the
+            shape of an image is none.
     """
     name = description["family"]
     if name not in FAMILIES:
@@ -42,6 +43,8 @@ def build(description: dict[str, Any]) -> Any:
     classes, image_shape = description["classes"], tuple(description["image_shape"])
     if not isinstance(classes, list) or not classes or not all(isinstance(one, str) for one in classes):
         raise DataError("the source has no list of class names")
+    if len(image_shape) != 3 or not all(type(side) is int and side >= 1 for side in image_shape):
+        raise DataError(f"the source has images of the shape {image_shape}")
     return FAMILIES[name].model(tuple(classes), image_shape, options)
 
 

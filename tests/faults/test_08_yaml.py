@@ -78,7 +78,7 @@ def test_what_surprises_is_refused_with_the_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], tally: Tally
 ) -> None:
     path, sentinel, failed = tmp_path / "f.yaml", tmp_path / "sentinel", []
-    began = time.monotonic()
+    began = time.process_time()
     for name, (text, words) in REFUSED.items():
         code = dry_run(path, text.replace("{sentinel}", str(sentinel)))
         out, err = capsys.readouterr()
@@ -87,7 +87,7 @@ def test_what_surprises_is_refused_with_the_key(
     tally(len(REFUSED), len(REFUSED) - len(failed), "config that surprises: exit 2, one line with file and key")
     assert not failed
     assert not sentinel.exists()
-    assert time.monotonic() - began < 60  # an alias bomb that is expanded takes hours
+    assert time.process_time() - began < 60  # an alias bomb that is expanded takes hours
 
 
 def test_what_looks_right_has_the_value_it_looks_like(

@@ -10,15 +10,26 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+import augmentor
 from augmentor.data.fingerprint import fingerprints
-from augmentor.data.synthetic_store import Recipe, ShardReader, read_set, trained_on_digest, write_set
+from augmentor.data.synthetic_store import (
+    Recipe,
+    ShardReader,
+    read_manifest,
+    read_recipe,
+    read_set,
+    trained_on_digest,
+    write_set,
+)
+from augmentor.families import FAMILIES
+from augmentor.training.checkpoint import save_checkpoint
 from augmentor.types import DataError
 from pipelines import cli
 from pipelines.edit import read_files
@@ -178,6 +189,46 @@ def test_a_recipe_cannot_ask_for_images_of_any_size(tmp_path: Path, bombs: list[
         read_set(folder, verify=False)
     with pytest.raises(ValueError, match="sides of use"):
         replace(Recipe("f", "0" * 64, ("a",), (1, 8, 8), {}, 0, "none", ""), image_shape=(1, 8, 0))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("counts", {"a": 10**30}, "unfinished"),
+        ("counts", {"a": 1.5}, "counts is of another type"),
+        ("seed", "x", "seed is of another type"),
+    ],
+)
+def test_a_forged_recipe_is_refused_though_its_manifest_fits(
+    tmp_path: Path, bombs: list[Path], key: str, value: object, words: str
+) -> None:
+    """Endless shards would fill the memory with their plan."""
+    folder = _set_with(tmp_path / "s", bombs[0])
+    forged = replace(read_recipe(folder), shard_size=1, **{key: value})  # type: ignore[arg-type]
+    lines = [replace(shard, recipe=forged.hash).line for shard in read_manifest(folder)]
+    (folder / "recipe.json").write_text(json.dumps(asdict(forged)))
+    (folder / "manifest.jsonl").write_text("".join(line + "\n" for line in lines))
+    with pytest.raises(DataError, match=words):
+        read_set(folder, verify=False)
+
+
+def test_a_checkpoint_cannot_describe_a_network_of_any_size(tmp_path: Path, tally: Tally) -> None:
+    """A few bytes of JSON would otherwise take gigabytes before the weights are found not to fit."""
+    options = {"width": 1, "latent_dim": 2}
+    model = FAMILIES["cgan"].model(("a", "b"), (1, 8, 8), FAMILIES["cgan"].options_for("default", options))
+    meta = {"family": "cgan", "classes": ["a", "b"], "image_shape": [1, 8, 8], "options": options}
+    forged = meta | {"options": {"width": 1024, "latent_dim": 2}}
+    save_checkpoint(tmp_path / "own", 1, meta, {"average": model.state_dict()})
+    save_checkpoint(tmp_path / "forged", 1, forged, {"average": model.state_dict()})
+    augmentor.load(tmp_path / "own")  # whatever is imported by the first one
+
+    def refused() -> None:
+        with pytest.raises(DataError, match="weights are not those of the network it describes"):
+            augmentor.load(tmp_path / "forged")
+
+    peak = peak_of(refused)
+    tally(1, int(peak < 100 * 2**20), "checkpoint that describes a huge network: refused before memory is taken")
+    assert peak < 100 * 2**20
 
 
 def test_a_shard_cannot_claim_more_than_it_holds(tmp_path: Path) -> None:
