@@ -40,8 +40,8 @@ class SemiGanOptions:
         decay_from: Share of the steps after which the rate falls linearly to zero, in [0, 1]; 1 keeps it constant.
         learning_rate: Adam's, for all networks.
         beta1: Adam's first decay.
-        epsilon: Adam's, added to the root. The authors add 1e-8 inside it, which is like 1e-4 here; it keeps a generator
-            whose gradient has become small from being thrown about.
+        epsilon: Adam's, added to the root. The authors add 1e-8 inside it, which is like 1e-4 here; it keeps a
+            generator whose gradient has become small from being thrown about.
         ema_decay: Share kept of the averaged weights in a step.
         bfloat16: Run the networks in bfloat16 autocast; losses stay in float32.
     """
