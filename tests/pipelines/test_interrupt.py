@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -32,6 +33,15 @@ def test_handlers_are_restored_whatever_happens() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.fixture
+def pythons_own_ctrl_c() -> Iterator[None]:
+    """Python's handler of SIGINT, which it does not install where the shell started the tests in the background."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("pythons_own_ctrl_c")
 def test_a_second_ctrl_c_does_not_wait() -> None:
     with watch_signals() as watch:
         os.kill(os.getpid(), signal.SIGINT)
