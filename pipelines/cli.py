@@ -300,10 +300,11 @@ def synth(
 @key("--arms", "gain.arms", metavar="A,B", callback=_split_commas)
 @key("--replicates", "gain.replicates", type=int, metavar="N")
 @key("--processes", "gain.processes", type=int, metavar="N")
+@key("--tuning", "gain.tuning", is_flag=True, flag_value=True)
 @dry_run
 @run_options
 def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
-    """Measure what synthetic images add to a classifier: arms, paired replicates, intervals, a verdict."""
+    """Measure what synthetic images add to a classifier: arms, paired replicates, intervals, advice."""
     settings = _config(config, values, needs_data=True)
     out = _out(settings, config)
     if dry_run:

@@ -222,6 +222,11 @@ class GainConfig(Section):
     comparisons: tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None = Field(
         default=None, strict=False, description="Pairs [arm, baseline] to test; default: those the verdict needs."
     )
+    tuning: bool = Field(
+        default=False,
+        description="Screen arms before they are declared: seeds from 100 on, scores on a sixth of the training images "
+        "held out for it; test images are not looked at.",
+    )
 
 
 class SemiConfig(Section):

@@ -43,10 +43,11 @@ class DataBundle:
         name: Name of the data set, or of its folder.
         regime: How many labels were left, in words.
         train: Labelled training images.
-        test: All test images; read once, at the end.
+        test: All test images, or what stands in for them; read once, at the end.
         pool: Unlabelled images (N, C, H, W) float32 in [-1, 1] in random order, or None. Their labels are gone.
         note: Where the split and the form of the images come from, in words.
         test_paths: Files of the test images, in their order; None where the data set has none of its own.
+        scored_on: What ``test`` holds, in the words of the result files.
     """
 
     name: str
@@ -56,6 +57,7 @@ class DataBundle:
     pool: Tensor | None
     note: str
     test_paths: tuple[Path, ...] | None = None
+    scored_on: str = "test"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
     train = full.train if chosen is None else full.train.subset(chosen)
     pool = _pool(data, full, chosen, seed)
     regime = _regime(data, train, pool)
-    return DataBundle(full.name, regime, train, full.test, pool, full.note, full.test_paths)
+    scored_on = "held-out training images" if tuning else "test"
+    return DataBundle(full.name, regime, train, full.test, pool, full.note, full.test_paths, scored_on)
 
 
 def find_folder(data: DataConfig) -> Path:

@@ -19,17 +19,18 @@ import torch
 from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_json, write_text
 from augmentor.sampling.synthesize import synthesize
-from downstream.gain import FEWEST_FOR_A_CLAIM, measure_gain
+from downstream.gain import measure_gain
 from pipelines.arms import Bench, predictions
 from pipelines.config import Config, ConfigError
 from pipelines.crew import Crew
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_of, use_threads
+from pipelines.gain_verdict import verdict
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.policy import candidates, choose, policy_of, tune
 from pipelines.progress import Progress, Silent
-from pipelines.recipes import Policy, Recipe, known_arms, named_policies, recipe_of
-from pipelines.report import Gallery, load_gallery, outcome, save_gallery, write_report
+from pipelines.recipes import Policy, Recipe, known_arms, named_policies, policy_of_arm, recipe_of
+from pipelines.report import Gallery, load_gallery, save_gallery, write_report
 from pipelines.results import package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
 from pipelines.train import chosen_family
@@ -38,6 +39,7 @@ PER_CLASS = 8  # images of a class in the report
 SAMPLES = 12  # generated images whose neighbours are shown
 NEIGHBOURS = 4
 METRIC = "balanced_accuracy"
+TUNING_SEED = 100  # replicates for tuning are numbered from here, so that none of their draws is ever reported
 IRRELEVANT = {"gain", "semi", "compare", "verify", "out", "threads"}  # keys of a config that change no cell
 
 
@@ -85,12 +87,14 @@ def gain_run(
     progress, start = progress or Silent(), time.perf_counter()
     chosen_family(config)  # a wrong name is refused before any work
     use_threads(config)
+    if config.gain.tuning:
+        config = config.model_copy(update={"seed": config.seed + TUNING_SEED})
     with (
         RunDir(out).lock(),
         watch_signals() as watch,
         Crew(make_cell, config.gain.processes, config.threads, watch) as crew,
     ):
-        bundle = load_data(config.data, config.seed)
+        bundle = _load(config, config.seed)
         arms = _known_arms(config, bundle)
         declared_pairs(config, arms, "classical")  # refuses a bad one before the work, not after
         (out / "cells").mkdir(exist_ok=True)
@@ -108,16 +112,16 @@ def gain_run(
 def make_cell(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
     """Do one job and leave its cell; runs in a worker."""
     if job.tuning:
-        content = tune(load_data(job.config.data, job.config.seed), job.config, job.index, on_part, watch)
+        content = tune(_load(job.config, job.config.seed), job.config, job.index, on_part, watch)
     else:
         content = _replicate(job, on_part, watch)
     write_text(job.path, json.dumps(content, allow_nan=False))
 
 
 def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> dict[str, Any]:
-    """Train every arm once. The test images are looked at here and nowhere else."""
+    """Train every arm once. The images that are scored are looked at here and nowhere else."""
     config, seed = job.config, job.config.seed + job.index
-    bundle = load_data(config.data, seed)
+    bundle = _load(config, seed)
     bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch)
     guesses = {}
     for arm in _known_arms(config, bundle):
@@ -126,6 +130,10 @@ def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None
     if job.index == 0 and "source" in bench.seconds:
         save_gallery(job.path.with_suffix(".safetensors"), make_gallery(bench))
     return {"predictions": guesses, "seconds": bench.seconds, "notes": bench.notes}
+
+
+def _load(config: Config, seed: int) -> DataBundle:
+    return load_data(config.data, seed, tuning=config.gain.tuning)
 
 
 def _recipe(arm: str, config: Config, policy: Policy | None, strengths: Mapping[str, float]) -> Recipe:
@@ -172,59 +180,6 @@ def declared_pairs(
     return list(config.gain.comparisons)
 
 
-def verdict(result: Mapping[str, Any], best_classical: str, *, pool: bool, best_with_pool: str = "pseudo_label") -> str:
-    """One sentence: does synthetic data help, against which yardstick, and by how much.
-
-    The first words go by the arm that makes the most of synthetic data: ``auto`` if its policy mixes any in, else
-    ``synthetic+classical``. "Gain" and "loss" mean that the whole 95 % interval lies on that side of zero.
-
-    Args:
-        result: ``comparisons``, ``policy`` and ``replicates`` of gain.json.
-        best_classical: The first yardstick.
-        pool: Whether there is a second.
-        best_with_pool: The second.
-    """
-    rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
-    policy = result["policy"]
-    mixes = policy is not None and policy["share"] > 0
-    lead = "auto" if mixes else "synthetic+classical"
-    yardsticks = [best_classical, *([best_with_pool] if pool else [])]
-    pairs = [(lead, base) for base in yardsticks]
-    others = [("synthetic", "real"), ("synthetic", "smote"), *(("auto", base) for base in yardsticks)]
-    told = [_told(rows[pair]) for pair in dict.fromkeys([*pairs, *others]) if pair in rows]
-    head = _headline([outcome(rows[pair]) if pair in rows else "open" for pair in pairs], yardsticks)
-    chosen = f"; auto is {policy['name']}" if policy is not None else ""
-    caution = ", preliminary" if result["replicates"] < FEWEST_FOR_A_CLAIM else ""
-    told_all = "; ".join(told) or "no comparison was declared"
-    return f"{head}: {told_all}{chosen}; {result['replicates']} replicates{caution}."
-
-
-def _headline(outcomes: Sequence[str], yardsticks: Sequence[str]) -> str:
-    bases = {
-        kind: [base for base, result in zip(yardsticks, outcomes, strict=True) if result == kind]
-        for kind in ("better", "open", "worse")
-    }
-    said = [
-        f"{words} {' and '.join(bases[kind])}"
-        for kind, words in (
-            ("better", "synthetic images help over"),
-            ("worse", "synthetic images do harm against"),
-            ("open", "no gain from synthetic images shown over"),
-        )
-        if bases[kind]
-    ]
-    return "; ".join(said).capitalize()
-
-
-def _told(row: Mapping[str, Any]) -> str:
-    low, high = row["ci95"]
-    word = {"better": "gain", "worse": "loss", "open": "not decided"}[outcome(row)]
-    return (
-        f"{row['arm']} against {row['baseline']} {100 * row['delta']:+.1f} points "
-        f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {word})"
-    )
-
-
 def gain_table(result: Mapping[str, Any]) -> str:
     """The arms and comparisons of a result as plain text, for a terminal."""
     width = max(len(name) for name in result["arms"])
@@ -259,15 +214,24 @@ def _result(
         "regime": bundle.regime,
         "source_augment": config.source.source_augment,
         "metric": METRIC,
+        "scored_on": bundle.scored_on,
         "replicates": len(cells),
         **measured.to_json(bundle.test.classes),
         "policy": policy if "auto" in arms else None,
         "strengths": policy["strengths"] if policy else {},
+        "mixtures": _mixtures(config, arms),
         "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
         "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
     }
     pool = bundle.pool is not None
     return result | {"verdict": verdict(result, best_classical, pool=pool, best_with_pool=best_with_pool)}
+
+
+def _mixtures(config: Config, arms: Sequence[str]) -> dict[str, str]:
+    """The arms that always mix synthetic images in, and how, in words."""
+    named = named_policies(config)
+    policies = {arm: policy_of_arm(arm, config.gain.synthetic_share, named) for arm in arms if arm != "auto"}
+    return {arm: policy.name for arm, policy in policies.items() if policy.share}
 
 
 def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:

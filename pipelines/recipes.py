@@ -202,17 +202,31 @@ def recipe_of(
     Raises:
         ValueError: If the arm is unknown, or ``auto`` has no policy.
     """
-    named, strengths = named or {}, strengths or {}
     if arm == "auto" and policy is not None:
         return policy.recipe
+    return policy_of_arm(arm, synthetic_share, named, strengths).recipe
+
+
+def policy_of_arm(
+    arm: str,
+    synthetic_share: float,
+    named: Mapping[str, Policy] | None = None,
+    strengths: Mapping[str, float] | None = None,
+) -> Policy:
+    """Any arm but ``auto`` as a base and what is mixed into it; see ``recipe_of``.
+
+    Raises:
+        ValueError: If the arm is unknown.
+    """
+    named, strengths = named or {}, strengths or {}
     if arm in named:
-        return named[arm].recipe
+        return named[arm]
     base = SYNTHETIC.get(arm, arm)
     if base not in GENERATOR_FREE:
         known = ", ".join((*ARMS, *named))
         raise ValueError(f"no arm {arm!r} here" if arm == "auto" else f"unknown arm {arm!r}; known: {known}")
     share = synthetic_share if arm in SYNTHETIC else 0.0
-    return Policy(base, share, strength=strengths.get(base, strengths.get("classical", 1.0))).recipe
+    return Policy(base, share, strength=strengths.get(base, strengths.get("classical", 1.0)))
 
 
 def known_arms(config: Config, *, pool: bool) -> tuple[str, ...]:

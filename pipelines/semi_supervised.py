@@ -159,11 +159,6 @@ def known_methods(config: Config) -> tuple[str, ...]:
     return methods
 
 
-def scored_on(config: Config) -> str:
-    """Which images the errors are measured on, in the words of semi.json."""
-    return "held-out training images" if config.semi.tuning else "test"
-
-
 def make_cell(job: SemiJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
     """Train one method on one subset and leave its cell; runs in a worker.
 
@@ -187,7 +182,7 @@ def make_cell(job: SemiJob, on_part: Callable[[str], None], watch: Watch | None)
         "method": job.method,
         "labels": config.data.labels,
         "seed": config.seed,
-        "scored_on": scored_on(config),
+        "scored_on": bundle.scored_on,
         "error": round(1 - accuracy(guesses, bundle.test.y), 8),
         "seconds": round(seconds, 1),
         "curve": curve.values,
@@ -264,7 +259,7 @@ def _result(
         "default_method": config.semi.default_method,
         "methods": {name: {n: scores(found) for n, found in by_labels.items()} for name, by_labels in errors.items()},
         "differences": paired_differences(errors, config.semi.default_method),
-        "scored_on": scored_on(config),
+        "scored_on": everything.scored_on,
         "images": {"training": len(everything.train), "scored": len(everything.test)},
         "notes": [everything.note],
     }

@@ -103,7 +103,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, tupl
         "odd", "all", LabelledImages(x[:half], y[:half], names), LabelledImages(x[half:], y[half:], names), None, ""
     )
     for module in (train, synthesize):
-        monkeypatch.setattr(module, "load_data", lambda data, seed: bundle)
+        monkeypatch.setattr(module, "load_data", lambda data, seed, **_: bundle)
     (tmp_path / "outside").mkdir()
     train.train_run(small(2), tmp_path / "in" / "run")
     return tmp_path / "in" / "run", names

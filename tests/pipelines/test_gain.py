@@ -13,10 +13,12 @@ from torch import Tensor
 from augmentor.data.fingerprint import fingerprints, overlap
 from augmentor.types import DataError, LabelledImages
 from pipelines import arms, gain, recipes
+from pipelines.arms import predictions
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.crew import Crew
 from pipelines.datasets import load_data
-from pipelines.gain import GainJob, declared_pairs, gain_run, gain_table, make_cell, verdict
+from pipelines.gain import GainJob, declared_pairs, gain_run, gain_table, make_cell
+from pipelines.gain_verdict import verdict
 from pipelines.interrupt import Interrupted, Watch
 from pipelines.results import read_result
 from pipelines.run_dir import RunDir, RunLockedError
@@ -181,6 +183,20 @@ def test_neither_source_nor_labelling_sees_a_test_image(tmp_path: Path, monkeypa
     assert len(overlap(fingerprints(torch.cat(seen)), test)) == 0
 
 
+def test_screening_looks_at_no_test_image_and_draws_by_seeds_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[Tensor] = []
+    monkeypatch.setattr(gain, "predictions", lambda classifier, x: scored.append(x) or predictions(classifier, x))
+    config = tiny(gain={"arms": ["real", "classical"], "tuning": True})
+    result = gain_run(config, tmp_path)
+    usual, other = load_data(config.data, 0), load_data(config.data, 100, tuning=True)
+    assert result["scored_on"] == "held-out training images"
+    assert torch.equal(scored[0], other.test.x)
+    assert len(overlap(fingerprints(scored[0]), fingerprints(usual.test.x))) == 0
+    assert result["training_counts"] == {other.train.classes[index]: n for index, n in other.train.counts.items()}
+
+
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     with RunDir(tmp_path).lock(), pytest.raises(RunLockedError):
         gain_run(tiny(), tmp_path)
@@ -219,39 +235,51 @@ def row(arm: str, baseline: str, low: float, high: float) -> dict[str, Any]:
     return {"arm": arm, "baseline": baseline, "delta": (low + high) / 2, "ci95": [low, high], "p_holm": 0.01}
 
 
-def told(*rows: dict[str, Any], share: float = 0.0, pool: bool = True) -> str:
+def told(*rows: dict[str, Any], share: float = 0.0, pool: bool = True, **more: Any) -> str:
+    mixtures = {"synthetic+classical": "classical + 50% synthetic", "own": "classical + 20% synthetic"}
     policy = {"share": share, "name": "chosen"}
-    return verdict({"comparisons": rows, "policy": policy, "replicates": 6}, "classical", pool=pool)
+    result = {"comparisons": rows, "policy": policy, "mixtures": mixtures, "replicates": 6, "scored_on": "test"}
+    return verdict(result | more, "classical", pool=pool)
 
 
-def test_the_verdict_says_harm_and_no_gain_plainly() -> None:
+def test_the_advice_is_to_do_without_what_is_behind_a_yardstick() -> None:
     classical = row("synthetic+classical", "classical", -0.01, 0.02)
     labels = row("synthetic+classical", "pseudo_label", -0.03, -0.01)
     sentence = told(classical, labels)
-    assert sentence.startswith(
-        "Synthetic images do harm against pseudo_label; no gain from synthetic images shown over classical: "
-    )
+    assert sentence.startswith("Do without synthetic images, which do harm here, and use pseudo_label: ")
     assert "against classical +0.5 points (95 % interval -1.0 to +2.0, not decided)" in sentence
     assert "against pseudo_label -2.0 points (95 % interval -3.0 to -1.0, loss)" in sentence
     assert sentence.endswith("auto is chosen; 6 replicates, preliminary.")
 
 
-def test_the_verdict_names_both_yardsticks() -> None:
+def test_the_advice_is_to_use_them_where_both_yardsticks_are_beaten() -> None:
     classical = row("synthetic+classical", "classical", 0.01, 0.02)
     labels = row("synthetic+classical", "pseudo_label", -0.03, 0.01)
     assert told(classical, labels).startswith(
-        "Synthetic images help over classical; no gain from synthetic images shown over pseudo_label: "
+        "Do without synthetic images, for which no gain is shown, and use pseudo_label: "
     )
-    labels = row("synthetic+classical", "pseudo_label", 0.01, 0.03)
-    assert told(classical, labels).startswith("Synthetic images help over classical and pseudo_label: ")
-    assert told(classical, pool=False).startswith("Synthetic images help over classical: ")
+    labels = row("synthetic+classical", "pseudo_label", 0.005, 0.015)
+    use = "Use synthetic images (classical + 50% synthetic) for "
+    assert told(classical, labels).startswith(
+        f"{use}+1.0 points (95 % interval +0.5 to +1.5) over pseudo_label: synthetic+classical against classical"
+    )
+    assert told(classical, pool=False).startswith(f"{use}+1.5 points (95 % interval +1.0 to +2.0) over classical: ")
+    assert "synthetic+classical was not compared with pseudo_label" in told(classical)
 
 
-def test_the_headline_goes_by_auto_only_if_its_policy_mixes_synthetic_images_in() -> None:
+def test_the_advice_goes_by_auto_only_if_its_policy_mixes_synthetic_images_in() -> None:
     rows = (row("auto", "classical", 0.01, 0.02), row("synthetic+classical", "classical", -0.02, 0.01))
-    assert told(*rows, share=0.5, pool=False).startswith("Synthetic images help over classical: auto")
+    assert told(*rows, share=0.5, pool=False).startswith("Use synthetic images (chosen) for +1.5 points")
     # A gain of pseudo-labels under the name of auto is no gain of synthetic images.
-    assert told(*rows, share=0.0, pool=False).startswith("No gain from synthetic images shown over classical: ")
+    assert told(*rows, share=0.0, pool=False).startswith("Do without synthetic images, for which no gain is shown, ")
+
+
+def test_the_advice_may_be_about_a_policy_of_ones_own_or_about_nothing() -> None:
+    own = row("own", "classical", 0.01, 0.02)
+    assert told(own, pool=False).startswith("Use synthetic images (classical + 20% synthetic) for ")
+    nothing = told(row("real", "classical", 0.01, 0.02), scored_on="held-out training images")
+    assert nothing.startswith("No advice on synthetic images: no arm with synthetic images was compared with classical")
+    assert nothing.endswith("preliminary, on held-out training images.")
 
 
 def test_the_table_shows_every_arm_and_comparison() -> None:
