@@ -308,7 +308,7 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     settings = _config(config, values, needs_data=True)
     out = _out(settings, config)
     if dry_run:
-        return _print_plan(settings, as_json)
+        return _print_plan(settings, as_json, tuning=settings.gain.tuning)
     from pipelines.gain import gain_run
     from pipelines.progress import show
 
@@ -341,7 +341,7 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     settings = _config(config, values, needs_data=True)
     out = _out(settings, config)
     if dry_run:
-        return _print_plan(settings, as_json)
+        return _print_plan(settings, as_json, tuning=settings.semi.tuning)
     from pipelines.progress import show
     from pipelines.semi_supervised import semi_run
 
@@ -694,12 +694,13 @@ def _out(config: Config, path: Path | None) -> Path:
     return config.out or Path("runs") / (path.stem if path else Path(config.data.data).name)
 
 
-def _print_plan(config: Config, as_json: bool) -> None:
+def _print_plan(config: Config, as_json: bool, *, tuning: bool = False) -> None:
     from pipelines.config import dump_config
     from pipelines.datasets import load_data
 
-    bundle = load_data(config.data, config.seed)
-    found = f"# {bundle.name}: {bundle.regime}; {len(bundle.test)} test images; {bundle.note}\n"
+    bundle = load_data(config.data, config.seed, tuning=tuning)
+    kind = "test images" if bundle.scored_on == "test" else bundle.scored_on
+    found = f"# {bundle.name}: {bundle.regime}; {len(bundle.test)} {kind}; {bundle.note}\n"
     _print(config.model_dump(mode="json"), as_json, lambda: found + dump_config(config))
 
 
