@@ -23,9 +23,10 @@ gain: {replicates: 2, tuning_splits: 1, shares: [0.5], confidences: [0.0]}
 """
 
 
-def run(language, text):
+def run(language, text, names=None):
+    """Run a block of a page: Python with the names that earlier blocks left, if given, or lines of the shell."""
     if language == "python":
-        exec(compile(text, "README.md", "exec"), {})
+        exec(compile(text, "README.md", "exec"), {} if names is None else names)
         return
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
