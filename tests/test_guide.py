@@ -1,0 +1,136 @@
+"""The guide's commands and snippets, run as they stand and in order, on tiny images with all trainings shortened."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from augmentor.families import FAMILIES
+from augmentor.sampling import filters
+from pipelines import cli
+from pipelines.config import ClassifierConfig, Config
+from pipelines.evaluate import evaluate_run
+from pipelines.gain_verdict import verdict
+from pipelines.source_quality import EvaluateSettings
+from tests.pipelines.faces import photo, write_pairs, write_photos
+from tests.test_readme import run
+
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+# A fenced block, or the command in a row of the table of editing operations.
+BLOCK = re.compile(r"```(bash|python|yaml)\n(.*?)```|^\| `(augmentor [^`\n]+)`", flags=re.DOTALL | re.MULTILINE)
+BLOCKS = [(found[1] or "bash", found[2] or found[3]) for found in BLOCK.finditer(GUIDE)]
+FEW = 2
+
+
+def shortened(config: Config) -> Config:
+    """The config with what costs time made small; which data, arms, methods, families and policies stays."""
+    families = config.compare.families and {
+        name: variant.model_copy(update={"options": variant.options | _narrow(name)})
+        for name, variant in config.compare.families.items()
+    }
+    # A comparison refuses a source that was given options.
+    narrow = {} if families else {"options": config.source.options | _narrow(config.source.family)}
+    smaller = {
+        "data": {"size": 8},
+        "source": {"steps": FEW, "batch_size": 16} | narrow,
+        "classifier": {"steps": FEW, "batch_size": 16},
+        "pool": {"threshold": 0.0, "rounds": 1},
+        "gain": {"replicates": 2, "tuning_splits": 1, "shares": (0.5,), "confidences": (0.0,)},
+        "semi": {"subsets": 1, "consistency_steps": FEW, "gan_steps": FEW},
+        "compare": {"families": families, "samples": 60, "judge_steps": FEW, "student_steps": FEW},
+        "verify": {"replicates": 1},
+    }
+    sections = {name: getattr(config, name).model_copy(update=update) for name, update in smaller.items()}
+    return config.model_copy(update=sections | {"threads": 1, "device": "cpu"})
+
+
+def _narrow(family):
+    known = FAMILIES[family].options_for("default", {})
+    return {name: value for name, value in (("width", 4), ("latent_dim", 8)) if hasattr(known, name)}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with the data the guide speaks of, where every training is short and no filter is strict."""
+    monkeypatch.chdir(tmp_path)
+    read, keep = cli._config, filters.confidence_filter
+    monkeypatch.setattr(cli, "_config", lambda *given, **asked: shortened(read(*given, **asked)))
+    for module in ("augmentor.sampling.filters", "pipelines.synthesize", "pipelines.arms"):
+        monkeypatch.setattr(f"{module}.confidence_filter", lambda predict, threshold: keep(predict, 0.0))
+    short = ClassifierConfig(steps=FEW)
+    monkeypatch.setitem(evaluate_run.__kwdefaults__, "settings", EvaluateSettings(judge=short, student=short))
+    torch.manual_seed(0)
+    _photos(tmp_path)
+    _people(tmp_path)
+    return tmp_path
+
+
+def test_the_way_through_the_guide(place, capsys):
+    names = {}
+    for language, text in BLOCKS:
+        if language == "yaml":
+            (place / text.splitlines()[0].removeprefix("# ")).write_text(text)
+        else:
+            run(language, _shortened_numbers(text), names)
+    for file in ("photos-gain/report.html", "photos-policies/gain.json", "photos-families/compare.json"):
+        assert (place / "runs" / file).is_file()
+    assert len(names["X_more"]) > len(names["X"])
+    assert names["predicted"].shape == names["few"].test.y.shape
+    assert "SyntheticMix(" in capsys.readouterr().out
+
+
+def _shortened_numbers(text):
+    """Steps that are said in the page itself."""
+    return re.sub(r"\b(steps=|--judge-steps )\d{3,}", rf"\g<1>{FEW}", text)
+
+
+def _photos(root):
+    rng = np.random.default_rng(0)
+
+    def write(folder, base, count):
+        folder.mkdir(parents=True)
+        for number in range(1, count + 1):
+            pixels = rng.integers(base - 40, base + 40, (10, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number:02}.jpg")
+
+    for name, base, count in (("cat", 50, 46), ("dog", 120, 42), ("horse", 200, 38)):
+        write(root / "photos" / "train" / name, base, count)
+        write(root / "photos" / "test" / name, base, 8)
+        write(root / "more-photos" / name, base, 8)
+
+
+def _people(root):
+    names = ("ann", "bob", "cem", "dora")
+    write_photos(root / "people" / "train", names, photos=6)
+    for person, name in enumerate(names):
+        (root / "people" / "test" / name).mkdir(parents=True)
+        Image.fromarray(photo(person, 99)).save(root / "people" / "test" / name / "01.png")
+    write_pairs(root / "pairs")
+
+
+def test_every_shell_line_is_a_command_of_augmentor():
+    shell = "\n".join(text.replace("\\\n", " ") for language, text in BLOCKS if language == "bash")
+    lines = [line.split() for line in shell.splitlines() if line.strip()]
+    assert {words[0] for words in lines} == {"augmentor"}
+    used = {words[1] for words in lines} | {words[2] for words in lines if words[1] == "edit"}
+    assert used >= {*cli.cli.commands, *cli.edit.commands} - {"demo"}
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)", GUIDE))))
+def test_the_files_the_guide_links_to_are_there(link):
+    assert (ROOT / "docs" / link).exists()
+
+
+@pytest.mark.parametrize("deltas", [(0.021, 0.03), (0.021, 0.004), (-0.03, -0.02)])
+def test_the_verdicts_it_shows_are_those_of_gain(deltas):
+    rows = [
+        {"arm": "synthetic+classical", "baseline": base, "delta": delta, "ci95": [delta - 0.012, delta + 0.011]}
+        for base, delta in zip(("classical", "pseudo_label"), deltas, strict=True)
+    ]
+    result = {"policy": None, "mixtures": {"synthetic+classical": "classical + 50% synthetic"}}
+    said = verdict(result | {"comparisons": rows, "replicates": 10, "scored_on": "test"}, "classical", pool=True)
+    assert f"- `{said.partition(':')[0]}`" in GUIDE
