@@ -317,6 +317,24 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     _print(result, as_json, lambda: _gain_text(result, out))
 
 
+@cli.command(cls=JobCommand, short_help="Many gain results on one page.")
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@as_json
+@verbose
+def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Put each RESULT, a file or folder of gain or verify, into one summary: tables, forest plot, page."""
+    from pipelines.gain_summary import summary_run
+    from pipelines.summary_tables import as_text
+
+    result = summary_run(results, out)
+    _print(
+        result,
+        as_json,
+        lambda: f"{as_text(result)}\n\n{result['verdict']}\n\n{out / 'summary.html'}  {out / 'gain.md'}",
+    )
+
+
 @cli.command(cls=JobCommand, short_help="Measure methods for few labels and many images.")
 @config_argument
 @data_option

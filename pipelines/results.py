@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from augmentor.durable import write_json
 from augmentor.types import DataError
 
-Kind = Literal["gain", "semi", "compare", "evaluate", "verify"]
+Kind = Literal["gain", "gain_summary", "semi", "compare", "evaluate", "verify"]
 SCHEMA = 1
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
 
@@ -81,6 +81,31 @@ class GainResult(_Result):
             if missing := {pair.arm, pair.baseline} - set(self.arms):
                 raise ValueError(f"a comparison names arm {sorted(missing)[0]!r}, which was not run")
         return self
+
+
+class SummaryRow(_Part):
+    """One comparison of a summary; ``lower95`` is the one-sided 95 % lower bound of ``delta``."""
+
+    dataset: str
+    regime: str
+    metric: str
+    arm: str
+    yardstick: Literal["classical", "same_pool"]
+    baseline: str
+    delta: float
+    ci95: Interval
+    lower95: float | None = None
+    replicates: int = Field(ge=1)
+    command: str
+    device: str
+    seconds: Annotated[float, Field(ge=0)]
+
+
+class GainSummary(_Part):
+    """gain_summary.json; every row says itself where it comes from."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    results: list[SummaryRow] = Field(min_length=1)
 
 
 class SemiScores(_Part):
@@ -235,8 +260,9 @@ class VerifyResult(_Result):
         return self
 
 
-_MODELS: dict[str, type[_Result]] = {
+_MODELS: dict[str, type[_Part]] = {
     "gain": GainResult,
+    "gain_summary": GainSummary,
     "semi": SemiResult,
     "compare": CompareResult,
     "evaluate": EvaluateResult,
