@@ -117,7 +117,7 @@ def test_every_shell_line_is_a_command_of_augmentor():
     lines = [line.split() for line in shell.splitlines() if line.strip()]
     assert {words[0] for words in lines} == {"augmentor"}
     used = {words[1] for words in lines} | {words[2] for words in lines if words[1] == "edit"}
-    assert used >= {*cli.cli.commands, *cli.edit.commands} - {"demo", "summary"}
+    assert used >= {*cli.cli.commands, *cli.edit.commands} - {"demo"}
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)", GUIDE))))
