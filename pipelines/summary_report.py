@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from markupsafe import Markup
@@ -33,14 +34,15 @@ LETTER = 7.0  # pixels that a letter takes at most, on average, at the size of t
 LABEL_LETTERS = 46  # longer labels are cut
 PLOT, NUMBERS = 420, 260  # widths of the plotted area, and of the column of numbers at its right
 ROW, HEAD, TITLE, FOOT = 20, 28, 40, 44  # heights of a row, a regime, a panel's title and its axis
-REACH = 2  # whiskers are cut at so many times the largest difference, else one of two replicates hides all others
+REACH = 3  # whiskers are cut at so many times the usual one, else that of two replicates would flatten all others
 COUNTED = ("synthetic+classical", "auto")
 COUNT_SIZE, COUNT_EDGES = (720, 330), (62, 700, 46, 270)  # edges: left, right, top, bottom of the plotted area
 TICK_GAP = 34  # least pixels between two ticks of the number of images
 SHIFT = 5  # the two arms stand side by side, else their whiskers hide each other
 PICTURES = {
-    "gain_forest.svg": "Differences in points with 95 % intervals, by regime and yardstick",
-    "gain_by_count.svg": "Difference from classical augmentation against the real training images of a class",
+    "gain_forest.svg": "Differences in points with 95 % intervals. Full dot: the interval lies on one side of zero. "
+    "Grey: a weaker baseline. A whisker without an end goes on outside.",
+    "gain_by_count.svg": "Difference from classical augmentation against the real training images of a class.",
 }
 
 
@@ -91,9 +93,7 @@ def forest(rows: Sequence[Row]) -> str:
 
 
 def _panel(title: str, rows: Sequence[Row], left: float, top: float, names: Mapping[Any, tuple[str, str]]) -> Row:
-    reach = REACH * max([abs(row["delta"]) for row in rows] + [0.005])
-    ends = [max(-reach, min(reach, value)) for row in rows for value in (row["delta"], *row["ci95"])]
-    axis = axis_of([0.0, *ends], left, left + PLOT)
+    axis = axis_of([0.0, *_within_reach(rows)], left, left + PLOT)
     y, groups = top + TITLE, []
     for run, name in names.items():
         own = [row for row in rows if run_of(row) == run]
@@ -103,6 +103,14 @@ def _panel(title: str, rows: Sequence[Row], left: float, top: float, names: Mapp
             y += HEAD + ROW * len(own)
     ticks = [{"x": axis.at(tick), "label": f"{100 * tick:.4g}".replace("-", "−")} for tick in axis.ticks]
     return {"title": title, "top": top, "bottom": y, "zero": axis.at(0.0), "ticks": ticks, "groups": groups}
+
+
+def _within_reach(rows: Sequence[Row]) -> list[float]:
+    """All differences, and the ends of their intervals as far as they are drawn."""
+    deltas = [row["delta"] for row in rows]
+    usual = median(max(map(abs, row["ci95"])) for row in rows)
+    reach = max(REACH * usual, *map(abs, deltas), 0.001)
+    return [*deltas, *(max(-reach, min(reach, end)) for row in rows for end in row["ci95"])]
 
 
 def _line(row: Row, axis: Axis, y: float) -> Row:

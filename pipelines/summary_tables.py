@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from downstream.gain import FEWEST_FOR_A_CLAIM
@@ -243,7 +244,7 @@ def as_markdown(summary: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """
     on = "" if summary["scored_on"] == "test" else f"Scored on {summary['scored_on']}, not on test images."
     parts = ["# Gain over training without a generator", escaped(summary["verdict"]), on]
-    parts += [f"![{words}]({name})" for name, words in pictures.items()]
+    parts += [f"![{Path(name).stem}]({name})\n\n{words}" for name, words in pictures.items()]
     for table in tables(summary["results"]):
         parts += [f"## {table.title}", table.lead, _markdown_table(table)]
     parts.append(f"Made by: `{_one_line(summary['command'])}`")

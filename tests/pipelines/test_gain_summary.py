@@ -321,6 +321,17 @@ def test_the_forest_has_a_panel_a_yardstick_and_no_two_labels_in_one_place() -> 
     assert max(len("".join(text.itertext())) for text in labels) <= 46
 
 
+def test_one_huge_interval_does_not_flatten_the_others() -> None:
+    row = rows_of(result())[0] | {"delta": 0.01, "ci95": [0.0, 0.02]}
+    huge = row | {"ci95": [-0.5, 0.52]}
+    root = ElementTree.fromstring(forest([row, row, huge]))
+    groups = root.findall("{*}g")
+    assert [len(group.findall("{*}line")) for group in groups] == [3, 3, 1]  # no caps where it is cut
+    whiskers = [group.find("{*}line") for group in groups]
+    lengths = [float(line.get("x2", "")) - float(line.get("x1", "")) for line in whiskers if line is not None]
+    assert lengths[0] == lengths[1] > lengths[2] / 12  # drawn whole it would be fifty times as long
+
+
 def test_runs_that_share_data_and_regime_are_numbered() -> None:
     rows = [row for command in "ab" for row in rows_of(result(command=command))]
     rows += rows_of(result(command="c", source_augment="classical"))
