@@ -84,7 +84,7 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
     """
     full = _load_named(data) if data.data in NAMED_DATA else _load_folder(data)
     full = _for_tuning(full) if tuning else full
-    chosen = _labelled_indices(data, full.train.y, seed)
+    chosen = _labelled_indices(data, full.train, seed)
     train = full.train if chosen is None else full.train.subset(chosen)
     pool = _pool(data, full, chosen, seed)
     regime = _regime(data, train, pool)
@@ -278,12 +278,12 @@ def _refuse_leak(train: Tensor, train_paths: Sequence[Path], test: Tensor, test_
         raise DataError(f"{twins[0]}{more}")
 
 
-def _labelled_indices(data: DataConfig, y: Tensor, seed: int) -> Tensor | None:
+def _labelled_indices(data: DataConfig, train: LabelledImages, seed: int) -> Tensor | None:
     """Training images that keep their labels; None for all of them."""
     if data.labels is not None:
-        return few_labels(y, data.labels, seed)
+        return few_labels(train.y, data.labels, seed, train.classes)
     if data.per_class is not None:
-        return long_tail(y, data.per_class, data.imbalance, seed)
+        return long_tail(train.y, data.per_class, data.imbalance, seed, train.classes)
     return None
 
 

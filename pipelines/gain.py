@@ -242,12 +242,13 @@ def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
         chosen = [policy for policy in candidates(config, pool=pool) if "auto" in arms]
     except ValueError as error:
         raise ConfigError(f"gain: {error}") from error
-    named = named_policies(config)
     encoded = [
-        policy for policy in (*chosen, *(named[arm] for arm in arms if arm in named)) if policy.latents != "prior"
+        name
+        for name, policy in named_policies(config).items()
+        if (name in arms or policy in chosen) and policy.latents != "prior"
     ]
     if encoded and not hasattr(chosen_family(config)[0].model, "encode"):
-        raise ConfigError(f"gain.policies: {encoded[0].name!r} needs an encoder; {config.source.family} has none")
+        raise ConfigError(f"gain.policies: {encoded[0]!r} needs an encoder; {config.source.family} has none")
     return arms
 
 

@@ -129,7 +129,9 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
         }
         for index, policy in enumerate(policies)
     ]
-    ranked = [policies[index] for index in means.argsort(descending=True, stable=True).tolist()]
+    # Among equals in the order of RULE, so that the yardsticks are what the choice would be.
+    order = sorted(range(len(policies)), key=lambda index: (-means[index], _group(policies[index])))
+    ranked = [policies[index] for index in order]
     document = _document(policies[chosen], _words(policies[chosen], splits), ranked)
     return document | {"tuning": {"rule": RULE, "budget": _budget(splits, config, len(policies)), "candidates": rows}}
 
@@ -148,12 +150,17 @@ def least_synthetic(policies: Sequence[Policy], means: Sequence[float], errors: 
         means: Their mean tuning scores.
         errors: Standard errors of their distances to the best candidate; 0 for the best itself.
     """
-    best, groups = max(means), [(policy.share, not policy.recipe.augmented) for policy in policies]
+    best, groups = max(means), [_group(policy) for policy in policies]
     for group in sorted(set(groups)):
         leader = max((index for index, own in enumerate(groups) if own == group), key=lambda index: means[index])
         if best - means[leader] <= errors[leader]:
             return leader
     raise AssertionError("the best candidate is within its own standard error")
+
+
+def _group(policy: Policy) -> tuple[float, bool]:
+    """Candidates of one group are asked together by ``RULE``, the smallest group first."""
+    return policy.share, not policy.recipe.augmented
 
 
 def standard_error(splits: Sequence[Mapping[str, Any]], first: Policy, second: Policy) -> float:

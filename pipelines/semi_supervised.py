@@ -205,7 +205,7 @@ def _all_images(config: Config) -> DataBundle:
     bundle = load_data(data.model_copy(update={"unlabelled": folder}), config.seed, tuning=config.semi.tuning)
     for labels in config.semi.labels:
         try:
-            few_labels(bundle.train.y, labels, config.seed)
+            few_labels(bundle.train.y, labels, config.seed, bundle.train.classes)
         except ValueError as error:
             raise ConfigError(f"semi.labels: {error}") from error
     return bundle

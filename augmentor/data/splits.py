@@ -7,6 +7,8 @@ longer tail or of fewer labels are among those of the larger request.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -45,7 +47,7 @@ def long_tail_counts(num_classes: int, largest: int, imbalance: float) -> list[i
     return [max(1, _nearest(largest * imbalance ** (-c / steps))) for c in range(num_classes)]
 
 
-def long_tail(y: Tensor, largest: int, imbalance: float, seed: int) -> Tensor:
+def long_tail(y: Tensor, largest: int, imbalance: float, seed: int, names: Sequence[str] | None = None) -> Tensor:
     """Draw a long-tailed subset: class 0 keeps ``largest`` images, the last class ``largest / imbalance``.
 
     Args:
@@ -53,6 +55,7 @@ def long_tail(y: Tensor, largest: int, imbalance: float, seed: int) -> Tensor:
         largest: Images of class 0.
         imbalance: Images of class 0 for one of the last class, at least 1.
         seed: Draws the images.
+        names: Class names, for the error.
 
     Returns:
         Indices into ``y``, ascending.
@@ -62,10 +65,10 @@ def long_tail(y: Tensor, largest: int, imbalance: float, seed: int) -> Tensor:
         ValueError: If an argument is out of range or ``y`` is not int64 (N,).
     """
     groups = _shuffled_groups(y, seed)
-    return _fronts(groups, long_tail_counts(len(groups), largest, imbalance))
+    return _fronts(groups, long_tail_counts(len(groups), largest, imbalance), names)
 
 
-def few_labels(y: Tensor, labels: int, seed: int) -> Tensor:
+def few_labels(y: Tensor, labels: int, seed: int, names: Sequence[str] | None = None) -> Tensor:
     """Draw the labelled part of a partly labelled set, balanced by class.
 
     Every class gets ``labels // K`` images; the remainder goes, one image each, to classes drawn by the seed.
@@ -74,6 +77,7 @@ def few_labels(y: Tensor, labels: int, seed: int) -> Tensor:
         y: Class indices, int64 (N,).
         labels: Labelled images in all, at least one per class.
         seed: Draws the images.
+        names: Class names, for the error.
 
     Returns:
         ``labels`` indices into ``y``, ascending.
@@ -87,7 +91,7 @@ def few_labels(y: Tensor, labels: int, seed: int) -> Tensor:
     if each < 1:
         raise ValueError(f"labels must be at least the number of classes, {len(groups)}, got {labels}")
     favoured = set(torch.randperm(len(groups), generator=generator_for("favoured classes", seed))[:rest].tolist())
-    return _fronts(groups, [each + (c in favoured) for c in range(len(groups))])
+    return _fronts(groups, [each + (c in favoured) for c in range(len(groups))], names)
 
 
 def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -158,10 +162,11 @@ def _shuffled_groups(y: Tensor, seed: int) -> list[Tensor]:
     return [group[torch.randperm(len(group), generator=generator)] for group in members]
 
 
-def _fronts(groups: list[Tensor], counts: list[int]) -> Tensor:
+def _fronts(groups: list[Tensor], counts: list[int], names: Sequence[str] | None = None) -> Tensor:
     for c, (group, count) in enumerate(zip(groups, counts, strict=True)):
         if len(group) < count:
-            raise DataError(f"class {c} has {len(group)} images but {count} are asked for: ask for fewer")
+            name = c if names is None else repr(names[c])
+            raise DataError(f"class {name} has {len(group)} images but {count} are asked for: ask for fewer")
     return torch.cat([group[:count] for group, count in zip(groups, counts, strict=True)]).sort().values
 
 

@@ -279,7 +279,7 @@ def write_set(
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
 
 
-def read_set(folder: Path, verify: bool = True, per_class: int | None = None) -> SyntheticSet:
+def read_set(folder: str | Path, verify: bool = True, per_class: int | None = None) -> SyntheticSet:
     """Read a finished synthetic set.
 
     Args:
@@ -294,6 +294,7 @@ def read_set(folder: Path, verify: bool = True, per_class: int | None = None) ->
         DataError: If the folder holds no set, the set is unfinished, or a file is missing, damaged or of another shape;
             the message names the file.
     """
+    folder = Path(folder)
     recipe, shards = read_recipe(folder), read_manifest(folder)
     if foreign := [shard for shard in shards if shard.recipe != recipe.hash]:
         raise DataError(f"{folder / MANIFEST}: {foreign[0].class_name!r} is of another recipe; {_AGAIN}")

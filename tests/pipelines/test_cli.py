@@ -23,7 +23,7 @@ from pipelines.interrupt import Interrupted
 from pipelines.run_dir import RunLockedError
 
 MakeFolder = Callable[..., Path]
-COMMANDS = ["demo", "check", "train", "synth", "gain", "semi", "compare", "evaluate"]
+COMMANDS = ["demo", "check", "train", "synth", "gain", "summary", "semi", "compare", "evaluate"]
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ def test_the_smaller_of_two_shares_wins_a_narrow_race() -> None:
 def test_among_equals_the_first_and_simplest() -> None:
     document = choose([full([0, 1] * 5, {"else": range(2)})], CONFIG, 2, pool=True)
     assert policy_of(document) == Policy("classical")
+    assert document["best_classical"] == "classical"  # the yardstick is not a plainer arm that scored alike
 
 
 def test_where_augmentation_does_harm_auto_leaves_it_out() -> None:

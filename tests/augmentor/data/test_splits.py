@@ -81,6 +81,8 @@ def test_few_labels_refuses():
     y = labels_of([5, 2, 5])
     with pytest.raises(DataError, match="class 1 has 2 images but 3"):
         few_labels(y, 9, seed=0)
+    with pytest.raises(DataError, match="class 'b' has 2 images but 3"):
+        few_labels(y, 9, seed=0, names=["a", "b", "c"])
     with pytest.raises(ValueError, match="number of classes, 3"):
         few_labels(y, 2, seed=0)
     with pytest.raises(DataError, match="class 1 has 0 images"):
