@@ -34,6 +34,7 @@ from pipelines.report import Gallery, load_gallery, save_gallery, write_report
 from pipelines.results import package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
 from pipelines.train import chosen_family
+from pipelines.yardsticks import best_baselines
 
 PER_CLASS = 8  # images of a class in the report
 SAMPLES = 12  # generated images whose neighbours are shown
@@ -161,8 +162,8 @@ def declared_pairs(
     Args:
         config: The run.
         arms: The arms that run.
-        best_classical: The classical arm that was best on the tuning splits.
-        best_with_pool: The best there of the arms with the pool and no generator.
+        best_classical: The strongest arm without generator and pool.
+        best_with_pool: The strongest with the pool and no generator.
 
     Raises:
         ConfigError: If the config's name an arm that does not run.
@@ -204,11 +205,12 @@ def _result(
     cells: Sequence[Mapping[str, Any]],
     policy: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    best_classical = policy["best_classical"] if policy else "classical"
-    best_with_pool = (policy and policy["best_with_pool"]) or "pseudo_label"
     guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
-    pairs = declared_pairs(config, arms, best_classical, best_with_pool)
-    measured = measure_gain(guesses, bundle.test.y, len(bundle.test.classes), pairs, metric=METRIC)
+    classes, y = bundle.test.classes, bundle.test.y
+    alone = measure_gain(guesses, y, len(classes), [], metric=METRIC).to_json(classes)
+    best = best_baselines(alone | {"policy": policy})
+    pairs = declared_pairs(config, arms, best.get("classical", "classical"), best.get("same_pool", "pseudo_label"))
+    measured = measure_gain(guesses, y, len(classes), pairs, metric=METRIC)
     result: dict[str, Any] = {
         "dataset": bundle.name,
         "regime": bundle.regime,
@@ -216,15 +218,14 @@ def _result(
         "metric": METRIC,
         "scored_on": bundle.scored_on,
         "replicates": len(cells),
-        **measured.to_json(bundle.test.classes),
+        **measured.to_json(classes),
         "policy": policy if "auto" in arms else None,
         "strengths": policy["strengths"] if policy else {},
         "mixtures": _mixtures(config, arms),
         "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
         "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
     }
-    pool = bundle.pool is not None
-    return result | {"verdict": verdict(result, best_classical, pool=pool, best_with_pool=best_with_pool)}
+    return result | {"verdict": verdict(result, list(best.values()) or ["classical"])}
 
 
 def _mixtures(config: Config, arms: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ FIRST = ("synthetic+classical", "synthetic")
 """Which arm the advice is about where ``auto`` mixes nothing in: these, then the config's own policies."""
 
 
-def verdict(result: Mapping[str, Any], best_classical: str, *, pool: bool, best_with_pool: str = "pseudo_label") -> str:
+def verdict(result: Mapping[str, Any], yardsticks: Sequence[str]) -> str:
     """Advice up to the first colon, then the comparisons it rests on.
 
     It goes by one arm, the first of ``auto`` (if its policy mixes synthetic images in), ``FIRST`` and the config's own
@@ -23,21 +23,20 @@ def verdict(result: Mapping[str, Any], best_classical: str, *, pool: bool, best_
 
     Args:
         result: ``comparisons``, ``policy``, ``mixtures``, ``replicates`` and ``scored_on`` of gain.json.
-        best_classical: The first yardstick.
-        pool: Whether there is a second.
-        best_with_pool: The second.
+        yardsticks: The strongest arms without a generator: the one without and the one with the pool.
     """
     rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
-    yardsticks = [best_classical, *([best_with_pool] if pool else [])]
     lead = _lead(result, rows, yardsticks)
     about = [rows[lead, base] for base in yardsticks if (lead, base) in rows]
     others = [("synthetic", "real"), ("synthetic", "smote"), *(("auto", base) for base in yardsticks)]
     told = [_told(row) for row in about]
     told += [_told(rows[pair]) for pair in others if pair in rows and rows[pair] not in about]
-    told += [f"{lead} was not compared with {base}" for base in yardsticks if about and (lead, base) not in rows]
     policy = result["policy"]
     chosen = f"; auto is {policy['name']}" if policy is not None else ""
-    return f"{_advice(result, about)}: {'; '.join(told) or _undeclared(yardsticks)}{chosen}; {_caution(result)}."
+    missing = [base for base in yardsticks if (lead, base) not in rows]
+    return (
+        f"{_advice(result, about, missing)}: {'; '.join(told) or _undeclared(yardsticks)}{chosen}; {_caution(result)}."
+    )
 
 
 def _lead(result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], yardsticks: Sequence[str]) -> str | None:
@@ -47,11 +46,13 @@ def _lead(result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], yardst
     return next((arm for arm in wanted if any((arm, base) in rows for base in yardsticks)), None)
 
 
-def _advice(result: Mapping[str, Any], about: Sequence[Row]) -> str:
+def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[str]) -> str:
     if not about:
         return "No advice on synthetic images"
     worst = min(about, key=lambda row: float(row["delta"]))
     if all(outcome(row) == "better" for row in about):
+        if missing:
+            return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
         return f"Use synthetic images ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
     why = "which do harm here" if outcome(worst) == "worse" else "for which no gain is shown"
     return f"Do without synthetic images, {why}, and use {worst['baseline']}"

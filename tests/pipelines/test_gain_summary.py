@@ -16,11 +16,12 @@ from scipy import stats
 from augmentor.types import DataError
 from downstream.gain import paired_t
 from pipelines import cli
-from pipelines.gain_summary import best_baselines, lower_bound, rows_of, summary_run, yardstick_of
+from pipelines.gain_summary import lower_bound, rows_of, summary_run
 from pipelines.recipes import GENERATOR_FREE
 from pipelines.results import read_result
 from pipelines.summary_report import by_count, forest, kind_of
 from pipelines.summary_tables import as_markdown, headline, points, run_names, tables
+from pipelines.yardsticks import best_baselines, yardstick_of
 
 EVIL = '</title><script>alert("1")</script>|[x](y)'
 # Differences from classical: synthetic+classical 0.02 and 0.04, auto always 0, pseudo_label 0.03 and 0.05.
