@@ -132,5 +132,5 @@ def test_the_verdicts_it_shows_are_those_of_gain(deltas):
         for base, delta in zip(("classical", "pseudo_label"), deltas, strict=True)
     ]
     result = {"policy": None, "mixtures": {"synthetic+classical": "classical + 50% synthetic"}}
-    said = verdict(result | {"comparisons": rows, "replicates": 10, "scored_on": "test"}, "classical", pool=True)
+    said = verdict(result | {"comparisons": rows, "replicates": 10, "scored_on": "test"}, ["classical", "pseudo_label"])
     assert f"- `{said.partition(':')[0]}`" in GUIDE
