@@ -178,10 +178,9 @@ class GainConfig(Section):
         default=None,
         strict=False,
         min_length=1,
-        description="Arms to run, names of policies too; default: real, oversample, classical, smote, "
-        "smote+classical, pseudo_label (with a pool), synthetic, synthetic+classical, auto. By name only: "
-        "trivialaugment, randaugment, mixup, cutmix, reweight, logit_adjusted, decoupled, and with a pool fixmatch, "
-        "retrieval.",
+        description="Arms to run, names of policies too; default: real, oversample, logit_adjusted, classical, smote, "
+        "smote+classical, with a pool retrieval and pseudo_label, synthetic, synthetic+classical, auto. By name only: "
+        "trivialaugment, randaugment, mixup, cutmix, reweight, decoupled, and with a pool fixmatch.",
     )
     candidates: tuple[str, ...] | None = Field(
         default=None,

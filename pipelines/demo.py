@@ -8,13 +8,22 @@ from typing import Any
 from pipelines.config import Config, config_from
 from pipelines.gain import gain_run
 from pipelines.progress import Progress
+from pipelines.recipes import SYNTHETIC
 
 # The same as configs/demo.yaml, which an installed package does not have beside it.
 DEMO: dict[str, Any] = {
     "data": {"data": "digits", "size": 8, "per_class": 80, "imbalance": 20, "unlabelled": "rest"},
     "source": {"steps": 800},
     "classifier": {"steps": 400},
-    "gain": {"replicates": 6, "processes": 2, "tuning_splits": 2, "shares": [0.5]},
+    "gain": {
+        "arms": ["real", "logit_adjusted", "classical", "smote", "retrieval", "pseudo_label", *SYNTHETIC, "auto"],
+        "candidates": ["real", "logit_adjusted", "classical", "retrieval", "pseudo_label"],
+        "shares": [0.5],
+        "confidences": [0.0],
+        "tuning_splits": 2,
+        "replicates": 6,
+        "processes": 2,
+    },
     "device": "cpu",
     "threads": 1,
     "out": "runs/demo",

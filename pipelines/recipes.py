@@ -81,8 +81,21 @@ GENERATOR_FREE = {
 SYNTHETIC = {"synthetic": "oversample", "synthetic+classical": "classical"}
 """The arms that mix prior samples into another arm's draws, and that arm."""
 
-USUAL_BASES = ("real", "oversample", "classical", "smote", "smote+classical", "pseudo_label")
-"""The generator-free arms that run, and that ``auto`` may choose, where the config names none."""
+USUAL_BASES = (
+    "real",
+    "oversample",
+    "logit_adjusted",
+    "classical",
+    "smote",
+    "smote+classical",
+    "retrieval",
+    "pseudo_label",
+)
+"""The generator-free arms that run, and that ``auto`` may choose, where the config names none.
+
+Among equals ``auto`` takes the first. The loss made for a long tail stands before plain augmentation: tuning images are
+of common classes, so candidates that differ on rare ones only look alike; on balanced data the two are alike.
+"""
 
 ARMS = (*GENERATOR_FREE, *SYNTHETIC, "auto")
 SPREADS = {"prior": 1.0, "encoded": 0.3, "transfer": 0.3, "pool": 0.3}

@@ -12,7 +12,7 @@ from pipelines import policy
 from pipelines.config import Config, config_from
 from pipelines.datasets import DataBundle
 from pipelines.policy import candidates, choose, least_synthetic, policy_of, standard_error, tune
-from pipelines.recipes import Policy, Recipe
+from pipelines.recipes import USUAL_BASES, Policy, Recipe
 
 CONFIG = config_from({"gain": {"shares": [0.5, 0.25], "confidences": [0.0, 0.5], "tuning_splits": 2}})
 
@@ -32,8 +32,8 @@ def full(y: list[int], wrong: dict[str, range], config: Config = CONFIG) -> dict
 
 def test_candidates_begin_with_every_generator_free_base() -> None:
     names = [candidate.name for candidate in candidates(CONFIG, pool=True)]
-    assert names[:6] == ["real", "oversample", "classical", "smote", "smote+classical", "pseudo_label"]
-    assert len(names) == 6 + 2 * 2 * 2
+    assert tuple(names[:8]) == USUAL_BASES
+    assert len(names) == 8 + 2 * 2 * 2
     assert len(set(names)) == len(names)
     assert not any("pseudo_label" in candidate.name for candidate in candidates(CONFIG, pool=False))
 
@@ -41,7 +41,7 @@ def test_candidates_begin_with_every_generator_free_base() -> None:
 def test_a_share_of_none_is_not_offered_twice() -> None:
     config = config_from({"gain": {"shares": [0.0, 0.5], "confidences": [0.0]}})
     names = [candidate.name for candidate in candidates(config, pool=False)]
-    assert names[4:] == ["smote+classical", "classical + 50% synthetic"]
+    assert names[5:] == ["smote+classical", "classical + 50% synthetic"]
 
 
 def test_standard_error_by_hand() -> None:
@@ -93,10 +93,10 @@ def test_the_smaller_of_two_shares_wins_a_narrow_race() -> None:
     assert policy_of(document) == small
 
 
-def test_among_equals_the_first_and_simplest() -> None:
+def test_among_equals_the_first_augmented_one() -> None:
     document = choose([full([0, 1] * 5, {"else": range(2)})], CONFIG, 2, pool=True)
-    assert policy_of(document) == Policy("classical")
-    assert document["best_classical"] == "classical"  # the yardstick is not a plainer arm that scored alike
+    assert policy_of(document) == Policy("logit_adjusted")
+    assert document["best_classical"] == "logit_adjusted"  # the yardstick is not a plainer arm that scored alike
 
 
 def test_where_augmentation_does_harm_auto_leaves_it_out() -> None:
@@ -183,9 +183,9 @@ def test_tuning_sees_the_fit_part_only_and_every_candidate_once(monkeypatch: pyt
 def test_strengths_are_offered_with_every_arm_that_has_classical_augmentation() -> None:
     config = config_from({"gain": {"strengths": [1.0, 0.5], "shares": [0.5], "confidences": [0.0]}})
     names = [candidate.name for candidate in candidates(config, pool=False)]
-    assert names[:4] == ["real", "oversample", "classical", "classical at strength 0.5"]
+    assert names[:4] == ["real", "oversample", "logit_adjusted", "logit_adjusted at strength 0.5"]
     assert names[-1] == "classical at strength 0.5 + 50% synthetic"
-    assert len(names) == len(set(names)) == 9
+    assert len(names) == len(set(names)) == 11
     alone = config_from({"gain": {"strengths": [1.0, 0.5], "arms": ["real", "classical"]}})
     assert not any(candidate.share for candidate in candidates(alone, pool=True))
 
