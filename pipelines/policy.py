@@ -25,9 +25,11 @@ from pipelines.interrupt import Watch
 from pipelines.recipes import ARMS, FROM_POOL, GENERATOR_FREE, USUAL_BASES, Policy, named_policies
 
 RULE = (
-    "Rule: of the augmented candidates without synthetic data, the best one, if it is within one standard error of the "
-    "best of all; else the same question for those without augmentation, then for every share, the smallest first."
+    "Rule: of the augmented candidates without synthetic data, in their order, the first that is within one standard "
+    "error of the best of all; if none is, the same for those without augmentation, then for every share, the smallest "
+    "first."
 )
+ROUNDING = 1e-9  # one image more or less is exactly one standard error
 MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
 
 
@@ -143,18 +145,20 @@ def policy_of(document: Mapping[str, Any]) -> Policy:
 
 
 def least_synthetic(policies: Sequence[Policy], means: Sequence[float], errors: Sequence[float]) -> int:
-    """Index of the candidate that ``RULE`` chooses; among equals the first.
+    """Index of the candidate that ``RULE`` chooses.
+
+    The order decides where scores cannot: tuning images are few and of common classes, so that the candidate with the
+    highest score is often so by one image, and what it does to rare classes is not seen.
 
     Args:
         policies: The candidates.
         means: Their mean tuning scores.
         errors: Standard errors of their distances to the best candidate; 0 for the best itself.
     """
-    best, groups = max(means), [_group(policy) for policy in policies]
-    for group in sorted(set(groups)):
-        leader = max((index for index, own in enumerate(groups) if own == group), key=lambda index: means[index])
-        if best - means[leader] <= errors[leader]:
-            return leader
+    best, order = max(means), sorted(range(len(policies)), key=lambda index: _group(policies[index]))
+    for index in order:
+        if best - means[index] <= errors[index] + ROUNDING:
+            return index
     raise AssertionError("the best candidate is within its own standard error")
 
 

@@ -93,8 +93,8 @@ USUAL_BASES = (
 )
 """The generator-free arms that run, and that ``auto`` may choose, where the config names none.
 
-Among equals ``auto`` takes the first. The loss made for a long tail stands before plain augmentation: tuning images are
-of common classes, so candidates that differ on rare ones only look alike; on balanced data the two are alike.
+Among those that tuning cannot tell apart ``auto`` takes the first. The loss made for a long tail stands before plain
+augmentation: they differ in rare classes, of which there are hardly any tuning images; on balanced data they are alike.
 """
 
 ARMS = (*GENERATOR_FREE, *SYNTHETIC, "auto")

@@ -124,11 +124,12 @@ def test_without_tuning_images_classical_augmentation_alone() -> None:
     assert document["tuning"]["candidates"] == []
 
 
-def test_least_synthetic_takes_the_leader_of_the_first_group_that_is_near_enough() -> None:
+def test_least_synthetic_takes_the_first_that_is_near_enough() -> None:
     policies = [Policy("classical"), Policy("pseudo_label"), Policy("classical", 0.25), Policy("classical", 0.5)]
     means = [0.90, 0.91, 0.94, 0.95]
     assert least_synthetic(policies, means, [0.0, 0.05, 0.0, 0.0]) == 1
-    assert least_synthetic(policies, means, [0.05, 0.01, 0.02, 0.0]) == 2
+    assert least_synthetic(policies, means, [0.05, 0.05, 0.02, 0.0]) == 0
+    assert least_synthetic(policies, means, [0.04, 0.01, 0.02, 0.0]) == 2
     assert least_synthetic(policies, means, [0.0, 0.0, 0.0, 0.0]) == 3
 
 
