@@ -31,7 +31,8 @@ class VaeOptions:
         width: Channels at full resolution in every network; doubled at every halving, at most eight times.
         encoder_sees_class: The encoder gets the label too: CVAE; without, VAE.
         likelihood: ``gaussian`` pixels of width ``sigma``, or ``bernoulli`` for images that are nearly black and white.
-        sigma: Standard deviation of a Gaussian pixel in [-1, 1]; smaller weighs the reconstruction more.
+        sigma: Standard deviation of a Gaussian pixel in [-1, 1]; 1 is half the squared error. Smaller weighs the
+            reconstruction more, and the latent then tells the class, so that the generator is deaf to its label.
         weight_kl: Weight of the KL term, beta; 1 is the bound of the paper.
         conditional_norm: Class-conditional batch norm in the generator.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
@@ -45,7 +46,7 @@ class VaeOptions:
     width: int = 32
     encoder_sees_class: bool = True
     likelihood: Literal["bernoulli", "gaussian"] = "gaussian"
-    sigma: float = 0.25
+    sigma: float = 1.0
     weight_kl: float = 1.0
     conditional_norm: bool = True
     upsampling: Upsampling = "transposed"
