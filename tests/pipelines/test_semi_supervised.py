@@ -134,7 +134,7 @@ def test_the_true_labels_of_unlabelled_images_change_nothing(method: str, monkey
     poisoned[hidden] = (poisoned[hidden] + 1 + torch.arange(int(hidden.sum())) % 9) % 10  # every one is wrong
     train = LabelledImages(full.train.x, poisoned, full.train.classes)
     monkeypatch.setattr(datasets, "_load_named", lambda data: replace(full, train=train))
-    monkeypatch.setattr(datasets, "few_labels", lambda y, labels, seed, names=None: chosen)  # the same images keep theirs
+    monkeypatch.setattr(datasets, "few_labels", lambda *_: chosen)  # the same images keep theirs
     assert torch.equal(METHODS[method](task(config, 20, 3)[0])(bundle.test.x), predicted)
 
 
