@@ -207,7 +207,7 @@ def _result(
 ) -> dict[str, Any]:
     guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
     classes, y = bundle.test.classes, bundle.test.y
-    alone = measure_gain(guesses, y, len(classes), [], metric=METRIC).to_json(classes)
+    alone = measure_gain(guesses, y, len(classes), [], metric=METRIC, bootstraps=1).to_json(classes)  # scores only
     best = best_baselines(alone | {"policy": policy})
     pairs = declared_pairs(config, arms, best.get("classical", "classical"), best.get("same_pool", "pseudo_label"))
     measured = measure_gain(guesses, y, len(classes), pairs, metric=METRIC)
