@@ -89,13 +89,14 @@ def augment_of(recipe: Recipe, config: Config) -> Augment | None:
     return rand_augment(domain) if recipe.augment == "randaugment" else None
 
 
-def loss_of(recipe: Recipe, images: LabelledImages) -> Loss:
-    """The loss of a recipe for these class sizes."""
+def loss_of(recipe: Recipe, images: LabelledImages, weights: Tensor | None = None) -> Loss:
+    """The loss of a recipe for these class sizes, and for how often each image (N,) is drawn; None is equally often."""
     counts = torch.bincount(images.y, minlength=len(images.classes))
     if recipe.loss == "class_balanced":
         return partial(class_balanced_cross_entropy, weights=effective_number_weights(counts))
     if recipe.loss == "logit_adjusted":
-        return partial(logit_adjusted_cross_entropy, prior=counts)
+        drawn = counts if weights is None else torch.bincount(images.y, weights, minlength=len(images.classes))
+        return partial(logit_adjusted_cross_entropy, prior=drawn)
     return cross_entropy
 
 
@@ -128,7 +129,7 @@ def _plain(
         weights=weights,
         augment=augment_of(recipe, config),
         mix=MIXES[recipe.mix],
-        loss=loss_of(recipe, images),
+        loss=loss_of(recipe, images, weights),
         on_step=on_step(watch),
     )
 

@@ -155,14 +155,15 @@ class Bench:
     def training_set(self, recipe: Recipe) -> tuple[LabelledImages, Tensor | None]:
         """Images of a recipe, and how often each is drawn (N,); None is equally often. Of two stages, the second's."""
         base = self._base_images(recipe.images)
+        weights = balanced_weights(base.y, len(base.classes)) if recipe.balanced else None
         if not recipe.share or recipe.training == "pretrain":
-            return base, balanced_weights(base.y, len(base.classes)) if recipe.balanced else None
+            return base, weights
         synthetic = self._synthetic_of(recipe)
         if recipe.short_only:
             return base.joined(synthetic), topped_up_weights(base, synthetic, recipe.share)
-        shares = (1 - recipe.share, base), (recipe.share, synthetic)
-        weights = [share * balanced_weights(part.y, len(part.classes)) for share, part in shares]
-        return base.joined(synthetic), torch.cat(weights)
+        of_real = torch.full((len(base),), 1 / len(base), dtype=torch.float64) if weights is None else weights
+        of_synthetic = balanced_weights(synthetic.y, len(synthetic.classes))
+        return base.joined(synthetic), torch.cat([(1 - recipe.share) * of_real, recipe.share * of_synthetic])
 
     def _synthetic_of(self, recipe: Recipe) -> LabelledImages:
         return self.synthetic(recipe.confidence, recipe.latents, recipe.spread, recipe.realism)

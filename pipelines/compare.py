@@ -7,17 +7,16 @@ cells only.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_bytes, write_text
 from augmentor.families import FAMILIES
 from augmentor.types import DataError, DivergedError
+from pipelines.cell_key import bytes_of, cell_key, options_of
 from pipelines.compare_report import pictures, write_compare_report
 from pipelines.compare_rows import POINTS, CompareJob, make_cell, settings_of
 from pipelines.compare_tables import as_markdown, order_of, verdict
@@ -217,18 +216,13 @@ def _key(config: Config, bundle: DataBundle, keys: Sequence[str], more: str = ""
     """Sixteen hex digits that change with anything that may change a cell.
 
     Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells; a
-    version with other defaults has another number, which is in it.
+    version with other defaults has another number, which is in it, and a family's options are in it in full.
     """
-    versions = {name: version for name, version in package_versions().items() if name in ("augmentor", "torch", "timm")}
     read = config.model_dump(mode="json", include=set(keys), exclude=UNREAD, exclude_defaults=True)
     settings = settings_of(config, "" if exclude else config.source.family)
     measured = {name: _plain(value) for name, value in vars(settings).items() if name not in exclude}
-    digest = hashlib.sha256(json.dumps([read, measured, more, versions], sort_keys=True).encode())
-    for images in (bundle.train, bundle.test):
-        digest.update(fingerprints(images.x).tobytes() + images.y.numpy().tobytes())
-    if bundle.pool is not None:
-        digest.update(fingerprints(bundle.pool).tobytes())
-    return digest.hexdigest()[:16]
+    options = [options_of(config)] if "source" in keys else []
+    return cell_key([read, measured, more, *options], map(bytes_of, (bundle.train, bundle.test, bundle.pool)))
 
 
 def _plain(value: Any) -> Any:

@@ -114,6 +114,11 @@ class PoolConfig(Section):
     threshold: Fraction = Field(default=0.7, description="Least probability at which a pseudo-label is kept.")
     rounds: int = Field(default=2, ge=1, description="Times the pool is labelled; later rounds learn from the earlier.")
     balanced: bool = Field(default=True, description="Keep equally many pseudo-labels a class at most.")
+    loss: Literal["cross_entropy", "logit_adjusted"] = Field(
+        default="cross_entropy",
+        description="Of the classifier that labels: cross_entropy on equally many draws of every class, or "
+        "logit_adjusted (made for a long tail) on all images equally often.",
+    )
 
 
 class ClassifierConfig(Section):

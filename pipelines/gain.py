@@ -6,7 +6,6 @@ that decides its content. A run that was stopped, or is asked for more replicate
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +15,11 @@ from typing import Any
 
 import torch
 
-from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_json, write_text
 from augmentor.sampling.synthesize import synthesize
 from downstream.gain import measure_gain
 from pipelines.arms import Bench, predictions
+from pipelines.cell_key import bytes_of, cell_key, options_of
 from pipelines.config import Config, ConfigError
 from pipelines.crew import Crew
 from pipelines.datasets import DataBundle, load_data
@@ -307,13 +306,8 @@ def _make_missing(
 
 
 def _key(config: Config, bundle: DataBundle, options: Mapping[str, Any]) -> str:
-    """Sixteen hex digits that change with anything that may change a cell."""
-    versions = {name: version for name, version in package_versions().items() if name in ("augmentor", "torch", "timm")}
-    parts = [config.model_dump(mode="json", exclude=IRRELEVANT), dict(options), versions]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for images in (bundle.train, bundle.test):
-        digest.update(fingerprints(images.x).tobytes() + images.y.numpy().tobytes())
-    return digest.hexdigest()[:16]
+    parts = [config.model_dump(mode="json", exclude=IRRELEVANT), options_of(config), dict(options)]
+    return cell_key(parts, map(bytes_of, (bundle.train, bundle.test, bundle.pool)))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from augmentor.types import LabelledImages
 from downstream.augment import classical
@@ -13,6 +15,7 @@ from downstream.classifier import build_classifier
 from downstream.consistency import pseudo_labels
 from downstream.evaluate import predict_logits
 from downstream.label_graph import invariant_graph, margins, spread_labels
+from downstream.losses import logit_adjusted_cross_entropy
 from downstream.train import TrainSettings, balanced_weights, train_classifier
 from pipelines.config import Config
 from pipelines.device import device_of, domain_of, memory_for
@@ -26,10 +29,10 @@ def label_pool(
 ) -> LabelledImages:
     """The images of a pool that a classifier is sure of, with its labels.
 
-    The classifier learns from the labelled images with class-balanced sampling and classical augmentation; from the
-    second round on from the pseudo-labels of the round before too. Whoever compares with these labels must know that
-    the classical augmentation is in them; so it is in those of a graph (``config.pool.method``), whose distance is
-    that of the nearest augmented version.
+    The classifier learns from the labelled images with classical augmentation, and with class-balanced sampling or a
+    loss for the long tail (``config.pool.loss``); from the second round on from the pseudo-labels of the round before
+    too. Whoever compares with these labels must know that the classical augmentation is in them; so it is in those of
+    a graph (``config.pool.method``), whose distance is that of the nearest augmented version.
 
     Args:
         train: Labelled images.
@@ -73,6 +76,7 @@ def _teacher_logits(known: LabelledImages, pool: Tensor, config: Config, seed: i
     c = config.classifier
     model = build_classifier(c.name, len(known.classes), known.image_shape, seed=seed).to(device_of(config))
     settings = TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay)
+    adjusted, counts = config.pool.loss == "logit_adjusted", torch.bincount(known.y, minlength=len(known.classes))
     with memory_for(c.batch_size, "classifier.batch_size:"):
         train_classifier(
             model,
@@ -80,8 +84,9 @@ def _teacher_logits(known: LabelledImages, pool: Tensor, config: Config, seed: i
             known.y,
             settings,
             seed=seed,
-            weights=balanced_weights(known.y, len(known.classes)),
+            weights=None if adjusted else balanced_weights(known.y, len(known.classes)),
             augment=classical(domain_of(config), c.strength),
+            loss=partial(logit_adjusted_cross_entropy, prior=counts) if adjusted else cross_entropy,
             on_step=on_step(watch),
         )
     return predict_logits(model, pool)

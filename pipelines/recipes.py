@@ -135,7 +135,7 @@ class Policy:
         if self.base not in GENERATOR_FREE:
             raise ValueError(f"unknown base {self.base!r}; known: {', '.join(GENERATOR_FREE)}")
         base = GENERATOR_FREE[self.base]
-        if self.share and (base.training, base.loss) != ("plain", "cross_entropy"):
+        if self.share and (base.training != "plain" or base.loss == "class_balanced"):
             raise ValueError(f"the base {self.base!r} takes no synthetic images: its training is not plain")
         if self.schedule == "pretrain" and self.short_only:
             raise ValueError("pretrain and short_only exclude each other: classes are not topped up in a first stage")

@@ -7,7 +7,6 @@ methods, subsets or numbers of labels, makes the missing cells only.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -24,6 +23,7 @@ from augmentor.data.splits import few_labels
 from augmentor.durable import write_text
 from augmentor.types import DataError
 from downstream.evaluate import accuracy
+from pipelines.cell_key import bytes_of, cell_key, options_of
 from pipelines.config import Config, ConfigError
 from pipelines.consistency_methods import fixmatch, graph_fixmatch
 from pipelines.crew import Crew
@@ -270,18 +270,15 @@ def _key(config: Config, method: str, everything: DataBundle) -> str:
     """Sixteen hex digits that change with anything that may change a method's cells, beside what is in their names.
 
     Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells; a
-    version with other defaults has another number, which is in it.
+    version with other defaults has another number, which is in it, and a family's options are in it in full.
     """
-    versions = {name: version for name, version in package_versions().items() if name in ("augmentor", "torch", "timm")}
     read = config.model_dump(mode="json", include={"device": True, **READS[method]}, exclude_defaults=True)
     data = config.data.model_dump(mode="json", exclude=WHERE, exclude_defaults=True)
-    parts = [read, data, config.semi.tuning, versions]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for images in (everything.train, everything.test):
-        digest.update(fingerprints(images.x).tobytes() + images.y.numpy().tobytes())
-    if everything.pool is not None:
-        digest.update(np.sort(fingerprints(everything.pool)).tobytes())
-    return digest.hexdigest()[:16]
+    options = [options_of(config)] if "source" in READS[method] else []
+    pool = everything.pool  # in any order: that of the disk is no matter
+    unlabelled = b"" if pool is None else np.sort(fingerprints(pool)).tobytes()
+    images = (bytes_of(everything.train), bytes_of(everything.test), unlabelled)
+    return cell_key([read, data, config.semi.tuning, *options], images)
 
 
 def _read(path: Path) -> dict[str, Any]:

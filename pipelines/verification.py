@@ -6,7 +6,6 @@ decides them. A run that was stopped, or is asked for more, makes the missing ce
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -37,6 +36,7 @@ from downstream.verification import (
     measure_verification,
     pair_scores,
 )
+from pipelines.cell_key import bytes_of, cell_key
 from pipelines.config import Config, ConfigError, data_root
 from pipelines.datasets import load_data
 from pipelines.device import device_of, domain_of, use_threads
@@ -255,16 +255,12 @@ def _key(arm: Arm, pairs: VerificationPairs, config: Config) -> str:
 
     Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells.
     """
-    versions = {name: version for name, version in package_versions().items() if name in ("augmentor", "torch", "timm")}
     how: Any = {"classifier": True, "device": True, "verify": {"head", "margin", "scale"}}
     read = config.model_dump(mode="json", include=how, exclude_defaults=True)
     weights = "" if config.verify.weights is None else sha256_of(config.verify.weights)
-    digest = hashlib.sha256(json.dumps([read, weights, versions, domain_of(config)], sort_keys=True).encode())
-    for x in (arm.images.x, pairs.x):
-        digest.update(fingerprints(x).tobytes())
-    for numbers in (arm.images.y, arm.weights, pairs.first, pairs.second):
-        digest.update(numbers.numpy().tobytes())
-    return digest.hexdigest()[:16]
+    numbers = (arm.images.y, arm.weights, pairs.first, pairs.second)
+    images = (bytes_of(arm.images.x), bytes_of(pairs.x), *(one.numpy().tobytes() for one in numbers))
+    return cell_key([read, weights, domain_of(config)], images)
 
 
 def _result(

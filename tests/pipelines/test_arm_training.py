@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from augmentor.types import LabelledImages
 from downstream.consistency import FixMatchSettings
+from downstream.train import balanced_weights
 from pipelines import arm_training
 from pipelines.arm_training import augment_of, fixmatch_steps, loss_of, train_arm
 from pipelines.config import Config, config_from
@@ -70,6 +72,15 @@ def test_the_losses_know_the_class_sizes() -> None:
         loss = loss_of(GENERATOR_FREE[arm], images())
         rare, common = (loss(logits[:1], y[i : i + 1], label_smoothing=0.0) for i in (1, 0))
         assert rare > plain > common
+
+
+def test_the_logit_adjustment_knows_how_often_images_are_drawn() -> None:
+    data = images()
+    recipe, logits = GENERATOR_FREE["logit_adjusted"], torch.randn(len(data), 2, generator=torch.manual_seed(0))
+    drawn = balanced_weights(data.y, 2)
+    balanced = loss_of(recipe, data, drawn)(logits, data.y, label_smoothing=0.0)
+    assert torch.allclose(balanced, cross_entropy(logits, data.y))
+    assert not torch.allclose(balanced, loss_of(recipe, data)(logits, data.y, label_smoothing=0.0))
 
 
 def test_fixmatch_learns_from_as_many_images_as_pseudo_labelling() -> None:

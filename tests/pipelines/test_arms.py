@@ -128,6 +128,14 @@ def test_the_share_is_the_mass_of_the_synthetic_draws(trained: list[Any], share:
     assert torch.equal(base.x[: len(made.train)], made.train.x)
 
 
+def test_real_images_keep_their_tail_beside_synthetic_ones_where_the_loss_wants_it(trained: list[Any]) -> None:
+    made = bench()
+    base, weights = made.training_set(Policy("logit_adjusted", 0.4).recipe)
+    assert weights is not None
+    real = torch.tensor(COUNTS) / sum(COUNTS)
+    assert masses(base.y, weights) == pytest.approx((0.6 * real + 0.4 / 3).tolist())
+
+
 def test_pseudo_labels_join_the_labelled_images(trained: list[Any]) -> None:
     base, _ = bench().training_set(GENERATOR_FREE["pseudo_label"])
     assert len(base) == sum(COUNTS) + 3

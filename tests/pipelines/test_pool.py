@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from pipelines.config import Config, config_from
+from pipelines import pool
+from pipelines.config import Config, PoolConfig, config_from
 from pipelines.datasets import DataBundle, load_data
 from pipelines.pool import CLEAREST, graph_labels, label_pool
 
@@ -58,3 +61,23 @@ def test_classifier_is_the_default_method(digits: DataBundle) -> None:
     assert Config().pool.method == "classifier"
     kept = label_pool(digits.train, digits.pool, config("classifier"), 0)
     assert max(kept.counts.values()) <= math.ceil(len(digits.pool) / 10)
+
+
+def test_the_labelling_classifier_can_learn_with_a_loss_for_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:
+        calls.append(options)
+        return model
+
+    monkeypatch.setattr(pool, "train_classifier", spy)
+    bundle = load_data(config_from({"data": {"data": "digits", "per_class": 20, "imbalance": 10}}).data, 0)
+    logits, y = torch.zeros(2, 10), torch.tensor([0, 9])
+    for loss in ("cross_entropy", "logit_adjusted"):
+        asked = config("classifier").model_copy(update={"pool": PoolConfig(rounds=1, loss=loss)})
+        label_pool(bundle.train, bundle.test.x[:50], asked, 0)
+    plain, adjusted = calls
+    assert plain["weights"] is not None
+    assert adjusted["weights"] is None
+    common, rare = (float(adjusted["loss"](logits[:1], y[i : i + 1])) for i in (0, 1))
+    assert rare > float(plain["loss"](logits, y)) > common

@@ -110,6 +110,11 @@ def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
         Policy(**options)
 
 
+def test_a_base_with_a_loss_for_the_tail_takes_synthetic_images() -> None:
+    recipe = Policy("logit_adjusted", 0.5).recipe
+    assert (recipe.loss, recipe.balanced, recipe.share) == ("logit_adjusted", False, 0.5)
+
+
 def test_policies_of_a_config() -> None:
     named = named_policies(config(policies={"wide": {"spread": 1.5}, "plain": {"share": 0.25}}))
     assert named == {"wide": Policy("classical", 0.5, spread=1.5), "plain": Policy("classical", 0.25)}

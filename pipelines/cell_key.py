@@ -1,0 +1,47 @@
+"""The names of cells: a finished part of a run is found again by a hash of all that decides what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from augmentor.data.fingerprint import fingerprints
+from augmentor.types import LabelledImages
+from pipelines.config import Config
+from pipelines.results import package_versions
+from pipelines.train import chosen_family
+
+DECIDING = ("augmentor", "torch", "timm")  # packages whose version may change a cell
+
+
+def cell_key(parts: Sequence[Any], images: Iterable[bytes]) -> str:
+    """Sixteen hex digits that change with anything that may change a cell.
+
+    Args:
+        parts: Settings, plain values that JSON holds.
+        images: Of the data, from ``bytes_of``; the order counts.
+    """
+    versions = {name: version for name, version in package_versions().items() if name in DECIDING}
+    digest = hashlib.sha256(json.dumps([*parts, versions], sort_keys=True).encode())
+    for content in images:
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def bytes_of(images: LabelledImages | Tensor | None) -> bytes:
+    """What a key takes of images: their fingerprints and classes; nothing where there are none."""
+    if images is None:
+        return b""
+    if isinstance(images, Tensor):
+        return fingerprints(images).tobytes()
+    return fingerprints(images.x).tobytes() + images.y.numpy().tobytes()
+
+
+def options_of(config: Config) -> dict[str, Any]:
+    """All options of the family, so that a key changes with a default too, which no config names."""
+    return asdict(chosen_family(config)[1])
