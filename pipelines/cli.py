@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from pipelines.interrupt import sigterm_raises
+from pipelines.interrupt import first_signal_raises
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -627,9 +627,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    with first_signal_raises(restore=arguments is not None):  # without arguments the process ends with the command
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
-        with sigterm_raises():
-            code = cli.main(arguments, prog_name="augmentor", standalone_mode=False)
+        code = cli.main(arguments, prog_name="augmentor", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

@@ -54,23 +54,36 @@ def on_step(watch: Watch | None) -> Callable[..., None] | None:
 
 
 @contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM raise ``Interrupted`` where no job watches for it, as Ctrl-C raises ``KeyboardInterrupt`` there.
+def first_signal_raises(*, restore: bool = True) -> Iterator[None]:
+    """Let the first SIGINT or SIGTERM raise ``Interrupted`` where no job watches for it; later ones do nothing.
 
-    Outside the main thread Python allows no handlers, so there nothing changes.
+    A second one, sent while the first is answered, would else end the process without a sentence and with another exit
+    code. A signal that this process was started to ignore stays ignored. Outside the main thread Python allows no
+    handlers, so there nothing changes.
+
+    Args:
+        restore: Put the former handlers back at the end; otherwise both signals are ignored from there on, for a
+            process that has only to exit.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    came = False
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise Interrupted(signum)
+        nonlocal came
+        if not came:
+            came = True
+            raise Interrupted(signum)
 
-    former = signal.signal(signal.SIGTERM, stop)
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    former = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        came = True
+        for number in heard:
+            signal.signal(number, former[number] if restore else signal.SIG_IGN)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import functools
 import json
 import random
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +28,7 @@ PATIENCE = 30.0  # seconds from the signal to the end, on a busy machine
 
 def interrupted(arguments, sign, number, times, out: Path, delay=0.0):
     """Exit code and last line of a command stopped ``delay`` seconds after it has shown ``sign``, and who is left."""
-    child = fork(lambda: main([str(argument) for argument in arguments]), out)
+    child = fork(lambda: command(arguments), out)
     end = time.monotonic() + 120
     while sign not in child.text() and child.poll() is None and time.monotonic() < end:
         time.sleep(0.002)
@@ -38,6 +39,12 @@ def interrupted(arguments, sign, number, times, out: Path, delay=0.0):
         time.sleep(0.01)
     code = child.wait(PATIENCE)
     return ran, code, child.text().splitlines()[-1], session_of(child.pid)
+
+
+def command(arguments):
+    """``augmentor`` as the shell starts it: a process that only has to exit when the command is over."""
+    sys.argv = ["augmentor", *map(str, arguments)]
+    return main()
 
 
 def stopped_well(found, number):

@@ -28,7 +28,7 @@ COMMANDS = ["demo", "check", "train", "synth", "gain", "summary", "semi", "compa
 
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Any], list[tuple[Any, ...]]]:
-    """Puts a job in the place of a real one: ``calls = job("train", "train_run", result or exception)``."""
+    """Puts a job in the place of a real one: ``calls = job("train", "train_run", result, exception or function)``."""
 
     def put(module: str, name: str, outcome: Any) -> list[tuple[Any, ...]]:
         calls: list[tuple[Any, ...]] = []
@@ -38,7 +38,7 @@ def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Any], list[tuple
             calls.append((*arguments, options))
             if isinstance(outcome, BaseException):
                 raise outcome
-            return outcome
+            return outcome() if callable(outcome) else outcome
 
         fake = ModuleType(f"pipelines.{module}")
         setattr(fake, name, run)
@@ -203,6 +203,23 @@ def test_what_a_job_raises_becomes_one_line_and_its_exit_code(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert one_line(captured.err.lstrip("\n")) == f"augmentor: {line}\n"
+
+
+def test_a_second_signal_does_not_cut_off_the_line_of_the_first(
+    job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminate() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def terminated_again(error: BaseException) -> tuple[int, str]:
+        terminate()
+        return verdict(error)
+
+    verdict = cli._verdict
+    monkeypatch.setattr(cli, "_verdict", terminated_again)
+    job("demo", "demo_run", terminate)
+    assert cli.main(["demo"]) == 143
+    assert capsys.readouterr().err == "augmentor: stopped by SIGTERM\n"
 
 
 @pytest.mark.parametrize("arguments", [["-v", "demo"], ["demo", "--verbose"]])

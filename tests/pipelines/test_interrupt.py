@@ -6,13 +6,15 @@ import pickle
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from pipelines.interrupt import Interrupted, watch_signals
+from pipelines.interrupt import SIGNALS as NUMBERS
+from pipelines.interrupt import Interrupted, first_signal_raises, watch_signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_waits_for_the_next_check(number: signal.Signals) -> None:
     with watch_signals() as watch:
         watch.check()
@@ -78,3 +80,48 @@ def test_outside_the_main_thread_the_watch_is_silent() -> None:
 def test_the_number_survives_the_way_between_processes() -> None:
     again = pickle.loads(pickle.dumps(Interrupted(signal.SIGTERM)))
     assert again.signum == signal.SIGTERM
+
+
+@pytest.fixture
+def known_handlers() -> Iterator[list[Any]]:
+    """Handlers that are none of Python's defaults, put in place for one test."""
+    former = [signal.signal(number, lambda *told: None) for number in NUMBERS]
+    yield [signal.getsignal(number) for number in NUMBERS]
+    for number, handler in zip(NUMBERS, former, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("second", NUMBERS)
+@pytest.mark.parametrize("first", NUMBERS)
+def test_the_first_signal_raises_and_a_second_one_changes_nothing(
+    first: signal.Signals, second: signal.Signals, known_handlers: list[Any]
+) -> None:
+    with first_signal_raises():
+        with pytest.raises(Interrupted) as caught:
+            os.kill(os.getpid(), first)
+        os.kill(os.getpid(), second)
+    assert caught.value.signum == first
+    assert [signal.getsignal(number) for number in NUMBERS] == known_handlers
+
+
+def test_a_process_that_has_only_to_exit_hears_nothing_more(known_handlers: list[Any]) -> None:
+    with first_signal_raises(restore=False):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert [signal.getsignal(number) for number in NUMBERS] == [signal.SIG_IGN] * 2
+
+
+def test_a_signal_that_was_ignored_from_the_start_stays_so(known_handlers: list[Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with first_signal_raises():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_a_job_that_watches_hears_the_first_and_the_second_raises(known_handlers: list[Any]) -> None:
+    with first_signal_raises(), watch_signals() as watch:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert watch.signum == signal.SIGTERM
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
