@@ -26,7 +26,7 @@ from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_of, use_threads
 from pipelines.gain_verdict import verdict
 from pipelines.interrupt import Watch, watch_signals
-from pipelines.policy import candidates, choose, policy_of, tune
+from pipelines.policy import candidates, choose, policy_of, tune, tuning_parts
 from pipelines.progress import Progress, Silent
 from pipelines.recipes import Policy, Recipe, known_arms, named_policies, policy_of_arm, recipe_of
 from pipelines.report import Gallery, load_gallery, save_gallery, write_report
@@ -255,8 +255,9 @@ def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
 def _policy(config: Config, bundle: DataBundle, out: Path, crew: Crew[GainJob], progress: Progress) -> dict[str, Any]:
     pool = bundle.pool is not None
     names = [policy.name for policy in candidates(config, pool=pool)]
-    key = _key(config, bundle, {"candidates": names, "tuning_fraction": config.gain.tuning_fraction})
-    paths = [out / "cells" / f"tuning-{split:03d}-{key}.json" for split in range(config.gain.tuning_splits)]
+    fitted = [tuning_parts(bundle, config, split)[0].tolist() for split in range(config.gain.tuning_splits)]
+    keys = [_key(config, bundle, {"candidates": names, "fitted": numbers}) for numbers in fitted]
+    paths = [out / "cells" / f"tuning-{split:03d}-{key}.json" for split, key in enumerate(keys)]
     jobs = [GainJob(config, split, path, tuning=True) for split, path in enumerate(paths)]
     _make_missing(jobs, crew, progress, "tuning", len(names))
     document = choose([_read(path) for path in paths], config, len(bundle.train.classes), pool=pool)

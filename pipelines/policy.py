@@ -1,8 +1,9 @@
 """The policy behind ``auto``: how much synthetic data to mix in, or none, chosen on tuning splits of the training part.
 
 Every candidate is trained with the same budget on the fit part of each split, with one source a split, and scored on
-the images held out of it. The test set plays no part. Tuning scores of small classes rest on one or two images, so the
-choice leans to less synthetic data: see ``RULE``.
+the images held out of it. The test set plays no part. A class with few images has none to hold out, so common classes
+rehearse what befalls rare ones (``tuning_split``). Scores on few images decide little, so the choice leans to less
+synthetic data: see ``RULE``.
 """
 
 from __future__ import annotations
@@ -85,14 +86,19 @@ def tune(
     Returns:
         ``y``, the classes of the images held out, and ``predictions`` {candidate: predicted classes}; ``seconds``.
     """
-    seed = int(torch.randint(2**31, (1,), generator=generator_for("tuning split", config.seed, split)))
-    fit, held_out = tuning_split(bundle.train.y, 1 - config.gain.tuning_fraction, seed)
+    fit, held_out, seed = tuning_parts(bundle, config, split)
     tuning = bundle.train.subset(held_out)
     bench = Bench(bundle.train.subset(fit), bundle.pool, config, seed, on_part, watch)
     guesses: dict[str, list[int]] = {}
     for policy in candidates(config, pool=bundle.pool is not None) if len(tuning) else []:
         guesses[policy.name] = predictions(bench.classifier(policy.recipe), tuning.x)
     return {"y": tuning.y.tolist(), "predictions": guesses, "seconds": bench.seconds, "notes": bench.notes}
+
+
+def tuning_parts(bundle: DataBundle, config: Config, split: int) -> tuple[Tensor, Tensor, int]:
+    """Numbers of the training images to fit on, those to tune on, and the seed of the split."""
+    seed = int(torch.randint(2**31, (1,), generator=generator_for("tuning split", config.seed, split)))
+    return *tuning_split(bundle.train.y, 1 - config.gain.tuning_fraction, seed, turn=split), seed
 
 
 def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int, *, pool: bool) -> dict[str, Any]:
@@ -147,8 +153,8 @@ def policy_of(document: Mapping[str, Any]) -> Policy:
 def least_synthetic(policies: Sequence[Policy], means: Sequence[float], errors: Sequence[float]) -> int:
     """Index of the candidate that ``RULE`` chooses.
 
-    The order decides where scores cannot: tuning images are few and of common classes, so that the candidate with the
-    highest score is often so by one image, and what it does to rare classes is not seen.
+    The order decides where scores cannot: tuning images are few, so that the candidate with the highest score is often
+    so by one image.
 
     Args:
         policies: The candidates.

@@ -93,8 +93,7 @@ USUAL_BASES = (
 )
 """The generator-free arms that run, and that ``auto`` may choose, where the config names none.
 
-Among those that tuning cannot tell apart ``auto`` takes the first. The loss made for a long tail stands before plain
-augmentation: they differ in rare classes, of which there are hardly any tuning images; on balanced data they are alike.
+Among those that tuning cannot tell apart ``auto`` takes the first.
 """
 
 ARMS = (*GENERATOR_FREE, *SYNTHETIC, "auto")

@@ -17,6 +17,8 @@ from augmentor.types import DataError
 
 MIN_IMAGES_TO_TUNE = 4
 """A class with fewer images stays wholly in the fitting part of ``tuning_split``."""
+RARE = 0.5
+"""A class of the smaller half is rare if it has less than this part of the largest one's images."""
 
 
 def long_tail_counts(num_classes: int, largest: int, imbalance: float) -> list[int]:
@@ -109,7 +111,11 @@ def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
         DataError: If a class has only one image.
         ValueError: If ``fraction`` is not in (0, 1).
     """
-    return _split(y, fraction, seed, smallest=2, keep_small_whole=False)
+    _check_fraction(fraction)
+    groups = _shuffled_groups(y, seed)
+    if single := [c for c, group in enumerate(groups) if len(group) == 1]:
+        raise DataError(f"class {single[0]} has 1 image, too few to split: add images or leave the class out")
+    return _parts(groups, [_front(len(group), fraction) if len(group) else 0 for group in groups])
 
 
 def stratified_halves(y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -117,13 +123,20 @@ def stratified_halves(y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     return stratified_split(y, 0.5, seed)
 
 
-def tuning_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Cut a tuning part from training data; a class of fewer than four images stays wholly in the fitting part.
+def tuning_split(y: Tensor, fraction: float, seed: int, turn: int = 0) -> tuple[Tensor, Tensor]:
+    """Cut a tuning part from training data; where there is a long tail, common classes rehearse what rare ones suffer.
+
+    A rare class has no image to spare, and what an arm does to rare classes is what decides a long tail. So every other
+    one of the common half of the classes is cut down to the size of a rare one (the largest to that of the smallest,
+    and so on) and gives all its other images for tuning, while the rare classes stay whole for fitting. Common classes
+    whose turn it is not, and all classes of data without a tail, give 1 - ``fraction`` of their images. A class of
+    fewer than four images stays whole.
 
     Args:
         y: Class indices, int64 (N,).
-        fraction: Part of every class that stays for fitting, in (0, 1); rounded to whole images.
+        fraction: Part of a class that stays for fitting, in (0, 1); rounded to whole images.
         seed: Draws the images.
+        turn: Even or odd: which of the common classes become rare.
 
     Returns:
         Indices to fit on and indices to tune on, each ascending; together every image once.
@@ -131,24 +144,38 @@ def tuning_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]
     Raises:
         ValueError: If ``fraction`` is not in (0, 1).
     """
-    return _split(y, fraction, seed, smallest=MIN_IMAGES_TO_TUNE, keep_small_whole=True)
+    _check_fraction(fraction)
+    groups = _shuffled_groups(y, seed)
+    return _parts(groups, _kept_for_fitting([len(group) for group in groups], fraction, turn))
 
 
-def _split(y: Tensor, fraction: float, seed: int, smallest: int, keep_small_whole: bool) -> tuple[Tensor, Tensor]:
+def _kept_for_fitting(counts: list[int], fraction: float, turn: int) -> list[int]:
+    kept = [_front(n, fraction) if n >= MIN_IMAGES_TO_TUNE else n for n in counts]
+    ranked = sorted((c for c, n in enumerate(counts) if n), key=lambda c: -counts[c])
+    common, others = ranked[: len(ranked) // 2], ranked[len(ranked) // 2 :]
+    rare = [c for c in others if counts[c] < RARE * counts[ranked[0]]]
+    if not rare or len(common) < 2:  # of two or three classes no common one would be left
+        return kept
+    for c in rare:
+        kept[c] = counts[c]
+    for c, stands_for in [*zip(common, reversed(ranked), strict=False)][turn % 2 :: 2]:
+        kept[c] = min(kept[c], counts[stands_for])
+    return kept
+
+
+def _check_fraction(fraction: float) -> None:
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie in (0, 1), got {fraction}")
-    groups = _shuffled_groups(y, seed)
-    fronts = []
-    for c, group in enumerate(groups):
-        n = len(group)
-        if n >= smallest:
-            fronts.append(min(max(_nearest(fraction * n), 1), n - 1))
-        elif keep_small_whole or n == 0:
-            fronts.append(n)
-        else:
-            raise DataError(f"class {c} has {n} image, too few to split: add images or leave the class out")
-    first = _fronts(groups, fronts)
-    second = torch.ones(len(y), dtype=torch.bool)
+
+
+def _front(n: int, fraction: float) -> int:
+    return min(max(_nearest(fraction * n), 1), n - 1)
+
+
+def _parts(groups: list[Tensor], counts: list[int]) -> tuple[Tensor, Tensor]:
+    """The first images of every group, and all others."""
+    first = _fronts(groups, counts)
+    second = torch.ones(sum(map(len, groups)), dtype=torch.bool)
     second[first] = False
     return first, second.nonzero().flatten()
 

@@ -121,11 +121,34 @@ def test_stratified_split_refuses():
 @settings(max_examples=50, deadline=None)
 def test_tuning_split_leaves_small_classes_whole(counts, fraction, seed):
     y = labels_of(counts)
-    fit, tune = tuning_split(y, fraction, seed)
+    fit, tune = tuning_split(y, fraction, seed, turn=seed)
     assert torch.equal(torch.cat([fit, tune]).sort().values, torch.arange(len(y)))
     for c, n in enumerate(counts):
         in_tune = int((y[tune] == c).sum())
-        assert in_tune == 0 if n < 4 else 1 <= in_tune <= n - 1
+        assert in_tune == 0 if n < 4 else in_tune <= n - 1
+
+
+@given(st.integers(1, 6), st.integers(4, 20), st.floats(0.05, 0.95), SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_tuning_split_of_equal_classes_holds_out_the_same_of_each(classes, size, fraction, seed):
+    y = labels_of([size] * classes)
+    _, tune = tuning_split(y, fraction, seed)
+    assert set(counted(y[tune], classes)) == {size - min(max(int(fraction * size + 0.5), 1), size - 1)}
+
+
+def test_tuning_split_rehearses_the_tail_on_every_other_common_class():
+    counts = [80, 40, 24, 12, 6, 3, 2]  # three common classes, four others that are rare
+    y = labels_of(counts)
+    parts = [tuning_split(y, 0.75, seed=5, turn=turn) for turn in (0, 1, 2)]
+    assert counted(y[parts[0][0]], 7) == [2, 30, 6, 12, 6, 3, 2]
+    assert counted(y[parts[1][0]], 7) == [60, 3, 18, 12, 6, 3, 2]
+    assert torch.equal(parts[0][0], parts[2][0])
+    assert counted(y[parts[0][1]], 7) == [78, 10, 18, 0, 0, 0, 0]
+
+
+def test_tuning_split_of_three_classes_keeps_their_tail_as_it_is():
+    y = labels_of([80, 20, 8])
+    assert counted(y[tuning_split(y, 0.75, seed=0)[0]], 3) == [60, 15, 6]
 
 
 def test_tuning_split_keeps_the_fraction_for_fitting():
