@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from pipelines.interrupt import first_signal_raises
+from pipelines.interrupt import Ears, first_signal_raises
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -627,11 +627,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    with first_signal_raises(restore=arguments is not None):  # without arguments the process ends with the command
-        return _run(arguments)
+    with first_signal_raises(restore=arguments is not None) as ears:  # without arguments the process ends with this
+        return _run(arguments, ears)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str] | None, ears: Ears) -> int:
     try:
         code = cli.main(arguments, prog_name="augmentor", standalone_mode=False)
         sys.stdout.flush()
@@ -640,6 +640,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (Exception, KeyboardInterrupt) as error:
+        ears.are_open = False
         if os.environ.get("AUGMENTOR_DEBUG"):
             traceback.print_exc()
         code, message = _verdict(error)

@@ -53,8 +53,19 @@ def on_step(watch: Watch | None) -> Callable[..., None] | None:
     return None if watch is None else lambda *told: watch.check()
 
 
+@dataclass
+class Ears:
+    """Whether a signal may still raise.
+
+    Args:
+        are_open: Set to False, by an assignment alone, where an exception is answered: a call could be interrupted.
+    """
+
+    are_open: bool = True
+
+
 @contextmanager
-def first_signal_raises(*, restore: bool = True) -> Iterator[None]:
+def first_signal_raises(*, restore: bool = True) -> Iterator[Ears]:
     """Let the first SIGINT or SIGTERM raise ``Interrupted`` where no job watches for it; later ones do nothing.
 
     A second one, sent while the first is answered, would else end the process without a sentence and with another exit
@@ -64,24 +75,26 @@ def first_signal_raises(*, restore: bool = True) -> Iterator[None]:
     Args:
         restore: Put the former handlers back at the end; otherwise both signals are ignored from there on, for a
             process that has only to exit.
+
+    Yields:
+        What closes the ears before that, where something else has raised.
     """
+    ears = Ears()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ears
         return
-    came = False
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal came
-        if not came:
-            came = True
+        if ears.are_open:
+            ears.are_open = False
             raise Interrupted(signum)
 
     heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     former = {number: signal.signal(number, stop) for number in heard}
     try:
-        yield
+        yield ears
     finally:
-        came = True
+        ears.are_open = False
         for number in heard:
             signal.signal(number, former[number] if restore else signal.SIG_IGN)
 

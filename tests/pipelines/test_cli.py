@@ -19,7 +19,7 @@ from augmentor.types import DataError, DivergedError
 from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.config import IMAGE_SIZES, Config, ConfigError
-from pipelines.interrupt import Interrupted
+from pipelines.interrupt import Interrupted, watch_signals
 from pipelines.run_dir import RunLockedError
 
 MakeFolder = Callable[..., Path]
@@ -205,8 +205,9 @@ def test_what_a_job_raises_becomes_one_line_and_its_exit_code(
     assert one_line(captured.err.lstrip("\n")) == f"augmentor: {line}\n"
 
 
+@pytest.mark.parametrize("watched", [False, True])
 def test_a_second_signal_does_not_cut_off_the_line_of_the_first(
-    job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    watched: bool, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def terminate() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -215,9 +216,14 @@ def test_a_second_signal_does_not_cut_off_the_line_of_the_first(
         terminate()
         return verdict(error)
 
+    def terminated_under_watch() -> None:
+        with watch_signals() as watch:
+            terminate()
+            watch.check()
+
     verdict = cli._verdict
     monkeypatch.setattr(cli, "_verdict", terminated_again)
-    job("demo", "demo_run", terminate)
+    job("demo", "demo_run", terminated_under_watch if watched else terminate)
     assert cli.main(["demo"]) == 143
     assert capsys.readouterr().err == "augmentor: stopped by SIGTERM\n"
 
