@@ -17,8 +17,9 @@ import torch
 
 from augmentor.durable import write_json, write_text
 from augmentor.sampling.synthesize import synthesize
+from augmentor.types import DataError, LabelledImages
 from downstream.gain import measure_gain
-from pipelines.arms import Bench, predictions
+from pipelines.arms import Bench, discriminator_of, predictions
 from pipelines.cell_key import bytes_of, cell_key, options_of
 from pipelines.config import Config, ConfigError
 from pipelines.crew import Crew
@@ -242,14 +243,26 @@ def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
         chosen = [policy for policy in candidates(config, pool=pool) if "auto" in arms]
     except ValueError as error:
         raise ConfigError(f"gain: {error}") from error
-    encoded = [
-        name
-        for name, policy in named_policies(config).items()
-        if (name in arms or policy in chosen) and policy.latents != "prior"
-    ]
-    if encoded and not hasattr(chosen_family(config)[0].model, "encode"):
-        raise ConfigError(f"gain.policies: {encoded[0]!r} needs an encoder; {config.source.family} has none")
+    _require_able_family(
+        {name: policy for name, policy in named_policies(config).items() if name in arms or policy in chosen},
+        config,
+        bundle.train,
+    )
     return arms
+
+
+def _require_able_family(policies: Mapping[str, Policy], config: Config, images: LabelledImages) -> None:
+    """Refuse a family without an encoder, or a discriminator of images, where a policy needs one."""
+    family, options = chosen_family(config)
+    encoded = [name for name, policy in policies.items() if policy.latents != "prior"]
+    if encoded and not hasattr(family.model, "encode"):
+        raise ConfigError(f"gain.policies: {encoded[0]!r} needs an encoder; {config.source.family} has none")
+    realistic = [name for name, policy in policies.items() if policy.realism]
+    if realistic:
+        try:
+            discriminator_of(family.model(images.classes, images.image_shape, options))
+        except DataError as error:
+            raise ConfigError(f"gain.policies: {realistic[0]!r}: {error}; {config.source.family} has none") from error
 
 
 def _policy(config: Config, bundle: DataBundle, out: Path, crew: Crew[GainJob], progress: Progress) -> dict[str, Any]:

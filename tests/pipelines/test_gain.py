@@ -136,12 +136,13 @@ def test_strengths_are_tuned_without_auto_and_used_by_the_arms(tmp_path: Path) -
     ]
 
 
-def test_a_policy_that_needs_an_encoder_is_refused_for_a_family_without(
-    tmp_path: Path, made: list[tuple[bool, int]]
+@pytest.mark.parametrize(("family", "own"), [("gan", {"latents": "encoded"}), ("vae", {"realism": 0.3})])
+def test_a_policy_that_needs_what_a_family_has_not_is_refused(
+    family: str, own: dict[str, Any], tmp_path: Path, made: list[tuple[bool, int]]
 ) -> None:
-    options = {"arms": ["real", "own"], "policies": {"own": {"latents": "encoded"}}}
-    with pytest.raises(ConfigError, match="gan has none"):
-        gain_run(tiny(gain=options, source={"family": "gan"}), tmp_path)
+    options = {"arms": ["real", "own"], "policies": {"own": own}}
+    with pytest.raises(ConfigError, match=f"'own'.*{family} has none"):
+        gain_run(tiny(gain=options, source={"family": family}), tmp_path)
     assert made == []
 
 
