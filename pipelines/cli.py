@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from pipelines.interrupt import Ears, first_signal_raises
+from pipelines.interrupt import Interrupted, SignalGate, signals_raise
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -627,11 +627,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    with first_signal_raises(restore=arguments is not None) as ears:  # without arguments the process ends with this
-        return _run(arguments, ears)
+    with signals_raise(restore=arguments is not None) as gate:  # without arguments the process ends with this
+        return _run(arguments, gate)
 
 
-def _run(arguments: Sequence[str] | None, ears: Ears) -> int:
+def _run(arguments: Sequence[str] | None, gate: SignalGate) -> int:
     try:
         code = cli.main(arguments, prog_name="augmentor", standalone_mode=False)
         sys.stdout.flush()
@@ -639,8 +639,8 @@ def _run(arguments: Sequence[str] | None, ears: Ears) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (Exception, KeyboardInterrupt) as error:
-        ears.are_open = False
+    except (Exception, KeyboardInterrupt, Interrupted) as error:
+        gate.is_open = False
         if os.environ.get("AUGMENTOR_DEBUG"):
             traceback.print_exc()
         code, message = _verdict(error)

@@ -115,9 +115,9 @@ class PoolConfig(Section):
     rounds: int = Field(default=2, ge=1, description="Times the pool is labelled; later rounds learn from the earlier.")
     balanced: bool = Field(default=True, description="Keep equally many pseudo-labels a class at most.")
     loss: Literal["cross_entropy", "logit_adjusted"] = Field(
-        default="cross_entropy",
-        description="Of the classifier that labels: cross_entropy on equally many draws of every class, or "
-        "logit_adjusted (made for a long tail) on all images equally often.",
+        default="logit_adjusted",
+        description="Of the classifier that labels: logit_adjusted (made for a long tail) on all images equally "
+        "often, or cross_entropy on equally many draws of every class.",
     )
 
 

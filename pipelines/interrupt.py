@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ANSWERED = 2.0
+"""Seconds that the answer to a signal may take: saving nothing, closing files, a sentence."""
 
 
-class Interrupted(Exception):  # noqa: N818 - a request, not an error
+class Interrupted(BaseException):  # a request, as KeyboardInterrupt is: who catches errors must not swallow it
     """The user or the system asked to stop.
 
     Args:
@@ -54,49 +58,56 @@ def on_step(watch: Watch | None) -> Callable[..., None] | None:
 
 
 @dataclass
-class Ears:
-    """Whether a signal may still raise.
+class SignalGate:
+    """Whether a signal may raise.
 
     Args:
-        are_open: Set to False, by an assignment alone, where an exception is answered: a call could be interrupted.
+        is_open: Set to False, by an assignment alone, where an exception is answered: a call could be interrupted.
+        last: When a signal raised last, in seconds of the monotonic clock.
     """
 
-    are_open: bool = True
+    is_open: bool = True
+    last: float = -math.inf
+
+    def stop(self, signum: int, frame: FrameType | None) -> None:
+        """A handler that raises, unless a signal did so a moment ago and is still being answered."""
+        now = time.monotonic()
+        if self.is_open and now - self.last > ANSWERED:
+            self.last = now
+            raise KeyboardInterrupt if signum == signal.SIGINT else Interrupted(signum)
 
 
 @contextmanager
-def first_signal_raises(*, restore: bool = True) -> Iterator[Ears]:
-    """Let the first SIGINT or SIGTERM raise ``Interrupted`` where no job watches for it; later ones do nothing.
+def signals_raise(*, restore: bool = True) -> Iterator[SignalGate]:
+    """Let SIGINT raise ``KeyboardInterrupt`` and SIGTERM ``Interrupted`` where no job watches for them.
 
-    A second one, sent while the first is answered, would else end the process without a sentence and with another exit
-    code. A signal that this process was started to ignore stays ignored. Outside the main thread Python allows no
-    handlers, so there nothing changes.
+    A second signal within two seconds of one that raised does nothing: it would else end the process without a sentence
+    and with another exit code. A signal that this process was started to ignore stays ignored. Outside the main thread
+    Python allows no handlers, so there nothing changes.
 
     Args:
         restore: Put the former handlers back at the end; otherwise both signals are ignored from there on, for a
             process that has only to exit.
 
     Yields:
-        What closes the ears before that, where something else has raised.
+        What shuts signals out before that, where an exception is answered.
     """
-    ears = Ears()
+    gate = SignalGate()
     if threading.current_thread() is not threading.main_thread():
-        yield ears
+        yield gate
         return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        if ears.are_open:
-            ears.are_open = False
-            raise Interrupted(signum)
-
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    former = {number: signal.signal(number, stop) for number in heard}
+    former = {number: signal.signal(number, gate.stop) for number in _heard()}
     try:
-        yield ears
+        yield gate
     finally:
-        ears.are_open = False
-        for number in heard:
-            signal.signal(number, former[number] if restore else signal.SIG_IGN)
+        gate.is_open = False
+        for number, handler in former.items():
+            signal.signal(number, handler if restore else signal.SIG_IGN)
+
+
+def _heard() -> list[signal.Signals]:
+    """The signals that this process was not started to ignore, as one in the background is."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextmanager
@@ -112,17 +123,17 @@ def watch_signals() -> Iterator[Watch]:
     if threading.current_thread() is not threading.main_thread():
         yield watch
         return
-    former = {number: signal.getsignal(number) for number in SIGNALS}
+    former = {number: signal.getsignal(number) for number in _heard()}
 
     def note(signum: int, frame: FrameType | None) -> None:
         watch.signum = signum
-        for number in SIGNALS:  # whoever presses twice does not want to wait
-            signal.signal(number, former[number])
+        for number, handler in former.items():  # whoever presses twice does not want to wait
+            signal.signal(number, handler)
 
-    for number in SIGNALS:
+    for number in former:
         signal.signal(number, note)
     try:
         yield watch
     finally:
-        for number in SIGNALS:
-            signal.signal(number, former[number])
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -5,13 +5,23 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from pipelines import interrupt
 from pipelines.interrupt import SIGNALS as NUMBERS
-from pipelines.interrupt import Interrupted, first_signal_raises, watch_signals
+from pipelines.interrupt import Interrupted, signals_raise, watch_signals
+
+
+@pytest.fixture(autouse=True)
+def pythons_own_ctrl_c() -> Iterator[None]:
+    """Python's handler of SIGINT, which it does not install where the shell started the tests in the background."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -35,15 +45,6 @@ def test_handlers_are_restored_whatever_happens() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-@pytest.fixture
-def pythons_own_ctrl_c() -> Iterator[None]:
-    """Python's handler of SIGINT, which it does not install where the shell started the tests in the background."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
-
-
-@pytest.mark.usefixtures("pythons_own_ctrl_c")
 def test_a_second_ctrl_c_does_not_wait() -> None:
     with watch_signals() as watch:
         os.kill(os.getpid(), signal.SIGINT)
@@ -93,19 +94,40 @@ def known_handlers() -> Iterator[list[Any]]:
 
 @pytest.mark.parametrize("second", NUMBERS)
 @pytest.mark.parametrize("first", NUMBERS)
-def test_the_first_signal_raises_and_a_second_one_changes_nothing(
+def test_a_signal_raises_and_a_second_one_at_once_changes_nothing(
     first: signal.Signals, second: signal.Signals, known_handlers: list[Any]
 ) -> None:
-    with first_signal_raises():
-        with pytest.raises(Interrupted) as caught:
+    with signals_raise():
+        with pytest.raises(KeyboardInterrupt if first == signal.SIGINT else Interrupted):
             os.kill(os.getpid(), first)
         os.kill(os.getpid(), second)
-    assert caught.value.signum == first
     assert [signal.getsignal(number) for number in NUMBERS] == known_handlers
 
 
+def test_a_signal_that_was_swallowed_does_not_leave_the_process_deaf(
+    known_handlers: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupt, "ANSWERED", 0.05)
+    with signals_raise():
+        with contextlib.suppress(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_nothing_raises_while_an_exception_is_answered(known_handlers: list[Any]) -> None:
+    with signals_raise() as gate:
+        gate.is_open = False
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_who_catches_errors_does_not_catch_a_request_to_stop() -> None:
+    assert not issubclass(Interrupted, Exception)
+
+
 def test_a_process_that_has_only_to_exit_hears_nothing_more(known_handlers: list[Any]) -> None:
-    with first_signal_raises(restore=False):
+    with signals_raise(restore=False):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
     assert [signal.getsignal(number) for number in NUMBERS] == [signal.SIG_IGN] * 2
@@ -113,13 +135,14 @@ def test_a_process_that_has_only_to_exit_hears_nothing_more(known_handlers: list
 
 def test_a_signal_that_was_ignored_from_the_start_stays_so(known_handlers: list[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with first_signal_raises():
+    with signals_raise(), watch_signals() as watch:
         os.kill(os.getpid(), signal.SIGINT)
+        watch.check()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_a_job_that_watches_hears_the_first_and_the_second_raises(known_handlers: list[Any]) -> None:
-    with first_signal_raises(), watch_signals() as watch:
+    with signals_raise(), watch_signals() as watch:
         os.kill(os.getpid(), signal.SIGTERM)
         assert watch.signum == signal.SIGTERM
         with pytest.raises(Interrupted):
