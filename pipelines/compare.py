@@ -216,7 +216,8 @@ def _key(config: Config, bundle: DataBundle, keys: Sequence[str], more: str = ""
     """Sixteen hex digits that change with anything that may change a cell.
 
     Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells; a
-    version with other defaults has another number, which is in it, and a family's options are in it in full.
+    version with other defaults has another number, which is in it. A family's options are in it in full: a new one or
+    another default makes its cells anew.
     """
     read = config.model_dump(mode="json", include=set(keys), exclude=UNREAD, exclude_defaults=True)
     settings = settings_of(config, "" if exclude else config.source.family)

@@ -109,7 +109,7 @@ class PoolConfig(Section):
     method: Literal["classifier", "graph"] = Field(
         default="classifier",
         description="classifier: its confident predictions, in rounds; graph: labels spread over similar images, the "
-        "clearest of every class (threshold, rounds and balanced do not count then).",
+        "clearest of every class (threshold, rounds, balanced and loss do not count then).",
     )
     threshold: Fraction = Field(default=0.7, description="Least probability at which a pseudo-label is kept.")
     rounds: int = Field(default=2, ge=1, description="Times the pool is labelled; later rounds learn from the earlier.")
@@ -140,7 +140,7 @@ class PolicyConfig(Section):
     """A way to mix synthetic images in, with a name of its own: an arm, and if asked for a candidate of auto."""
 
     base: str = Field(
-        default="classical", description="Generator-free arm to start from, one that trains in one stage."
+        default="classical", description="Generator-free arm to start from; not reweight, decoupled or fixmatch."
     )
     share: Fraction = Field(default=0.5, description="Synthetic part of the draws.")
     confidence: Fraction = Field(default=0.0, description="Least probability of its class; 0 is no filter.")
@@ -219,9 +219,17 @@ class GainConfig(Section):
         min_length=1,
         description="Filter thresholds that auto may choose; 0 is no filter.",
     )
-    tuning_splits: int = Field(default=2, ge=1, description="Tuning splits of the training part on which auto chooses.")
+    tuning_splits: int = Field(
+        default=2,
+        ge=1,
+        description="Tuning splits of the training part on which auto chooses; in a long tail every other common class "
+        "stands in for a rare one, so an even number gives each its turn.",
+    )
     tuning_fraction: float = Field(
-        default=0.25, gt=0, lt=1, description="Part of a class that a tuning split holds out."
+        default=0.25,
+        gt=0,
+        lt=1,
+        description="Part of a class that a tuning split holds out; in a long tail rare classes stay whole.",
     )
     comparisons: tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None = Field(
         default=None, strict=False, description="Pairs [arm, baseline] to test; default: those the verdict needs."

@@ -260,7 +260,8 @@ def _require_able_family(policies: Mapping[str, Policy], config: Config, images:
     realistic = [name for name, policy in policies.items() if policy.realism]
     if realistic:
         try:
-            discriminator_of(family.model(images.classes, images.image_shape, options))
+            with torch.random.fork_rng(devices=[]):
+                discriminator_of(family.model(images.classes, images.image_shape, options))
         except DataError as error:
             raise ConfigError(f"gain.policies: {realistic[0]!r}: {error}; {config.source.family} has none") from error
 

@@ -106,7 +106,8 @@ class Policy:
     """A generator-free arm as the base, and synthetic images mixed into its draws; ``auto`` chooses one.
 
     Args:
-        base: One of ``GENERATOR_FREE``; with a share above 0 one whose training is plain.
+        base: One of ``GENERATOR_FREE``; with a share above 0 none of ``reweight``, ``decoupled``, ``fixmatch``. Real
+            images are drawn as without synthetic ones: in their own proportions for ``real`` and ``logit_adjusted``.
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.
         strength: Of classical augmentation, if the base has it; a factor on the config's ``classifier.strength``.
@@ -135,7 +136,11 @@ class Policy:
             raise ValueError(f"unknown base {self.base!r}; known: {', '.join(GENERATOR_FREE)}")
         base = GENERATOR_FREE[self.base]
         if self.share and (base.training != "plain" or base.loss == "class_balanced"):
-            raise ValueError(f"the base {self.base!r} takes no synthetic images: its training is not plain")
+            raise ValueError(f"the base {self.base!r} takes no synthetic images: its training or its loss is not plain")
+        if self.share and self.short_only and base.loss == "logit_adjusted":
+            raise ValueError(
+                "short_only draws all classes equally often; that leaves logit_adjusted nothing to adjust"
+            )
         if self.schedule == "pretrain" and self.short_only:
             raise ValueError("pretrain and short_only exclude each other: classes are not topped up in a first stage")
 

@@ -270,7 +270,8 @@ def _key(config: Config, method: str, everything: DataBundle) -> str:
     """Sixteen hex digits that change with anything that may change a method's cells, beside what is in their names.
 
     Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells; a
-    version with other defaults has another number, which is in it, and a family's options are in it in full.
+    version with other defaults has another number, which is in it. A family's options are in it in full: a new one or
+    another default makes its cells anew.
     """
     read = config.model_dump(mode="json", include={"device": True, **READS[method]}, exclude_defaults=True)
     data = config.data.model_dump(mode="json", exclude=WHERE, exclude_defaults=True)

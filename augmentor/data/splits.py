@@ -124,19 +124,19 @@ def stratified_halves(y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def tuning_split(y: Tensor, fraction: float, seed: int, turn: int = 0) -> tuple[Tensor, Tensor]:
-    """Cut a tuning part from training data; where there is a long tail, common classes rehearse what rare ones suffer.
+    """Cut a tuning part from training data; in a long tail, common classes are subsampled to stand in for rare ones.
 
     A rare class has no image to spare, and what an arm does to rare classes is what decides a long tail. So every other
     one of the common half of the classes is cut down to the size of a rare one (the largest to that of the smallest,
     and so on) and gives all its other images for tuning, while the rare classes stay whole for fitting. Common classes
-    whose turn it is not, and all classes of data without a tail, give 1 - ``fraction`` of their images. A class of
-    fewer than four images stays whole.
+    whose turn it is not, and all classes where there is no tail or no more than three classes, give 1 - ``fraction`` of
+    their images. A class of fewer than four images stays whole.
 
     Args:
         y: Class indices, int64 (N,).
         fraction: Part of a class that stays for fitting, in (0, 1); rounded to whole images.
         seed: Draws the images.
-        turn: Even or odd: which of the common classes become rare.
+        turn: Even or odd: which of the common classes stand in.
 
     Returns:
         Indices to fit on and indices to tune on, each ascending; together every image once.
@@ -158,8 +158,9 @@ def _kept_for_fitting(counts: list[int], fraction: float, turn: int) -> list[int
         return kept
     for c in rare:
         kept[c] = counts[c]
-    for c, stands_for in [*zip(common, reversed(ranked), strict=False)][turn % 2 :: 2]:
-        kept[c] = min(kept[c], counts[stands_for])
+    for c, rare_one in [*zip(common, reversed(rare), strict=False)][turn % 2 :: 2]:
+        if counts[c] >= MIN_IMAGES_TO_TUNE:
+            kept[c] = min(kept[c], counts[rare_one])
     return kept
 
 

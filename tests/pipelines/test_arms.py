@@ -136,6 +136,13 @@ def test_real_images_keep_their_tail_beside_synthetic_ones_where_the_loss_wants_
     assert masses(base.y, weights) == pytest.approx((0.6 * real + 0.4 / 3).tolist())
 
 
+def test_the_tail_of_real_stays_too(trained: list[Any]) -> None:
+    made = bench()
+    base, weights = made.training_set(Policy("real", 0.5).recipe)
+    assert weights is not None
+    assert masses(base.y, weights)[2] < 1 / 3
+
+
 def test_pseudo_labels_join_the_labelled_images(trained: list[Any]) -> None:
     base, _ = bench().training_set(GENERATOR_FREE["pseudo_label"])
     assert len(base) == sum(COUNTS) + 3

@@ -11,7 +11,7 @@ from augmentor.types import LabelledImages
 from pipelines import policy
 from pipelines.config import Config, config_from
 from pipelines.datasets import DataBundle
-from pipelines.policy import candidates, choose, least_synthetic, policy_of, standard_error, tune
+from pipelines.policy import candidates, choose, least_synthetic, policy_of, standard_error, tune, tuning_parts
 from pipelines.recipes import USUAL_BASES, Policy, Recipe
 
 CONFIG = config_from({"gain": {"shares": [0.5, 0.25], "confidences": [0.0, 0.5], "tuning_splits": 2}})
@@ -159,6 +159,12 @@ class RecordingBench:
         return Zero()
 
 
+def long_tail() -> DataBundle:
+    y = torch.arange(4).repeat_interleave(torch.tensor([40, 20, 8, 3]))
+    images = LabelledImages(torch.zeros(len(y), 1, 8, 8), y, ("a", "b", "c", "d"))
+    return DataBundle("digits", "", images, images, None, "")
+
+
 def test_tuning_sees_the_fit_part_only_and_every_candidate_once(monkeypatch: pytest.MonkeyPatch) -> None:
     RecordingBench.made = []
     monkeypatch.setattr(policy, "Bench", RecordingBench)
@@ -176,6 +182,8 @@ def test_tuning_sees_the_fit_part_only_and_every_candidate_once(monkeypatch: pyt
     wanted = [candidate.recipe for candidate in candidates(CONFIG, pool=False)]
     assert RecordingBench.made[0].recipes == wanted
     assert set(other["predictions"]) == {candidate.name for candidate in candidates(CONFIG, pool=False)}
+    turns = [tuning_parts(long_tail(), CONFIG, number)[0] for number in (0, 1)]
+    assert [int((turn < 40).sum()) for turn in turns] == [3, 30]  # the largest class stands in for the smallest, once
     assert tuning_split(train.y, 0.75, RecordingBench.made[0].seed)[0].tolist() == [
         round(float(image.mean()) * 20) for image in fit.x
     ]

@@ -102,11 +102,12 @@ def test_policies_survive_json_and_the_plain_ones_keep_their_old_form() -> None:
         {"base": "decoupled", "share": 0.5},
         {"base": "fixmatch", "share": 0.5},
         {"base": "reweight", "share": 0.5},
+        {"base": "logit_adjusted", "share": 0.5, "short_only": True},
         {"base": "classical", "share": 0.5, "schedule": "pretrain", "short_only": True},
     ],
 )
 def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"unknown base|takes no synthetic|exclude"):
+    with pytest.raises(ValueError, match=r"unknown base|takes no synthetic|nothing to adjust|exclude"):
         Policy(**options)
 
 

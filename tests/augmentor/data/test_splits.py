@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -118,6 +118,7 @@ def test_stratified_split_refuses():
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(any), st.floats(0.05, 0.95), SEEDS)
+@example([3, 3, 1, 1], 0.75, 0)
 @settings(max_examples=50, deadline=None)
 def test_tuning_split_leaves_small_classes_whole(counts, fraction, seed):
     y = labels_of(counts)
@@ -136,7 +137,7 @@ def test_tuning_split_of_equal_classes_holds_out_the_same_of_each(classes, size,
     assert set(counted(y[tune], classes)) == {size - min(max(int(fraction * size + 0.5), 1), size - 1)}
 
 
-def test_tuning_split_rehearses_the_tail_on_every_other_common_class():
+def test_tuning_split_lets_every_other_common_class_stand_in_for_a_rare_one():
     counts = [80, 40, 24, 12, 6, 3, 2]  # three common classes, four others that are rare
     y = labels_of(counts)
     parts = [tuning_split(y, 0.75, seed=5, turn=turn) for turn in (0, 1, 2)]
@@ -144,6 +145,11 @@ def test_tuning_split_rehearses_the_tail_on_every_other_common_class():
     assert counted(y[parts[1][0]], 7) == [60, 3, 18, 12, 6, 3, 2]
     assert torch.equal(parts[0][0], parts[2][0])
     assert counted(y[parts[0][1]], 7) == [78, 10, 18, 0, 0, 0, 0]
+
+
+def test_only_rare_classes_are_stood_in_for():
+    y = labels_of([100] * 4 + [60] * 3 + [10])
+    assert counted(y[tuning_split(y, 0.75, seed=0)[0]], 8) == [10, 75, 75, 75, 45, 45, 45, 10]
 
 
 def test_tuning_split_of_three_classes_keeps_their_tail_as_it_is():
