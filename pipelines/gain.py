@@ -208,7 +208,8 @@ def _result(
     guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
     classes, y = bundle.test.classes, bundle.test.y
     alone = measure_gain(guesses, y, len(classes), [], metric=METRIC, bootstraps=1).to_json(classes)  # scores only
-    best = best_baselines(alone | {"policy": policy})
+    bases = {arm: policy.base for arm, policy in named_policies(config).items() if arm in arms and not policy.share}
+    best = best_baselines(alone | {"policy": policy, "bases": bases})
     pairs = declared_pairs(config, arms, best.get("classical", "classical"), best.get("same_pool", "pseudo_label"))
     measured = measure_gain(guesses, y, len(classes), pairs, metric=METRIC)
     result: dict[str, Any] = {
@@ -222,6 +223,7 @@ def _result(
         "policy": policy if "auto" in arms else None,
         "strengths": policy["strengths"] if policy else {},
         "mixtures": _mixtures(config, arms),
+        "bases": bases,
         "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
         "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
     }

@@ -104,7 +104,7 @@ def _gain_rows(document: Document) -> list[Row]:
         common["images_per_class"] = float(median(counts.values()))
     rows = []
     for pair in document["comparisons"]:
-        if yardstick := yardstick_of(pair["baseline"]):
+        if yardstick := yardstick_of(pair["baseline"], document.get("bases")):
             told = {"yardstick": yardstick, "best_baseline": best[yardstick]} | _of_arm(pair, document)
             rows.append(common | {key: pair[key] for key in ("arm", "baseline", "delta", "ci95")} | told)
     return rows

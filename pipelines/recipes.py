@@ -138,9 +138,7 @@ class Policy:
         if self.share and (base.training != "plain" or base.loss == "class_balanced"):
             raise ValueError(f"the base {self.base!r} takes no synthetic images: its training or its loss is not plain")
         if self.share and self.short_only and base.loss == "logit_adjusted":
-            raise ValueError(
-                "short_only draws all classes equally often; that leaves logit_adjusted nothing to adjust"
-            )
+            raise ValueError("short_only draws all classes equally often; that leaves logit_adjusted nothing to adjust")
         if self.schedule == "pretrain" and self.short_only:
             raise ValueError("pretrain and short_only exclude each other: classes are not topped up in a first stage")
 

@@ -14,9 +14,14 @@ YARDSTICKS = {"classical": "best_classical", "same_pool": "best_with_pool"}
 """Both of them, and where the policy of a run names the arm that was the best on the tuning splits."""
 
 
-def yardstick_of(arm: str) -> str | None:
-    """``classical`` or ``same_pool``; None for an arm that is not known to do without a generator."""
-    recipe = GENERATOR_FREE.get(arm)
+def yardstick_of(arm: str, bases: Mapping[str, str] | None = None) -> str | None:
+    """``classical`` or ``same_pool``; None for an arm that is not known to do without a generator.
+
+    Args:
+        arm: An arm of a gain run.
+        bases: The run's own arms that mix nothing in, and the generator-free arm that each is a variant of.
+    """
+    recipe = GENERATOR_FREE.get((bases or {}).get(arm, arm))
     return None if recipe is None else "same_pool" if recipe.needs_pool else "classical"
 
 
@@ -31,7 +36,9 @@ def best_baselines(document: Mapping[str, Any]) -> dict[str, str]:
     best = {}
     for yardstick, key in YARDSTICKS.items():
         arms = {
-            name: np.array(arm["scores"]) for name, arm in document["arms"].items() if yardstick_of(name) == yardstick
+            name: np.array(arm["scores"])
+            for name, arm in document["arms"].items()
+            if yardstick_of(name, document.get("bases")) == yardstick
         }
         if arms:
             strongest = max(arms, key=lambda name: float(arms[name].mean()))

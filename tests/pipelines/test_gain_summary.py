@@ -133,6 +133,7 @@ def test_every_arm_without_a_generator_is_of_one_yardstick_and_no_other_is() -> 
     assert pool == {"pseudo_label", "fixmatch", "retrieval"}
     assert {yardstick_of(name) for name in set(GENERATOR_FREE) - pool} == {"classical"}
     assert [yardstick_of(name) for name in ("synthetic", "synthetic+classical", "auto", "own")] == [None] * 4
+    assert yardstick_of("own", {"own": "pseudo_label"}) == "same_pool"
 
 
 def test_rows_hold_the_hand_worked_numbers() -> None:
@@ -180,6 +181,8 @@ def test_the_strongest_baseline_is_the_tuned_one_unless_another_is_clearly_bette
     assert best_baselines(result(near, policy=tuned))["classical"] == "smote"  # a little behind is no mistake
     clear = SCORES | {"smote": [0.70, 0.7201]}
     assert best_baselines(result(clear, policy=tuned))["classical"] == "classical"
+    own = result(SCORES | {"own": [0.99, 0.99]}) | {"bases": {"own": "classical"}}
+    assert best_baselines(own)["classical"] == "own"
     assert best_baselines(result(policy=None)) == {"classical": "classical", "same_pool": "pseudo_label"}
     assert best_baselines(result({"classical": [0.5, 0.6]}, []))["classical"] == "classical"
 
