@@ -26,9 +26,8 @@ from pipelines.interrupt import Watch
 from pipelines.recipes import ARMS, FROM_POOL, GENERATOR_FREE, USUAL_BASES, Policy, named_policies
 
 RULE = (
-    "Rule: of the augmented candidates without synthetic data, in their order, the first that is within one standard "
-    "error of the best of all; if none is, the same for those without augmentation, then for every share, the smallest "
-    "first."
+    "Rule: the best candidate without synthetic data, unless the best of all is ahead of it by more than one standard "
+    "error; then the same for every share, the smallest first."
 )
 ROUNDING = 1e-9  # one image more or less is exactly one standard error
 MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
@@ -138,7 +137,7 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
         for index, policy in enumerate(policies)
     ]
     # Among equals in the order of RULE, so that the yardsticks are what the choice would be.
-    order = sorted(range(len(policies)), key=lambda index: (-means[index], _group(policies[index])))
+    order = sorted(range(len(policies)), key=_rank(policies, means.tolist()))
     ranked = [policies[index] for index in order]
     document = _document(policies[chosen], _words(policies[chosen], splits), ranked)
     return document | {"tuning": {"rule": RULE, "budget": _budget(splits, config, len(policies)), "candidates": rows}}
@@ -153,24 +152,24 @@ def policy_of(document: Mapping[str, Any]) -> Policy:
 def least_synthetic(policies: Sequence[Policy], means: Sequence[float], errors: Sequence[float]) -> int:
     """Index of the candidate that ``RULE`` chooses.
 
-    The order decides where scores cannot: tuning images are few, so that the candidate with the highest score is often
-    so by one image.
+    Synthetic data carry the burden of proof: tuning images are few, so that the candidate with the highest score is
+    often so by one image.
 
     Args:
         policies: The candidates.
         means: Their mean tuning scores.
         errors: Standard errors of their distances to the best candidate; 0 for the best itself.
     """
-    best, order = max(means), sorted(range(len(policies)), key=lambda index: _group(policies[index]))
-    for index in order:
-        if best - means[index] <= errors[index] + ROUNDING:
-            return index
+    for share in sorted({policy.share for policy in policies}):
+        first = min((i for i, policy in enumerate(policies) if policy.share == share), key=_rank(policies, means))
+        if max(means) - means[first] <= errors[first] + ROUNDING:
+            return first
     raise AssertionError("the best candidate is within its own standard error")
 
 
-def _group(policy: Policy) -> tuple[float, bool]:
-    """Candidates of one group are asked together by ``RULE``, the smallest group first."""
-    return policy.share, not policy.recipe.augmented
+def _rank(policies: Sequence[Policy], means: Sequence[float]) -> Callable[[int], tuple[float, float, bool]]:
+    """What puts candidates in order: the higher score, of equals the smaller share, then the augmented one."""
+    return lambda index: (-means[index], policies[index].share, not policies[index].recipe.augmented)
 
 
 def standard_error(splits: Sequence[Mapping[str, Any]], first: Policy, second: Policy) -> float:

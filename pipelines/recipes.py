@@ -91,10 +91,7 @@ USUAL_BASES = (
     "retrieval",
     "pseudo_label",
 )
-"""The generator-free arms that run, and that ``auto`` may choose, where the config names none.
-
-Among those that tuning cannot tell apart ``auto`` takes the first.
-"""
+"""The generator-free arms that run, and that ``auto`` may choose, where the config names none."""
 
 ARMS = (*GENERATOR_FREE, *SYNTHETIC, "auto")
 SPREADS = {"prior": 1.0, "encoded": 0.3, "transfer": 0.3, "pool": 0.3}
