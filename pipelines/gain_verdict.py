@@ -54,8 +54,9 @@ def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[s
         if missing:
             return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
         return f"Use synthetic images ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
-    why = "which do harm here" if outcome(worst) == "worse" else "for which no gain is shown"
-    return f"Do without synthetic images, {why}, and use {worst['baseline']}"
+    if outcome(worst) == "worse":
+        return f"Do without synthetic images and use {worst['baseline']}, which is better"
+    return f"Do without synthetic images, for which no gain is shown, and use {worst['baseline']}"
 
 
 def _mixture(result: Mapping[str, Any], arm: str) -> str:

@@ -247,7 +247,7 @@ def test_the_advice_is_to_do_without_what_is_behind_a_yardstick() -> None:
     classical = row("synthetic+classical", "classical", -0.01, 0.02)
     labels = row("synthetic+classical", "pseudo_label", -0.03, -0.01)
     sentence = told(classical, labels)
-    assert sentence.startswith("Do without synthetic images, which do harm here, and use pseudo_label: ")
+    assert sentence.startswith("Do without synthetic images and use pseudo_label, which is better: ")
     assert "against classical +0.5 points (95 % interval -1.0 to +2.0, not decided)" in sentence
     assert "against pseudo_label -2.0 points (95 % interval -3.0 to -1.0, loss)" in sentence
     assert sentence.endswith("auto is chosen; 6 replicates, preliminary.")
