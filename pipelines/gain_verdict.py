@@ -65,6 +65,8 @@ def _mixture(result: Mapping[str, Any], arm: str) -> str:
 
 
 def _told(row: Row) -> str:
+    if row["delta"] == 0 and set(row["ci95"]) == {0}:  # auto chose that very arm
+        return f"{row['arm']} is as good as {row['baseline']} in every replicate"
     word = {"better": "gain", "worse": "loss", "open": "not decided"}[outcome(row)]
     return f"{row['arm']} against {row['baseline']} {_points(row, word)}"
 

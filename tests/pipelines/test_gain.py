@@ -246,7 +246,8 @@ def told(*rows: dict[str, Any], share: float = 0.0, pool: bool = True, **more: A
 def test_the_advice_is_to_do_without_what_is_behind_a_yardstick() -> None:
     classical = row("synthetic+classical", "classical", -0.01, 0.02)
     labels = row("synthetic+classical", "pseudo_label", -0.03, -0.01)
-    sentence = told(classical, labels)
+    sentence = told(classical, labels, row("auto", "classical", 0.0, 0.0))
+    assert "auto is as good as classical in every replicate" in sentence
     assert sentence.startswith("Do without synthetic images and use pseudo_label, which is better: ")
     assert "against classical +0.5 points (95 % interval -1.0 to +2.0, not decided)" in sentence
     assert "against pseudo_label -2.0 points (95 % interval -3.0 to -1.0, loss)" in sentence
