@@ -74,3 +74,11 @@ def test_every_shell_line_is_a_command_that_this_test_or_make_runs():
 def test_the_targets_the_readme_names_are_there(target):
     makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_every_room_of_the_pipelines_is_on_the_page_of_the_architecture():
+    root = Path(__file__).parent.parent
+    page = (root / "augmentor" / "README.md").read_text(encoding="utf-8")
+    rooms = page.partition("## The rooms of `pipelines`")[2].partition("\n## ")[0]
+    files = {path.stem for path in (root / "pipelines").glob("*.py")} - {"__init__", "cli"}
+    assert {name for name in files if f"`{name}`" not in rooms} == set()
