@@ -116,7 +116,7 @@ def make_cell(job: GainJob, on_part: Callable[[str], None], watch: Watch | None)
         content = tune(_load(job.config, job.config.seed), job.config, job.index, on_part, watch)
     else:
         content = _replicate(job, on_part, watch)
-    write_text(job.path, json.dumps(content, allow_nan=False))
+    write_text(job.path, json.dumps(content, allow_nan=False, separators=(",", ":")))
 
 
 def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> dict[str, Any]:
