@@ -20,11 +20,14 @@ DECIDING = ("augmentor", "torch", "timm")  # packages whose version may change a
 
 
 def cell_key(parts: Sequence[Any], images: Iterable[bytes]) -> str:
-    """Sixteen hex digits that change with anything that may change a cell.
+    """Name a cell by all that may change it.
 
     Args:
         parts: Settings, plain values that JSON holds.
         images: Of the data, from ``bytes_of``; the order counts.
+
+    Returns:
+        The first sixteen hex digits of a SHA-256, over the versions of ``DECIDING`` too.
     """
     versions = {name: version for name, version in package_versions().items() if name in DECIDING}
     digest = hashlib.sha256(json.dumps([*parts, versions], sort_keys=True).encode())
@@ -34,7 +37,10 @@ def cell_key(parts: Sequence[Any], images: Iterable[bytes]) -> str:
 
 
 def bytes_of(images: LabelledImages | Tensor | None) -> bytes:
-    """What a key takes of images: their fingerprints and classes; nothing where there are none."""
+    """What a key takes of images, float32 (N, C, H, W): their fingerprints, and their classes if they have some.
+
+    Nothing where there are no images.
+    """
     if images is None:
         return b""
     if isinstance(images, Tensor):
@@ -43,5 +49,9 @@ def bytes_of(images: LabelledImages | Tensor | None) -> bytes:
 
 
 def options_of(config: Config) -> dict[str, Any]:
-    """All options of the family, so that a key changes with a default too, which no config names."""
+    """All options of the family, so that a key changes with a default too, which no config names.
+
+    Raises:
+        ConfigError: If the family, preset or an option is unknown.
+    """
     return asdict(chosen_family(config)[1])
