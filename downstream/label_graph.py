@@ -63,11 +63,14 @@ def invariant_graph(
 def spread_labels(graph: csr_array, labelled: Tensor, y: Tensor, num_classes: int, steps: int = 500) -> Tensor:
     r"""Label scores of every image from a few labelled ones: Poisson learning.
 
-    Random walkers start at the labelled images and are counted wherever they pass, less the mean over classes:
+    Random walkers start at the labelled images, equally many from every class, and are counted wherever they pass, less
+    the mean over classes:
 
-    .. math:: u \leftarrow u + D^{-1}(b - L u), \qquad b_i = e_{y_i} - \bar e \text{ at labelled images, else } 0.
+    .. math:: u \leftarrow u + D^{-1}(b - L u), \qquad
+              b_i = \frac{n}{K n_{y_i}} \left(e_{y_i} - \frac{1}{K}\right) \text{ at labelled images, else } 0.
 
-    It stays informative at one label a class, where spreading that clamps the labels forgets them.
+    It stays informative at one label a class, where spreading that clamps the labels forgets them. Of a long tail of
+    labels the classes still get equal parts of the graph; by single labels the common ones would take nearly all of it.
 
     Args:
         graph: Symmetric weights, sparse (N, N), every image with an edge.
@@ -83,14 +86,13 @@ def spread_labels(graph: csr_array, labelled: Tensor, y: Tensor, num_classes: in
         ValueError: If there is no label or the shapes differ.
 
     Source:
-        Calder et al. 2020, "Poisson Learning", arXiv:2006.11184, algorithm 1.
+        Calder et al. 2020, "Poisson Learning", arXiv:2006.11184, algorithm 1, with equal class sizes as the prior.
     """
     if len(labelled) == 0 or labelled.shape != y.shape:
         raise ValueError(f"need as many labels as labelled images, more than none: {len(labelled)} and {len(y)}")
     walk, degree = _walk(graph)
     source = np.zeros((graph.shape[0], num_classes), np.float32)
-    source[labelled.numpy(), y.numpy()] = 1
-    source[labelled.numpy()] -= source[labelled.numpy()].mean(axis=0)
+    source[labelled.numpy()] = _from_each_label(y.numpy(), num_classes)
     source /= degree[:, None]
     scores = np.zeros_like(source)
     for _ in range(steps):
@@ -135,6 +137,15 @@ def _symmetric(indices: Tensor, distances: Tensor) -> csr_array:
     rows = np.repeat(np.arange(count), k)
     graph = csr_array((weights, (rows, indices.flatten().numpy())), shape=(count, count))
     return csr_array(graph.maximum(graph.T))
+
+
+def _from_each_label(y: np.ndarray, num_classes: int) -> np.ndarray:
+    """What starts at each label (L, K): rows sum to zero, columns too, and every class there is has the same mass."""
+    counts = np.bincount(y, minlength=num_classes)
+    present = counts > 0
+    rows = np.eye(num_classes)[y] - present / present.sum()
+    each: np.ndarray = rows * (len(y) / (present.sum() * counts[y]))[:, None]
+    return each
 
 
 def _walk(graph: csr_array) -> tuple[csr_array, np.ndarray]:

@@ -47,6 +47,19 @@ def test_the_nearer_label_wins() -> None:
     assert scores.sum(dim=1).abs().max() < 1e-4
 
 
+def test_a_class_with_many_labels_takes_no_more_of_the_graph() -> None:
+    # By single labels, image 4 would go to class 0, though the label beside it is of class 1.
+    scores = spread_labels(path(11), torch.tensor([0, 1, 2, 5, 10]), torch.tensor([0, 0, 0, 1, 2]), 3)
+    assert scores.argmax(dim=1).tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert scores.sum(dim=1).abs().max() < 1e-4
+
+
+def test_a_class_without_labels_is_never_the_largest() -> None:
+    scores = spread_labels(path(6), torch.tensor([0, 5]), torch.tensor([0, 2]), 3)
+    assert scores.argmax(dim=1).tolist() == [0, 0, 0, 2, 2, 2]
+    assert scores[:, 1].abs().max() == 0
+
+
 def test_scores_do_not_depend_on_the_order_of_the_images() -> None:
     graph, order = path(5), [3, 1, 4, 0, 2]
     plain = spread_labels(graph, torch.tensor([0, 4]), torch.tensor([0, 1]), 2)
