@@ -103,9 +103,9 @@ def loss_of(recipe: Recipe, images: LabelledImages, weights: Tensor | None = Non
 def fixmatch_steps(config: Config, settings: FixMatchSettings) -> int:
     """So many that FixMatch learns from as many images as the trainings behind ``pseudo_label`` together.
 
-    These are the rounds in which the pool is labelled (none where a graph does it) and the last training.
+    These are the rounds in which the pool is labelled (none where a graph alone does it) and the last training.
     """
-    trainings = 1 + (config.pool.rounds if config.pool.method == "classifier" else 0)
+    trainings = 1 + (0 if config.pool.method == "graph" else config.pool.rounds)
     images = trainings * config.classifier.steps * config.classifier.batch_size
     return max(1, round(images / (settings.labelled_batch + settings.unlabelled_batch)))
 

@@ -106,10 +106,11 @@ class SourceConfig(Section):
 class PoolConfig(Section):
     """How unlabelled images get labels."""
 
-    method: Literal["classifier", "graph"] = Field(
+    method: Literal["classifier", "graph", "graph_classifier"] = Field(
         default="classifier",
         description="classifier: its confident predictions, in rounds; graph: labels spread over similar images, the "
-        "clearest of every class (threshold, rounds, balanced and loss do not count then).",
+        "clearest of every class (threshold, rounds, balanced and loss do not count then); graph_classifier: the "
+        "classifier's, which learns from those of the graph in its first round.",
     )
     threshold: Fraction = Field(default=0.7, description="Least probability at which a pseudo-label is kept.")
     rounds: int = Field(default=2, ge=1, description="Times the pool is labelled; later rounds learn from the earlier.")

@@ -31,8 +31,9 @@ def label_pool(
 
     The classifier learns from the labelled images with classical augmentation, and with class-balanced sampling or a
     loss for the long tail (``config.pool.loss``); from the second round on from the pseudo-labels of the round before
-    too. Whoever compares with these labels must know that the classical augmentation is in them; so it is in those of
-    a graph (``config.pool.method``), whose distance is that of the nearest augmented version.
+    too, and in the first from the clearest ones of a graph, if that is asked for (``config.pool.method``). Whoever
+    compares with these labels must know that the classical augmentation is in them; so it is in those of a graph, whose
+    distance is that of the nearest augmented version.
 
     Args:
         train: Labelled images.
@@ -55,12 +56,15 @@ def pool_labels(
     train: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None = None
 ) -> tuple[Tensor, Tensor]:
     """As ``label_pool``: the positions in the pool, int64 (n,), and the labels, int64 (n,)."""
+    indices, labels = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
+    if config.pool.method != "classifier":
+        of_graph, clear = graph_labels(train, pool, config, seed, CLEAREST)
+        indices, labels = clear.nonzero().flatten(), of_graph[clear]
     if config.pool.method == "graph":
-        labels, clear = graph_labels(train, pool, config, seed, CLEAREST)
-        return clear.nonzero().flatten(), labels[clear]
+        return indices, labels
     share = math.ceil(len(pool) / len(train.classes))
-    known, indices, labels = train, torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.int64)
     for round_index in range(config.pool.rounds):
+        known = train.joined(LabelledImages(pool[indices], labels, train.classes))
         logits = _teacher_logits(known, pool, config, seed + round_index, watch)
         indices, labels = pseudo_labels(
             logits,
@@ -68,7 +72,6 @@ def pool_labels(
             per_class=share if config.pool.balanced else None,
             balanced=config.pool.balanced,
         )
-        known = train.joined(LabelledImages(pool[indices], labels, train.classes))
     return indices, labels
 
 

@@ -87,7 +87,9 @@ def test_fixmatch_learns_from_as_many_images_as_pseudo_labelling() -> None:
     settings = FixMatchSettings()
     # Two rounds and the last training: 3 * 700 * 64 images, 112 a step.
     assert fixmatch_steps(config_from({"classifier": {"steps": 700}}), settings) == 1200
-    assert fixmatch_steps(config_from({"classifier": {"steps": 700}, "pool": {"method": "graph"}}), settings) == 400
+    for method, steps in (("graph", 400), ("graph_classifier", 1200)):
+        asked = config_from({"classifier": {"steps": 700}, "pool": {"method": method}})
+        assert fixmatch_steps(asked, settings) == steps
     assert fixmatch_steps(config(1), settings) == 1
 
 

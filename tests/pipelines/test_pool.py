@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from downstream.train import train_classifier
 from pipelines import pool
 from pipelines.config import Config, PoolConfig, config_from
 from pipelines.datasets import DataBundle, load_data
@@ -60,6 +61,23 @@ def test_graph_is_right_about_most_images_and_clearer_means_more_right() -> None
 def test_classifier_is_the_default_method(digits: DataBundle) -> None:
     assert Config().pool.method == "classifier"
     kept = label_pool(digits.train, digits.pool, config("classifier"), 0)
+    assert max(kept.counts.values()) <= math.ceil(len(digits.pool) / 10)
+
+
+def test_the_classifier_can_start_from_the_graph(digits: DataBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert digits.pool is not None
+    learned: list[Tensor] = []
+
+    def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:
+        learned.append(y)
+        return train_classifier(model, x, y, settings, **options)
+
+    monkeypatch.setattr(pool, "train_classifier", spy)
+    kept = label_pool(digits.train, digits.pool, config("graph_classifier"), 0)
+    labels, clear = graph_labels(digits.train, digits.pool, config("graph_classifier"), 0, CLEAREST)
+    assert torch.equal(learned[0], torch.cat([digits.train.y, labels[clear]]))
+    assert len(learned) == 1
+    # What is kept are the classifier's labels, not the graph's.
     assert max(kept.counts.values()) <= math.ceil(len(digits.pool) / 10)
 
 
