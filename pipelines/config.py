@@ -341,14 +341,17 @@ class VerifyConfig(Section):
     train_folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(),
         strict=False,
-        description="Folds whose people are learned from beside the data's classes; the other folds are scored.",
+        description="Folds whose people, real photos with their names, are an arm, real_people: what real photos of "
+        "other people bring, a control. The other folds are scored.",
     )
     synthetic: tuple[FilePath, ...] = Field(
         default=(),
         strict=False,
         description="Synthetic sets, each an arm: more images of people of the data (by name), or new people.",
     )
-    synthetic_share: Fraction = Field(default=0.25, description="Synthetic part of a batch in these arms.")
+    synthetic_share: Fraction = Field(
+        default=0.25, description="Part of a batch that is synthetic, or of real_people, in these arms."
+    )
     head: Literal["softmax", "arcface", "cosface"] = Field(
         default="softmax", description="What the people are learned with; the features are compared by their cosine."
     )

@@ -19,6 +19,7 @@ from pipelines.recipes import SYNTHETIC
 from pipelines.results import read_result, this_command, write_result
 from pipelines.summary_report import write_pages
 from pipelines.summary_tables import headline
+from pipelines.verification_report import REAL_PEOPLE
 from pipelines.yardsticks import best_baselines, yardstick_of
 
 Document = Mapping[str, Any]
@@ -127,7 +128,8 @@ def _verify_rows(document: Document) -> list[Row]:
             # A single replicate has no interval but that over people.
             over = {"ci95": pair["ci95"]} if pair["ci95"] else {"ci95": pair["ci95_people"], "ci95_over": "people"}
             told = {key: pair[key] for key in ("metric", "arm", "baseline", "delta")} | over
-            told |= {"yardstick": "classical", "best_baseline": pair["baseline"], "synthetic": True}
+            told |= {"yardstick": "classical", "best_baseline": pair["baseline"]}
+            told |= {"synthetic": pair["arm"] != REAL_PEOPLE}
             rows.append(_origin(document) | told)
     return rows
 

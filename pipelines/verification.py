@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ from pipelines.pairs import VerificationPairs, find_pairs, read_pairs
 from pipelines.progress import Progress, Silent
 from pipelines.results import device_name, package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
-from pipelines.verification_report import BASELINE, METRICS, as_markdown, verdict
+from pipelines.verification_report import BASELINE, METRICS, REAL_PEOPLE, as_markdown, verdict
 
 Section = dict[str, Any]
 
@@ -55,10 +55,10 @@ class Arm:
     """What a network learns from.
 
     Args:
-        name: ``BASELINE``, or the name of the synthetic set's folder.
-        images: Real images, then synthetic ones; people are classes.
+        name: ``BASELINE``, ``REAL_PEOPLE``, or the name of the synthetic set's folder.
+        images: Those of the data, then the others; people are classes.
         weights: How often each is drawn, float64 (N,), summing to one.
-        synthetic: How many are synthetic.
+        synthetic: How many are synthetic; of ``REAL_PEOPLE`` none.
     """
 
     name: str
@@ -197,7 +197,7 @@ def _require_usable(config: Config) -> None:
     if v.pairs is None:
         raise ConfigError("verify.pairs: name the folder of pairs, by --pairs or in the config")
     names = [folder.resolve().name for folder in v.synthetic]
-    if twice := {name for name in names if names.count(name) > 1 or name == BASELINE}:
+    if twice := {name for name in names if names.count(name) > 1 or name in (BASELINE, REAL_PEOPLE)}:
         raise ConfigError(f"verify.synthetic: two arms would have the name {sorted(twice)[0]!r}; rename a folder")
     if v.head != "softmax":
         margin_of(v.head, v.margin, v.scale)
@@ -205,15 +205,19 @@ def _require_usable(config: Config) -> None:
 
 def _loaded(config: Config, replicate: int) -> tuple[VerificationPairs, list[Arm]]:
     """The pairs to score and the arms of a replicate, whose seed draws the training subset of a regime."""
-    assert config.verify.pairs is not None
-    train = load_data(config.data, config.seed + replicate).train
-    folder = find_pairs(config.verify.pairs, data_root(config.data))
-    real, pairs = split_pairs(train, read_pairs(folder, train.image_shape), config.verify.train_folds)
-    weights = balanced_weights(real.y, len(real.classes))
-    arms = [Arm(BASELINE, real, weights)]
-    for path in config.verify.synthetic:
-        synthetic = _read_synthetic(path, pairs, folder)
-        arms.append(_with_synthetic(path.resolve().name, arms[0], synthetic, config.verify.synthetic_share))
+    v, train = config.verify, load_data(config.data, config.seed + replicate).train
+    assert v.pairs is not None
+    folder = find_pairs(v.pairs, data_root(config.data))
+    everyone = read_pairs(folder, train.image_shape)
+    _, pairs = split_pairs(train, everyone, v.train_folds)
+    arms = [Arm(BASELINE, train, balanced_weights(train.y, len(train.classes)))]
+    if v.train_folds:
+        people = everyone.of_folds(v.train_folds).labelled()
+        arms.append(_with(REAL_PEOPLE, arms[0], people, v.synthetic_share))
+    for path in v.synthetic:
+        found = _read_synthetic(path, pairs, folder)
+        arm = _with(path.resolve().name, arms[0], found, v.synthetic_share)
+        arms.append(replace(arm, synthetic=len(found)))
     return pairs, arms
 
 
@@ -231,10 +235,9 @@ def _read_synthetic(path: Path, pairs: VerificationPairs, folder: Path) -> Label
     return LabelledImages(from_uint8(fit_shape(to_uint8(images.x), shape)), number[images.y], tuple(present))
 
 
-def _with_synthetic(name: str, real: Arm, synthetic: LabelledImages, share: float) -> Arm:
-    even = torch.full((len(synthetic),), 1 / len(synthetic), dtype=torch.float64)
-    weights = torch.cat([(1 - share) * real.weights, share * even])
-    return Arm(name, merged(real.images, synthetic), weights, len(synthetic))
+def _with(name: str, base: Arm, images: LabelledImages, share: float) -> Arm:
+    even = torch.full((len(images),), 1 / len(images), dtype=torch.float64)
+    return Arm(name, merged(base.images, images), torch.cat([(1 - share) * base.weights, share * even]))
 
 
 def _cell(arm: Arm, pairs: VerificationPairs, config: Config, replicate: int, folder: Path, watch: Watch) -> Section:

@@ -8,6 +8,7 @@ from typing import Any
 from downstream.gain import FEWEST_FOR_A_CLAIM
 
 BASELINE = "no extra data"
+REAL_PEOPLE = "real_people"
 METRICS = ("accuracy", "auc", "tar_at_far_1e-2", "tar_at_far_1e-3")
 TITLES = dict(zip(METRICS, ("accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"), strict=True))
 

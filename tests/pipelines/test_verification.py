@@ -15,7 +15,7 @@ from pipelines import cli, verification
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.pairs import read_pairs
 from pipelines.results import read_result
-from pipelines.verification import BASELINE, merged, split_pairs, verify_run
+from pipelines.verification import BASELINE, REAL_PEOPLE, merged, split_pairs, verify_run
 from tests.pipelines.faces import SIDE, photo, write_pairs, write_people
 
 SHAPE = (3, SIDE, SIDE)
@@ -114,6 +114,22 @@ def test_people_of_folds_join_the_training(config: Config, tmp_path: Path) -> No
         split_pairs(train, pairs, [0, 1])
     with pytest.raises(DataError, match="no fold 9"):
         split_pairs(train, pairs, [9])
+
+
+def test_real_people_of_folds_are_a_control(config: Config, tmp_path: Path) -> None:
+    new = write_synthetic(tmp_path / "new-people", {"n0": 70})
+    asked = config_for(tmp_path, synthetic=[str(new)], train_folds=[1], synthetic_share=0.25)
+    pairs, (base, control, synthetic) = verification._loaded(asked, 0)
+    assert pairs.fold_numbers == (0, 2)
+    assert not {"b1-0", "b1-1", "b1-2"} & {*base.images.classes, *synthetic.images.classes}
+    assert set(control.images.classes) - set(base.images.classes) == {"b1-0", "b1-1", "b1-2"}
+    assert (control.name, control.synthetic, synthetic.synthetic) == (REAL_PEOPLE, 0, 3)
+    assert float(control.weights[len(base.images) :].sum()) == pytest.approx(0.25)
+    result = verify_run(asked, tmp_path / "out")
+    assert [row["arm"] for row in result["comparisons"] if row["metric"] == "accuracy"] == [REAL_PEOPLE, "new-people"]
+    assert result["trained_on_folds"] == [1]
+    with pytest.raises(ConfigError, match="two arms would have the name 'real_people'"):
+        verify_run(config_for(tmp_path, synthetic=["x/real_people"]), tmp_path / "out")
 
 
 def test_classes_are_merged_by_name() -> None:
