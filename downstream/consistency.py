@@ -23,6 +23,7 @@ from downstream.train import (
     stream,
 )
 
+WEAK = 0.5  # strength of the teacher's augmentation in that of the student's, where a caller has no other
 NORM_BATCHES, NORM_BATCH_SIZE = 20, 256
 
 

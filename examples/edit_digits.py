@@ -20,7 +20,7 @@ from augmentor.types import EncodingSource, IdentitySource, LabelledImages, Samp
 from pipelines.config import DataConfig, config_from
 from pipelines.datasets import load_data
 from pipelines.pictures import sample_grid
-from pipelines.train import train_source
+from pipelines.source.train import train_source
 
 
 def trained(family: str, images: LabelledImages, steps: int) -> SampleSource:

@@ -15,7 +15,7 @@ from augmentor.data.albumentations import SeededItems, SyntheticReplace
 from augmentor.data.fingerprint import to_uint8
 from pipelines.config import config_from
 from pipelines.datasets import load_data
-from pipelines.train import train_source
+from pipelines.source.train import train_source
 
 
 class Arrays(Dataset[tuple[np.ndarray, int]]):

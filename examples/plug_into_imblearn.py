@@ -10,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 from augmentor.oversampler import GanOverSampler
 from pipelines.config import config_from
 from pipelines.datasets import load_data
-from pipelines.train import train_source
+from pipelines.source.train import train_source
 
 
 def main(steps: int = 300) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from augmentor.data.batch_transform import SyntheticBatch
 from pipelines.config import config_from
 from pipelines.datasets import load_data
-from pipelines.train import train_source
+from pipelines.source.train import train_source
 
 
 def main(steps: int = 300) -> list[torch.Size]:

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipelines.config import config_from
-from pipelines.semi_supervised import semi_run
-from pipelines.semi_tables import semi_table
+from pipelines.semi.run import semi_run
+from pipelines.semi.tables import semi_table
 
 
 def main(steps: int = 300) -> dict[str, Any]:

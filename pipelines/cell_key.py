@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
 
 from augmentor.data.fingerprint import fingerprints
 from augmentor.types import LabelledImages
-from pipelines.config import Config
 from pipelines.results import package_versions
-from pipelines.train import chosen_family
 
 DECIDING = ("augmentor", "torch", "timm")  # packages whose version may change a cell
 
@@ -46,12 +43,3 @@ def bytes_of(images: LabelledImages | Tensor | None) -> bytes:
     if isinstance(images, Tensor):
         return fingerprints(images).tobytes()
     return fingerprints(images.x).tobytes() + images.y.numpy().tobytes()
-
-
-def options_of(config: Config) -> dict[str, Any]:
-    """All options of the family, so that a key changes with a default too, which no config names.
-
-    Raises:
-        ConfigError: If the family, preset or an option is unknown.
-    """
-    return asdict(chosen_family(config)[1])

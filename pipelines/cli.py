@@ -190,7 +190,7 @@ def cli(ctx: click.Context) -> None:
 @verbose
 def demo(out: Path, as_json: bool) -> None:
     """The whole job on scikit-learn's digits, in minutes and without a download."""
-    from pipelines.demo import demo_run
+    from pipelines.gain.demo import demo_run
     from pipelines.progress import show
 
     with show() as progress:
@@ -235,7 +235,7 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     if dry_run:
         return _print_plan(settings, as_json)
     from pipelines.progress import show
-    from pipelines.train import train_run
+    from pipelines.source.train import train_run
 
     with show() as progress:
         result = train_run(settings, out, resume=resume, progress=progress)
@@ -283,7 +283,7 @@ def synth(
     """
     _at_most_one(values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"})
     from pipelines.progress import show
-    from pipelines.synthesize import synthesize_run
+    from pipelines.source.synthesize import synthesize_run
 
     with show() as progress:
         target = out or run / "synthetic"
@@ -310,7 +310,7 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     out = _out(settings, config)
     if dry_run:
         return _print_plan(settings, as_json, tuning=settings.gain.tuning)
-    from pipelines.gain import gain_run
+    from pipelines.gain.run import gain_run
     from pipelines.progress import show
 
     with show() as progress:
@@ -325,8 +325,8 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 @verbose
 def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Put each RESULT, a file or folder of gain or verify, into one summary: tables, forest plot, page."""
-    from pipelines.gain_summary import summary_run
-    from pipelines.summary_tables import as_text
+    from pipelines.gain.summary import summary_run
+    from pipelines.gain.summary_tables import as_text
 
     result = summary_run(results, out)
     _print(
@@ -363,7 +363,7 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     if dry_run:
         return _print_plan(settings, as_json, tuning=settings.semi.tuning)
     from pipelines.progress import show
-    from pipelines.semi_supervised import semi_run
+    from pipelines.semi.run import semi_run
 
     with show() as progress:
         result = semi_run(settings, out, progress=progress)
@@ -393,7 +393,7 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
     out = _out(settings, config)
     if dry_run:
         return _print_plan(settings, as_json)
-    from pipelines.compare import compare_run
+    from pipelines.compare.run import compare_run
     from pipelines.progress import show
 
     with show() as progress:
@@ -429,7 +429,7 @@ def verify(config: Path | None, as_json: bool, **values: Any) -> None:
     settings = _config(config, values, needs_data=True)
     out = settings.out or Path("runs") / (config.stem if config else f"{Path(settings.data.data).name}-verify")
     from pipelines.progress import show
-    from pipelines.verification import verify_run
+    from pipelines.verify.run import verify_run
 
     with show() as progress:
         result = verify_run(settings, out, progress=progress)
@@ -448,8 +448,8 @@ def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool
 
     Default of --out: RUN.
     """
-    from pipelines.evaluate import as_markdown, evaluate_run
     from pipelines.progress import show
+    from pipelines.source.evaluate import as_markdown, evaluate_run
 
     with show() as progress:
         result = evaluate_run(run, out, samples=samples, seed=seed, progress=progress)
@@ -480,7 +480,7 @@ edit_options = together(label_option, edit_out, as_json, verbose)
 @edit_options
 def reconstruct(run: Path, files: tuple[Path, ...], label: str | None, out: Path | None, as_json: bool) -> None:
     """Encode the FILES by the trained RUN and render them again, side by side in reconstruct.png."""
-    from pipelines.edit import reconstruct_files
+    from pipelines.edit.files import reconstruct_files
 
     _print_edit(reconstruct_files(run, files, out or run / "edits", label=label), as_json)
 
@@ -496,7 +496,7 @@ def morph(
     run: Path, first: Path, last: Path, label: str | None, out: Path | None, as_json: bool, **values: Any
 ) -> None:
     """Walk from the image FIRST to LAST, two of one class, with the label held."""
-    from pipelines.edit import morph_files
+    from pipelines.edit.files import morph_files
 
     _print_edit(morph_files(run, first, last, out or run / "edits", label=label, **values), as_json)
 
@@ -515,7 +515,7 @@ def transfer(
     as_json: bool,
 ) -> None:
     """Render the attributes of the FILES (stroke, pose, light) as other classes."""
-    from pipelines.edit import transfer_files
+    from pipelines.edit.files import transfer_files
 
     _print_edit(transfer_files(run, files, out or run / "edits", label=label, to=to), as_json)
 
@@ -547,7 +547,7 @@ def mix_identities(run: Path, out: Path | None, as_json: bool, **values: Any) ->
 
     Works with every family. Default of --out: RUN/mixed.
     """
-    from pipelines.mix_identities import mix_identities_run
+    from pipelines.edit.mix_identities import mix_identities_run
     from pipelines.progress import show
 
     with show() as progress:
@@ -570,7 +570,7 @@ def inpaint(
     """Fill a hole in the FILES, round after round; inpaint.png shows every round."""
     if values["box"] is not None and len(values["box"]) != 4:
         raise click.UsageError("--box takes four numbers: left,top,width,height", click.get_current_context())
-    from pipelines.edit import inpaint_files
+    from pipelines.edit.files import inpaint_files
 
     _print_edit(inpaint_files(run, files, out or run / "edits", label=label, **values), as_json)
 
@@ -587,7 +587,7 @@ def frontalize(run: Path, files: tuple[Path, ...], attributes: Path, out: Path |
 
     Needs a run of the family ip_gan; give --attributes a face seen from the front to turn faces to it.
     """
-    from pipelines.edit import frontalize_files
+    from pipelines.edit.files import frontalize_files
 
     _print_edit(frontalize_files(run, files, attributes, out or run / "edits"), as_json)
 
@@ -612,7 +612,7 @@ def identity_quality(
 
     The network is trained here, on the photos the RUN was trained on. Default of --out: RUN.
     """
-    from pipelines.identity_quality import as_markdown, identity_quality_run
+    from pipelines.edit.identity_quality import as_markdown, identity_quality_run
 
     result = identity_quality_run(run, pairs, out or run, train_folds=train_folds or (), **values)
     _print(result, as_json, lambda: as_markdown(result))
@@ -775,14 +775,14 @@ def _plain(value: Any) -> str:
 
 def _gain_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of arms, the verdict, and where to read on."""
-    from pipelines.gain import gain_table
+    from pipelines.gain.run import gain_table
 
     return f"{gain_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'gain.json'}"
 
 
 def _compare_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of families, the verdict, and where to read on."""
-    from pipelines.compare_tables import compare_table
+    from pipelines.compare.tables import compare_table
 
     return f"{compare_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'compare.json'}"
 
@@ -793,14 +793,14 @@ def _print_edit(report: Any, as_json: bool) -> None:
 
 def _semi_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of errors, the verdict, and where to read on."""
-    from pipelines.semi_tables import semi_table
+    from pipelines.semi.tables import semi_table
 
     return f"{semi_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'semi.json'}"
 
 
 def _verify_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of arms, the verdict, and where to read on."""
-    from pipelines.verification_report import verify_table
+    from pipelines.verify.report import verify_table
 
     return f"{verify_table(result)}\n\n{result['verdict']}\n\n{out / 'verify.md'}  {out / 'verify.json'}"
 

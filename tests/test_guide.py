@@ -12,9 +12,9 @@ from augmentor.families import FAMILIES
 from augmentor.sampling import filters
 from pipelines import cli
 from pipelines.config import ClassifierConfig, Config
-from pipelines.evaluate import evaluate_run
-from pipelines.gain_verdict import verdict
-from pipelines.source_quality import EvaluateSettings
+from pipelines.gain.verdict import verdict
+from pipelines.source.evaluate import evaluate_run
+from pipelines.source.quality import EvaluateSettings
 from tests.pipelines.faces import photo, write_pairs, write_photos
 from tests.test_readme import run
 
@@ -59,7 +59,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     read, keep = cli._config, filters.confidence_filter
     monkeypatch.setattr(cli, "_config", lambda *given, **asked: shortened(read(*given, **asked)))
-    for module in ("augmentor.sampling.filters", "pipelines.synthesize", "pipelines.arms"):
+    for module in ("augmentor.sampling.filters", "pipelines.source.synthesize", "pipelines.gain.arms"):
         monkeypatch.setattr(f"{module}.confidence_filter", lambda predict, threshold: keep(predict, 0.0))
     short = ClassifierConfig(steps=FEW)
     monkeypatch.setitem(evaluate_run.__kwdefaults__, "settings", EvaluateSettings(judge=short, student=short))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from augmentor.training.checkpoint import load_checkpoint
-from pipelines import train
 from pipelines.cli import main
 from pipelines.config import dump_config
-from pipelines.gain import gain_run
-from pipelines.train import train_run
+from pipelines.gain.run import gain_run
+from pipelines.source import train
+from pipelines.source.train import train_run
 from tests.faults.children import fork
 from tests.faults.jobs import small, tree
 

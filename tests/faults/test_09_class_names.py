@@ -15,11 +15,12 @@ from augmentor.data.fingerprint import from_uint8
 from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.data.synthetic_store import read_recipe, read_set
 from augmentor.types import LabelledImages
-from pipelines import cli, synthesize, train
+from pipelines import cli
 from pipelines.config import ClassifierConfig
 from pipelines.datasets import DataBundle
-from pipelines.evaluate import DEFAULTS, evaluate_run
 from pipelines.image_folder import list_tree
+from pipelines.source import synthesize, train
+from pipelines.source.evaluate import DEFAULTS, evaluate_run
 from tests.faults.jobs import small
 from tests.faults.plain_data import PlainData
 

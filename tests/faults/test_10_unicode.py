@@ -15,8 +15,8 @@ from augmentor.data.class_names import match_classes
 from augmentor.data.synthetic_store import folder_names, read_manifest, read_set
 from augmentor.types import DataError
 from pipelines import cli
+from pipelines.edit.mix_identities import even_mixtures
 from pipelines.image_folder import list_tree
-from pipelines.mix_identities import even_mixtures
 
 Tally = Callable[[int, int, str], None]
 

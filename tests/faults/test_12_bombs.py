@@ -33,7 +33,7 @@ from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import save_checkpoint
 from augmentor.types import DataError
 from pipelines import cli
-from pipelines.edit import read_files
+from pipelines.edit.files import read_files
 
 Tally = Callable[[int, int, str], None]
 GIGABYTE = 2**30

@@ -19,7 +19,7 @@ from augmentor.data.synthetic_store import Recipe, read_set, trained_on_digest, 
 from pipelines import cli
 from pipelines.config import DataConfig
 from pipelines.datasets import load_data
-from pipelines.train import load_source
+from pipelines.source.train import load_source
 
 Tally = Callable[[int, int, str], None]
 MakeFolder = Callable[..., Path]

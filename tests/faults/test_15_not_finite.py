@@ -15,9 +15,9 @@ from augmentor.training.ema import averaged
 from augmentor.training.loop import fit
 from augmentor.types import DivergedError
 from downstream.train import NonFiniteLossError, TrainSettings, train_classifier
-from pipelines import train
 from pipelines.cli import main
 from pipelines.config import dump_config
+from pipelines.source import train
 from tests.faults.children import fork
 from tests.faults.jobs import equal, flat, small
 

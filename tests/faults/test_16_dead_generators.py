@@ -12,7 +12,7 @@ from augmentor.types import LabelledImages
 from pipelines.config import ClassifierConfig, DataConfig
 from pipelines.datasets import load_data
 from pipelines.progress import Silent
-from pipelines.source_quality import EvaluateSettings, evaluate_source
+from pipelines.source.quality import EvaluateSettings, evaluate_source
 
 QUICK = EvaluateSettings(
     samples=100,

@@ -19,10 +19,11 @@ from torchvision.transforms import v2
 from augmentor.data.seeded_draws import SeededDraws
 from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.types import LabelledImages
-from pipelines import gain, synthesize, train
 from pipelines.cli import main
 from pipelines.config import dump_config
+from pipelines.gain import run as gain
 from pipelines.run_dir import RunDir
+from pipelines.source import synthesize, train
 from tests.faults.children import fork
 from tests.faults.jobs import small, tree
 
@@ -163,11 +164,11 @@ def test_an_output_folder_is_tried_before_any_work(tmp_path, tally, monkeypatch,
     def too_late(*_, **named):
         raise AssertionError("work began")
 
-    import pipelines.evaluate
+    import pipelines.source.evaluate
 
     monkeypatch.setattr(train, "load_data", too_late)
     monkeypatch.setattr(gain, "load_data", too_late)
-    monkeypatch.setattr(pipelines.evaluate, "evaluate_source", too_late)
+    monkeypatch.setattr(pipelines.source.evaluate, "evaluate_source", too_late)
     monkeypatch.setattr(synthesize, "synthesize_set", too_late)
     code, line = said(arguments, tmp_path / "said")
     good = code in (1, 2) and str(tmp_path) in line and "work began" not in line

@@ -16,10 +16,10 @@ from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.data.synthetic_store import read_set, trained_on_digest
 from augmentor.training.checkpoint import load_checkpoint
 from pipelines.datasets import load_data
-from pipelines.report import render_report
+from pipelines.gain.report import render_report
 from pipelines.results import read_result
-from pipelines.semi_report import render_semi_report
-from pipelines.train import load_source
+from pipelines.semi.report import render_semi_report
+from pipelines.source.train import load_source
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VERSIONS = sorted(path.parent for path in GOLDEN.glob("*/expected.json"))

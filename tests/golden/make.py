@@ -17,10 +17,10 @@ from typing import Any
 import augmentor
 from augmentor.data.synthetic_store import read_set
 from pipelines.config import Config, config_from
-from pipelines.gain import gain_run
-from pipelines.semi_supervised import semi_run
-from pipelines.synthesize import synthesize_run
-from pipelines.train import train_run
+from pipelines.gain.run import gain_run
+from pipelines.semi.run import semi_run
+from pipelines.source.synthesize import synthesize_run
+from pipelines.source.train import train_run
 
 TINY = {
     "source": {"family": "cgan", "steps": 2, "batch_size": 4, "options": {"width": 1, "latent_dim": 2}},

@@ -8,8 +8,9 @@ import torch
 from augmentor.families import FAMILIES
 from augmentor.families.family import Family
 from augmentor.types import LabelledImages
-from pipelines.cell_key import bytes_of, cell_key, options_of
+from pipelines.cell_key import bytes_of, cell_key
 from pipelines.config import Config, config_from
+from pipelines.source.train import options_of
 
 
 def images(y: tuple[int, ...] = (0, 1)) -> LabelledImages:

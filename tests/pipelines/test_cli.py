@@ -28,7 +28,7 @@ COMMANDS = ["demo", "check", "train", "synth", "gain", "summary", "semi", "compa
 
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Any], list[tuple[Any, ...]]]:
-    """Puts a job in the place of a real one: ``calls = job("train", "train_run", result, exception or function)``."""
+    """Puts a job in the place of a real one: ``calls = job("source.train", "train_run", outcome)``."""
 
     def put(module: str, name: str, outcome: Any) -> list[tuple[Any, ...]]:
         calls: list[tuple[Any, ...]] = []
@@ -109,7 +109,7 @@ def test_options_override_the_file(
     class Result:
         step, seconds, run = 7, 1.0, "there"
 
-    calls = job("train", "train_run", Result())
+    calls = job("source.train", "train_run", Result())
     path = tmp_path / "mine.yaml"
     path.write_text("data: {data: mnist, size: 28}\nsource: {steps: 5, batch_size: 8}\nseed: 3\n")
     arguments = ["train", str(path), "--size", "32", "--steps", "7", "--grey", "--resume", "--threads", "1"]
@@ -123,7 +123,7 @@ def test_options_override_the_file(
 
 
 def test_the_folder_of_a_run_is_named_after_the_data_without_a_file(job: Callable[..., list[Any]]) -> None:
-    calls = job("gain", "gain_run", ConfigError("stop here"))
+    calls = job("gain.run", "gain_run", ConfigError("stop here"))
     assert cli.main(["gain", "--data", "/some/where/pets", "--arms", "real, smote", "--replicates", "3"]) == 2
     assert cli.main(["gain", "--data", "digits", "--out", "mine"]) == 2
     assert [call[1] for call in calls] == [Path("runs/pets"), Path("mine")]
@@ -132,14 +132,14 @@ def test_the_folder_of_a_run_is_named_after_the_data_without_a_file(job: Callabl
 
 
 def test_resume_without_a_file_takes_the_config_of_the_run(tmp_path: Path, job: Callable[..., list[Any]]) -> None:
-    calls = job("train", "train_run", ConfigError("stop here"))
+    calls = job("source.train", "train_run", ConfigError("stop here"))
     (tmp_path / "config.yaml").write_text("source: {steps: 11}\n")
     assert cli.main(["train", "--resume", "--out", str(tmp_path)]) == 2
     assert (calls[0][0].source.steps, calls[0][1]) == (11, tmp_path)
 
 
 def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]) -> None:
-    calls = job("synthesize", "synthesize_run", {"images": 3})
+    calls = job("source.synthesize", "synthesize_run", {"images": 3})
     run = str(tmp_path)
     assert cli.main(["synth", run, "--class-balance", "--out", "there", "--classes", "a, b"]) == 0
     assert cli.main(["synth", run, "--class-balance=minority", "--filter", "confidence=0.5", "--seed", "2"]) == 0
@@ -198,7 +198,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 def test_what_a_job_raises_becomes_one_line_and_its_exit_code(
     error: BaseException, code: int, line: str, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job("demo", "demo_run", error)
+    job("gain.demo", "demo_run", error)
     assert cli.main(["demo"]) == code
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -223,7 +223,7 @@ def test_a_second_signal_does_not_cut_off_the_line_of_the_first(
 
     verdict = cli._verdict
     monkeypatch.setattr(cli, "_verdict", terminated_again)
-    job("demo", "demo_run", terminated_under_watch if watched else terminate)
+    job("gain.demo", "demo_run", terminated_under_watch if watched else terminate)
     assert cli.main(["demo"]) == 143
     assert capsys.readouterr().err == "augmentor: stopped by SIGTERM\n"
 
@@ -236,7 +236,7 @@ def test_verbose_shows_where(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AUGMENTOR_DEBUG", "")  # so that what the option sets is undone
-    job("demo", "demo_run", DataError("empty"))
+    job("gain.demo", "demo_run", DataError("empty"))
     assert cli.main(arguments) == 3
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
@@ -246,7 +246,7 @@ def test_verbose_shows_where(
 def test_json_is_one_document_and_nothing_else(
     job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job("demo", "demo_run", {"verdict": "No gain – 猫", "path": Path("a/b"), "pair": (1, None)})
+    job("gain.demo", "demo_run", {"verdict": "No gain – 猫", "path": Path("a/b"), "pair": (1, None)})
     assert cli.main(["demo", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"verdict": "No gain – 猫", "path": "a/b", "pair": [1, None]}
 
@@ -254,7 +254,7 @@ def test_json_is_one_document_and_nothing_else(
 def test_gain_prints_the_table_and_the_verdict(
     job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job("gain", "gain_run", {"verdict": "No gain."})
+    job("gain.run", "gain_run", {"verdict": "No gain."})
     assert cli.main(["gain", "--data", "digits"]) == 0
     files = "runs/digits/report.html  runs/digits/gain.json"
     assert capsys.readouterr().out == f"the table\n\nNo gain.\n\n{files}\n"
@@ -263,7 +263,7 @@ def test_gain_prints_the_table_and_the_verdict(
 def test_plain_results_are_indented_lines(
     tmp_path: Path, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job("synthesize", "synthesize_run", {"samples": 10, "judge": {"top1": 0.98765}, "classes": ["a", "b"]})
+    job("source.synthesize", "synthesize_run", {"samples": 10, "judge": {"top1": 0.98765}, "classes": ["a", "b"]})
     assert cli.main(["synth", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "samples: 10\njudge:\n  top1: 0.9877\nclasses: a, b\n"
 

@@ -1,0 +1,144 @@
+"""The job ``edit mix-identities``: new classes from mixed labels, as a synthetic set on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from augmentor.data.class_names import class_index, listed
+from augmentor.data.synthetic_store import Format, Recipe
+from augmentor.randomness import generator_for
+from augmentor.sampling.mixed_classes import MixedClasses
+from augmentor.sampling.synthesize import synthesize_set
+from pipelines.config import ConfigError
+from pipelines.device import use_threads
+from pipelines.interrupt import watch_signals
+from pipelines.progress import Progress, Silent
+from pipelines.run_dir import RunDir
+from pipelines.source.synthesize import SynthesisReport, recipe_of, report_on, write_contact_sheet
+from pipelines.source.train import LoadedRun, load_source
+
+Mixtures = dict[str, dict[str, float]]
+"""Name of a new class to the weights of old ones, which sum to one."""
+
+
+def mix_identities_run(
+    run: Path,
+    out: Path,
+    *,
+    mixes: Sequence[Sequence[str]] = (),
+    new: int = 0,
+    of: int = 3,
+    per_class: int = 10,
+    seed: int = 0,
+    format: Format = "folder",
+    progress: Progress | None = None,
+) -> SynthesisReport:
+    """Render classes that are mixtures of a run's, or finish the set an interrupted call left. No encoder is needed.
+
+    Args:
+        run: Folder of the run.
+        out: Folder of the set; new, empty, or with a set of the same recipe.
+        mixes: Classes to blend in equal parts, by name; a new class each.
+        new: As many more new classes, drawn by ``seed`` as ``drawn_mixtures`` says.
+        of: Classes blended in each of those; the paper blends three.
+        per_class: Images of every new class.
+        seed: Seed of the mixtures and the latents.
+        format: A folder of PNG files a class, or tar shards in WebDataset's layout.
+        progress: Who is told.
+
+    Returns:
+        What the set holds; its ``recipe.json`` has the mixtures.
+
+    Raises:
+        ConfigError: If nothing is asked for, or a mix cannot be made of these classes.
+        DataError: If ``out`` holds something else.
+        Interrupted: After a signal; finished shards stay.
+        RunLockedError: If another process writes to ``out``.
+
+    Source:
+        Bao et al. 2017, arXiv:1703.10155, section 4.5: new identities from three.
+    """
+    began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run)
+    use_threads(loaded.config)
+    classes = loaded.source.classes
+    mixtures = even_mixtures(classes, mixes) | drawn_mixtures(classes, new, of, seed)
+    if not mixtures or per_class < 1:
+        raise ConfigError(
+            "there is nothing to render; say which classes to blend with --mix A,B or how many with --new"
+        )
+    recipe = _recipe(loaded, mixtures, per_class, seed, format)
+    source = MixedClasses(loaded.source, weights_of(mixtures, classes), recipe.classes)
+
+    with RunDir(out).lock(), watch_signals() as watch:
+
+        def on_shard(done: int, total: int) -> None:
+            progress.step("mix-identities", done, total)
+            watch.check()
+
+        synthesize_set(source, recipe, out, loaded.trained_on, on_shard=on_shard)
+        write_contact_sheet(out)
+    return report_on(out, recipe, time.monotonic() - began)
+
+
+def even_mixtures(classes: Sequence[str], mixes: Sequence[Sequence[str]]) -> Mixtures:
+    """Classes blended in equal parts, as ``{"A+B": {"A": 0.5, "B": 0.5}}``.
+
+    Raises:
+        ConfigError: If a class is unknown or named twice, or fewer than two are blended.
+    """
+    blended: Mixtures = {}
+    for mix in mixes:
+        found = {name: class_index(name, classes) for name in mix}
+        if unknown := [name for name, index in found.items() if index is None]:
+            raise ConfigError(f"--mix: unknown class {unknown[0]!r}; known are {listed(classes)}")
+        if len(mix) < 2 or len(set(found.values())) < len(mix):
+            raise ConfigError(f"--mix: needs two or more different classes, got {', '.join(map(ascii, mix))}")
+        names = [classes[index] for index in found.values() if index is not None]
+        blended["+".join(names)] = dict.fromkeys(names, 1 / len(names))
+    return blended
+
+
+def drawn_mixtures(classes: Sequence[str], new: int, of: int, seed: int) -> Mixtures:
+    """Mixtures of ``of`` classes, drawn at random.
+
+    A weight is the mean of an equal part and a part drawn evenly from all that sum to one, so that any number of
+    different classes can be had, and no old class makes up nearly all of a new one.
+
+    Args:
+        classes: The source's.
+        new: How many, 0 or more. A longer draw begins with a shorter one.
+        of: Classes in each, 2 to all.
+        seed: Decides classes and weights.
+
+    Returns:
+        Mixtures named ``mix-0000`` and so on; every weight lies between 1 / (2 of) and (1 + 1 / of) / 2.
+
+    Raises:
+        ConfigError: If ``new`` is negative or there are too few classes.
+    """
+    if new < 0 or (new and not 2 <= of <= len(classes)):
+        raise ConfigError(f"cannot blend {of} classes: --of takes 2 to {len(classes)} here")
+    return {f"mix-{index:04d}": _drawn(classes, of, seed, index) for index in range(new)}
+
+
+def weights_of(mixtures: Mixtures, classes: Sequence[str]) -> torch.Tensor:
+    """Mixtures as rows of class weights, float32 (M, K)."""
+    return torch.tensor([[mixture.get(name, 0.0) for name in classes] for mixture in mixtures.values()])
+
+
+def _drawn(classes: Sequence[str], of: int, seed: int, index: int) -> dict[str, float]:
+    generator = generator_for("mix-identities", seed, index)
+    chosen = torch.randperm(len(classes), generator=generator)[:of].tolist()
+    lengths = -torch.rand(of, generator=generator, dtype=torch.float64).clamp(min=1e-12).log()
+    shares = (1 / of + lengths / lengths.sum()) / 2
+    return {classes[c]: share for c, share in zip(chosen, shares.tolist(), strict=True)}
+
+
+def _recipe(loaded: LoadedRun, mixtures: Mixtures, per_class: int, seed: int, form: Format) -> Recipe:
+    own = recipe_of(loaded, {}, None, seed, form)
+    return replace(own, classes=tuple(mixtures), counts=dict.fromkeys(mixtures, per_class), mixtures=mixtures)

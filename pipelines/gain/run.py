@@ -1,0 +1,344 @@
+"""The job ``gain``: every arm in every replicate, the paired comparison, gain.json and the report.
+
+The work is cut into jobs, a tuning split or a replicate each, which leave a cell: a JSON file named by a hash of all
+that decides its content. A run that was stopped, or is asked for more replicates, makes the missing cells only.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augmentor.durable import write_json, write_text
+from augmentor.sampling.synthesize import synthesize
+from augmentor.types import DataError, LabelledImages
+from downstream.gain import measure_gain
+from pipelines.cell_key import bytes_of, cell_key
+from pipelines.config import Config, ConfigError
+from pipelines.crew import Crew
+from pipelines.datasets import DataBundle, load_data
+from pipelines.device import device_of, use_threads
+from pipelines.gain.arms import Bench, discriminator_of, predictions
+from pipelines.gain.policy import candidates, choose, policy_of, tune, tuning_parts
+from pipelines.gain.recipes import Policy, Recipe, known_arms, named_policies, policy_of_arm, recipe_of
+from pipelines.gain.report import Gallery, load_gallery, save_gallery, write_report
+from pipelines.gain.verdict import verdict
+from pipelines.gain.yardsticks import best_baselines
+from pipelines.interrupt import Watch, watch_signals
+from pipelines.progress import Progress, Silent
+from pipelines.results import package_versions, provenance, write_result
+from pipelines.run_dir import RunDir
+from pipelines.source.train import chosen_family, options_of
+
+PER_CLASS = 8  # images of a class in the report
+SAMPLES = 12  # generated images whose neighbours are shown
+NEIGHBOURS = 4
+METRIC = "balanced_accuracy"
+TUNING_SEED = 100  # replicates for tuning are numbered from here, so that none of their draws is ever reported
+IRRELEVANT = {"gain", "semi", "compare", "verify", "out", "threads"}  # keys of a config that change no cell
+
+
+@dataclass(frozen=True)
+class GainJob:
+    """One cell to make.
+
+    Args:
+        config: The run.
+        index: Number of the tuning split or replicate.
+        path: The cell's file.
+        tuning: Whether it is a tuning split.
+        policy: What ``auto`` does in a replicate, if it is among the arms.
+        strengths: Tuned strengths of classical augmentation, by arm.
+    """
+
+    config: Config
+    index: int
+    path: Path
+    tuning: bool = False
+    policy: Policy | None = None
+    strengths: Mapping[str, float] = field(default_factory=dict)
+
+
+def gain_run(
+    config: Config, out: Path, *, progress: Progress | None = None, command: str | None = None
+) -> dict[str, Any]:
+    """Measure what each arm is worth on real test images.
+
+    Args:
+        config: The run.
+        out: Folder for ``gain.json``, ``policy.json``, ``report.html`` and ``cells/``.
+        progress: Who is told.
+        command: How the report says it was run; this process's command line unless given.
+
+    Returns:
+        The contents of gain.json.
+
+    Raises:
+        ConfigError: If an arm, a comparison or the family is unknown or impossible with these data.
+        DataError: If the data cannot be used.
+        Interrupted: After a signal; finished cells stay.
+        RunLockedError: If another process works in ``out``.
+    """
+    progress, start = progress or Silent(), time.perf_counter()
+    chosen_family(config)  # a wrong name is refused before any work
+    use_threads(config)
+    if config.gain.tuning:
+        config = config.model_copy(update={"seed": config.seed + TUNING_SEED})
+    with (
+        RunDir(out).lock(),
+        watch_signals() as watch,
+        Crew(make_cell, config.gain.processes, config.threads, watch) as crew,
+    ):
+        bundle = _load(config, config.seed)
+        arms = _known_arms(config, bundle)
+        declared_pairs(config, arms, "classical")  # refuses a bad one before the work, not after
+        (out / "cells").mkdir(exist_ok=True)
+        tuned = "auto" in arms or len(set(config.gain.strengths)) > 1
+        policy = _policy(config, bundle, out, crew, progress) if tuned else None
+        cells = _replicates(config, bundle, out, crew, progress, policy)
+    result = _result(config, bundle, arms, cells, policy) | provenance(
+        _seconds(cells, time.perf_counter() - start), str(device_of(config)), package_versions(), command
+    )
+    write_result(out / "gain.json", result, "gain")
+    write_report(out / "report.html", result, _gallery(cells[0], bundle))
+    return result
+
+
+def make_cell(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
+    """Do one job and leave its cell; runs in a worker."""
+    if job.tuning:
+        content = tune(_load(job.config, job.config.seed), job.config, job.index, on_part, watch)
+    else:
+        content = _replicate(job, on_part, watch)
+    write_text(job.path, json.dumps(content, allow_nan=False, separators=(",", ":")))
+
+
+def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> dict[str, Any]:
+    """Train every arm once. The images that are scored are looked at here and nowhere else."""
+    config, seed = job.config, job.config.seed + job.index
+    bundle = _load(config, seed)
+    bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch)
+    guesses = {}
+    for arm in _known_arms(config, bundle):
+        recipe = _recipe(arm, config, job.policy, job.strengths)
+        guesses[arm] = predictions(bench.classifier(recipe), bundle.test.x)
+    if job.index == 0 and "source" in bench.seconds:
+        save_gallery(job.path.with_suffix(".safetensors"), make_gallery(bench))
+    return {"predictions": guesses, "seconds": bench.seconds, "notes": bench.notes}
+
+
+def _load(config: Config, seed: int) -> DataBundle:
+    return load_data(config.data, seed, tuning=config.gain.tuning)
+
+
+def _recipe(arm: str, config: Config, policy: Policy | None, strengths: Mapping[str, float]) -> Recipe:
+    return recipe_of(arm, config.gain.synthetic_share, policy, named=named_policies(config), strengths=strengths)
+
+
+def make_gallery(bench: Bench) -> Gallery:
+    """Pictures of a bench: the first images of every class, and the neighbours of the first samples."""
+    train, source = bench.train, bench.source
+    first = [(train.y == index).nonzero()[:PER_CLASS, 0] for index in range(len(train.classes))]
+    synthetic = synthesize(source, dict.fromkeys(range(len(train.classes)), PER_CLASS), bench.seed)
+    shown = torch.linspace(0, len(train.classes) - 1, min(SAMPLES, len(train.classes))).round().long()
+    samples = synthetic.subset(shown * PER_CLASS)  # the first of every class shown
+    known = train.x if bench.pool is None else torch.cat([train.x, bench.pool])
+    distances = torch.cdist(samples.x.flatten(1), known.flatten(1)) / (2 * samples.x[0].numel() ** 0.5)
+    nearest = distances.topk(min(NEIGHBOURS, len(known)), largest=False)
+    return Gallery(train.subset(torch.cat(first)), synthetic, samples, known[nearest.indices], nearest.values)
+
+
+def declared_pairs(
+    config: Config, arms: Sequence[str], best_classical: str, best_with_pool: str = "pseudo_label"
+) -> list[tuple[str, str]]:
+    """The comparisons (arm, baseline) to test: the config's, else those the verdict needs.
+
+    Args:
+        config: The run.
+        arms: The arms that run.
+        best_classical: The strongest arm without generator and pool.
+        best_with_pool: The strongest with the pool and no generator.
+
+    Raises:
+        ConfigError: If the config's name an arm that does not run.
+    """
+    if config.gain.comparisons is None:
+        wanted = [("synthetic", "real"), ("synthetic", "smote")]
+        wanted += [(arm, base) for arm in ("synthetic+classical", "auto") for base in ("classical", best_classical)]
+        with_pool = ("pseudo_label", best_with_pool)
+        wanted += [(arm, base) for base in with_pool for arm in ("synthetic+classical", "auto")]
+        wanted += [(arm, "classical") for arm in with_pool]
+        return [pair for pair in dict.fromkeys(wanted) if set(pair) <= set(arms)]
+    for pair in config.gain.comparisons:
+        if missing := [arm for arm in pair if arm not in arms]:
+            raise ConfigError(f"gain.comparisons: arm {missing[0]!r} is not run; arms: {', '.join(arms)}")
+    return list(config.gain.comparisons)
+
+
+def gain_table(result: Mapping[str, Any]) -> str:
+    """The arms and comparisons of a result as plain text, for a terminal."""
+    width = max(len(name) for name in result["arms"])
+    lines = [f"{'arm':<{width}}   mean   95 % interval"]
+    for name, arm in result["arms"].items():
+        low, high = arm["ci95"]
+        lines.append(f"{name:<{width}}  {100 * arm['mean']:5.1f}   {100 * low:.1f} to {100 * high:.1f}")
+    pairs = [(f"{row['arm']} - {row['baseline']}", row) for row in result["comparisons"]]
+    width = max((len(name) for name, _ in pairs), default=0)
+    lines += ["", f"{'difference, points':<{width}}          95 % interval    Holm p"] if pairs else []
+    for name, row in pairs:
+        low, high = row["ci95"]
+        p = "-" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
+        lines.append(f"{name:<{width}}  {100 * row['delta']:+5.1f}   {100 * low:+5.1f} to {100 * high:+5.1f}   {p}")
+    return "\n".join(lines)
+
+
+def _result(
+    config: Config,
+    bundle: DataBundle,
+    arms: Sequence[str],
+    cells: Sequence[Mapping[str, Any]],
+    policy: dict[str, Any] | None,
+) -> dict[str, Any]:
+    guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
+    classes, y = bundle.test.classes, bundle.test.y
+    alone = measure_gain(guesses, y, len(classes), [], metric=METRIC, bootstraps=1).to_json(classes)  # scores only
+    bases = {arm: policy.base for arm, policy in named_policies(config).items() if arm in arms and not policy.share}
+    best = best_baselines(alone | {"policy": policy, "bases": bases})
+    pairs = declared_pairs(config, arms, best.get("classical", "classical"), best.get("same_pool", "pseudo_label"))
+    measured = measure_gain(guesses, y, len(classes), pairs, metric=METRIC)
+    result: dict[str, Any] = {
+        "dataset": bundle.name,
+        "regime": bundle.regime,
+        "source_augment": config.source.source_augment,
+        "metric": METRIC,
+        "scored_on": bundle.scored_on,
+        "replicates": len(cells),
+        **measured.to_json(classes),
+        "policy": policy if "auto" in arms else None,
+        "strengths": policy["strengths"] if policy else {},
+        "mixtures": _mixtures(config, arms),
+        "bases": bases,
+        "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
+        "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
+    }
+    return result | {"verdict": verdict(result, list(best.values()) or ["classical"])}
+
+
+def _mixtures(config: Config, arms: Sequence[str]) -> dict[str, str]:
+    """The arms that always mix synthetic images in, and how, in words."""
+    named = named_policies(config)
+    policies = {arm: policy_of_arm(arm, config.gain.synthetic_share, named) for arm in arms if arm != "auto"}
+    return {arm: policy.name for arm, policy in policies.items() if policy.share}
+
+
+def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
+    """The arms to run; refuses arms, candidates and policies that cannot be."""
+    pool = bundle.pool is not None
+    try:
+        arms = known_arms(config, pool=pool)
+        chosen = [policy for policy in candidates(config, pool=pool) if "auto" in arms]
+    except ValueError as error:
+        raise ConfigError(f"gain: {error}") from error
+    _require_able_family(
+        {name: policy for name, policy in named_policies(config).items() if name in arms or policy in chosen},
+        config,
+        bundle.train,
+    )
+    return arms
+
+
+def _require_able_family(policies: Mapping[str, Policy], config: Config, images: LabelledImages) -> None:
+    """Refuse a family without an encoder, or a discriminator of images, where a policy needs one."""
+    family, options = chosen_family(config)
+    encoded = [name for name, policy in policies.items() if policy.latents != "prior"]
+    if encoded and not hasattr(family.model, "encode"):
+        raise ConfigError(f"gain.policies: {encoded[0]!r} needs an encoder; {config.source.family} has none")
+    realistic = [name for name, policy in policies.items() if policy.realism]
+    if realistic:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                discriminator_of(family.model(images.classes, images.image_shape, options))
+        except DataError as error:
+            raise ConfigError(f"gain.policies: {realistic[0]!r}: {error}; {config.source.family} has none") from error
+
+
+def _policy(config: Config, bundle: DataBundle, out: Path, crew: Crew[GainJob], progress: Progress) -> dict[str, Any]:
+    pool = bundle.pool is not None
+    names = [policy.name for policy in candidates(config, pool=pool)]
+    fitted = [tuning_parts(bundle, config, split)[0].tolist() for split in range(config.gain.tuning_splits)]
+    keys = [_key(config, bundle, {"candidates": names, "fitted": numbers}) for numbers in fitted]
+    paths = [out / "cells" / f"tuning-{split:03d}-{key}.json" for split, key in enumerate(keys)]
+    jobs = [GainJob(config, split, path, tuning=True) for split, path in enumerate(paths)]
+    _make_missing(jobs, crew, progress, "tuning", len(names))
+    document = choose([_read(path) for path in paths], config, len(bundle.train.classes), pool=pool)
+    write_json(out / "policy.json", document)
+    progress.say(document["words"])
+    return document
+
+
+def _replicates(
+    config: Config,
+    bundle: DataBundle,
+    out: Path,
+    crew: Crew[GainJob],
+    progress: Progress,
+    document: dict[str, Any] | None,
+) -> list[dict[str, Any]]:
+    arms, named = _known_arms(config, bundle), named_policies(config)
+    policy = policy_of(document) if document is not None and "auto" in arms else None
+    strengths = document["strengths"] if document is not None else {"classical": config.gain.strengths[0]}
+    options = {"arms": arms, "share": config.gain.synthetic_share, "policy": policy and policy.to_json()}
+    # Only where they are used, so that cells made without them keep their names.
+    if set(strengths.values()) - {1.0}:
+        options["strengths"] = strengths
+    if own := {arm: named[arm].to_json() for arm in arms if arm in named}:
+        options["policies"] = own
+    key = _key(config, bundle, options)
+    paths = [out / "cells" / f"replicate-{index:03d}-{key}.json" for index in range(config.gain.replicates)]
+    jobs = [GainJob(config, index, path, policy=policy, strengths=strengths) for index, path in enumerate(paths)]
+    _make_missing(jobs, crew, progress, "replicates", len(arms))
+    return [_read(path) | {"path": path} for path in paths]
+
+
+def _make_missing(
+    jobs: Sequence[GainJob], crew: Crew[GainJob], progress: Progress, task: str, classifiers: int
+) -> None:
+    """Make the cells that are not there; the bar counts classifiers, and a job is full when it is finished."""
+    done = {index: classifiers for index, job in enumerate(jobs) if job.path.exists()}
+    todo = [index for index in range(len(jobs)) if index not in done]
+
+    def on_part(position: int, part: str) -> None:
+        index = todo[position]
+        done[index] = min(classifiers, done.get(index, 0) + (part == "classifier")) if part else classifiers
+        progress.step(task, sum(done.values()), classifiers * len(jobs), part)
+
+    progress.step(task, sum(done.values()), classifiers * len(jobs))
+    crew.run([jobs[index] for index in todo], on_part)
+
+
+def _key(config: Config, bundle: DataBundle, options: Mapping[str, Any]) -> str:
+    parts = [config.model_dump(mode="json", exclude=IRRELEVANT), options_of(config), dict(options)]
+    return cell_key(parts, map(bytes_of, (bundle.train, bundle.test, bundle.pool)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return cell
+
+
+def _gallery(cell: Mapping[str, Any], bundle: DataBundle) -> Gallery | None:
+    path = cell["path"].with_suffix(".safetensors")
+    return load_gallery(path, bundle.train.classes) if path.exists() else None
+
+
+def _seconds(cells: Sequence[Mapping[str, Any]], total: float) -> dict[str, float]:
+    """Wall-clock time of this call, and what the parts of one replicate took on average."""
+    parts = {part for cell in cells for part in cell["seconds"]}
+    means = {part: sum(cell["seconds"].get(part, 0.0) for cell in cells) / len(cells) for part in sorted(parts)}
+    return {"total": total} | {f"{part} a replicate": value for part, value in means.items()}

@@ -1,0 +1,87 @@
+"""The advice of a gain run in one sentence: use synthetic images, and how many, or what to use in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from downstream.gain import FEWEST_FOR_A_CLAIM
+from pipelines.page import outcome
+
+Row = Mapping[str, Any]
+FIRST = ("synthetic+classical", "synthetic")
+"""Which arm the advice is about where ``auto`` mixes nothing in: these, then the config's own policies."""
+
+
+def verdict(result: Mapping[str, Any], yardsticks: Sequence[str]) -> str:
+    """Advice up to the first colon, then the comparisons it rests on.
+
+    It goes by one arm, the first of ``auto`` (if its policy mixes synthetic images in), ``FIRST`` and the config's own
+    policies that was compared with a yardstick. Synthetic images are advised if the whole 95 % interval lies above
+    zero against every yardstick; else the yardstick that this arm did worst against is. "Gain" and "loss" mean that the
+    whole interval lies on that side of zero.
+
+    Args:
+        result: ``comparisons``, ``policy``, ``mixtures``, ``replicates`` and ``scored_on`` of gain.json.
+        yardsticks: The strongest arms without a generator: the one without and the one with the pool.
+    """
+    rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
+    lead = _lead(result, rows, yardsticks)
+    about = [rows[lead, base] for base in yardsticks if (lead, base) in rows]
+    others = [("synthetic", "real"), ("synthetic", "smote"), *(("auto", base) for base in yardsticks)]
+    told = [_told(row) for row in about]
+    told += [_told(rows[pair]) for pair in others if pair in rows and rows[pair] not in about]
+    policy = result["policy"]
+    chosen = f"; auto is {policy['name']}" if policy is not None else ""
+    missing = [base for base in yardsticks if (lead, base) not in rows]
+    return (
+        f"{_advice(result, about, missing)}: {'; '.join(told) or _undeclared(yardsticks)}{chosen}; {_caution(result)}."
+    )
+
+
+def _lead(result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], yardsticks: Sequence[str]) -> str | None:
+    policy = result["policy"]
+    auto = ["auto"] if policy is not None and policy["share"] > 0 else []
+    wanted = [*auto, *FIRST, *result["mixtures"]]
+    return next((arm for arm in wanted if any((arm, base) in rows for base in yardsticks)), None)
+
+
+def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[str]) -> str:
+    if not about:
+        return "No advice on synthetic images"
+    worst = min(about, key=lambda row: float(row["delta"]))
+    if all(outcome(row) == "better" for row in about):
+        if missing:
+            return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
+        return f"Use synthetic images ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
+    if outcome(worst) == "worse":
+        return f"Do without synthetic images and use {worst['baseline']}, which is better"
+    return f"Do without synthetic images, for which no gain is shown, and use {worst['baseline']}"
+
+
+def _mixture(result: Mapping[str, Any], arm: str) -> str:
+    words: str = result["policy"]["name"] if arm == "auto" else result["mixtures"][arm]
+    return words
+
+
+def _told(row: Row) -> str:
+    if row["delta"] == 0 and set(row["ci95"]) == {0}:  # auto chose that very arm
+        return f"{row['arm']} is as good as {row['baseline']} in every replicate"
+    word = {"better": "gain", "worse": "loss", "open": "not decided"}[outcome(row)]
+    return f"{row['arm']} against {row['baseline']} {_points(row, word)}"
+
+
+def _points(row: Row, word: str | None = None) -> str:
+    low, high = row["ci95"]
+    said = f", {word}" if word else ""
+    return f"{100 * row['delta']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}{said})"
+
+
+def _undeclared(yardsticks: Sequence[str]) -> str:
+    return f"no arm with synthetic images was compared with {' or '.join(yardsticks)}"
+
+
+def _caution(result: Mapping[str, Any]) -> str:
+    few = ", preliminary" if result["replicates"] < FEWEST_FOR_A_CLAIM else ""
+    where = "" if result["scored_on"] == "test" else f", on {result['scored_on']}"
+    return f"{result['replicates']} replicates{few}{where}"

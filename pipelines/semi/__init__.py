@@ -1,0 +1,1 @@
+"""The job ``semi``: error of semi-supervised methods against the number of labels."""

@@ -1,0 +1,1 @@
+"""The job ``verify``: networks that tell people, with and without synthetic images."""

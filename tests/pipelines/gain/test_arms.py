@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from augmentor.networks.discriminator import Discriminator
+from augmentor.types import DataError, LabelledImages
+from downstream.augment import classical
+from downstream.classifier import build_classifier
+from downstream.train import TrainSettings, train_classifier
+from pipelines.config import Config, config_from
+from pipelines.gain import arms
+from pipelines.gain.arms import Bench, oversample_by_smote, topped_up_weights, well_covered
+from pipelines.gain.recipes import GENERATOR_FREE, USUAL_BASES, Policy, Recipe, recipe_of
+from pipelines.interrupt import Interrupted, Watch
+
+CLASSES = ("dark", "grey", "light")
+COUNTS = (12, 6, 2)
+
+
+def images(counts: tuple[int, ...] = COUNTS, seed: int = 0) -> LabelledImages:
+    """Classes that differ in brightness."""
+    y = torch.arange(3).repeat_interleave(torch.tensor(counts))
+    noise = 0.05 * torch.randn(len(y), 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+    x = (y - 1).view(-1, 1, 1, 1) * 0.6 + noise
+    return LabelledImages(x.clamp(-1, 1).float(), y, CLASSES)
+
+
+class FakeSource:
+    """Renders the brightness of the class, shifted by the first latent."""
+
+    classes = CLASSES
+    image_shape = (1, 8, 8)
+    latent_dim = 2
+
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        return ((y - 1) * 0.6 + 0.01 * z[:, 0]).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).clamp(-1, 1).float()
+
+    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+        return torch.zeros(len(x), 2)
+
+
+def config(**changes: Any) -> Config:
+    return config_from({"data": {"data": "digits"}, "device": "cpu", **changes})
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[LabelledImages | None]:
+    """Puts a fake in the place of source training; the list holds the pools it was given."""
+    pools: list[LabelledImages | None] = []
+
+    def train_source(train: LabelledImages, pool: LabelledImages | None, *_: object) -> FakeSource:
+        pools.append(pool)
+        return FakeSource()
+
+    def label_pool(train: LabelledImages, pool: Tensor, *_: object) -> LabelledImages:
+        return LabelledImages(pool[:3], torch.arange(3), CLASSES)
+
+    monkeypatch.setattr(arms, "train_source", train_source)
+    monkeypatch.setattr(arms, "label_pool", label_pool)
+    return pools
+
+
+def bench(pool: bool = True, steps: int = 12) -> Bench:
+    pool_x = images(seed=1).x[[0, 12, 18, 19]] if pool else None
+    return Bench(images(), pool_x, config(classifier={"steps": steps, "batch_size": 8}), seed=3)
+
+
+def equal(first: nn.Module, second: nn.Module) -> bool:
+    other = second.state_dict()
+    return all(torch.equal(value, other[key]) for key, value in first.state_dict().items())
+
+
+def masses(y: Tensor, weights: Tensor) -> list[float]:
+    return [float(weights[y == index].sum() / weights.sum()) for index in range(3)]
+
+
+def test_smote_tops_up_every_class_and_keeps_the_given_images_in_front() -> None:
+    train = images()
+    balanced = oversample_by_smote(train, seed=0)
+    assert balanced.counts == {0: 12, 1: 12, 2: 12}
+    torch.testing.assert_close(balanced.x[: len(train)], train.x)
+    assert torch.equal(balanced.y[: len(train)], train.y)
+
+
+def test_smote_images_lie_between_two_images_of_their_class() -> None:
+    train = images()
+    new = oversample_by_smote(train, seed=0)
+    first, second = train.x[train.y == 2].flatten(1)
+    for image in new.x[len(train) :][new.y[len(train) :] == 2].flatten(1):
+        share = float((image - first) @ (second - first) / (second - first).square().sum())
+        assert -1e-4 <= share <= 1 + 1e-4
+        torch.testing.assert_close(image, first + share * (second - first), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("counts", [(5, 1, 1), (5, 2, 1), (4, 4, 4), (1, 1, 1), (6, 3, 0)])
+def test_smote_with_tiny_equal_or_empty_classes(counts: tuple[int, int, int]) -> None:
+    balanced = oversample_by_smote(images(counts), seed=0)
+    assert [balanced.counts[index] for index in range(3)] == [max(counts) if count else 0 for count in counts]
+
+
+def test_smote_depends_on_the_seed_only() -> None:
+    assert torch.equal(oversample_by_smote(images(), 1).x, oversample_by_smote(images(), 1).x)
+    assert not torch.equal(oversample_by_smote(images(), 1).x, oversample_by_smote(images(), 2).x)
+
+
+def test_every_class_is_drawn_equally_often_where_the_recipe_says_so(trained: list[Any]) -> None:
+    for arm in ("oversample", "classical", "pseudo_label", "synthetic", "synthetic+classical"):
+        base, weights = bench().training_set(recipe_of(arm, 0.5, None))
+        assert weights is not None
+        assert masses(base.y, weights) == pytest.approx([1 / 3] * 3)
+
+
+@pytest.mark.parametrize("arm", ["real", "smote", "smote+classical"])
+def test_natural_sampling_elsewhere(arm: str) -> None:
+    assert bench().training_set(GENERATOR_FREE[arm])[1] is None
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75, 1.0])
+def test_the_share_is_the_mass_of_the_synthetic_draws(trained: list[Any], share: float) -> None:
+    made = bench()
+    base, weights = made.training_set(Recipe("labelled", balanced=True, share=share))
+    assert weights is not None
+    assert float(weights[len(made.train) :].sum() / weights.sum()) == pytest.approx(share)
+    assert torch.equal(base.x[: len(made.train)], made.train.x)
+
+
+def test_real_images_keep_their_tail_beside_synthetic_ones_where_the_loss_wants_it(trained: list[Any]) -> None:
+    made = bench()
+    base, weights = made.training_set(Policy("logit_adjusted", 0.4).recipe)
+    assert weights is not None
+    real = torch.tensor(COUNTS) / sum(COUNTS)
+    assert masses(base.y, weights) == pytest.approx((0.6 * real + 0.4 / 3).tolist())
+
+
+def test_the_tail_of_real_stays_too(trained: list[Any]) -> None:
+    made = bench()
+    base, weights = made.training_set(Policy("real", 0.5).recipe)
+    assert weights is not None
+    assert masses(base.y, weights)[2] < 1 / 3
+
+
+def test_pseudo_labels_join_the_labelled_images(trained: list[Any]) -> None:
+    base, _ = bench().training_set(GENERATOR_FREE["pseudo_label"])
+    assert len(base) == sum(COUNTS) + 3
+
+
+def test_one_source_and_one_labelling_serve_all_arms(trained: list[Any]) -> None:
+    made = bench()
+    for arm in ("pseudo_label", "synthetic", "synthetic+classical"):
+        made.training_set(recipe_of(arm, 0.5, None))
+    assert len(trained) == 1
+    assert trained[0] is made.labelled_pool
+
+
+def test_without_a_pool_the_source_gets_none(trained: list[Any]) -> None:
+    made = bench(pool=False)
+    made.training_set(recipe_of("synthetic", 0.5, None))
+    assert trained == [None]
+
+
+def test_generator_free_arms_train_no_source(trained: list[Any]) -> None:
+    made = bench()
+    for recipe in GENERATOR_FREE.values():
+        made.classifier(recipe)
+    assert len(made._classifiers) == len(GENERATOR_FREE)
+    assert trained == []
+    assert "source" not in made.seconds
+
+
+def test_equal_recipes_share_a_classifier_and_others_differ(trained: list[Any]) -> None:
+    made = bench()
+    policy = Policy("classical")
+    auto = made.classifier(recipe_of("auto", 0.5, policy))
+    assert auto is made.classifier(GENERATOR_FREE["classical"])
+    assert auto is not made.classifier(GENERATOR_FREE["oversample"])
+
+
+def test_a_bench_is_repeatable_and_learns(trained: list[Any]) -> None:
+    recipe = recipe_of("synthetic+classical", 0.5, None)
+    test = images(seed=9)
+    first, second = (arms.predictions(bench(steps=60).classifier(recipe), test.x) for _ in range(2))
+    assert first == second
+    assert sum(a == b for a, b in zip(first, test.y.tolist(), strict=True)) > 15
+
+
+def test_the_filter_drops_what_the_judge_doubts(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bench()
+
+    # The judge believes an image only if its first latent was positive, which makes it a little lighter.
+    def sure(model: object, x: Tensor) -> Tensor:
+        nearest = (x.mean(dim=(1, 2, 3)) / 0.6).round() + 1
+        logits = torch.zeros(len(x), 3)
+        lighter = x.mean(dim=(1, 2, 3)) > (nearest - 1) * 0.6
+        logits[torch.arange(len(x)), nearest.long()] = torch.where(lighter, 9.0, -9.0)
+        return logits
+
+    monkeypatch.setattr(arms, "predict_logits", sure)
+    everything, kept = made.synthetic(0.0), made.synthetic(0.5)
+    assert kept.counts == everything.counts
+    assert bool((kept.x.mean(dim=(1, 2, 3)) > (kept.y - 1) * 0.6).all())
+    assert not bool((everything.x.mean(dim=(1, 2, 3)) > (everything.y - 1) * 0.6).all())
+
+
+def test_a_class_no_candidate_of_which_passes_goes_unfiltered_and_is_noted(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = bench()
+    monkeypatch.setattr(arms, "predict_logits", lambda model, x: torch.tensor([[9.0, 9.0, -9.0]]).expand(len(x), 3))
+    kept = made.synthetic(0.4)
+    assert kept.counts == made.synthetic(0.0).counts
+    assert len(made.notes) == 1
+    assert "'light'" in made.notes[0]
+
+
+def test_a_signal_is_heard_between_two_classes_rendered(trained: list[Any]) -> None:
+    stopped = bench()
+    stopped.watch = Watch(signum=15)
+    with pytest.raises(Interrupted):
+        stopped.synthetic(0.0)
+
+
+def test_parts_are_told_and_timed(trained: list[Any]) -> None:
+    told: list[str] = []
+    made = bench()
+    made.on_part = told.append
+    made.classifier(recipe_of("synthetic", 0.5, None))
+    assert told == ["pseudo-labels", "source", "synthesis", "classifier"]
+    assert set(made.seconds) == set(told)
+
+
+@pytest.mark.parametrize("arm", [arm for arm in USUAL_BASES if GENERATOR_FREE[arm].loss == "cross_entropy"])
+def test_the_usual_arms_train_as_they_always_did(trained: list[Any], arm: str) -> None:
+    made, recipe = bench(), GENERATOR_FREE[arm]
+    images, weights = made.training_set(recipe)
+    expected = train_classifier(
+        build_classifier("auto", 3, (1, 8, 8), seed=3),
+        images.x,
+        images.y,
+        TrainSettings(steps=12, batch_size=8),
+        seed=3,
+        weights=weights,
+        augment=classical("digits", 1.0) if recipe.augmented else None,
+    )
+    assert equal(made.classifier(recipe), expected)
+
+
+def test_the_retrieved_images_are_the_nearest_of_the_pool_and_join_the_labelled_ones(trained: list[Any]) -> None:
+    made = Bench(images(), images(seed=1).x, config(classifier={"steps": 40, "batch_size": 8}), seed=3)
+    base, weights = made.training_set(GENERATOR_FREE["retrieval"])
+    assert weights is not None
+    assert masses(base.y, weights) == pytest.approx([1 / 3] * 3)
+    assert max(made.retrieved.counts.values()) <= 4  # half of an equal share of twenty images
+    brightness = made.retrieved.x.mean(dim=(1, 2, 3))
+    assert float(((brightness / 0.6).round() + 1 == made.retrieved.y).float().mean()) > 0.8
+
+
+def test_a_policy_for_short_classes_leaves_the_largest_alone(trained: list[Any]) -> None:
+    made = bench(pool=False)
+    policy = Policy("classical", 0.6, short_only=True)
+    base, weights = made.training_set(policy.recipe)
+    assert weights is not None
+    assert masses(base.y, weights) == pytest.approx([1 / 3] * 3)
+    synthetic = torch.arange(len(base)) >= len(made.train)
+    found = [float(weights[synthetic & (base.y == c)].sum() / weights[base.y == c].sum()) for c in range(3)]
+    assert found == pytest.approx([0.0, 0.5, 0.6])  # of 12, 6 and 2 images: 1 - 6/12, and the most allowed
+
+
+def test_a_class_without_images_is_topped_up_whole() -> None:
+    weights = topped_up_weights(images((4, 2, 0)), images((1, 1, 2)), 0.25)
+    assert float(weights.sum()) == pytest.approx(1)
+    assert weights[-2:].tolist() == pytest.approx([1 / 6] * 2)
+
+
+def test_pretraining_draws_real_images_alone_in_its_second_stage(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, stages = bench(pool=False), []
+
+    def spy(recipe: Recipe, base: LabelledImages, weights: Tensor, *rest: Any, **options: Any) -> nn.Module:
+        stages.extend([options["synthetic"], base])
+        return nn.Identity()
+
+    monkeypatch.setattr(arms, "train_arm", spy)
+    made.classifier(Policy("classical", 0.5, schedule="pretrain").recipe)
+    assert stages[0] is made.synthetic(0.0)
+    assert stages[1] is made.train
+
+
+def test_latents_of_images_of_the_class_of_well_covered_ones_and_of_the_pool(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The fake shows a hundredth of the first latent; here the latent of an image says which class it is of.
+    monkeypatch.setattr(FakeSource, "encode", lambda self, x, y: (y + 1.0)[:, None].expand(-1, 2))
+    made = bench()
+
+    def first_latents(latents: str) -> list[list[float]]:
+        rendered = made.synthetic(0.0, latents, 0.0)
+        level = 100 * (rendered.x.mean(dim=(1, 2, 3)) - (rendered.y - 1) * 0.6)
+        return [sorted(set(level[rendered.y == index].round().tolist())) for index in range(3)]
+
+    assert first_latents("encoded") == [[1.0], [2.0], [3.0]]
+    assert first_latents("transfer") == [[1.0, 2.0]] * 3  # 12 and 6 of at most 12 images; two are too few
+    assert first_latents("pool") == [[1.0, 2.0, 3.0]] * 3
+    assert well_covered(made.train).tolist() == [True, True, False]
+
+
+def test_wider_latents_spread_wider(trained: list[Any]) -> None:
+    made = bench()
+    plain, wide = made.synthetic(0.0), made.synthetic(0.0, "prior", 3.0)
+    deviations = [float((part.x[:, 0, 0, 0] - (part.y - 1) * 0.6).std()) for part in (plain, wide)]
+    assert deviations[1] == pytest.approx(3 * deviations[0], rel=0.01)
+    assert made.synthetic(0.0, "prior", 1.0) is plain
+
+
+def test_what_the_discriminator_finds_least_real_is_dropped(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lighter(Discriminator):
+        """Finds lighter images more real."""
+
+        def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+            return x.mean(dim=(1, 2, 3)), weights
+
+    made = bench()
+    with pytest.raises(DataError, match="discriminator"):
+        made.synthetic(0.0, realism=0.5)
+    monkeypatch.setattr(FakeSource, "discriminator", Lighter((1, 8, 8), 3, 4, "none", "batch"), raising=False)
+    everything, kept = made.synthetic(0.0), made.synthetic(0.0, realism=0.5)
+    assert kept.counts == everything.counts
+    for label in range(3):
+        middle = everything.x[everything.y == label].mean(dim=(1, 2, 3)).median()
+        assert float(kept.x[kept.y == label].mean(dim=(1, 2, 3)).min()) > float(middle) - 0.006  # of a spread of 0.01
+    assert len(made.synthetic(0.1, realism=0.5)) == len(kept)
+
+
+def test_latents_of_images_need_an_encoder(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(FakeSource, "encode")
+    with pytest.raises(DataError, match="encoder"):
+        bench().synthetic(0.0, "encoded", 0.3)
+
+
+def test_without_pseudo_labels_the_labelled_images_are_the_donors(trained: list[Any]) -> None:
+    made = bench(pool=False)
+    made.synthetic(0.0, "pool", 0.3)
+    assert len(made.notes) == 1
+    assert "donors" in made.notes[0]

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import copy
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augmentor.types import LabelledImages
+from pipelines.gain import report
+
+CLASSES = ("cat", "<script>alert(1)</script>", 'a" onload="x')
+
+
+def arm(mean: float) -> dict[str, Any]:
+    recalls = {name: mean - 0.01 * index for index, name in enumerate(CLASSES)}
+    return {
+        "scores": [mean - 0.01, mean + 0.01],
+        "mean": mean,
+        "ci95": [mean - 0.02, mean + 0.02],
+        "per_class_recall": recalls,
+    }
+
+
+def comparison(arm_name: str, baseline: str, delta: float) -> dict[str, Any]:
+    interval = [delta - 0.01, delta + 0.01]
+    return {
+        "arm": arm_name,
+        "baseline": baseline,
+        "delta": delta,
+        "ci95": interval,
+        "ci95_bootstrap": interval,
+        "p": 0.0004,
+        "p_holm": 0.01,
+    }
+
+
+RESULT: dict[str, Any] = {
+    "schema": 1,
+    "dataset": "digits",
+    "regime": "long tail",
+    "source_augment": "none",
+    "metric": "balanced_accuracy",
+    "replicates": 2,
+    "arms": {"real": arm(0.80), "classical": arm(0.90), "synthetic": arm(0.85)},
+    "comparisons": [comparison("synthetic", "real", 0.05), comparison("synthetic", "classical", -0.05)],
+    "verdict": "Synthetic images add 5.0 points <b>to</b> real.",
+    "policy": None,
+    "command": "augmentor gain <x>",
+    "versions": {"torch": "2"},
+    "device": "cpu",
+    "seconds": {"total": 200.0},
+}
+
+
+def gallery() -> report.Gallery:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(12, 1, 4, 4, generator=generator) * 2 - 1
+    images = LabelledImages(x, torch.arange(12) % 3, CLASSES)
+    return report.Gallery(
+        images, images, images.subset(torch.arange(2)), x[:6].reshape(2, 3, 1, 4, 4), torch.ones(2, 3)
+    )
+
+
+class Page(HTMLParser):
+    """Collects tags, the text of the first heading, and checks that tags close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.stack: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1] != "style" and data.strip():
+            self.texts.append(data.strip())
+
+
+def test_the_verdict_is_the_first_heading_and_comes_before_every_table() -> None:
+    text = report.render_report(RESULT)
+    assert text.index("<h1>") < text.index("Synthetic images add 5.0 points") < text.index("<table")
+
+
+def test_tags_close_in_order_and_nothing_is_loaded_from_outside() -> None:
+    text = report.render_report(RESULT, gallery())
+    page = Page(text)
+    assert page.stack == []
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_class_names_and_sentences_are_escaped() -> None:
+    text = report.render_report(RESULT, gallery())
+    assert "<script>" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<b>to</b>" not in text
+    assert CLASSES[1] in Page(text).texts
+
+
+def test_the_table_shows_percent_and_points_with_signs() -> None:
+    texts = Page(report.render_report(RESULT)).texts
+    for expected in ("80.0", "88.0 to 92.0", "+10.0", "+5.0", "−5.0", "+4.0 to +6.0", "< 0.001", "0.010"):
+        assert expected in texts
+
+
+def test_one_strip_a_row_with_one_dot_a_replicate() -> None:
+    text = report.render_report(RESULT)
+    assert text.count('<svg class="strip') == 3 + 2
+    assert text.count('class="run"') == 3 * 2
+
+
+def test_what_was_not_computed_is_a_dash() -> None:
+    result = copy.deepcopy(RESULT)
+    result["comparisons"] = [result["comparisons"][0] | {"ci95_bootstrap": None, "p": None, "p_holm": None}]
+    texts = Page(report.render_report(result)).texts
+    assert texts.count("–") == 3
+
+
+def test_the_sign_flip_test_has_a_column_where_it_was_made() -> None:
+    result = copy.deepcopy(RESULT)
+    assert "sign flips" not in Page(report.render_report(result)).texts
+    result["comparisons"][0]["p_permutation"] = 0.0078
+    texts = Page(report.render_report(result)).texts
+    assert "sign flips" in texts
+    assert "0.008" in texts
+
+
+def test_outcome_needs_the_whole_interval_on_one_side() -> None:
+    assert report.outcome({"ci95": [0.01, 0.02]}) == "better"
+    assert report.outcome({"ci95": [-0.02, -0.01]}) == "worse"
+    assert report.outcome({"ci95": [-0.01, 0.02]}) == "open"
+    assert report.outcome({"ci95": [0.0, 0.02]}) == "open"
+
+
+def test_a_class_without_images_says_none() -> None:
+    pictures = gallery()
+    real = pictures.real.subset((pictures.real.y != 0).nonzero()[:, 0])
+    text = report.render_report(RESULT, report.Gallery(real, pictures.synthetic, *_rest(pictures)))
+    assert text.count('<span class="none">none</span>') == 1
+
+
+def _rest(pictures: report.Gallery) -> tuple[LabelledImages, torch.Tensor, torch.Tensor]:
+    return pictures.samples, pictures.neighbours, pictures.distances
+
+
+def test_many_classes_are_cut_and_counted() -> None:
+    classes = tuple(f"person {k}" for k in range(report.CLASSES_SHOWN + 5))
+    images = LabelledImages(torch.zeros(45, 1, 2, 2), torch.arange(45), classes)
+    none = images.subset(torch.arange(0))
+    pictures = report.Gallery(images, images, none, torch.zeros(0, 3, 1, 2, 2), torch.zeros(0, 3))
+    text = report.render_report(RESULT, pictures)
+    assert "5 more classes are not shown" in text
+    assert len(re.findall('class="card"', text)) == report.CLASSES_SHOWN
+
+
+def test_gallery_survives_the_file(tmp_path: Path) -> None:
+    pictures = gallery()
+    report.save_gallery(tmp_path / "g.safetensors", pictures)
+    again = report.load_gallery(tmp_path / "g.safetensors", CLASSES)
+    assert torch.equal(again.neighbours, pictures.neighbours)
+    assert torch.equal(again.samples.y, pictures.samples.y)
+    assert torch.equal(again.synthetic.x, pictures.synthetic.x)
+
+
+def test_write_report_shows_the_policy_and_its_scores(tmp_path: Path) -> None:
+    candidate = {
+        "name": "classical",
+        "mean": 0.9,
+        "scores": [0.89, 0.91],
+        "behind_best": 0.012,
+        "standard_error": 0.02,
+        "chosen": True,
+    }
+    policy = {"words": "No synthetic images.", "tuning": {"rule": "One standard error.", "candidates": [candidate]}}
+    report.write_report(tmp_path / "report.html", {**RESULT, "policy": policy}, gallery())
+    texts = Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts
+    assert "classical (chosen)" in texts
+    assert "−1.2" in texts

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from downstream.train import train_classifier
+from pipelines.config import Config, PoolConfig, config_from
+from pipelines.datasets import DataBundle, load_data
+from pipelines.source import pool
+from pipelines.source.pool import CLEAREST, graph_labels, label_pool
+
+
+@pytest.fixture(scope="module")
+def digits() -> DataBundle:
+    return load_data(config("graph").data, 0)
+
+
+def config(method: str) -> Config:
+    return config_from(
+        {
+            "data": {"data": "digits", "labels": 50},
+            "pool": {"method": method, "rounds": 1},
+            "classifier": {"steps": 20},
+            "device": "cpu",
+        }
+    )
+
+
+def test_graph_labels_the_whole_pool_and_marks_the_clearest_of_every_class(digits: DataBundle) -> None:
+    assert digits.pool is not None
+    labels, clear = graph_labels(digits.train, digits.pool, config("graph"), 0, 0.3)
+    assert labels.shape == clear.shape == (len(digits.pool),)
+    for label in range(10):
+        members = labels == label
+        assert int(clear[members].sum()) == math.ceil(0.3 * int(members.sum()))
+
+
+def test_graph_keeps_what_a_pool_of_five_labels_a_class_tells(digits: DataBundle) -> None:
+    kept = label_pool(digits.train, digits.pool, config("graph"), 0)
+    assert kept.classes == digits.train.classes
+    assert len(kept) >= int(CLEAREST * len(digits.pool))
+    # Every kept image is one of the pool, none of the labelled ones.
+    known = {x.numpy().tobytes() for x in digits.pool}
+    assert all(x.numpy().tobytes() in known for x in kept.x)
+
+
+def test_graph_is_right_about_most_images_and_clearer_means_more_right() -> None:
+    everything = load_data(config_from({"data": {"data": "digits"}}).data, 0).train
+    truth = {x.numpy().tobytes(): int(y) for x, y in zip(everything.x, everything.y, strict=True)}
+    bundle = load_data(config("graph").data, 1)
+    labels, clear = graph_labels(bundle.train, bundle.pool, config("graph"), 1, 0.5)
+    right = labels == torch.tensor([truth[x.numpy().tobytes()] for x in bundle.pool])
+    assert right.float().mean() > 0.85
+    assert right[clear].float().mean() > right[~clear].float().mean()
+
+
+def test_classifier_is_the_default_method(digits: DataBundle) -> None:
+    assert Config().pool.method == "classifier"
+    kept = label_pool(digits.train, digits.pool, config("classifier"), 0)
+    assert max(kept.counts.values()) <= math.ceil(len(digits.pool) / 10)
+
+
+def test_the_classifier_can_start_from_the_graph(digits: DataBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert digits.pool is not None
+    learned: list[Tensor] = []
+
+    def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:
+        learned.append(y)
+        return train_classifier(model, x, y, settings, **options)
+
+    monkeypatch.setattr(pool, "train_classifier", spy)
+    kept = label_pool(digits.train, digits.pool, config("graph_classifier"), 0)
+    labels, clear = graph_labels(digits.train, digits.pool, config("graph_classifier"), 0, CLEAREST)
+    assert torch.equal(learned[0], torch.cat([digits.train.y, labels[clear]]))
+    assert len(learned) == 1
+    # What is kept are the classifier's labels, not the graph's.
+    assert max(kept.counts.values()) <= math.ceil(len(digits.pool) / 10)
+
+
+def test_the_labelling_classifier_can_learn_with_a_loss_for_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:
+        calls.append(options)
+        return model
+
+    monkeypatch.setattr(pool, "train_classifier", spy)
+    bundle = load_data(config_from({"data": {"data": "digits", "per_class": 20, "imbalance": 10}}).data, 0)
+    logits, y = torch.zeros(2, 10), torch.tensor([0, 9])
+    for loss in ("cross_entropy", "logit_adjusted"):
+        asked = config("classifier").model_copy(update={"pool": PoolConfig(rounds=1, loss=loss)})
+        label_pool(bundle.train, bundle.test.x[:50], asked, 0)
+    plain, adjusted = calls
+    assert plain["weights"] is not None
+    assert adjusted["weights"] is None
+    common, rare = (float(adjusted["loss"](logits[:1], y[i : i + 1])) for i in (0, 1))
+    assert rare > float(plain["loss"](logits, y)) > common
