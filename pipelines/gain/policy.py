@@ -119,7 +119,10 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
     if not any(len(split["y"]) for split in splits):
         words = "No class has four images, so nothing could be tuned: classical augmentation, no synthetic images."
         return _untuned(config, words, pool=pool)
-    scores = torch.tensor([[_score(split, policy, num_classes) for split in splits] for policy in policies])
+    # In single precision one image more could count as more than its standard error.
+    scores = torch.tensor(
+        [[_score(s, policy, num_classes) for s in splits] for policy in policies], dtype=torch.float64
+    )
     means = scores.mean(dim=1)
     best = int(means.argmax())
     errors = [standard_error(splits, policies[best], policy) for policy in policies]

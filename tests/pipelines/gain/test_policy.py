@@ -124,6 +124,15 @@ def test_without_tuning_images_classical_augmentation_alone() -> None:
     assert document["tuning"]["candidates"] == []
 
 
+@pytest.mark.parametrize("size", [13, 39, 133])
+def test_one_image_more_is_one_standard_error_and_no_reason_for_synthetic_images(size: int) -> None:
+    y = [index % 3 for index in range(size)]
+    nothing, everything = range(0), range(size)
+    wrong = {"else": everything, "classical": range(1), "classical + 50% synthetic": nothing}
+    document = choose([full(y, wrong), full(y, wrong | {"classical": nothing})], CONFIG, 3, pool=False)
+    assert document["name"] == "classical"
+
+
 def test_least_synthetic_takes_the_best_of_the_smallest_share_that_is_near_enough() -> None:
     policies = [Policy("classical"), Policy("pseudo_label"), Policy("classical", 0.25), Policy("classical", 0.5)]
     means = [0.90, 0.91, 0.94, 0.95]
