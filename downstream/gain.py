@@ -215,6 +215,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def outcome(ci95: Sequence[float]) -> str:
+    """``better``, ``worse`` or ``open``: on which side of zero the whole 95 % interval of a difference lies."""
+    low, high = ci95
+    return "better" if low > 0 else "worse" if high < 0 else "open"
+
+
 def _compare(
     pair: tuple[str, str], differences: Floats, image_draws: Floats, replicate_draws: Floats, seed: int
 ) -> Comparison:

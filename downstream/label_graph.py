@@ -67,10 +67,11 @@ def spread_labels(graph: csr_array, labelled: Tensor, y: Tensor, num_classes: in
     the mean over classes:
 
     .. math:: u \leftarrow u + D^{-1}(b - L u), \qquad
-              b_i = \frac{n}{K n_{y_i}} \left(e_{y_i} - \frac{1}{K}\right) \text{ at labelled images, else } 0.
+              b_i = \frac{n}{K n_{y_i}} \left(e_{y_i} - \frac{1}{K}\right) \text{ at labelled images, else } 0,
 
-    It stays informative at one label a class, where spreading that clamps the labels forgets them. Of a long tail of
-    labels the classes still get equal parts of the graph; by single labels the common ones would take nearly all of it.
+    with n labels, n_c of class c, and K classes that have one. It stays informative at one label a class, where
+    spreading that clamps the labels forgets them. Of a long tail of labels the classes still get equal parts of the
+    graph; by single labels the common ones would take nearly all of it.
 
     Args:
         graph: Symmetric weights, sparse (N, N), every image with an edge.
@@ -86,7 +87,8 @@ def spread_labels(graph: csr_array, labelled: Tensor, y: Tensor, num_classes: in
         ValueError: If there is no label or the shapes differ.
 
     Source:
-        Calder et al. 2020, "Poisson Learning", arXiv:2006.11184, algorithm 1, with equal class sizes as the prior.
+        Calder et al. 2020, "Poisson Learning", arXiv:2006.11184, algorithm 1; its prior, here equal class sizes,
+        weighs the labels instead of the scores: the same largest score, other margins.
     """
     if len(labelled) == 0 or labelled.shape != y.shape:
         raise ValueError(f"need as many labels as labelled images, more than none: {len(labelled)} and {len(y)}")

@@ -424,7 +424,8 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
 def verify(config: Path | None, as_json: bool, **values: Any) -> None:
     """Train a network to tell people, and score pairs of people it has not seen by the cosine of its features.
 
-    By the file CONFIG, or on --data; every --synthetic set is an arm beside no extra data, with equal steps.
+    By the file CONFIG, or on --data; every --synthetic set is an arm beside no extra data, with equal steps, and so are
+    the real people of --train-folds, a control.
     """
     settings = _config(config, values, needs_data=True)
     out = settings.out or Path("runs") / (config.stem if config else f"{Path(settings.data.data).name}-verify")

@@ -341,8 +341,8 @@ class VerifyConfig(Section):
     train_folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(),
         strict=False,
-        description="Folds whose people, real photos with their names, are an arm, real_people: what real photos of "
-        "other people bring, a control. The other folds are scored.",
+        description="Folds whose real photos, with names, form the control arm real_people; only the other folds are "
+        "scored, for every arm.",
     )
     synthetic: tuple[FilePath, ...] = Field(
         default=(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ MOST_TICKS = 8
 
 
 def render_page(template: str, **values: Any) -> str:
-    """A page from a template beside this module; every value is escaped, and a missing one is an error."""
+    """A page from a template of ``pipelines/templates``; every value is escaped, and a missing one is an error."""
     environment = Environment(
         loader=PackageLoader("pipelines"),
         autoescape=True,
@@ -105,12 +105,6 @@ def _log_ticks(low: float, high: float) -> tuple[float, ...]:
         if last - first < MOST_TICKS:
             break
     return tuple(steps[first : last + 1])
-
-
-def outcome(row: Mapping[str, Any]) -> str:
-    """``better``, ``worse`` or ``open``: on which side of zero the whole 95 % interval of a comparison lies."""
-    low, high = row["ci95"]
-    return "better" if low > 0 else "worse" if high < 0 else "open"
 
 
 def image_strip(x: Tensor) -> dict[str, Any] | None:

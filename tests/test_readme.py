@@ -89,4 +89,13 @@ def test_every_room_of_the_pipelines_is_on_the_page_of_the_architecture():
 def _row(rooms: str, package: str) -> str:
     """The line of the table that lists a room's files; the bottom is told in words behind the table."""
     rows = [line for line in rooms.splitlines() if line.startswith(f"| `{package}/`")]
-    return rows[0] if rows else rooms.partition("The bottom:")[2]
+    return rows[0] if rows else rooms.rpartition("|\n")[2]
+
+
+def test_the_files_that_the_pages_name_are_there():
+    root = Path(__file__).parent.parent
+    pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), root / "augmentor" / "README.md"]
+    named = re.compile(r"\b(?:augmentor|downstream|pipelines|configs|examples|tests)/[\w/]+\.(?:py|yaml)\b")
+    found = {(page.name, name) for page in pages for name in named.findall(page.read_text(encoding="utf-8"))}
+    assert len(found) > 50
+    assert {(page, name) for page, name in found if not (root / name).is_file()} == set()

@@ -1,1 +1,1 @@
-"""The job ``gain``: its arms, what each of them is, what ``auto`` does, verdict, report and summary."""
+"""The jobs ``gain``, ``demo`` and ``summary``: arms, what each of them is, what ``auto`` does, verdict, reports."""

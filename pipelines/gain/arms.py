@@ -28,7 +28,7 @@ from pipelines.config import Config
 from pipelines.gain.arm_training import train_arm
 from pipelines.gain.recipes import GENERATOR_FREE, Recipe
 from pipelines.interrupt import Watch
-from pipelines.source.pool import label_pool
+from pipelines.pool import label_pool
 from pipelines.source.train import train_source
 
 NEIGHBOURS = 5  # SMOTE's own default, fewer where the smallest class has fewer

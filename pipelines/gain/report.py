@@ -16,7 +16,8 @@ from torch import Tensor
 
 from augmentor.durable import write_bytes, write_text
 from augmentor.types import LabelledImages
-from pipelines.page import Scale, duration, image_strip, outcome, p_value, render_page, scale_of
+from downstream.gain import outcome
+from pipelines.page import Scale, duration, image_strip, p_value, render_page, scale_of
 
 CLASSES_SHOWN = 40
 ARM_NOTES = {
@@ -160,7 +161,7 @@ def _comparison_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "arm": row["arm"],
             "baseline": row["baseline"],
-            "outcome": outcome(row),
+            "outcome": outcome(row["ci95"]),
             "delta": _points(row["delta"]),
             "interval": _interval(row["ci95"], _points),
             "bootstrap": _interval(row["ci95_bootstrap"], _points),

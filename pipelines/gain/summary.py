@@ -20,7 +20,6 @@ from pipelines.gain.summary_report import write_pages
 from pipelines.gain.summary_tables import headline
 from pipelines.gain.yardsticks import best_baselines, yardstick_of
 from pipelines.results import read_result, this_command, write_result
-from pipelines.verify.report import REAL_PEOPLE
 
 Document = Mapping[str, Any]
 Row = dict[str, Any]
@@ -129,7 +128,7 @@ def _verify_rows(document: Document) -> list[Row]:
             over = {"ci95": pair["ci95"]} if pair["ci95"] else {"ci95": pair["ci95_people"], "ci95_over": "people"}
             told = {key: pair[key] for key in ("metric", "arm", "baseline", "delta")} | over
             told |= {"yardstick": "classical", "best_baseline": pair["baseline"]}
-            told |= {"synthetic": pair["arm"] != REAL_PEOPLE}
+            told |= {"synthetic": document["arms"][pair["arm"]]["synthetic"] > 0}
             rows.append(_origin(document) | told)
     return rows
 

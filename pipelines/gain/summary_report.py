@@ -15,6 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from augmentor.durable import write_text
+from downstream.gain import outcome
 from pipelines.gain.summary_tables import (
     TITLES,
     Row,
@@ -27,7 +28,7 @@ from pipelines.gain.summary_tables import (
     run_of,
     tables,
 )
-from pipelines.page import Axis, axis_of, outcome, render_page
+from pipelines.page import Axis, axis_of, render_page
 
 LETTER = 7.0  # pixels that a letter takes at most, on average, at the size of the labels
 LABEL_LETTERS = 46  # longer labels are cut
@@ -122,7 +123,7 @@ def _line(row: Row, axis: Axis, y: float) -> Row:
         "high": axis.at(high),
         "caps": [axis.at(end) for end in (low, high) if axis.low <= end <= axis.high],
         "centre": axis.at(row["delta"]),
-        "decided": outcome(row) != "open",
+        "decided": outcome(row["ci95"]) != "open",
         "weaker": row["baseline"] != row["best_baseline"],
         "numbers": f"{points(row['delta'])} ({interval(row)})",
         "replicates": str(row["replicates"]),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from downstream.gain import FEWEST_FOR_A_CLAIM
-from pipelines.page import duration, outcome
+from downstream.gain import FEWEST_FOR_A_CLAIM, outcome
+from pipelines.page import duration
 
 Row = Mapping[str, Any]
 Run = tuple[str, str, str]
@@ -62,7 +62,7 @@ def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> str:
 
 
 def _gains(row: Row) -> bool:
-    return _of_best(row) and outcome(row) == "better"
+    return _of_best(row) and outcome(row["ci95"]) == "better"
 
 
 def _harmless(row: Row) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from downstream.gain import FEWEST_FOR_A_CLAIM
-from pipelines.page import outcome
+from downstream.gain import FEWEST_FOR_A_CLAIM, outcome
 
 Row = Mapping[str, Any]
 FIRST = ("synthetic+classical", "synthetic")
@@ -50,11 +49,11 @@ def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[s
     if not about:
         return "No advice on synthetic images"
     worst = min(about, key=lambda row: float(row["delta"]))
-    if all(outcome(row) == "better" for row in about):
+    if all(outcome(row["ci95"]) == "better" for row in about):
         if missing:
             return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
         return f"Use synthetic images ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
-    if outcome(worst) == "worse":
+    if outcome(worst["ci95"]) == "worse":
         return f"Do without synthetic images and use {worst['baseline']}, which is better"
     return f"Do without synthetic images, for which no gain is shown, and use {worst['baseline']}"
 
@@ -67,7 +66,7 @@ def _mixture(result: Mapping[str, Any], arm: str) -> str:
 def _told(row: Row) -> str:
     if row["delta"] == 0 and set(row["ci95"]) == {0}:  # auto chose that very arm
         return f"{row['arm']} is as good as {row['baseline']} in every replicate"
-    word = {"better": "gain", "worse": "loss", "open": "not decided"}[outcome(row)]
+    word = {"better": "gain", "worse": "loss", "open": "not decided"}[outcome(row["ci95"])]
     return f"{row['arm']} against {row['baseline']} {_points(row, word)}"
 
 

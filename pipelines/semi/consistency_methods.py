@@ -8,8 +8,8 @@ from downstream.classifier import build_classifier
 from downstream.consistency import WEAK, Advice, FixMatchSettings, train_fixmatch
 from downstream.evaluate import predict_logits
 from pipelines.device import device_of, domain_of
+from pipelines.pool import CLEAREST, graph_labels
 from pipelines.semi.methods import SemiTask
-from pipelines.source.pool import CLEAREST, graph_labels
 
 ALONE, FADED = 1 / 7, 2 / 3  # shares of the steps: on the graph's labels alone; until its weight is zero
 THRESHOLD = 0.7  # with a good start the unsure images are the informative ones; at 0.9 they are never learned

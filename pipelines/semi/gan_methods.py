@@ -20,8 +20,8 @@ from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
 from pipelines.device import device_of, domain_of
 from pipelines.interrupt import Watch
+from pipelines.pool import label_pool
 from pipelines.semi.methods import SemiTask
-from pipelines.source.pool import label_pool
 from pipelines.source.train import train_source
 
 BATCH_SIZE = 100  # images of each kind, as published

@@ -1,6 +1,6 @@
 """What a semi-supervised method is given, and the methods that need neither a generator nor consistency.
 
-The table of all methods is ``semi_supervised.METHODS``.
+The table of all methods is ``semi.run.METHODS``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from downstream.evaluate import predict_logits
 from downstream.train import TrainSettings, balanced_weights, train_classifier
 from pipelines.config import Config
 from pipelines.device import device_of, domain_of
-from pipelines.source.pool import label_pool
+from pipelines.pool import label_pool
 
 OnStep = Callable[[int, int, Mapping[str, float]], None]
 """Steps done, steps in all, and the named values to draw as curves. May raise: a signal ends the training here."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from augmentor.durable import write_text
 from pipelines.page import MARGIN, STRIP_WIDTH, Axis, axis_of, duration, p_value, render_page
-from pipelines.semi.scores import outcome
+from pipelines.semi.scores import outcome_of_errors
 from pipelines.semi.tables import label_counts
 
 CHART = (760, 330)
@@ -97,7 +97,7 @@ def _difference(row: Mapping[str, Any] | None) -> dict[str, str] | None:
         return None
     interval = "–" if row["ci95"] is None else " to ".join(_points(end) for end in row["ci95"])
     p_holm = p_value(row.get("p_holm"))
-    return {"delta": _points(row["delta"]), "interval": interval, "p_holm": p_holm, "outcome": outcome(row)}
+    return {"delta": _points(row["delta"]), "interval": interval, "p_holm": p_holm, "outcome": outcome_of_errors(row)}
 
 
 def _learning_chart(result: Mapping[str, Any], counts: Sequence[str], colours: Mapping[str, str]) -> dict[str, Any]:

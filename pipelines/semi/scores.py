@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from downstream.gain import FEWEST_FOR_A_CLAIM, holm, paired_t
+from downstream.gain import FEWEST_FOR_A_CLAIM, holm, outcome, paired_t
 
 Errors = Mapping[str, Mapping[str, Sequence[float]]]
 """Method -> number of labels -> one error a subset, as fractions, subsets in one order for all."""
@@ -58,12 +58,9 @@ def _difference(default: str, other: str, labels: str, own: Sequence[float], the
     }
 
 
-def outcome(row: Mapping[str, Any]) -> str:
+def outcome_of_errors(row: Mapping[str, Any]) -> str:
     """``better``, ``worse`` or ``open`` for the default method: where the whole 95 % interval of a difference lies."""
-    if row["ci95"] is None:
-        return "open"
-    low, high = row["ci95"]
-    return "better" if high < 0 else "worse" if low > 0 else "open"
+    return "open" if row["ci95"] is None else outcome([-bound for bound in reversed(row["ci95"])])
 
 
 def verdict(result: Mapping[str, Any]) -> str:
@@ -99,7 +96,7 @@ def _outcomes(differences: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The other methods with the outcome that is the same at all numbers of labels, or ``open``."""
     seen: dict[str, set[str]] = {}
     for row in differences:
-        seen.setdefault(row["baseline"], set()).add(outcome(row))
+        seen.setdefault(row["baseline"], set()).add(outcome_of_errors(row))
     return {name: one.pop() if len(one) == 1 else "open" for name, one in seen.items()}
 
 

@@ -1,1 +1,1 @@
-"""Sources as runs: their training, their sets, their quality, and labels for the images without."""
+"""Sources as runs: their training, their sets, their quality."""

@@ -83,7 +83,7 @@ def as_markdown(result: Section) -> str:
     )
 
 
-# Key of ``source_quality.summary`` to title, factor and digits.
+# Key of ``quality.summary`` to title, factor and digits.
 COLUMNS = {
     "top1": ("top-1 %", 100, 2),
     "inception_score": ("inception score", 1, 2),
@@ -100,7 +100,7 @@ _HEADER = f"| | {' | '.join(title for title, _, _ in COLUMNS.values())} |\n|---|
 
 
 def quality_cells(row: Section) -> list[str]:
-    """What ``source_quality.summary`` returned, as a table shows it: one text a column of ``COLUMNS``."""
+    """What ``quality.summary`` returned, as a table shows it: one text a column of ``COLUMNS``."""
     return [_shown(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
 
 

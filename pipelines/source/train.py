@@ -36,9 +36,9 @@ from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_of, domain_of, memory_for, use_threads
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.pictures import png_bytes, sample_grid
+from pipelines.pool import pool_labels
 from pipelines.progress import Progress, Silent
 from pipelines.run_dir import RunDir
-from pipelines.source.pool import pool_labels
 
 OF_OTHER_JOBS = ("out", "gain", "semi", "compare", "verify")  # keys of a config that a training does not read
 LOG_EVERY = 20

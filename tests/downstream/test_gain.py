@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from downstream.evaluate import accuracy, balanced_accuracy, per_class_recall
-from downstream.gain import EXACT_UP_TO, holm, measure_gain, paired_t, sign_flip_p
+from downstream.gain import EXACT_UP_TO, holm, measure_gain, outcome, paired_t, sign_flip_p
 
 
 def labels(count: int = 120, classes: int = 4) -> Tensor:
@@ -199,3 +199,10 @@ def test_nonsense_is_refused() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             measure_gain(arms, truth, 4, pairs, metric)
+
+
+def test_outcome_needs_the_whole_interval_on_one_side() -> None:
+    assert outcome([0.01, 0.02]) == "better"
+    assert outcome([-0.02, -0.01]) == "worse"
+    assert outcome([-0.01, 0.02]) == "open"
+    assert outcome([0.0, 0.02]) == "open"

@@ -7,10 +7,10 @@ import torch
 
 from augmentor.families.gan import GanTrainer
 from augmentor.training.checkpoint import load_checkpoint
+from pipelines import pool
 from pipelines.cli import main
 from pipelines.config import dump_config
 from pipelines.gain import arm_training
-from pipelines.source import pool
 from tests.faults.children import fork
 from tests.faults.jobs import small
 

@@ -144,13 +144,6 @@ def test_the_sign_flip_test_has_a_column_where_it_was_made() -> None:
     assert "0.008" in texts
 
 
-def test_outcome_needs_the_whole_interval_on_one_side() -> None:
-    assert report.outcome({"ci95": [0.01, 0.02]}) == "better"
-    assert report.outcome({"ci95": [-0.02, -0.01]}) == "worse"
-    assert report.outcome({"ci95": [-0.01, 0.02]}) == "open"
-    assert report.outcome({"ci95": [0.0, 0.02]}) == "open"
-
-
 def test_a_class_without_images_says_none() -> None:
     pictures = gallery()
     real = pictures.real.subset((pictures.real.y != 0).nonzero()[:, 0])

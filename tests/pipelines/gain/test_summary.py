@@ -85,7 +85,7 @@ def verification(**changes: Any) -> dict[str, Any]:
         "dataset": "faces",
         "head": "arcface",
         "replicates": 1,
-        "arms": {"no extra data": arm, "more": arm},
+        "arms": {"no extra data": arm, "more": arm | {"synthetic": 6}},
         "comparisons": [row | {"metric": metric, "p": None, "p_holm": None} for metric in metrics],
         "verdict": "Not decided.",
         "command": "augmentor verify faces.yaml",
@@ -193,6 +193,13 @@ def test_a_verification_maps_its_accuracy(tmp_path: Path) -> None:
     assert (row["ci95"], row["ci95_over"], row["seconds"]) == ([-0.01, 0.03], "people", 5.0)
     summary = summary_run([write(tmp_path / "verify.json", verification()).parent], tmp_path / "out")
     assert "preliminary, interval over people" in as_markdown(summary, {})
+
+
+def test_real_photos_as_a_control_are_no_synthetic_gain() -> None:
+    assert [row["synthetic"] for row in rows_of(verification())] == [True]
+    arms = verification()["arms"]
+    control = verification(arms=arms | {"more": arms["more"] | {"synthetic": 0}})
+    assert [row["synthetic"] for row in rows_of(control)] == [False]
 
 
 def test_a_summary_writes_what_it_promises(tmp_path: Path) -> None:

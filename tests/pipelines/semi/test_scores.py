@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.semi.scores import joined, outcome, paired_differences, scores, verdict
+from pipelines.semi.scores import joined, outcome_of_errors, paired_differences, scores, verdict
 from pipelines.semi.tables import PUBLISHED, as_markdown, label_counts, semi_table
 
 
@@ -55,10 +55,10 @@ def test_holm_allows_for_all_rows() -> None:
 
 
 def test_outcome_is_of_the_default_and_lower_errors_are_better() -> None:
-    assert outcome({"ci95": [-0.02, -0.01]}) == "better"
-    assert outcome({"ci95": [0.01, 0.02]}) == "worse"
-    assert outcome({"ci95": [-0.01, 0.02]}) == "open"
-    assert outcome({"ci95": None}) == "open"
+    assert outcome_of_errors({"ci95": [-0.02, -0.01]}) == "better"
+    assert outcome_of_errors({"ci95": [0.01, 0.02]}) == "worse"
+    assert outcome_of_errors({"ci95": [-0.01, 0.02]}) == "open"
+    assert outcome_of_errors({"ci95": None}) == "open"
 
 
 def result(**changes: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from augmentor.types import DataError, DivergedError
 from pipelines.config import ConfigError, config_from
 from pipelines.datasets import load_data
 from pipelines.interrupt import Interrupted
+from pipelines.pool import label_pool
 from pipelines.run_dir import RunDir
-from pipelines.source.pool import label_pool
 from pipelines.source.train import load_source, train_run, train_source
 
 

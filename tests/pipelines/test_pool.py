@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from downstream.train import train_classifier
+from augmentor.types import LabelledImages
+from pipelines import pool
 from pipelines.config import Config, PoolConfig, config_from
 from pipelines.datasets import DataBundle, load_data
-from pipelines.source import pool
-from pipelines.source.pool import CLEAREST, graph_labels, label_pool
+from pipelines.pool import CLEAREST, graph_labels, label_pool
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +67,24 @@ def test_classifier_is_the_default_method(digits: DataBundle) -> None:
 def test_the_classifier_can_start_from_the_graph(digits: DataBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     assert digits.pool is not None
     learned: list[Tensor] = []
+    sure = torch.arange(20).remainder(10)  # of the first twenty images of the pool; of the others nothing is known
 
-    def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:
-        learned.append(y)
-        return train_classifier(model, x, y, settings, **options)
+    def teacher(known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: None) -> Tensor:
+        learned.append(known.y)
+        logits = torch.zeros(len(pool), 10)
+        logits[torch.arange(20), sure] = 20
+        return logits
 
-    monkeypatch.setattr(pool, "train_classifier", spy)
-    kept = label_pool(digits.train, digits.pool, config("graph_classifier"), 0)
-    labels, clear = graph_labels(digits.train, digits.pool, config("graph_classifier"), 0, CLEAREST)
-    assert torch.equal(learned[0], torch.cat([digits.train.y, labels[clear]]))
-    assert len(learned) == 1
-    # What is kept are the classifier's labels, not the graph's.
-    assert max(kept.counts.values()) <= math.ceil(len(digits.pool) / 10)
+    monkeypatch.setattr(pool, "_teacher_logits", teacher)
+    asked = config("graph_classifier")
+    asked = asked.model_copy(update={"pool": asked.pool.model_copy(update={"rounds": 2})})
+    indices, labels = pool.pool_labels(digits.train, digits.pool, asked, 0)
+    of_graph, clear = graph_labels(digits.train, digits.pool, asked, 0, CLEAREST)
+    # First the graph's labels, then its own: the graph's are gone.
+    assert torch.equal(learned[0], torch.cat([digits.train.y, of_graph[clear]]))
+    assert torch.equal(learned[1][: len(digits.train)], digits.train.y)
+    assert sorted(learned[1][len(digits.train) :].tolist()) == sorted(sure.tolist())
+    assert dict(zip(indices.tolist(), labels.tolist(), strict=True)) == dict(enumerate(sure.tolist()))
 
 
 def test_the_labelling_classifier_can_learn_with_a_loss_for_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ CLEAREST = 0.7  # share of every class of the graph's labels that is kept
 def label_pool(
     train: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None = None
 ) -> LabelledImages:
-    """The images of a pool that a classifier is sure of, with its labels.
+    """The images of a pool that a classifier is sure of, or a graph the clearest about, with their labels.
 
     The classifier learns from the labelled images with classical augmentation, and with class-balanced sampling or a
     loss for the long tail (``config.pool.loss``); from the second round on from the pseudo-labels of the round before
@@ -43,7 +43,7 @@ def label_pool(
         watch: Looked at after every step of a classifier.
 
     Returns:
-        At most M images; if ``config.pool.balanced``, at most an equal share of the pool in each class.
+        At most M images; of a balanced classifier (``config.pool.balanced``) at most an equal share in each class.
 
     Raises:
         Interrupted: If ``watch`` was told to stop.
