@@ -131,7 +131,8 @@ def _line(row: Row, axis: Axis, y: float) -> Row:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LABEL_LETTERS else f"{text[: LABEL_LETTERS - 1]}…"
+    """A text that fits; its end is kept, where the number of a run is."""
+    return text if len(text) <= LABEL_LETTERS else f"{text[: LABEL_LETTERS - 9]}…{text[-8:]}"
 
 
 def by_count(rows: Sequence[Row]) -> str:
