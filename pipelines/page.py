@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,32 +29,6 @@ def render_page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(width=STRIP_WIDTH, **values)
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A linear map from scores to the pixels of a strip, with round tick values inside it."""
-
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-
-    def at(self, value: float) -> float:
-        """Horizontal position in pixels."""
-        share = (value - self.low) / (self.high - self.low)
-        return round(MARGIN + share * (STRIP_WIDTH - 2 * MARGIN), 2)
-
-
-def scale_of(values: Iterable[float]) -> Scale:
-    """A scale that holds all values, ending on round numbers (steps of 1, 2 or 5 times a power of ten)."""
-    given = list(values) or [0.0, 1.0]
-    low, high = min(given), max(given)
-    rough = max(high - low, 1e-3) / 4
-    power = 10 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    last = max(last, first + 1)
-    return Scale(first * step, last * step, tuple(round(k * step, 10) for k in range(first, last + 1)))
 
 
 @dataclass(frozen=True)
@@ -91,8 +65,24 @@ def axis_of(values: Iterable[float], start: float, end: float) -> Axis:
     if min(given) > 0 and max(given) > 4 * min(given):
         ticks = _log_ticks(min(given), max(given))
         return Axis(ticks[0], ticks[-1], ticks, start, end, logarithmic=True)
-    scale = scale_of(given)
-    return Axis(scale.low, scale.high, scale.ticks, start, end, logarithmic=False)
+    return _linear(given, start, end)
+
+
+def scale_of(values: Iterable[float]) -> Axis:
+    """A linear axis that holds all values, across a strip."""
+    return _linear(list(values) or [0.0, 1.0], MARGIN, STRIP_WIDTH - MARGIN)
+
+
+def _linear(values: Sequence[float], start: float, end: float) -> Axis:
+    """Ends on round numbers: steps of 1, 2 or 5 times a power of ten."""
+    low, high = min(values), max(values)
+    rough = max(high - low, 1e-3) / 4
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    ticks = tuple(round(k * step, 10) for k in range(first, last + 1))
+    return Axis(first * step, last * step, ticks, start, end, logarithmic=False)
 
 
 def _log_ticks(low: float, high: float) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from augmentor.durable import write_bytes, write_text
 from augmentor.types import LabelledImages
 from downstream.gain import outcome
-from pipelines.page import Scale, duration, image_strip, p_value, render_page, scale_of
+from pipelines.page import Axis, duration, image_strip, p_value, render_page, scale_of
 
 CLASSES_SHOWN = 40
 ARM_NOTES = {
@@ -119,11 +119,11 @@ def render_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> 
     )
 
 
-def _axis(scale: Scale) -> list[dict[str, Any]]:
+def _axis(scale: Axis) -> list[dict[str, Any]]:
     return [{"x": scale.at(tick), "label": f"{100 * tick:.4g}"} for tick in scale.ticks]
 
 
-def _arm_scale(result: Mapping[str, Any]) -> Scale:
+def _arm_scale(result: Mapping[str, Any]) -> Axis:
     arms = result["arms"].values()
     return scale_of(value for arm in arms for value in (*arm["scores"], arm["mean"], *arm["ci95"]))
 
@@ -150,7 +150,7 @@ def _arm_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _comparison_scale(result: Mapping[str, Any]) -> Scale:
+def _comparison_scale(result: Mapping[str, Any]) -> Axis:
     rows = result["comparisons"]
     return scale_of([0.0, *(value for row in rows for value in (row["delta"], *row["ci95"]))])
 
@@ -175,7 +175,7 @@ def _comparison_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _strip(scale: Scale, centre: float, interval: Iterable[float], dots: Iterable[float]) -> dict[str, Any]:
+def _strip(scale: Axis, centre: float, interval: Iterable[float], dots: Iterable[float]) -> dict[str, Any]:
     low, high = (scale.at(end) for end in interval)
     return {"centre": scale.at(centre), "low": low, "high": high, "dots": [scale.at(dot) for dot in dots]}
 
