@@ -11,6 +11,7 @@ from PIL import Image
 from augmentor.families import FAMILIES
 from augmentor.sampling import filters
 from pipelines import cli
+from pipelines.cli import commands
 from pipelines.config import ClassifierConfig, Config
 from pipelines.gain.verdict import verdict
 from pipelines.source.evaluate import evaluate_run
@@ -57,8 +58,8 @@ def _narrow(family):
 def place(tmp_path, monkeypatch):
     """A folder with the data the guide speaks of, where every training is short and no filter is strict."""
     monkeypatch.chdir(tmp_path)
-    read, keep = cli._config, filters.confidence_filter
-    monkeypatch.setattr(cli, "_config", lambda *given, **asked: shortened(read(*given, **asked)))
+    read, keep = commands.config_of, filters.confidence_filter
+    monkeypatch.setattr(commands, "config_of", lambda *given, **asked: shortened(read(*given, **asked)))
     for module in ("augmentor.sampling.filters", "pipelines.source.synthesize", "pipelines.gain.arms"):
         monkeypatch.setattr(f"{module}.confidence_filter", lambda predict, threshold: keep(predict, 0.0))
     short = ClassifierConfig(steps=FEW)

@@ -18,6 +18,7 @@ import pytest
 from augmentor.types import DataError, DivergedError
 from downstream.train import NonFiniteLossError
 from pipelines import cli
+from pipelines.cli import exit_codes
 from pipelines.config import IMAGE_SIZES, Config, ConfigError
 from pipelines.interrupt import Interrupted, watch_signals
 from pipelines.run_dir import RunLockedError
@@ -221,8 +222,8 @@ def test_a_second_signal_does_not_cut_off_the_line_of_the_first(
             terminate()
             watch.check()
 
-    verdict = cli._verdict
-    monkeypatch.setattr(cli, "_verdict", terminated_again)
+    verdict = exit_codes._verdict
+    monkeypatch.setattr(exit_codes, "_verdict", terminated_again)
     job("gain.demo", "demo_run", terminated_under_watch if watched else terminate)
     assert cli.main(["demo"]) == 143
     assert capsys.readouterr().err == "augmentor: stopped by SIGTERM\n"

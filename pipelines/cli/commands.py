@@ -1,0 +1,329 @@
+"""The commands: each is one call of a job. Until one runs, click alone is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from pipelines.cli.edit_commands import edit
+from pipelines.cli.options import (
+    EPILOG,
+    SETTINGS,
+    JobCommand,
+    JobGroup,
+    as_json,
+    config_argument,
+    data_option,
+    data_options,
+    dry_run,
+    form_options,
+    key,
+    out_option,
+    run_argument,
+    run_options,
+    source_options,
+    split_commas,
+    split_numbers,
+    verbose,
+)
+from pipelines.cli.output import (
+    as_lines,
+    compare_text,
+    gain_text,
+    jsonable,
+    print_plan,
+    print_result,
+    semi_text,
+    verify_text,
+)
+from pipelines.cli.settings import at_most_one, config_of, config_of_run, out_of
+
+
+@click.group(cls=JobGroup, invoke_without_command=True, context_settings=SETTINGS, epilog=EPILOG)
+@click.version_option(package_name="augmentor", message="%(package)s %(version)s")
+@verbose
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Train a class-conditional generator, synthesize images, and measure what they add to a classifier."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@cli.command(cls=JobCommand, short_help="All of it on small digits, in minutes.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default="runs/demo", show_default=True, help="Folder."
+)
+@as_json
+@verbose
+def demo(out: Path, as_json: bool) -> None:
+    """The whole job on scikit-learn's digits, in minutes and without a download."""
+    from pipelines.gain.demo import demo_run
+    from pipelines.progress import show
+
+    with show() as progress:
+        result = demo_run(out, progress=progress)
+    print_result(result, as_json, lambda: gain_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="Read every image of a data set; list what is wrong.")
+@click.argument("data")
+@form_options
+@as_json
+@verbose
+def check(data: str, as_json: bool, **values: Any) -> None:
+    """Read every image of DATA: digits, mnist, fashion-mnist or a folder.
+
+    Lists classes, counts, sizes, and bad files with their paths. Exit code 3 if something has to be repaired.
+    """
+    config = config_of(None, {**values, "data__data": data})
+    from pipelines.check import check_data
+    from pipelines.progress import show
+
+    with show() as progress:
+        report = check_data(config.data, progress)
+    print_result(report.to_json(), as_json, report.text)
+    if not report.ok:
+        raise click.exceptions.Exit(3)
+
+
+@cli.command(cls=JobCommand, short_help="Train a generator.")
+@config_argument
+@data_options
+@source_options
+@click.option("--resume", is_flag=True, help="Go on from the last good checkpoint; CONFIG may then be left out.")
+@dry_run
+@run_options
+def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Train a generator by the file CONFIG, or on --data; options override the file."""
+    if resume and config is None and values["data__data"] is None:
+        config = config_of_run(values["out"])
+    settings = config_of(config, values, needs_data=True)
+    out = out_of(settings, config)
+    if dry_run:
+        return print_plan(settings, as_json)
+    from pipelines.progress import show
+    from pipelines.source.train import train_run
+
+    with show() as progress:
+        result = train_run(settings, out, resume=resume, progress=progress)
+    print_result(result, as_json, lambda: f"{result.step} steps in {result.seconds:.0f} s: {result.run}")
+
+
+@cli.command(cls=JobCommand, short_help="Write synthetic images of a trained generator.")
+@run_argument
+@click.option(
+    "--class-balance",
+    "strategy",
+    is_flag=False,
+    flag_value="auto",
+    metavar="[STRATEGY]",
+    help="auto: fill every class up to the largest; or minority, not-minority, not-majority, all, a total a class, "
+    "a ratio with a point, or a .json file of {class: total}.",
+)
+@click.option("--per-class", type=click.IntRange(min=1), metavar="N", help="N synthetic images of every class.")
+@click.option(
+    "--ratio",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="R",
+    help="R synthetic images per real one of a class.",
+)
+@click.option("--classes", metavar="A,B", callback=split_commas, help="These classes only.")
+@click.option("--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["folder", "shards"]),
+    default="folder",
+    show_default=True,
+    help="A folder a class, or tar shards in WebDataset's layout.",
+)
+@out_option
+@as_json
+@verbose
+def synth(
+    run: Path, out: Path | None, filter_: str | None, format_: Literal["folder", "shards"], as_json: bool, **values: Any
+) -> None:
+    """Write synthetic images of the trained RUN; running it again finishes what is missing.
+
+    How many is said by one of --class-balance (the default), --per-class and --ratio. Default of --out: RUN/synthetic.
+    """
+    at_most_one(values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"})
+    from pipelines.progress import show
+    from pipelines.source.synthesize import synthesize_run
+
+    with show() as progress:
+        target = out or run / "synthetic"
+        result = synthesize_run(run, target, filter=filter_, format=format_, progress=progress, **values)
+    print_result(result, as_json, lambda: as_lines(jsonable(result)))
+
+
+@cli.command(cls=JobCommand, short_help="Measure what synthetic images add to a classifier.")
+@config_argument
+@data_options
+@source_options
+@key("--classifier", "classifier.name", metavar="NAME")
+@key("--classifier-steps", "classifier.steps", type=int, metavar="N")
+@key("--domain", "classifier.domain", type=click.Choice(["digits", "natural", "auto"]))
+@key("--arms", "gain.arms", metavar="A,B", callback=split_commas)
+@key("--replicates", "gain.replicates", type=int, metavar="N")
+@key("--processes", "gain.processes", type=int, metavar="N")
+@key("--tuning", "gain.tuning", is_flag=True, flag_value=True)
+@dry_run
+@run_options
+def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Measure what synthetic images add to a classifier: arms, paired replicates, intervals, advice."""
+    settings = config_of(config, values, needs_data=True)
+    out = out_of(settings, config)
+    if dry_run:
+        return print_plan(settings, as_json, tuning=settings.gain.tuning)
+    from pipelines.gain.run import gain_run
+    from pipelines.progress import show
+
+    with show() as progress:
+        result = gain_run(settings, out, progress=progress)
+    print_result(result, as_json, lambda: gain_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="Many gain results on one page.")
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@as_json
+@verbose
+def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Put each RESULT, a file or folder of gain or verify, into one summary: tables, forest plot, page."""
+    from pipelines.gain.summary import summary_run
+    from pipelines.gain.summary_tables import as_text
+
+    result = summary_run(results, out)
+    print_result(
+        result,
+        as_json,
+        lambda: f"{as_text(result)}\n\n{result['verdict']}\n\n{out / 'summary.html'}  {out / 'gain.md'}",
+    )
+
+
+@cli.command(cls=JobCommand, short_help="Measure methods for few labels and many images.")
+@config_argument
+@data_option
+@form_options
+@key("--unlabelled", "data.unlabelled", metavar="PATH")
+@key("--max-pool", "data.max_pool", type=int, metavar="N")
+@key("--steps", "source.steps", type=int, metavar="N")
+@key("--classifier", "classifier.name", metavar="NAME")
+@key("--classifier-steps", "classifier.steps", type=int, metavar="N")
+@key("--domain", "classifier.domain", type=click.Choice(["digits", "natural", "auto"]))
+@key("--labels", "semi.labels", metavar="N,N", callback=split_numbers)
+@key("--subsets", "semi.subsets", type=int, metavar="N")
+@key("--methods", "semi.methods", metavar="A,B", callback=split_commas)
+@key("--baseline-labels", "semi.baseline_labels", metavar="N,N", callback=split_numbers)
+@key("--baseline-subsets", "semi.baseline_subsets", type=int, metavar="N")
+@key("--gan-steps", "semi.gan_steps", type=int, metavar="N")
+@key("--processes", "semi.processes", type=int, metavar="N")
+@key("--tuning", "semi.tuning", is_flag=True, flag_value=True)
+@dry_run
+@run_options
+def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Measure semi-supervised methods: the same few labels for all, the other training images without labels."""
+    settings = config_of(config, values, needs_data=True)
+    out = out_of(settings, config)
+    if dry_run:
+        return print_plan(settings, as_json, tuning=settings.semi.tuning)
+    from pipelines.progress import show
+    from pipelines.semi.run import semi_run
+
+    with show() as progress:
+        result = semi_run(settings, out, progress=progress)
+    print_result(result, as_json, lambda: semi_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="Train families with one budget; measure them with one judge.")
+@config_argument
+@data_options
+@key("--families", "compare.families", metavar="A,B", callback=split_commas)
+@key("--steps", "source.steps", type=int, metavar="N")
+@key("--batch-size", "source.batch_size", type=int, metavar="N")
+@key("--source-augment", "source.source_augment", type=click.Choice(["none", "classical"]))
+@key("--samples", "compare.samples", type=int, metavar="N")
+@key("--judge-steps", "compare.judge_steps", type=int, metavar="N")
+@key("--student-steps", "compare.student_steps", type=int, metavar="N")
+@key("--processes", "compare.processes", type=int, metavar="N")
+@dry_run
+@run_options
+def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+    """Train families of generators on one data set with one budget, and measure all of them with one judge.
+
+    Running it again goes on where it was cut off. Options of single families, and finished runs to measure beside
+    them, are given in the section compare of the file CONFIG.
+    """
+    settings = config_of(config, values, needs_data=True)
+    out = out_of(settings, config)
+    if dry_run:
+        return print_plan(settings, as_json)
+    from pipelines.compare.run import compare_run
+    from pipelines.progress import show
+
+    with show() as progress:
+        result = compare_run(settings, out, progress=progress)
+    print_result(result, as_json, lambda: compare_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="Measure what synthetic faces add to telling people apart.")
+@config_argument
+@data_option
+@form_options
+@key("--pairs", "verify.pairs", metavar="PATH")
+@click.option(
+    "--synthetic",
+    "verify__synthetic",
+    multiple=True,
+    type=click.Path(file_okay=False),
+    callback=lambda c, o, v: v or None,
+    help="A synthetic set as an arm: more images of people of the data, or new people. Repeats.",
+)
+@key("--train-folds", "verify.train_folds", metavar="N,N", callback=split_numbers)
+@key("--head", "verify.head", type=click.Choice(["softmax", "arcface", "cosface"]))
+@key("--weights", "verify.weights", type=click.Path(exists=True, dir_okay=False))
+@key("--replicates", "verify.replicates", type=int, metavar="N")
+@key("--classifier", "classifier.name", metavar="NAME")
+@key("--classifier-steps", "classifier.steps", type=int, metavar="N")
+@run_options
+def verify(config: Path | None, as_json: bool, **values: Any) -> None:
+    """Train a network to tell people, and score pairs of people it has not seen by the cosine of its features.
+
+    By the file CONFIG, or on --data; every --synthetic set is an arm beside no extra data, with equal steps, and so are
+    the real people of --train-folds, a control.
+    """
+    settings = config_of(config, values, needs_data=True)
+    out = settings.out or Path("runs") / (config.stem if config else f"{Path(settings.data.data).name}-verify")
+    from pipelines.progress import show
+    from pipelines.verify.run import verify_run
+
+    with show() as progress:
+        result = verify_run(settings, out, progress=progress)
+    print_result(result, as_json, lambda: verify_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
+@run_argument
+@click.option("--samples", type=click.IntRange(min=2), default=10000, show_default=True, help="Images to generate.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of judge and samples.")
+@out_option
+@as_json
+@verbose
+def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool) -> None:
+    """Judge the images of the trained RUN: correctness, fidelity, coverage, usefulness, memorisation.
+
+    Default of --out: RUN.
+    """
+    from pipelines.progress import show
+    from pipelines.source.evaluate import as_markdown, evaluate_run
+
+    with show() as progress:
+        result = evaluate_run(run, out, samples=samples, seed=seed, progress=progress)
+    print_result(result, as_json, lambda: as_markdown(result))
+
+
+cli.add_command(edit)

@@ -1,0 +1,184 @@
+"""The commands ``edit …``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.cli.options import (
+    JobCommand,
+    JobGroup,
+    as_json,
+    out_option,
+    run_argument,
+    split_commas,
+    split_each,
+    split_numbers,
+    together,
+    verbose,
+)
+from pipelines.cli.output import as_lines, jsonable, print_edit, print_result
+
+
+@click.group(cls=JobGroup, short_help="Reconstruct, morph, transfer, mix, inpaint, frontalize.")
+def edit() -> None:
+    """Edit image files with a trained generator.
+
+    All but mix-identities need a family with an encoder; all but frontalize too need the class of every image: --label,
+    or the name of the folder the file lies in. Images are cut and resized as training images are.
+    """
+
+
+label_option = click.option("--label", metavar="CLASS", help="Class of the files; else their folder's name is it.")
+edit_out = click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.  [default: RUN/edits]"
+)
+file_type = click.Path(path_type=Path, dir_okay=False)
+files_argument = click.argument("files", nargs=-1, required=True, type=file_type)
+edit_options = together(label_option, edit_out, as_json, verbose)
+
+
+@edit.command(cls=JobCommand, short_help="Encode images and render them again.")
+@run_argument
+@files_argument
+@edit_options
+def reconstruct(run: Path, files: tuple[Path, ...], label: str | None, out: Path | None, as_json: bool) -> None:
+    """Encode the FILES by the trained RUN and render them again, side by side in reconstruct.png."""
+    from pipelines.edit.files import reconstruct_files
+
+    print_edit(reconstruct_files(run, files, out or run / "edits", label=label), as_json)
+
+
+@edit.command(cls=JobCommand, short_help="Walk from one image of a class to another.")
+@run_argument
+@click.argument("first", type=file_type)
+@click.argument("last", type=file_type)
+@click.option("--steps", type=click.IntRange(min=2), default=8, show_default=True, help="Images, both ends included.")
+@click.option("--gif", is_flag=True, help="An animation, morph.gif, instead of a row of pictures.")
+@edit_options
+def morph(
+    run: Path, first: Path, last: Path, label: str | None, out: Path | None, as_json: bool, **values: Any
+) -> None:
+    """Walk from the image FIRST to LAST, two of one class, with the label held."""
+    from pipelines.edit.files import morph_files
+
+    print_edit(morph_files(run, first, last, out or run / "edits", label=label, **values), as_json)
+
+
+@edit.command(cls=JobCommand, short_help="Attributes of images under the labels of other classes.")
+@run_argument
+@files_argument
+@click.option("--to", metavar="A,B", callback=split_commas, help="Classes to render.  [default: all]")
+@edit_options
+def transfer(
+    run: Path,
+    files: tuple[Path, ...],
+    to: tuple[str, ...] | None,
+    label: str | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Render the attributes of the FILES (stroke, pose, light) as other classes."""
+    from pipelines.edit.files import transfer_files
+
+    print_edit(transfer_files(run, files, out or run / "edits", label=label, to=to), as_json)
+
+
+@edit.command(cls=JobCommand, short_help="New classes from blended labels, as a synthetic set.")
+@run_argument
+@click.option(
+    "--mix", "mixes", metavar="A,B,…", multiple=True, callback=split_each, help="Blend these in equal parts. Repeats."
+)
+@click.option("--new", type=click.IntRange(min=0), default=0, metavar="N", help="N new classes of random mixtures.")
+@click.option("--of", type=click.IntRange(min=2), default=3, show_default=True, help="Classes in each of those.")
+@click.option(
+    "--per-class", type=click.IntRange(min=1), default=10, show_default=True, help="Images of every new class."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of mixtures and images.")
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(["folder", "shards"]),
+    default="folder",
+    show_default=True,
+    help="A folder a class, or tar shards in WebDataset's layout.",
+)
+@out_option
+@as_json
+@verbose
+def mix_identities(run: Path, out: Path | None, as_json: bool, **values: Any) -> None:
+    """Blend labels of the trained RUN into new classes and write a synthetic set of them, as synth does.
+
+    Works with every family. Default of --out: RUN/mixed.
+    """
+    from pipelines.edit.mix_identities import mix_identities_run
+    from pipelines.progress import show
+
+    with show() as progress:
+        result = mix_identities_run(run, out or run / "mixed", progress=progress, **values)
+    print_result(result, as_json, lambda: as_lines(jsonable(result)))
+
+
+@edit.command(cls=JobCommand, name="inpaint", short_help="Fill a hole in images.")
+@run_argument
+@files_argument
+@click.option("--mask", type=file_type, help="An image, white in the hole and black elsewhere.")
+@click.option(
+    "--box", metavar="L,T,W,H", callback=split_numbers, help="The hole: left, top, width, height in the RUN's pixels."
+)
+@click.option("--rounds", type=click.IntRange(0, 100), default=10, show_default=True, help="Times it is filled.")
+@edit_options
+def inpaint(
+    run: Path, files: tuple[Path, ...], label: str | None, out: Path | None, as_json: bool, **values: Any
+) -> None:
+    """Fill a hole in the FILES, round after round; inpaint.png shows every round."""
+    if values["box"] is not None and len(values["box"]) != 4:
+        raise click.UsageError("--box takes four numbers: left,top,width,height", click.get_current_context())
+    from pipelines.edit.files import inpaint_files
+
+    print_edit(inpaint_files(run, files, out or run / "edits", label=label, **values), as_json)
+
+
+@edit.command(cls=JobCommand, name="frontalize", short_help="People in the pose of another photo.")
+@run_argument
+@files_argument
+@click.option("--attributes", required=True, type=file_type, help="The photo to take pose, light, background from.")
+@edit_out
+@as_json
+@verbose
+def frontalize(run: Path, files: tuple[Path, ...], attributes: Path, out: Path | None, as_json: bool) -> None:
+    """Show the people in the FILES, known to the RUN or not, as a chosen photo shows its own.
+
+    Needs a run of the family ip_gan; give --attributes a face seen from the front to turn faces to it.
+    """
+    from pipelines.edit.files import frontalize_files
+
+    print_edit(frontalize_files(run, files, attributes, out or run / "edits"), as_json)
+
+
+@edit.command(cls=JobCommand, short_help="Whom renders of unknown people show, by a judge.")
+@run_argument
+@click.option("--pairs", required=True, metavar="PATH", help="Folder with pairs.csv and photos of other people.")
+@click.option(
+    "--train-folds", metavar="N,N", callback=split_numbers, help="Folds whose people the judge learns from too."
+)
+@click.option(
+    "--judge-steps", type=click.IntRange(min=1), default=1500, show_default=True, help="Training steps of the judge."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the judge.")
+@out_option
+@as_json
+@verbose
+def identity_quality(
+    run: Path, pairs: str, train_folds: tuple[int, ...] | None, out: Path | None, as_json: bool, **values: Any
+) -> None:
+    """Render people the RUN, an IP-GAN, has never seen; a verification network says whom it sees.
+
+    The network is trained here, on the photos the RUN was trained on. Default of --out: RUN.
+    """
+    from pipelines.edit.identity_quality import as_markdown, identity_quality_run
+
+    result = identity_quality_run(run, pairs, out or run, train_folds=train_folds or (), **values)
+    print_result(result, as_json, lambda: as_markdown(result))

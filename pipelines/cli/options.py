@@ -1,0 +1,168 @@
+"""What commands share as arguments and options, and how a group shows them in its help."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pipelines.cli.output import plain
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SECTIONS = {
+    "data": "Data",
+    "source": "Generator",
+    "pool": "Pool",
+    "classifier": "Classifier",
+    "gain": "Comparison",
+    "semi": "Few labels",
+    "verify": "Verification",
+    "compare": "Families",
+}
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+EPILOG = (
+    "Exit codes: 0 done, 1 failed for the reason shown, 2 wrong usage or config, 3 bad data, 4 training diverged, "
+    "130 or 143 interrupted. AUGMENTOR_DATA names the folder of data sets."
+)
+
+
+class KeyOption(click.Option):
+    """An option that overrides a key of the config, whose description and default are its help."""
+
+    def __init__(self, *declarations: Any, key: str, **settings: Any) -> None:
+        super().__init__(*declarations, **settings)
+        self.key = key
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Look the help up in the config's models, which takes a moment, and therefore only here."""
+        from pipelines.config import Config
+
+        model: Any = Config
+        for part in self.key.split("."):
+            field = model.model_fields[part]
+            model = field.annotation
+        default = "" if field.default is None else f"  [default: {plain(field.default)}]"
+        self.help = f"{field.description}{default}"
+        return super().get_help_record(ctx)
+
+
+class JobCommand(click.Command):
+    """A command whose help groups the options by the section of the config they belong to."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list of options a section."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            key = option.key if isinstance(option, KeyOption) else ""
+            record = option.get_help_record(ctx)
+            if record and isinstance(option, click.Option):
+                sections.setdefault(SECTIONS.get(key.split(".")[0], "Options"), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class JobGroup(click.Group):
+    """Lists its commands in the order of a user's walk instead of the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of definition."""
+        return list(self.commands)
+
+
+def key(flag: str, name: str, **settings: Any) -> Callable[[Command], Command]:
+    """An option that overrides the config key ``name``."""
+    return click.option(flag, name.replace(".", "__"), cls=KeyOption, key=name, default=None, **settings)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, listed in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _remember_debug(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["AUGMENTOR_DEBUG"] = "1"  # in the environment, so that worker processes know it too
+
+
+def split_commas(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """``A,B`` as a tuple; a callback of click."""
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def split_numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """``5,6`` as whole numbers; a callback of click."""
+    parts = split_commas(ctx, option, value)
+    try:
+        return None if parts is None else tuple(map(int, parts))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 20,100", ctx, option) from None
+
+
+def split_each(ctx: click.Context, option: click.Parameter, value: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """``A,B`` as a tuple, of an option that repeats; a callback of click."""
+    return tuple(split_commas(ctx, option, text) or () for text in value)
+
+
+verbose = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember_debug,
+    help="Show the traceback of an error.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document, nothing else.")
+out_option = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+config_argument = click.argument(
+    "config", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
+)
+run_argument = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+dry_run = click.option("--dry-run", is_flag=True, help="Load the data, print the whole config, and stop.")
+
+form_options = together(
+    key("--data-root", "data.data_root", type=click.Path(file_okay=False)),
+    key(
+        "--size",
+        "data.size",
+        type=click.Choice(["8", "16", "28", "32", "64", "128"]),
+        callback=lambda c, o, v: v and int(v),
+    ),
+    key("--grey/--colour", "data.grey", is_flag=True),
+    key("--test-fraction", "data.test_fraction", type=float),
+)
+data_option = key("--data", "data.data", metavar="DATA")
+data_options = together(
+    data_option,
+    form_options,
+    key("--per-class", "data.per_class", type=int, metavar="N"),
+    key("--imbalance", "data.imbalance", type=float, metavar="RATIO"),
+    key("--labels", "data.labels", type=int, metavar="N"),
+    key("--unlabelled", "data.unlabelled", metavar="rest|PATH"),
+    key("--max-pool", "data.max_pool", type=int, metavar="N"),
+)
+source_options = together(
+    key("--family", "source.family", metavar="NAME"),
+    key("--preset", "source.preset"),
+    key("--steps", "source.steps", type=int, metavar="N"),
+    key("--batch-size", "source.batch_size", type=int, metavar="N"),
+    key("--source-augment", "source.source_augment", type=click.Choice(["none", "classical"])),
+)
+run_options = together(
+    key("--seed", "seed", type=int),
+    key("--device", "device", metavar="DEVICE"),
+    key("--threads", "threads", type=int, metavar="N"),
+    key("--out", "out", type=click.Path(file_okay=False)),
+    as_json,
+    verbose,
+)

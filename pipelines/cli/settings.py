@@ -1,0 +1,50 @@
+"""From options to the config of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pipelines.config import Config
+
+
+def config_of(path: Path | None, values: Mapping[str, Any], *, needs_data: bool = False) -> Config:
+    """The file's keys with the given options laid over them."""
+    from pipelines.config import config_from, read_yaml
+
+    if needs_data and path is None and values["data__data"] is None:
+        raise click.UsageError("give a CONFIG file or --data", click.get_current_context())
+    merged = read_yaml(path) if path else {}
+    for name, value in values.items():
+        *sections, last = name.split("__")
+        inner = merged
+        for section in sections:
+            inner = inner.setdefault(section, {}) if isinstance(inner, dict) else {}
+        if value is not None and isinstance(inner, dict):
+            inner[last] = value
+    return config_from(merged, where=str(path) if path else "options")
+
+
+def config_of_run(out: str | None) -> Path:
+    """The config file in the folder of a run."""
+    if out is None:
+        raise click.UsageError(
+            "--resume needs --out, or the CONFIG or --data it began with", click.get_current_context()
+        )
+    return Path(out) / "config.yaml"
+
+
+def out_of(config: Config, path: Path | None) -> Path:
+    """The folder of the run: as configured, else named after the config file or the data."""
+    return config.out or Path("runs") / (path.stem if path else Path(config.data.data).name)
+
+
+def at_most_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:
+    """Refuse options that exclude each other; ``flags`` are their names for the message."""
+    given = [flag for name, flag in flags.items() if values[name] is not None]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other", click.get_current_context())
