@@ -19,6 +19,7 @@ from pipelines.cli.options import (
     data_options,
     dry_run,
     form_options,
+    format_option,
     key,
     out_option,
     run_argument,
@@ -132,14 +133,7 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
 @click.option("--classes", metavar="A,B", callback=split_commas, help="These classes only.")
 @click.option("--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["folder", "shards"]),
-    default="folder",
-    show_default=True,
-    help="A folder a class, or tar shards in WebDataset's layout.",
-)
+@format_option
 @out_option
 @as_json
 @verbose

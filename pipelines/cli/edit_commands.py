@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -11,6 +11,7 @@ from pipelines.cli.options import (
     JobCommand,
     JobGroup,
     as_json,
+    format_option,
     out_option,
     run_argument,
     split_commas,
@@ -97,18 +98,13 @@ def transfer(
     "--per-class", type=click.IntRange(min=1), default=10, show_default=True, help="Images of every new class."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of mixtures and images.")
-@click.option(
-    "--format",
-    "format",
-    type=click.Choice(["folder", "shards"]),
-    default="folder",
-    show_default=True,
-    help="A folder a class, or tar shards in WebDataset's layout.",
-)
+@format_option
 @out_option
 @as_json
 @verbose
-def mix_identities(run: Path, out: Path | None, as_json: bool, **values: Any) -> None:
+def mix_identities(
+    run: Path, out: Path | None, format_: Literal["folder", "shards"], as_json: bool, **values: Any
+) -> None:
     """Blend labels of the trained RUN into new classes and write a synthetic set of them, as synth does.
 
     Works with every family. Default of --out: RUN/mixed.
@@ -117,7 +113,7 @@ def mix_identities(run: Path, out: Path | None, as_json: bool, **values: Any) ->
     from pipelines.progress import show
 
     with show() as progress:
-        result = mix_identities_run(run, out or run / "mixed", progress=progress, **values)
+        result = mix_identities_run(run, out or run / "mixed", format=format_, progress=progress, **values)
     print_result(result, as_json, lambda: as_lines(jsonable(result)))
 
 

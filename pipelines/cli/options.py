@@ -124,6 +124,14 @@ verbose = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document, nothing else.")
 out_option = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["folder", "shards"]),
+    default="folder",
+    show_default=True,
+    help="A folder a class, or tar shards in WebDataset's layout.",
+)
 config_argument = click.argument(
     "config", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
 )
