@@ -133,7 +133,7 @@ def _arm_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     reference = result["arms"].get("real")
     rows = []
     for name, arm in result["arms"].items():
-        kind, note = ARM_NOTES.get(name, ("plain", ""))
+        kind, note = ARM_NOTES.get(name) or _own_policy(name, result)
         delta = None if reference is None or name == "real" else arm["mean"] - reference["mean"]
         rows.append(
             {
@@ -148,6 +148,13 @@ def _arm_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _own_policy(name: str, result: Mapping[str, Any]) -> tuple[str, str]:
+    """Kind and words of an arm that the config named itself."""
+    if mixture := result.get("mixtures", {}).get(name):
+        return "synthetic", mixture
+    return ARM_NOTES.get(result.get("bases", {}).get(name, ""), ("plain", ""))
 
 
 def _comparison_scale(result: Mapping[str, Any]) -> Axis:

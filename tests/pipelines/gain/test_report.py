@@ -188,3 +188,13 @@ def test_write_report_shows_the_policy_and_its_scores(tmp_path: Path) -> None:
     texts = Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts
     assert "classical (chosen)" in texts
     assert "−1.2" in texts
+
+
+def test_an_own_policy_is_told_by_what_it_does() -> None:
+    arm = next(iter(RESULT["arms"].values()))
+    own = {"mixed": arm, "loss": arm, "unknown": arm}
+    said = {"arms": RESULT["arms"] | own, "mixtures": {"mixed": "pseudo_label + 25% synthetic"}}
+    rows = {row["name"]: row for row in report._arm_rows(RESULT | said | {"bases": {"loss": "logit_adjusted"}})}
+    assert (rows["mixed"]["kind"], rows["mixed"]["note"]) == ("synthetic", "pseudo_label + 25% synthetic")
+    assert rows["loss"]["kind"] == "classical"
+    assert (rows["unknown"]["kind"], rows["unknown"]["note"]) == ("plain", "")
