@@ -2,8 +2,8 @@
 
 Every candidate is trained with the same budget on the fit part of each split, with one source a split, and scored on
 the images held out of it. The test set plays no part. A class with few images has none to hold out, so common classes
-rehearse what befalls rare ones (``tuning_split``). Scores on few images decide little, so the choice leans to less
-synthetic data: see ``RULE``.
+rehearse what befalls rare ones (``tuning_split``). Scores on few images decide little, so the choice leans to what is
+known to do no harm, less synthetic data and augmented real images: see ``RULE``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from pipelines.interrupt import Watch
 
 RULE = (
     "Rule: the best candidate without synthetic data, unless the best of all is ahead of it by more than one standard "
-    "error; then the same for every share, the smallest first."
+    "error; then the same for every share, the smallest first. Augmentation is left out on the same terms only."
 )
 ROUNDING = 1e-9  # one image more or less is exactly one standard error
 MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
@@ -125,8 +126,8 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
     )
     means = scores.mean(dim=1)
     best = int(means.argmax())
-    errors = [standard_error(splits, policies[best], policy) for policy in policies]
-    chosen = least_synthetic(policies, means.tolist(), errors)
+    error = partial(standard_error, splits)
+    chosen = most_prudent(policies, means.tolist(), error)
     rows = [
         {
             "name": policy.name,
@@ -134,15 +135,12 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
             "scores": scores[index].tolist(),
             "mean": float(means[index]),
             "behind_best": float(means[best] - means[index]),
-            "standard_error": errors[index],
+            "standard_error": error(policies[best], policy),
             "chosen": index == chosen,
         }
         for index, policy in enumerate(policies)
     ]
-    # Among equals in the order of RULE, so that the yardsticks are what the choice would be.
-    order = sorted(range(len(policies)), key=_rank(policies, means.tolist()))
-    ranked = [policies[index] for index in order]
-    document = _document(policies[chosen], _words(policies[chosen], splits), ranked)
+    document = _document(policies[chosen], _words(policies[chosen], splits), _ranked(policies, means.tolist(), error))
     return document | {"tuning": {"rule": RULE, "budget": _budget(splits, config, len(policies)), "candidates": rows}}
 
 
@@ -152,22 +150,41 @@ def policy_of(document: Mapping[str, Any]) -> Policy:
     return Policy(**(known | {"confidence": document["confidence"] or 0.0}))
 
 
-def least_synthetic(policies: Sequence[Policy], means: Sequence[float], errors: Sequence[float]) -> int:
+Error = Callable[[Policy, Policy], float]
+
+
+def most_prudent(policies: Sequence[Policy], means: Sequence[float], error: Error) -> int:
     """Index of the candidate that ``RULE`` chooses.
 
-    Synthetic data carry the burden of proof: tuning images are few, so that the candidate with the highest score is
-    often so by one image.
+    Synthetic data carry the burden of proof, and so does the lack of augmentation: tuning images are few, so that the
+    candidate with the highest score is often so by one image.
 
     Args:
         policies: The candidates.
         means: Their mean tuning scores.
-        errors: Standard errors of their distances to the best candidate; 0 for the best itself.
+        error: Gives the standard error of the difference of two of them.
     """
+    rank = _rank(policies, means)
+    best = min(range(len(policies)), key=rank)
     for share in sorted({policy.share for policy in policies}):
-        first = min((i for i, policy in enumerate(policies) if policy.share == share), key=_rank(policies, means))
-        if max(means) - means[first] <= errors[first] + ROUNDING:
-            return first
+        group = [index for index, policy in enumerate(policies) if policy.share == share]
+        first = min(group, key=rank)
+        if means[best] - means[first] <= error(policies[best], policies[first]) + ROUNDING:
+            augmented = min((i for i in group if policies[i].recipe.augmented), key=rank, default=first)
+            near = means[first] - means[augmented] <= error(policies[first], policies[augmented]) + ROUNDING
+            return augmented if near else first
     raise AssertionError("the best candidate is within its own standard error")
+
+
+def _ranked(policies: Sequence[Policy], means: Sequence[float], error: Error) -> list[Policy]:
+    """The candidates without synthetic data, each the choice of ``RULE`` among those after it."""
+    left = [index for index, policy in enumerate(policies) if not policy.share]
+    ranked = []
+    while left:
+        first = left[most_prudent([policies[i] for i in left], [means[i] for i in left], error)]
+        ranked.append(policies[first])
+        left.remove(first)
+    return ranked
 
 
 def _rank(policies: Sequence[Policy], means: Sequence[float]) -> Callable[[int], tuple[float, float, bool]]:

@@ -11,7 +11,7 @@ from augmentor.types import LabelledImages
 from pipelines.config import Config, config_from
 from pipelines.datasets import DataBundle
 from pipelines.gain import policy
-from pipelines.gain.policy import candidates, choose, least_synthetic, policy_of, standard_error, tune, tuning_parts
+from pipelines.gain.policy import candidates, choose, most_prudent, policy_of, standard_error, tune, tuning_parts
 from pipelines.gain.recipes import USUAL_BASES, Policy, Recipe
 
 CONFIG = config_from({"gain": {"shares": [0.5, 0.25], "confidences": [0.0, 0.5], "tuning_splits": 2}})
@@ -133,13 +133,35 @@ def test_one_image_more_is_one_standard_error_and_no_reason_for_synthetic_images
     assert document["name"] == "classical"
 
 
-def test_least_synthetic_takes_the_best_of_the_smallest_share_that_is_near_enough() -> None:
+@pytest.mark.parametrize(
+    ("errors", "chosen"),
+    [([0.0, 0.05, 0.0, 0.0], 1), ([0.05, 0.05, 0.02, 0.0], 1), ([0.04, 0.01, 0.02, 0.0], 2), ([0.0] * 4, 3)],
+)
+def test_the_most_prudent_is_the_best_of_the_smallest_share_that_is_near_enough(
+    errors: list[float], chosen: int
+) -> None:
     policies = [Policy("classical"), Policy("pseudo_label"), Policy("classical", 0.25), Policy("classical", 0.5)]
     means = [0.90, 0.91, 0.94, 0.95]
-    assert least_synthetic(policies, means, [0.0, 0.05, 0.0, 0.0]) == 1
-    assert least_synthetic(policies, means, [0.05, 0.05, 0.02, 0.0]) == 1
-    assert least_synthetic(policies, means, [0.04, 0.01, 0.02, 0.0]) == 2
-    assert least_synthetic(policies, means, [0.0, 0.0, 0.0, 0.0]) == 3
+    assert most_prudent(policies, means, lambda best, other: errors[policies.index(other)]) == chosen
+
+
+@pytest.mark.parametrize(
+    ("error", "chosen", "with_real"), [(0.011, "pseudo_label", True), (0.009, "real", True), (0.009, "mixup", False)]
+)
+def test_augmentation_is_left_out_for_more_than_a_standard_error_only(
+    error: float, chosen: str, with_real: bool
+) -> None:
+    policies = [Policy(base) for base in ("real", "classical", "pseudo_label", "mixup")]
+    means = [0.38, 0.33, 0.37, 0.36 if with_real else 0.39]
+    assert policies[most_prudent(policies, means, lambda best, other: error)].base == chosen
+
+
+def test_the_yardsticks_are_what_the_choice_would_be() -> None:
+    y = [0, 1] * 30
+    wrong = {"else": range(30), "real": range(3), "classical": range(3, 7), "pseudo_label": range(20)}
+    assert choose([full(y, wrong)] * 2, CONFIG, 2, pool=True)["best_classical"] == "classical"
+    wrong["real"] = range(0)
+    assert choose([full(y, wrong)] * 2, CONFIG, 2, pool=True)["best_classical"] == "real"
 
 
 class RecordingBench:
