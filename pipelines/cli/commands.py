@@ -188,8 +188,8 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 @verbose
 def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Put each RESULT, a file or folder of gain or verify, into one summary: tables, forest plot, page."""
-    from pipelines.gain.summary import summary_run
-    from pipelines.gain.summary_tables import as_text
+    from pipelines.summary.run import summary_run
+    from pipelines.summary.tables import as_text
 
     result = summary_run(results, out)
     print_result(

@@ -1,1 +1,1 @@
-"""The jobs ``gain``, ``demo`` and ``summary``: arms, what each of them is, what ``auto`` does, verdict, reports."""
+"""The jobs ``gain`` and ``demo``: arms, what each of them is, what ``auto`` does, verdict, report."""

@@ -17,11 +17,11 @@ from augmentor.types import DataError
 from downstream.gain import paired_t
 from pipelines import cli
 from pipelines.gain.recipes import GENERATOR_FREE
-from pipelines.gain.summary import lower_bound, rows_of, summary_run
-from pipelines.gain.summary_report import by_count, forest, kind_of
-from pipelines.gain.summary_tables import as_markdown, headline, points, run_names, tables
 from pipelines.gain.yardsticks import best_baselines, yardstick_of
 from pipelines.results import read_result
+from pipelines.summary.report import by_count, forest, kind_of
+from pipelines.summary.run import lower_bound, rows_of, summary_run
+from pipelines.summary.tables import as_markdown, headline, points, run_names, tables
 
 EVIL = '</title><script>alert("1")</script>|[x](y)'
 # Differences from classical: synthetic+classical 0.02 and 0.04, auto always 0, pseudo_label 0.03 and 0.05.

@@ -16,10 +16,10 @@ from scipy import stats
 
 from augmentor.types import DataError
 from pipelines.gain.recipes import SYNTHETIC
-from pipelines.gain.summary_report import write_pages
-from pipelines.gain.summary_tables import headline
 from pipelines.gain.yardsticks import best_baselines, yardstick_of
 from pipelines.results import read_result, this_command, write_result
+from pipelines.summary.report import write_pages
+from pipelines.summary.tables import headline
 
 Document = Mapping[str, Any]
 Row = dict[str, Any]

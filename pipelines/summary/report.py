@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from augmentor.durable import write_text
 from downstream.gain import outcome
-from pipelines.gain.summary_tables import (
+from pipelines.page import Axis, axis_of, render_page
+from pipelines.summary.tables import (
     TITLES,
     Row,
     as_markdown,
@@ -28,7 +29,6 @@ from pipelines.gain.summary_tables import (
     run_of,
     tables,
 )
-from pipelines.page import Axis, axis_of, render_page
 
 LETTER = 7.0  # pixels that a letter takes at most, on average, at the size of the labels
 LABEL_LETTERS = 46  # longer labels are cut

@@ -1,0 +1,1 @@
+"""Many finished runs of ``gain`` and ``verify`` side by side."""
