@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 
 from augmentor.types import LabelledImages
 from pipelines.gain import report
+from tests.pipelines.html_page import Page, assert_self_contained
 
 CLASSES = ("cat", "<script>alert(1)</script>", 'a" onload="x')
 
@@ -64,32 +64,6 @@ def gallery() -> report.Gallery:
     )
 
 
-class Page(HTMLParser):
-    """Collects tags, the text of the first heading, and checks that tags close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.stack: list[str] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.stack and self.stack[-1] != "style" and data.strip():
-            self.texts.append(data.strip())
-
-
 def test_the_verdict_is_the_first_heading_and_comes_before_every_table() -> None:
     text = report.render_report(RESULT)
     assert text.index("<h1>") < text.index("Synthetic images add 5.0 points") < text.index("<table")
@@ -97,13 +71,7 @@ def test_the_verdict_is_the_first_heading_and_comes_before_every_table() -> None
 
 def test_tags_close_in_order_and_nothing_is_loaded_from_outside() -> None:
     text = report.render_report(RESULT, gallery())
-    page = Page(text)
-    assert page.stack == []
-    for tag, attributes in page.tags:
-        assert tag not in ("script", "link", "iframe", "object")
-        assert not any(name.startswith("on") for name in attributes)
-        for name in ("src", "href"):
-            assert (attributes.get(name) or "data:").startswith("data:")
+    assert_self_contained(Page(text))
     assert "url(" not in text
     assert "@import" not in text
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import copy
-from html.parser import HTMLParser
 from typing import Any
 
 from pipelines.semi.report import render_semi_report
 from pipelines.semi.scores import paired_differences, scores, verdict
+from tests.pipelines.html_page import Page, assert_self_contained
 
 EVIL = "<script>alert(1)</script>"
 
@@ -40,41 +40,10 @@ def cell(method: str, labels: int, name: str = "loss") -> dict[str, Any]:
 CELLS = [cell("ours", 20), cell("ours", 100), cell("ours", 100), cell(EVIL, 100, "<b>loss</b>")]
 
 
-class Page(HTMLParser):
-    """Collects texts and tags, and checks that tags close in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.stack: list[str] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag != "meta":
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.stack and self.stack[-1] != "style" and data.strip():
-            self.texts.append(data.strip())
-
-
 def test_the_verdict_comes_first_and_nothing_is_loaded_from_outside() -> None:
     text = render_semi_report(result(), CELLS)
     assert text.index("<h1>") < text.index("ours ") < text.index("<table")
-    page = Page(text)
-    assert page.stack == []
-    for tag, attributes in page.tags:
-        assert tag not in ("script", "link", "iframe", "object", "img")
-        assert not any(name.startswith("on") for name in attributes)
-        assert "src" not in attributes
+    assert_self_contained(Page(text))
     assert "url(" not in text
 
 
