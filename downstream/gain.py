@@ -21,6 +21,8 @@ Interval = tuple[float, float]
 METRICS = ("balanced_accuracy", "accuracy")
 FEWEST_TO_PERMUTE = 8
 FEWEST_FOR_A_CLAIM = 10
+NO_SPREAD = 1e-12  # equal differences leave rounding errors behind
+LEVEL = 0.05
 EXACT_UP_TO = 16
 """Up to this many replicates all 2^R sign patterns are tried; above, random ones."""
 
@@ -51,7 +53,7 @@ class Comparison:
         baseline: What it is tested against.
         delta: Mean over replicates of score(arm) - score(baseline).
         ci95: 95 % interval of ``delta`` (paired t): replicates vary, test images are fixed.
-        ci95_bootstrap: 95 % percentile interval over replicates and test images; somewhat narrow for few replicates.
+        ci95_bootstrap: The interval if test images vary too; as wide as ``ci95`` or wider.
         p: Two-sided paired t test of no difference.
         p_permutation: Two-sided sign-flip test, None under 8 replicates.
         p_holm: ``p`` corrected for the number of comparisons.
@@ -139,12 +141,10 @@ def measure_gain(
     image_weights = np.stack([_image_weights(row, metric) for row in labels])
     scores = dict(zip(predictions, (correct * image_weights).sum(axis=2), strict=True))
     resampled = _resample_images(correct, labels, image_weights, y.ndim == 1, bootstraps, np.random.default_rng(seed))
-    draws = dict(zip(predictions, resampled, strict=True))
+    draws = dict(zip(predictions, resampled.mean(axis=2), strict=True))
     recalls = dict(zip(predictions, _mean_recalls(correct, labels, num_classes), strict=True))
-    replicate_draws = _resample_replicates(len(labels), bootstraps, np.random.default_rng([seed, 1]))
     compared = [
-        _compare(pair, scores[pair[0]] - scores[pair[1]], draws[pair[0]] - draws[pair[1]], replicate_draws, seed)
-        for pair in comparisons
+        _compare(pair, scores[pair[0]] - scores[pair[1]], draws[pair[0]] - draws[pair[1]], seed) for pair in comparisons
     ]
     return GainReport(
         metric=metric,
@@ -163,12 +163,13 @@ def paired_t(differences: Floats) -> tuple[Interval, float]:
         differences: One difference a replicate, shape (R,), R >= 2.
 
     Returns:
-        The interval and p. Without any spread the interval is the mean itself, and p is 1 for a mean of zero, else 0.
+        The interval and p. Equal differences do not tell their spread, so they show nothing: p is 1, and the interval
+        reaches from zero to twice their mean.
     """
     count, mean = len(differences), float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(count)
-    if error < 1e-12:  # equal differences leave rounding errors behind
-        return (mean, mean), 1.0 if abs(mean) < 1e-12 else 0.0
+    if error < NO_SPREAD:
+        return (min(0.0, 2 * mean), max(0.0, 2 * mean)), 1.0
     half = float(stats.t.ppf(0.975, count - 1)) * error
     return (mean - half, mean + half), float(2 * stats.t.sf(abs(mean) / error, count - 1))
 
@@ -215,29 +216,41 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def outcome(ci95: Sequence[float]) -> str:
-    """``better``, ``worse`` or ``open``: on which side of zero the whole 95 % interval of a difference lies."""
+def outcome(ci95: Sequence[float], p_holm: float | None = None) -> str:
+    """``better``, ``worse`` or ``open``: on which side of zero the whole 95 % interval of a difference lies.
+
+    Args:
+        ci95: The interval.
+        p_holm: The p value corrected for the number of comparisons; where it is given and not below 0.05 the outcome
+            is ``open`` too.
+    """
     low, high = ci95
+    if p_holm is not None and p_holm >= LEVEL:
+        return "open"
     return "better" if low > 0 else "worse" if high < 0 else "open"
 
 
-def _compare(
-    pair: tuple[str, str], differences: Floats, image_draws: Floats, replicate_draws: Floats, seed: int
-) -> Comparison:
-    """Compare by differences (R,) and by differences on resampled test images (B, R)."""
+def _compare(pair: tuple[str, str], differences: Floats, image_draws: Floats, seed: int) -> Comparison:
+    """Compare by differences (R,) and by mean differences on resampled test images (B,)."""
     interval, p = paired_t(differences)
-    resampled = (image_draws * replicate_draws).mean(axis=1)
-    low, high = np.quantile(resampled, [0.025, 0.975])
     permuted = sign_flip_p(differences, seed) if len(differences) >= FEWEST_TO_PERMUTE else None
     return Comparison(
         *pair,
         delta=float(differences.mean()),
         ci95=interval,
-        ci95_bootstrap=(float(low), float(high)),
+        ci95_bootstrap=_over_images_too(differences, image_draws),
         p=p,
         p_permutation=permuted,
         p_holm=p,
     )
+
+
+def _over_images_too(differences: Floats, image_draws: Floats) -> Interval:
+    """As ``paired_t``, with the variance over draws of the test images added to that over replicates."""
+    count, mean = len(differences), float(differences.mean())
+    error = math.sqrt(float(differences.var(ddof=1)) / count + float(image_draws.var()))
+    half = float(stats.t.ppf(0.975, count - 1)) * error
+    return mean - half, mean + half
 
 
 def _with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -246,8 +259,9 @@ def _with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _arm_scores(scores: Floats, recalls: Floats) -> ArmScores:
-    interval, _ = paired_t(scores)
-    return ArmScores(tuple(scores.tolist()), float(scores.mean()), interval, tuple(recalls.tolist()))
+    mean = float(scores.mean())
+    low, high = paired_t(scores - mean)[0]
+    return ArmScores(tuple(scores.tolist()), mean, (mean + low, mean + high), tuple(recalls.tolist()))
 
 
 def _image_weights(labels: npt.NDArray[np.int64], metric: str) -> Floats:
@@ -297,11 +311,6 @@ def _draw_counts(size: int, bootstraps: int, generator: np.random.Generator) -> 
     """How often each of ``size`` things comes up in ``size`` draws with replacement, shape (bootstraps, size)."""
     drawn = generator.integers(0, size, size=(bootstraps, size)) + size * np.arange(bootstraps)[:, None]
     return np.bincount(drawn.ravel(), minlength=bootstraps * size).reshape(bootstraps, size).astype(np.float64)
-
-
-def _resample_replicates(replicates: int, bootstraps: int, generator: np.random.Generator) -> Floats:
-    """How often each replicate comes up, (B, R)."""
-    return _draw_counts(replicates, bootstraps, generator)
 
 
 def _arm_json(arm: ArmScores, classes: Sequence[str]) -> dict[str, object]:

@@ -120,6 +120,20 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
     return {"uri": uri, "count": count, "width": strip.shape[2], "height": height}
 
 
+def signed_points(value: float | None, digits: int = 1) -> str:
+    """A difference in points (a point is 0.01) with a real minus sign, a dash for none.
+
+    What would round to zero is told with one digit more, so that an interval shows on which side of zero it ends.
+    """
+    if value is None:
+        return "–"
+    text = f"{abs(100 * value):.{digits}f}"
+    if not float(text):
+        finer = f"{abs(100 * value):.{digits + 1}f}"
+        text = finer if float(finer) else text
+    return text if not float(text) else ("+" if value > 0 else "−") + text
+
+
 def p_value(p: float | None) -> str:
     """A p value in three digits, a dash for none."""
     if p is None:

@@ -31,7 +31,7 @@ from pipelines.interrupt import Watch
 from pipelines.pool import label_pool
 from pipelines.source.train import train_source
 
-NEIGHBOURS = 5  # SMOTE's own default, fewer where the smallest class has fewer
+NEIGHBOURS = 5  # SMOTE's own default, fewer in a class that has fewer
 LARGEST_SET = 2**28  # bytes of synthetic images held in memory at once
 RETRIEVED = 0.5  # most images of a class that are retrieved, in equal shares of the pool
 ENCODED_TOGETHER = 256
@@ -49,6 +49,7 @@ class Bench:
         seed: Decides source, pseudo-labels, first weights and order of the classifiers.
         on_part: Called with a few words when a part is finished.
         watch: Looked at after every step of a training and before every class rendered.
+        judge: The arm whose classifier filters synthetic images and finds the neighbours of labelled ones.
         seconds: What each part took; filled as parts are made.
         notes: What a reader should know; filled likewise.
     """
@@ -59,6 +60,7 @@ class Bench:
     seed: int
     on_part: Callable[[str], None] = lambda part: None
     watch: Watch | None = None
+    judge: Recipe = GENERATOR_FREE["classical"]
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _classifiers: dict[Recipe, nn.Module] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class Bench:
     def synthetic(
         self, confidence: float, latents: str = "prior", spread: float = 1.0, realism: float = 0.0
     ) -> LabelledImages:
-        """Synthetic images of every class, equally many; the classifier of ``classical`` judges for the filter."""
+        """Synthetic images of every class, equally many; the classifier of ``judge`` filters them."""
         key = (confidence, latents, spread, realism)
         if key not in self._synthetic:
             judged = self._judged(confidence) if confidence else None
@@ -119,10 +121,10 @@ class Bench:
 
     @cached_property
     def retrieved(self) -> LabelledImages:
-        """The images of the pool nearest to labelled ones, in the features of the classifier of ``classical``."""
+        """The images of the pool nearest to labelled ones, in the features of the classifier of ``judge``."""
         if self.pool is None:
             raise ValueError("there is no pool to retrieve from")
-        judge = self.classifier(GENERATOR_FREE["classical"])
+        judge = self.classifier(self.judge)
         with self._timed("retrieval"):
             per_class = math.ceil(RETRIEVED * len(self.pool) / len(self.train.classes))
             numbers, labels = nearest_labelled(
@@ -183,7 +185,7 @@ class Bench:
         return accept if judged is None else both(judged, accept)
 
     def _judged(self, confidence: float) -> Accept:
-        judge = self.classifier(GENERATOR_FREE["classical"])
+        judge = self.classifier(self.judge)
         return confidence_filter(lambda x: predict_logits(judge, x), confidence)
 
     def _render_all(self, source: SampleSource, accept: Accept | None) -> LabelledImages:
@@ -295,9 +297,10 @@ def oversample_by_smote(train: LabelledImages, seed: int) -> LabelledImages:
     x, y = train.x.flatten(1).numpy(), train.y.numpy()
     if single and largest > 1:
         x, y = RandomOverSampler(sampling_strategy=single, random_state=seed).fit_resample(x, y)
-    if several:
-        neighbours = min(NEIGHBOURS, min(counts[index] for index in several) - 1)
-        x, y = SMOTE(sampling_strategy=several, k_neighbors=neighbours, random_state=seed).fit_resample(x, y)
+    for index, wanted in several.items():  # a small class must not leave the others with few neighbours
+        neighbours = min(NEIGHBOURS, counts[index] - 1)
+        smote = SMOTE(sampling_strategy={index: wanted}, k_neighbors=neighbours, random_state=seed)
+        x, y = smote.fit_resample(x, y)
     images = torch.from_numpy(x).float().reshape(-1, *train.image_shape)
     return LabelledImages(images, torch.from_numpy(y).long(), train.classes)
 

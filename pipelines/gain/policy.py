@@ -112,7 +112,7 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
 
     Returns:
         The contents of policy.json: ``base``, ``share``, ``confidence`` (null is no filter), ``best_classical`` (the
-        best arm without generator and pool), ``best_with_pool`` (without generator; null without a pool),
+        best arm without generator and pool; null if unknown), ``best_with_pool`` (without generator; likewise),
         ``strengths`` (of classical augmentation, by arm), ``words``, and the ``tuning``: its budget and the scores of
         all candidates. ``share`` 0 means no synthetic data.
     """
@@ -237,7 +237,8 @@ def _untuned(config: Config, words: str, *, pool: bool) -> dict[str, Any]:
     strength = 1.0 if 1.0 in config.gain.strengths else config.gain.strengths[0]
     chosen = Policy("classical", strength=strength)
     document = _document(chosen, words, [chosen, *([Policy("pseudo_label", strength=strength)] if pool else [])])
-    return document | {"tuning": {"rule": RULE, "candidates": []}}
+    nothing_known = {"best_classical": None, "best_with_pool": None}
+    return document | nothing_known | {"tuning": {"rule": RULE, "candidates": []}}
 
 
 def _document(chosen: Policy, words: str, ranked: Sequence[Policy]) -> dict[str, Any]:
@@ -251,7 +252,7 @@ def _document(chosen: Policy, words: str, ranked: Sequence[Policy]) -> dict[str,
         **chosen.to_json(),
         "confidence": chosen.confidence or None,
         "name": chosen.name,
-        "best_classical": classical[0] if classical else "classical",
+        "best_classical": classical[0] if classical else None,
         "best_with_pool": with_pool[0] if with_pool else None,
         "strengths": {policy.base: policy.strength for policy in tunable},  # the last one entered is the best
         "words": words,

@@ -169,11 +169,11 @@ class Policy:
             f"confidence {self.confidence:g}" if self.confidence else "",
             f"{self.latents} latents" if self.latents != "prior" else "",
             f"spread {recipe.spread:g}" if recipe.spread != SPREADS[self.latents] else "",
-            f"the least real {self.realism:.0%} dropped" if self.realism else "",
+            f"the least real {100 * self.realism:g}% dropped" if self.realism else "",
             "for short classes" if self.short_only else "",
             "first" if self.schedule == "pretrain" else "",
         ]
-        return ", ".join([f"{base} + {self.share:.0%} synthetic", *filter(None, details)])
+        return ", ".join([f"{base} + {100 * self.share:g}% synthetic", *filter(None, details)])
 
     def to_json(self) -> dict[str, Any]:
         """Base, share and confidence, and what else is not as usual; ``Policy(**…)`` reads it."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from augmentor.durable import write_bytes, write_text
 from augmentor.types import LabelledImages
 from downstream.gain import outcome
-from pipelines.page import Axis, duration, image_strip, p_value, render_page, scale_of
+from pipelines.page import Axis, duration, image_strip, p_value, render_page, scale_of, signed_points
 
 CLASSES_SHOWN = 40
 ARM_NOTES = {
@@ -142,7 +142,7 @@ def _arm_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "note": note,
                 "mean": _percent(arm["mean"]),
                 "interval": _interval(arm["ci95"], _percent),
-                "delta": "" if delta is None else _points(delta),
+                "delta": "" if delta is None else signed_points(delta),
                 "strip": _strip(scale, arm["mean"], arm["ci95"], arm["scores"]),
                 "reference": None if reference is None else scale.at(reference["mean"]),
             }
@@ -168,10 +168,10 @@ def _comparison_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "arm": row["arm"],
             "baseline": row["baseline"],
-            "outcome": outcome(row["ci95"]),
-            "delta": _points(row["delta"]),
-            "interval": _interval(row["ci95"], _points),
-            "bootstrap": _interval(row["ci95_bootstrap"], _points),
+            "outcome": outcome(row["ci95"], row["p_holm"]),
+            "delta": signed_points(row["delta"]),
+            "interval": _interval(row["ci95"], signed_points),
+            "bootstrap": _interval(row["ci95_bootstrap"], signed_points),
             "p": p_value(row["p"]),
             "p_permutation": p_value(row.get("p_permutation")),
             "p_holm": p_value(row["p_holm"]),
@@ -223,7 +223,7 @@ def _policy_view(result: Mapping[str, Any]) -> dict[str, Any] | None:
                 "name": row["name"],
                 "mean": _percent(row["mean"]),
                 "scores": ", ".join(_percent(score) for score in row["scores"]),
-                "behind": _points(-row["behind_best"]),
+                "behind": signed_points(-row["behind_best"]),
                 "error": f"{100 * row['standard_error']:.1f}",
                 "chosen": row["chosen"],
             }
@@ -265,15 +265,6 @@ def _neighbour_cards(gallery: Gallery | None) -> list[dict[str, Any]]:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _points(value: float | None) -> str:
-    """A difference in points with a real minus sign; a rounded zero has no sign."""
-    if value is None:
-        return "–"
-    text = f"{abs(100 * value):.1f}"
-    sign = "" if text == "0.0" else "+" if value > 0 else "−"
-    return sign + text
 
 
 def _interval(ends: Iterable[float | None] | None, words: Any) -> str:

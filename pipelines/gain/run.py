@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,13 @@ SAMPLES = 12  # generated images whose neighbours are shown
 NEIGHBOURS = 4
 METRIC = "balanced_accuracy"
 TUNING_SEED = 100  # replicates for tuning are numbered from here, so that none of their draws is ever reported
-IRRELEVANT = {"gain", "semi", "compare", "verify", "out", "threads"}  # keys of a config that change no cell
+CELLS = 2  # of the code behind a cell; raise it when the same settings give other predictions
+Key = Callable[[Mapping[str, Any]], str]
+IRRELEVANT: dict[str, Any] = {  # keys of a config that change no cell, or are in the key by themselves
+    **dict.fromkeys(("gain", "semi", "compare", "verify", "out", "threads", "device"), True),
+    "data": {"data_root"},
+    "source": {"checkpoint_every", "sample_every"},
+}
 
 
 @dataclass(frozen=True)
@@ -99,9 +106,10 @@ def gain_run(
         arms = _known_arms(config, bundle)
         declared_pairs(config, arms, "classical")  # refuses a bad one before the work, not after
         (out / "cells").mkdir(exist_ok=True)
+        key = partial(_key, config, [bytes_of(images) for images in _all_images(config, bundle)])
         tuned = "auto" in arms or len(set(config.gain.strengths)) > 1
-        policy = _policy(config, bundle, out, crew, progress) if tuned else None
-        cells = _replicates(config, bundle, out, crew, progress, policy)
+        policy = _policy(config, bundle, out, key, crew, progress) if tuned else None
+        cells = _replicates(config, arms, out, key, crew, progress, policy)
     result = _result(config, bundle, arms, cells, policy) | provenance(
         _seconds(cells, time.perf_counter() - start), str(device_of(config)), package_versions(), command
     )
@@ -123,7 +131,8 @@ def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None
     """Train every arm once. The images that are scored are looked at here and nowhere else."""
     config, seed = job.config, job.config.seed + job.index
     bundle = _load(config, seed)
-    bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch)
+    judge = _recipe("classical", config, None, job.strengths)
+    bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch, judge)
     guesses = {}
     for arm in _known_arms(config, bundle):
         recipe = _recipe(arm, config, job.policy, job.strengths)
@@ -131,6 +140,16 @@ def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None
     if job.index == 0 and "source" in bench.seconds:
         save_gallery(job.path.with_suffix(".safetensors"), make_gallery(bench))
     return {"predictions": guesses, "seconds": bench.seconds, "notes": bench.notes}
+
+
+def _all_images(config: Config, bundle: DataBundle) -> tuple[LabelledImages, LabelledImages, torch.Tensor | None]:
+    """All images that the replicates draw theirs from: training and test part, and the pool."""
+    rest = None if config.data.unlabelled == "rest" else config.data.unlabelled
+    no_regime = {"per_class": None, "imbalance": 1.0, "labels": None, "max_pool": None, "unlabelled": rest}
+    data = config.data.model_copy(update=no_regime)
+    if data != config.data:
+        bundle = load_data(data, config.seed, tuning=config.gain.tuning)
+    return bundle.train, bundle.test, bundle.pool
 
 
 def _load(config: Config, seed: int) -> DataBundle:
@@ -205,6 +224,7 @@ def _result(
     cells: Sequence[Mapping[str, Any]],
     policy: dict[str, Any] | None,
 ) -> dict[str, Any]:
+    strengths = _strengths(config, policy)
     guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
     classes, y = bundle.test.classes, bundle.test.y
     alone = measure_gain(guesses, y, len(classes), [], metric=METRIC, bootstraps=1).to_json(classes)  # scores only
@@ -221,19 +241,25 @@ def _result(
         "replicates": len(cells),
         **measured.to_json(classes),
         "policy": policy if "auto" in arms else None,
-        "strengths": policy["strengths"] if policy else {},
-        "mixtures": _mixtures(config, arms),
+        "strengths": strengths,
+        "mixtures": _mixtures(config, arms, strengths),
         "bases": bases,
+        "yardsticks": best,
         "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
         "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
     }
     return result | {"verdict": verdict(result, list(best.values()) or ["classical"])}
 
 
-def _mixtures(config: Config, arms: Sequence[str]) -> dict[str, str]:
+def _strengths(config: Config, policy: Mapping[str, Any] | None) -> dict[str, float]:
+    """Strengths of classical augmentation by arm: the tuned ones, or the only one."""
+    return {"classical": config.gain.strengths[0]} if policy is None else dict(policy["strengths"])
+
+
+def _mixtures(config: Config, arms: Sequence[str], strengths: Mapping[str, float]) -> dict[str, str]:
     """The arms that always mix synthetic images in, and how, in words."""
-    named = named_policies(config)
-    policies = {arm: policy_of_arm(arm, config.gain.synthetic_share, named) for arm in arms if arm != "auto"}
+    named, share = named_policies(config), config.gain.synthetic_share
+    policies = {arm: policy_of_arm(arm, share, named, strengths) for arm in arms if arm != "auto"}
     return {arm: policy.name for arm, policy in policies.items() if policy.share}
 
 
@@ -268,14 +294,16 @@ def _require_able_family(policies: Mapping[str, Policy], config: Config, images:
             raise ConfigError(f"gain.policies: {realistic[0]!r}: {error}; {config.source.family} has none") from error
 
 
-def _policy(config: Config, bundle: DataBundle, out: Path, crew: Crew[GainJob], progress: Progress) -> dict[str, Any]:
+def _policy(
+    config: Config, bundle: DataBundle, out: Path, key: Key, crew: Crew[GainJob], progress: Progress
+) -> dict[str, Any]:
     pool = bundle.pool is not None
-    names = [policy.name for policy in candidates(config, pool=pool)]
+    asked = [policy.to_json() for policy in candidates(config, pool=pool)]
     fitted = [tuning_parts(bundle, config, split)[0].tolist() for split in range(config.gain.tuning_splits)]
-    keys = [_key(config, bundle, {"candidates": names, "fitted": numbers}) for numbers in fitted]
-    paths = [out / "cells" / f"tuning-{split:03d}-{key}.json" for split, key in enumerate(keys)]
+    keys = [key({"candidates": asked, "fitted": numbers}) for numbers in fitted]
+    paths = [out / "cells" / f"tuning-{split:03d}-{name}.json" for split, name in enumerate(keys)]
     jobs = [GainJob(config, split, path, tuning=True) for split, path in enumerate(paths)]
-    _make_missing(jobs, crew, progress, "tuning", len(names))
+    _make_missing(jobs, crew, progress, "tuning", len(asked))
     document = choose([_read(path) for path in paths], config, len(bundle.train.classes), pool=pool)
     write_json(out / "policy.json", document)
     progress.say(document["words"])
@@ -284,23 +312,20 @@ def _policy(config: Config, bundle: DataBundle, out: Path, crew: Crew[GainJob], 
 
 def _replicates(
     config: Config,
-    bundle: DataBundle,
+    arms: Sequence[str],
     out: Path,
+    key: Key,
     crew: Crew[GainJob],
     progress: Progress,
     document: dict[str, Any] | None,
 ) -> list[dict[str, Any]]:
-    arms, named = _known_arms(config, bundle), named_policies(config)
+    named = named_policies(config)
     policy = policy_of(document) if document is not None and "auto" in arms else None
-    strengths = document["strengths"] if document is not None else {"classical": config.gain.strengths[0]}
+    strengths = _strengths(config, document)
     options = {"arms": arms, "share": config.gain.synthetic_share, "policy": policy and policy.to_json()}
-    # Only where they are used, so that cells made without them keep their names.
-    if set(strengths.values()) - {1.0}:
-        options["strengths"] = strengths
-    if own := {arm: named[arm].to_json() for arm in arms if arm in named}:
-        options["policies"] = own
-    key = _key(config, bundle, options)
-    paths = [out / "cells" / f"replicate-{index:03d}-{key}.json" for index in range(config.gain.replicates)]
+    options |= {"strengths": strengths, "policies": {arm: named[arm].to_json() for arm in arms if arm in named}}
+    name = key(options)
+    paths = [out / "cells" / f"replicate-{index:03d}-{name}.json" for index in range(config.gain.replicates)]
     jobs = [GainJob(config, index, path, policy=policy, strengths=strengths) for index, path in enumerate(paths)]
     _make_missing(jobs, crew, progress, "replicates", len(arms))
     return [_read(path) | {"path": path} for path in paths]
@@ -322,9 +347,10 @@ def _make_missing(
     crew.run([jobs[index] for index in todo], on_part)
 
 
-def _key(config: Config, bundle: DataBundle, options: Mapping[str, Any]) -> str:
-    parts = [config.model_dump(mode="json", exclude=IRRELEVANT), options_of(config), dict(options)]
-    return cell_key(parts, map(bytes_of, (bundle.train, bundle.test, bundle.pool)))
+def _key(config: Config, images: Sequence[bytes], options: Mapping[str, Any]) -> str:
+    read = config.model_dump(mode="json", exclude=IRRELEVANT)
+    parts = [CELLS, read, config.gain.tuning, device_of(config).type, options_of(config), dict(options)]
+    return cell_key(parts, images)
 
 
 def _read(path: Path) -> dict[str, Any]:

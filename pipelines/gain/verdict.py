@@ -18,7 +18,7 @@ def verdict(result: Mapping[str, Any], yardsticks: Sequence[str]) -> str:
     It goes by one arm, the first of ``auto`` (if its policy mixes synthetic images in), ``FIRST`` and the config's own
     policies that was compared with a yardstick. Synthetic images are advised if the whole 95 % interval lies above
     zero against every yardstick; else the yardstick that this arm did worst against is. "Gain" and "loss" mean that the
-    whole interval lies on that side of zero.
+    whole interval lies on that side of zero, and that this outlasts the correction for the number of comparisons.
 
     Args:
         result: ``comparisons``, ``policy``, ``mixtures``, ``replicates`` and ``scored_on`` of gain.json.
@@ -49,13 +49,17 @@ def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[s
     if not about:
         return "No advice on synthetic images"
     worst = min(about, key=lambda row: float(row["delta"]))
-    if all(outcome(row["ci95"]) == "better" for row in about):
+    if all(_outcome(row) == "better" for row in about):
         if missing:
             return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
         return f"Use synthetic images ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
-    if outcome(worst["ci95"]) == "worse":
+    if _outcome(worst) == "worse":
         return f"Do without synthetic images and use {worst['baseline']}, which is better"
     return f"Do without synthetic images, for which no gain is shown, and use {worst['baseline']}"
+
+
+def _outcome(row: Row) -> str:
+    return outcome(row["ci95"], row.get("p_holm"))
 
 
 def _mixture(result: Mapping[str, Any], arm: str) -> str:
@@ -66,7 +70,7 @@ def _mixture(result: Mapping[str, Any], arm: str) -> str:
 def _told(row: Row) -> str:
     if row["delta"] == 0 and set(row["ci95"]) == {0}:  # auto chose that very arm
         return f"{row['arm']} is as good as {row['baseline']} in every replicate"
-    word = {"better": "gain", "worse": "loss", "open": "not decided"}[outcome(row["ci95"])]
+    word = {"better": "gain", "worse": "loss", "open": "not decided"}[_outcome(row)]
     return f"{row['arm']} against {row['baseline']} {_points(row, word)}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from downstream.gain import paired_t
+from downstream.gain import LEVEL, Floats, holm, paired_t
 from pipelines.gain.recipes import GENERATOR_FREE
 
 YARDSTICKS = {"classical": "best_classical", "same_pool": "best_with_pool"}
@@ -28,10 +28,12 @@ def yardstick_of(arm: str, bases: Mapping[str, str] | None = None) -> str | None
 def best_baselines(document: Mapping[str, Any]) -> dict[str, str]:
     """The strongest arm of each yardstick that a gain run has.
 
-    It is the one that was best on the tuning splits, or without tuning the one with the highest mean. Where another
-    one is better by its whole 95 % interval on the scored images too, it is the one with the highest mean there:
-    a tuning that went wrong must not make a weak rival.
+    It is the one that was best on the tuning splits, or without tuning the one with the highest mean. Where others are
+    better than that on the scored images (paired t, corrected for their number), it is the one with the highest mean
+    there: a tuning that went wrong must not make a weak rival.
     """
+    if "yardsticks" in document:
+        return dict(document["yardsticks"])
     policy = document["policy"] if isinstance(document["policy"], Mapping) else {}
     best = {}
     for yardstick, key in YARDSTICKS.items():
@@ -43,6 +45,11 @@ def best_baselines(document: Mapping[str, Any]) -> dict[str, str]:
         if arms:
             strongest = max(arms, key=lambda name: float(arms[name].mean()))
             tuned = arms.get(policy.get(key), arms[strongest])
-            beaten = any(paired_t(scores - tuned)[0][0] > 0 for scores in arms.values())
-            best[yardstick] = strongest if beaten or policy.get(key) not in arms else policy[key]
+            best[yardstick] = strongest if _beaten(tuned, arms) or policy.get(key) not in arms else policy[key]
     return best
+
+
+def _beaten(tuned: Floats, arms: Mapping[str, Floats]) -> bool:
+    others = [scores - tuned for scores in arms.values() if scores is not tuned]
+    corrected = holm([paired_t(one)[1] for one in others])
+    return any(p < LEVEL and one.mean() > 0 for p, one in zip(corrected, others, strict=True))

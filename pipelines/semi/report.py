@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from augmentor.durable import write_text
-from pipelines.page import MARGIN, STRIP_WIDTH, Axis, axis_of, duration, p_value, render_page
+from pipelines.page import MARGIN, STRIP_WIDTH, Axis, axis_of, duration, p_value, render_page, signed_points
 from pipelines.semi.scores import outcome_of_errors
 from pipelines.semi.tables import label_counts
 
@@ -95,9 +95,14 @@ def _strip(axis: Axis, one: Mapping[str, Any]) -> dict[str, Any]:
 def _difference(row: Mapping[str, Any] | None) -> dict[str, str] | None:
     if row is None:
         return None
-    interval = "–" if row["ci95"] is None else " to ".join(_points(end) for end in row["ci95"])
+    interval = "–" if row["ci95"] is None else " to ".join(signed_points(end, 2) for end in row["ci95"])
     p_holm = p_value(row.get("p_holm"))
-    return {"delta": _points(row["delta"]), "interval": interval, "p_holm": p_holm, "outcome": outcome_of_errors(row)}
+    return {
+        "delta": signed_points(row["delta"], 2),
+        "interval": interval,
+        "p_holm": p_holm,
+        "outcome": outcome_of_errors(row),
+    }
 
 
 def _learning_chart(result: Mapping[str, Any], counts: Sequence[str], colours: Mapping[str, str]) -> dict[str, Any]:
@@ -172,9 +177,3 @@ def _percent(error: float) -> str:
 
 def _tick(error: float) -> str:
     return f"{100 * error:.4g}"
-
-
-def _points(delta: float) -> str:
-    """A difference in points with a real minus sign; a rounded zero has no sign."""
-    text = f"{abs(100 * delta):.2f}"
-    return ("" if text == "0.00" else "+" if delta > 0 else "−") + text

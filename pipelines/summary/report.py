@@ -16,14 +16,13 @@ from markupsafe import Markup
 
 from augmentor.durable import write_text
 from downstream.gain import outcome
-from pipelines.page import Axis, axis_of, render_page
+from pipelines.page import Axis, axis_of, render_page, signed_points
 from pipelines.summary.tables import (
     TITLES,
     Row,
     as_markdown,
     interval,
     pair_words,
-    points,
     remark,
     run_names,
     run_of,
@@ -41,7 +40,7 @@ TICK_GAP = 34  # least pixels between two ticks of the number of images
 SHIFT = 5  # the two arms stand side by side, else their whiskers hide each other
 PICTURES = {
     "gain_forest.svg": "Differences in points with 95 % intervals. Full dot: the interval lies on one side of zero. "
-    "Grey: a weaker baseline. A whisker without an end goes on outside.",
+    "Grey: not against the yardstick. A whisker without an end goes on outside.",
     "gain_by_count.svg": "Difference from classical augmentation against the real training images of a class.",
 }
 
@@ -117,7 +116,7 @@ def _line(row: Row, axis: Axis, y: float) -> Row:
     low, high = row["ci95"]
     return {
         "label": _cut(pair_words(row)),
-        "words": f"{pair_words(row)}: {points(row['delta'])} ({interval(row)}) {remark(row)}".strip(),
+        "words": f"{pair_words(row)}: {signed_points(row['delta'])} ({interval(row)}) {remark(row)}".strip(),
         "y": y,
         "low": axis.at(low),
         "high": axis.at(high),
@@ -125,7 +124,7 @@ def _line(row: Row, axis: Axis, y: float) -> Row:
         "centre": axis.at(row["delta"]),
         "decided": outcome(row["ci95"]) != "open",
         "weaker": row["baseline"] != row["best_baseline"],
-        "numbers": f"{points(row['delta'])} ({interval(row)})",
+        "numbers": f"{signed_points(row['delta'])} ({interval(row)})",
         "replicates": str(row["replicates"]),
     }
 
@@ -195,5 +194,5 @@ def _count_ticks(x: Axis) -> list[dict[str, Any]]:
 def _count_point(row: Row, x: Axis, y: Axis) -> dict[str, Any]:
     low, high = (y.at(end) for end in row["ci95"])
     shift = math.copysign(SHIFT, -1 if row["arm"] == COUNTED[0] else 1)
-    words = f"{pair_words(row)}, {row['regime']}: {points(row['delta'])} ({interval(row)})"
+    words = f"{pair_words(row)}, {row['regime']}: {signed_points(row['delta'])} ({interval(row)})"
     return {"x": x.at(_images(row)) + shift, "y": y.at(row["delta"]), "low": low, "high": high, "words": words}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from downstream.gain import FEWEST_FOR_A_CLAIM, outcome
-from pipelines.page import duration
+from pipelines.page import duration, signed_points
 
 Row = Mapping[str, Any]
 Run = tuple[str, str, str]
@@ -49,10 +49,18 @@ def headline(rows: Sequence[Row]) -> str:
     finding = f"Synthetic images gain over the best classical arm in {_share(classical, _gains)}"
     if pool:
         finding += f" and over the best arm with the same pool and no generator in {_share(pool, _gains)}"
-    auto = [row for row in rows if row["yardstick"] == "classical" and "lower95" in row]
-    told = f"auto is shown to lose at most one point in {_share(auto, _harmless)}" if auto else "auto was not compared"
+    told = f"auto {_told_of_auto(rows)}"
     few = f"{_share(rows, _preliminary)} have fewer than {FEWEST_FOR_A_CLAIM} replicates and are preliminary"
     return f"{finding}: {told}; {few}."
+
+
+def _told_of_auto(rows: Sequence[Row]) -> str:
+    auto = [row for row in rows if "lower95" in row]
+    classical, pool = ([row for row in auto if row["yardstick"] == yardstick] for yardstick in TITLES)
+    if not auto:
+        return "was not compared"
+    told = f"is shown to lose at most one point against the best classical arm in {_share(classical, _harmless)}"
+    return f"{told}, against the best with the same pool in {_share(pool, _harmless)}" if pool else told
 
 
 def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> str:
@@ -101,7 +109,8 @@ def _compared(rows: Sequence[Row], yardstick: str) -> Table:
     names = run_names(rows)
     lead = (
         "Differences within replicates, in points (one point is 0.01), with the interval of a paired t test; it does "
-        "not allow for the number of rows. A weaker baseline is not the strongest arm of its kind in its run."
+        "not allow for the number of rows. The yardstick of a run is the arm without a generator that was best on its "
+        "tuning splits, or one that is better than that by its whole interval on the scored images."
     )
     cells = [(*names[run_of(row)], pair_words(row), *_difference(row)) for row in rows if row["yardstick"] == yardstick]
     return Table(TITLES[yardstick], lead, ("data set", "regime", "arm − baseline", *DIFFERENCE), tuple(cells))
@@ -115,10 +124,10 @@ def _best(rows: Sequence[Row]) -> Table:
             if compared:
                 cells.append((*name, compared[0]["best_baseline"], *_best_cells(compared)))
     lead = (
-        "Of the arms with synthetic images, the one that is furthest ahead of the strongest arm without a generator. "
+        "Of the arms with synthetic images, the one that is furthest ahead of the yardstick. "
         "The best of several on the images they are scored on is flattered by the choice."
     )
-    columns = ("data set", "regime", "strongest baseline", "best arm", "of", *DIFFERENCE)
+    columns = ("data set", "regime", "yardstick", "best arm", "of", *DIFFERENCE)
     return Table("Best policy of every regime", lead, columns, tuple(cells), words=4)
 
 
@@ -134,31 +143,33 @@ def _no_harm(rows: Sequence[Row]) -> Table:
     names = run_names(rows)
     cells = [
         (*names[run_of(row)], pair_words(row), row["policy"], *_bound(row), str(row["replicates"]), _no_harm_words(row))
+        for yardstick in TITLES
         for row in rows
-        if row["yardstick"] == "classical" and "lower95" in row
+        if row["yardstick"] == yardstick and "lower95" in row
     ]
     lead = (
-        "auto minus arms with the labelled images alone. Harmless: against the strongest of them, the one-sided 95 % "
-        "lower bound (paired t over replicates) is at most one point below zero."
+        "auto minus arms without a generator, first those with the labelled images alone, then those with the same "
+        "unlabelled ones. Harmless: against the yardstick the one-sided 95 % lower bound (paired t over replicates) is "
+        "at most one point below zero."
     )
     columns = ("data set", "regime", "arm − baseline", "auto chose", "points", "lower bound", "replicates", "harmless")
     return Table("Does auto do harm?", lead, columns, tuple(cells), words=4)
 
 
 def _bound(row: Row) -> tuple[str, str]:
-    return points(row["delta"], 2), points(row["lower95"], 2)
+    return signed_points(row["delta"], 2), signed_points(row["lower95"], 2)
 
 
 def _no_harm_words(row: Row) -> str:
     if not _of_best(row):
-        return f"not asked: {row['best_baseline']} is stronger"
+        return f"not asked: the yardstick is {row['best_baseline']}"
     return ("yes" if _harmless(row) else "not shown") + (", preliminary" if _preliminary(row) else "")
 
 
 def _costs(rows: Sequence[Row]) -> Table:
     names = run_names(rows)
     cells = [
-        (*names[run_of(row)], pair_words(row), duration(row["seconds"]), points(row["delta"]), _price(row))
+        (*names[run_of(row)], pair_words(row), duration(row["seconds"]), signed_points(row["delta"]), _price(row))
         for row in rows
         if row["synthetic"] or row["arm"] == "auto"
     ]
@@ -193,14 +204,14 @@ def arm_words(row: Row) -> str:
 
 
 def _difference(row: Row) -> tuple[str, ...]:
-    return points(row["delta"]), interval(row), str(row["replicates"]), remark(row)
+    return signed_points(row["delta"]), interval(row), str(row["replicates"]), remark(row)
 
 
 def remark(row: Row) -> str:
     """What limits a row, in words; empty if nothing does."""
     found = [
         "preliminary" if _preliminary(row) else "",
-        "" if _of_best(row) else "weaker baseline",
+        "" if _of_best(row) else "not the yardstick",
         f"interval over {row['ci95_over']}" if "ci95_over" in row else "",
     ]
     return ", ".join(filter(None, found))
@@ -210,15 +221,9 @@ def _preliminary(row: Row) -> bool:
     return bool(row["replicates"] < FEWEST_FOR_A_CLAIM)
 
 
-def points(value: float, digits: int = 1) -> str:
-    """A difference in points with a real minus sign; a rounded zero has no sign."""
-    text = f"{abs(100 * value):.{digits}f}"
-    return text if not float(text) else ("+" if value > 0 else "−") + text
-
-
 def interval(row: Row) -> str:
     """The 95 % interval of a row in points."""
-    return " to ".join(points(end) for end in row["ci95"])
+    return " to ".join(signed_points(end) for end in row["ci95"])
 
 
 def as_text(summary: Mapping[str, Any]) -> str:

@@ -42,9 +42,9 @@ def test_paired_t_equals_scipy() -> None:
 
 def test_paired_t_without_spread() -> None:
     assert paired_t(np.zeros(5)) == ((0.0, 0.0), 1.0)
-    interval, p = paired_t(np.full(5, 0.1))
-    assert interval == pytest.approx((0.1, 0.1))
-    assert p == 0.0
+    # Two replicates that differ by one image of ten alike are no proof.
+    assert paired_t(np.full(2, 0.1)) == ((0.0, 0.2), 1.0)
+    assert paired_t(np.full(5, -0.1)) == ((-0.2, 0.0), 1.0)
 
 
 def test_sign_flip_by_hand() -> None:
@@ -137,20 +137,37 @@ def test_bootstrap_shows_a_small_test_set() -> None:
     baseline[:8] = (y[:8] + 1) % 4
     arms = {"a": arm.expand(5, -1), "b": baseline.expand(5, -1)}
     one = measure_gain(arms, y, 4, [("a", "b")], bootstraps=4000).comparisons[0]
-    assert one.ci95 == pytest.approx((0.2, 0.2))
+    assert one.ci95 == pytest.approx((0.0, 0.4))
     # Two of ten images a class are wrong: the sum over classes is Binomial(10, 0.2) four times, sd 0.0632 of the mean.
-    low, high = one.ci95_bootstrap
-    assert (low, high) == pytest.approx((0.2 - 1.96 * 0.0632, 0.2 + 1.96 * 0.0632), abs=0.03)
+    assert one.ci95_bootstrap == pytest.approx((0.2 - 2.776 * 0.0632, 0.2 + 2.776 * 0.0632), abs=0.01)
 
 
 def test_bootstrap_covers_the_replicates_too() -> None:
-    # Whole replicates are right or wrong, so images do not matter: resampling 4 of 4 with difference 0 or 1.
+    # Whole replicates are right or wrong, so images do not matter, and only the t interval is left.
     y = torch.arange(40) % 4
     right, wrong = y, (y + 1) % 4
     arms = {"a": torch.stack([right, right, wrong, wrong]), "b": wrong.expand(4, -1)}
     one = measure_gain(arms, y, 4, [("a", "b")], bootstraps=4000).comparisons[0]
     assert one.delta == pytest.approx(0.5)
-    assert one.ci95_bootstrap == pytest.approx((0.0, 1.0))
+    assert one.ci95_bootstrap == pytest.approx(one.ci95)
+
+
+@pytest.mark.parametrize("replicates", [2, 3, 10])
+def test_bootstrap_covers_the_truth_as_often_as_it_says(replicates: int) -> None:
+    # Two arms that are equally good, over draws of replicates and of test images.
+    y, hits, generator = torch.arange(60) % 4, 0, torch.Generator().manual_seed(replicates)
+    for _ in range(200):
+        difficulty = torch.rand(60, generator=generator)
+        right = torch.rand(2, replicates, 60, generator=generator) < difficulty
+        a, b = torch.where(right, y, (y + 1) % 4)
+        low, high = measure_gain({"a": a, "b": b}, y, 4, [("a", "b")], bootstraps=200).comparisons[0].ci95_bootstrap
+        hits += low <= 0 <= high
+    assert hits >= 0.95 * 200 - 8  # wider than needed, since replicates vary with the images of one draw too
+
+
+def test_what_does_not_outlast_the_correction_is_open() -> None:
+    assert [outcome((0.01, 0.02), p) for p in (None, 0.049, 0.05)] == ["better", "better", "open"]
+    assert outcome((-0.02, -0.01), 0.01) == "worse"
 
 
 def test_own_test_images_a_replicate() -> None:

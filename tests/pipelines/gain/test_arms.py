@@ -102,6 +102,15 @@ def test_smote_with_tiny_equal_or_empty_classes(counts: tuple[int, int, int]) ->
     assert [balanced.counts[index] for index in range(3)] == [max(counts) if count else 0 for count in counts]
 
 
+def test_a_small_class_does_not_take_neighbours_from_the_others_of_smote() -> None:
+    train = images((40, 20, 2))
+    new = oversample_by_smote(train, seed=0)
+    alone = train.subset((train.y < 2).nonzero().flatten())
+    of_one = new.x[len(train) :][new.y[len(train) :] == 1]
+    without = oversample_by_smote(LabelledImages(alone.x, alone.y, train.classes), seed=0)
+    assert torch.equal(of_one, without.x[len(alone) :][without.y[len(alone) :] == 1])
+
+
 def test_smote_depends_on_the_seed_only() -> None:
     assert torch.equal(oversample_by_smote(images(), 1).x, oversample_by_smote(images(), 1).x)
     assert not torch.equal(oversample_by_smote(images(), 1).x, oversample_by_smote(images(), 2).x)

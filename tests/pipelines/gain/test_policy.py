@@ -121,6 +121,7 @@ def test_without_tuning_images_classical_augmentation_alone() -> None:
     document = choose([split([]), split([])], CONFIG, 2, pool=True)
     assert policy_of(document) == Policy("classical")
     assert "four images" in document["words"]
+    assert document["best_classical"] is document["best_with_pool"] is None  # none is known to be the best
     assert document["tuning"]["candidates"] == []
 
 

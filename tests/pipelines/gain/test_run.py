@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from torch import Tensor
 
 from augmentor.data.fingerprint import fingerprints, overlap
 from augmentor.types import DataError, LabelledImages
-from pipelines.config import Config, ConfigError, config_from
+from pipelines.config import Config, ConfigError, DataConfig, config_from
 from pipelines.crew import Crew
-from pipelines.datasets import load_data
+from pipelines.datasets import DataBundle, load_data
 from pipelines.gain import arms, recipes
 from pipelines.gain import run as gain
 from pipelines.gain.arms import predictions
 from pipelines.gain.run import GainJob, declared_pairs, gain_run, gain_table, make_cell
 from pipelines.gain.verdict import verdict
+from pipelines.gain.yardsticks import best_baselines
 from pipelines.interrupt import Interrupted, Watch
 from pipelines.results import read_result
 from pipelines.run_dir import RunDir, RunLockedError
@@ -106,6 +108,37 @@ def test_more_replicates_reuse_cells_and_another_seed_does_not(tmp_path: Path, m
     assert made[3:] == [(False, 0), (False, 1)]
 
 
+def test_cells_are_made_anew_for_an_image_of_another_replicate_and_not_for_what_they_do_not_read(
+    tmp_path: Path, made: list[tuple[bool, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick: dict[str, Any] = {"gain": {"arms": ["real", "classical"]}, "data": {"per_class": 2, "imbalance": 1.0}}
+    gain_run(tiny(**quick), tmp_path)
+    gain_run(tiny(**quick, source={"checkpoint_every": 7, "sample_every": 9}), tmp_path)
+    assert len(made) == 2
+    first = load_data(tiny(**quick).data, 0).train.x
+    whole = gain.load_data
+
+    def corrected(data: DataConfig, seed: int, **options: bool) -> DataBundle:
+        """As if one training picture that the first replicate does not draw had been replaced by another."""
+        bundle = whole(data, seed, **options)
+        other = next(image for image in everything if not (first == image).flatten(1).all(1).any())
+        x = torch.where((bundle.train.x == other).flatten(1).all(1)[:, None, None, None], -1.0, bundle.train.x)
+        return replace(bundle, train=replace(bundle.train, x=x))
+
+    everything = whole(tiny(data={"per_class": None, "imbalance": 1.0, "unlabelled": None}).data, 0).train.x
+    monkeypatch.setattr(gain, "load_data", corrected)
+    gain_run(tiny(**quick), tmp_path)
+    assert len(made) == 4
+
+
+def test_the_yardsticks_and_strengths_of_a_run_are_told_as_they_were_used(tmp_path: Path) -> None:
+    options = {"arms": ["classical", "synthetic+classical"], "strengths": [0.5]}
+    result = gain_run(tiny(gain=options), tmp_path)
+    assert result["mixtures"] == {"synthetic+classical": "classical at strength 0.5 + 50% synthetic"}
+    assert result["yardsticks"] == best_baselines(result) == {"classical": "classical"}
+    assert best_baselines(result | {"yardsticks": {"classical": "real"}}) == {"classical": "real"}
+
+
 def test_without_auto_nothing_is_tuned_and_without_a_source_there_is_no_gallery(tmp_path: Path) -> None:
     result = gain_run(tiny(gain={"arms": ["real", "smote"]}), tmp_path)
     assert result["policy"] is None
@@ -122,7 +155,7 @@ def test_strengths_are_tuned_without_auto_and_used_by_the_arms(tmp_path: Path) -
         "comparisons": [["fixmatch", "classical"]],
     }
     result = gain_run(tiny(gain=options), tmp_path / "one")
-    assert result["strengths"] == {}  # nothing to tune
+    assert result["strengths"] == {"classical": 0.5}  # nothing to tune
     assert result["arms"]["classical"]["scores"] == result["arms"]["half"]["scores"]
     result = gain_run(
         tiny(gain={**options, "strengths": [0.0, 3.0], "arms": ["classical", "half"], "comparisons": []}),

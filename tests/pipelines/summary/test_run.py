@@ -20,7 +20,7 @@ from pipelines.gain.yardsticks import best_baselines, yardstick_of
 from pipelines.results import read_result
 from pipelines.summary.report import by_count, forest, kind_of
 from pipelines.summary.run import lower_bound, rows_of, summary_run
-from pipelines.summary.tables import as_markdown, headline, points, run_names, tables
+from pipelines.summary.tables import as_markdown, headline, run_names, tables
 from tests.pipelines.html_page import Page, assert_self_contained
 
 EVIL = '</title><script>alert("1")</script>|[x](y)'
@@ -155,7 +155,7 @@ def test_the_strongest_baseline_is_the_tuned_one_unless_another_is_clearly_bette
     assert best_baselines(result(near, policy=tuned))["classical"] == "smote"  # a little behind is no mistake
     clear = SCORES | {"smote": [0.70, 0.7201]}
     assert best_baselines(result(clear, policy=tuned))["classical"] == "classical"
-    own = result(SCORES | {"own": [0.99, 0.99]}) | {"bases": {"own": "classical"}}
+    own = result(SCORES | {"own": [0.98, 0.9999]}) | {"bases": {"own": "classical"}}
     assert best_baselines(own)["classical"] == "own"
     assert best_baselines(result(policy=None)) == {"classical": "classical", "same_pool": "pseudo_label"}
     assert best_baselines(result({"classical": [0.5, 0.6]}, []))["classical"] == "classical"
@@ -201,23 +201,24 @@ def test_the_markdown_tables_say_what_the_rows_hold(tmp_path: Path) -> None:
     # Ten replicates of sixty seconds over 5.5 points.
     assert f"| {where} | synthetic+classical − classical | 10 min 00 s | +5.5 | 109.1 s |" in lines
     assert f"| {where} | auto − classical | 10 min 00 s | 0.0 | – |" in lines
-    assert "in 1 of 1 runs: auto is shown to lose at most one point in 1 of 1 runs; 0 of 1 runs have fewer" in text
+    assert "auto is shown to lose at most one point against the best classical arm in 1 of 1 runs; 0 of 1 runs" in text
 
 
 def test_few_replicates_are_preliminary_and_weak_baselines_are_named() -> None:
     rows = rows_of(result())
     text = as_markdown({"results": rows, "verdict": headline(rows), "scored_on": "test", "command": "x"}, {})
     assert "| synthetic+classical − classical | +3.0 | −9.7 to +15.7 | 2 | preliminary |" in text
-    assert "| 2 | preliminary, weaker baseline |" in text
+    assert "| 2 | preliminary, not the yardstick |" in text
     assert "Synthetic images gain over the best classical arm in 0 of 1 runs and over" in text
 
 
 def test_auto_beside_a_weak_rival_is_not_shown_to_be_harmless() -> None:
     weak = result()["policy"] | {"best_classical": "real"}
-    rows = rows_of(result(SCORES | {"auto": [0.70, 0.72]}, [("auto", "real")], policy=weak))
-    assert "auto is shown to lose at most one point in 0 of 1 runs" in headline(rows)
+    clear = {"real": [0.70, 0.7199], "auto": [0.70, 0.7199]}
+    rows = rows_of(result(SCORES | clear, [("auto", "real")], policy=weak))
+    assert "at most one point against the best classical arm in 0 of 1 runs" in headline(rows)
     [table] = [one for one in tables(rows) if one.title == "Does auto do harm?"]
-    assert table.rows[0][-1] == "not asked: classical is stronger"
+    assert table.rows[0][-1] == "not asked: the yardstick is classical"
 
 
 def test_the_same_result_twice_counts_once_and_another_of_the_same_run_is_refused(tmp_path: Path) -> None:
@@ -371,5 +372,12 @@ def test_the_command_prints_the_tables_or_one_document(tmp_path: Path, capsys: p
     assert cli.main(["summary", "--out", str(tmp_path)]) == 2
 
 
-def test_points_have_a_real_minus_and_zero_has_no_sign() -> None:
-    assert [points(value) for value in (0.0149, -0.0149, 0.0004, -0.0004)] == ["+1.5", "−1.5", "0.0", "0.0"]
+def test_auto_is_also_asked_against_the_best_arm_with_the_same_pool() -> None:
+    steady = {"classical": [0.80, 0.81], "pseudo_label": [0.90, 0.92], "auto": [0.80, 0.81], "real": [0.7, 0.71]}
+    rows = rows_of(result(steady, [("auto", "classical"), ("auto", "pseudo_label")]))
+    assert (
+        "at most one point against the best classical arm in 1 of 1 runs, against the best with the same pool in 0 of 1"
+        in headline(rows)
+    )
+    [table] = [one for one in tables(rows) if one.title == "Does auto do harm?"]
+    assert [row[-1] for row in table.rows] == ["yes, preliminary", "not shown, preliminary"]
