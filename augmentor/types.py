@@ -112,6 +112,20 @@ class EncodingSource(SampleSource, Protocol):
 
 
 @runtime_checkable
+class DensitySource(SampleSource, Protocol):
+    """A source that also tells how likely an image is under a class."""
+
+    def log_density(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+        """A lower bound of log p(x | y) in nats by one draw of the latent, without gradient, float32 (N,).
+
+        Args:
+            x: Images, float32 (N, C, H, W) in [-1, 1].
+            y: Classes, as in ``sample``.
+            noise: From N(0, I), float32 (N, latent_dim); the posterior's draw is made of it.
+        """
+
+
+@runtime_checkable
 class IdentitySource(EncodingSource, Protocol):
     """A source that takes who is to be seen from an image; the person need not be one of its classes."""
 

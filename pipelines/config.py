@@ -120,6 +120,15 @@ class PoolConfig(Section):
         description="Of the classifier that labels: logit_adjusted (made for a long tail) on all images equally "
         "often, or cross_entropy on equally many draws of every class.",
     )
+    joint_rounds: int = Field(
+        default=2, ge=1, description="Times that the arm joint_label asks classifier and CVAE together."
+    )
+    joint_steps: int = Field(default=2000, ge=1, description="Training steps of that CVAE in a round.")
+    joint_options: dict[str, bool | int | float | str] = Field(
+        default_factory=lambda: dict[str, bool | int | float | str](sigma=0.3),
+        description="Its options that differ from the preset; likelihood: bernoulli suits images that are nearly black "
+        "and white.",
+    )
 
 
 class ClassifierConfig(Section):

@@ -60,22 +60,28 @@ def pool_labels(
     if config.pool.method != "classifier":
         of_graph, clear = graph_labels(train, pool, config, seed, CLEAREST)
         indices, labels = clear.nonzero().flatten(), of_graph[clear]
-    if config.pool.method == "graph":
-        return indices, labels
-    share = math.ceil(len(pool) / len(train.classes))
-    for round_index in range(config.pool.rounds):
+    for round_index in range(0 if config.pool.method == "graph" else config.pool.rounds):
         known = train.joined(LabelledImages(pool[indices], labels, train.classes))
-        logits = _teacher_logits(known, pool, config, seed + round_index, watch)
-        indices, labels = pseudo_labels(
-            logits,
-            config.pool.threshold,
-            per_class=share if config.pool.balanced else None,
-            balanced=config.pool.balanced,
-        )
+        logits = teacher_logits(known, pool, config, seed + round_index, watch)
+        indices, labels = pseudo_labels(logits, config.pool.threshold, balanced=config.pool.balanced)
     return indices, labels
 
 
-def _teacher_logits(known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None) -> Tensor:
+def teacher_logits(
+    known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None = None
+) -> Tensor:
+    """Logits (M, K) of a pool's images, by a classifier trained on the images known so far.
+
+    Args:
+        known: Labelled and pseudo-labelled images.
+        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
+        config: ``pool.loss`` and ``classifier`` are used.
+        seed: Decides the classifier's weights and batches.
+        watch: Looked at after every step.
+
+    Raises:
+        Interrupted: If ``watch`` was told to stop.
+    """
     c = config.classifier
     model = build_classifier(c.name, len(known.classes), known.image_shape, seed=seed).to(device_of(config))
     settings = TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay)

@@ -64,7 +64,9 @@ CVAE_PRESETS = {"default": VaeOptions(), "bernoulli": VaeOptions(likelihood="ber
 
 
 class Vae(EncodingRenderer):
-    """Encoder and generator (the papers' decoder); an ``EncodingSource``. It renders the mean of its likelihood.
+    """Encoder and generator (the papers' decoder); an ``EncodingSource`` and a ``DensitySource``.
+
+    It renders the mean of its likelihood.
 
     Args:
         classes: Class names; position is index.
@@ -90,6 +92,14 @@ class Vae(EncodingRenderer):
             # The image rendered, tanh(a), is the mean: 2 sigmoid(2 a) - 1.
             return bernoulli_nll(x, 2 * activations)
         return gaussian_nll(x, torch.tanh(activations), self.options.sigma)
+
+    @torch.no_grad()
+    def log_density(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+        """See ``types.DensitySource.log_density``."""
+        self.eval()
+        weights = class_weights(y, len(self.classes)).to(x.device)
+        mu, logvar = self.posterior(x, weights)
+        return -self.nll(x, reparameterise(mu, logvar, noise), weights) - kl_divergence(mu, logvar)
 
 
 class VaeTrainer:

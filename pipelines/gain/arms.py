@@ -26,6 +26,7 @@ from downstream.retrieval import nearest_labelled
 from downstream.train import balanced_weights
 from pipelines.config import Config
 from pipelines.gain.arm_training import train_arm
+from pipelines.gain.joint_labels import joint_labels
 from pipelines.gain.recipes import GENERATOR_FREE, Recipe
 from pipelines.interrupt import Watch
 from pipelines.pool import label_pool
@@ -73,6 +74,14 @@ class Bench:
             return None
         with self._timed("pseudo-labels"):
             return label_pool(self.train, self.pool, self.config, self.seed, self.watch)
+
+    @cached_property
+    def jointly_labelled_pool(self) -> LabelledImages:
+        """The part of the pool that a classifier and a CVAE together are sure of."""
+        if self.pool is None:
+            raise ValueError("there is no pool to label")
+        with self._timed("joint labels"):
+            return joint_labels(self.train, self.pool, self.config, self.seed, self.watch)
 
     @cached_property
     def source(self) -> SampleSource:
@@ -175,6 +184,8 @@ class Bench:
             return self.smote
         if images == "retrieval":
             return self.train.joined(self.retrieved)
+        if images == "joint_label":
+            return self.train.joined(self.jointly_labelled_pool)
         if images == "pseudo_label" and self.labelled_pool is not None:
             return self.train.joined(self.labelled_pool)
         return self.train

@@ -23,12 +23,13 @@ from downstream.evaluate import balanced_accuracy
 from pipelines.config import Config
 from pipelines.datasets import DataBundle
 from pipelines.gain.arms import Bench, predictions
-from pipelines.gain.recipes import ARMS, FROM_POOL, GENERATOR_FREE, USUAL_BASES, Policy, named_policies
+from pipelines.gain.recipes import ARMS, BASES, FROM_POOL, USUAL_BASES, Policy, named_policies
 from pipelines.interrupt import Watch
 
 RULE = (
-    "Rule: the best candidate without synthetic data, unless the best of all is ahead of it by more than one standard "
-    "error; then the same for every share, the smallest first. Augmentation is left out on the same terms only."
+    "Rule: the best candidate without a generator, unless the best of all is ahead of it by more than one standard "
+    "error; then the same for labels from a generator, and for every share of synthetic images, the smallest first. "
+    "Augmentation is left out on the same terms only."
 )
 ROUNDING = 1e-9  # one image more or less is exactly one standard error
 MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
@@ -47,9 +48,9 @@ def candidates(config: Config, *, pool: bool) -> list[Policy]:
     named = named_policies(config)
     usual = tuple(base for base in USUAL_BASES if pool or base not in FROM_POOL)
     wanted = config.gain.candidates or usual
-    if unknown := [name for name in wanted if name not in GENERATOR_FREE and name not in named]:
-        raise ValueError(f"unknown candidate {unknown[0]!r}; known: {', '.join((*GENERATOR_FREE, *named))}")
-    alone = [policy for base in wanted if base in GENERATOR_FREE for policy in _strengths_of(base, config)]
+    if unknown := [name for name in wanted if name not in BASES and name not in named]:
+        raise ValueError(f"unknown candidate {unknown[0]!r}; known: {', '.join((*BASES, *named))}")
+    alone = [policy for base in wanted if base in BASES for policy in _strengths_of(base, config)]
     mixed = [
         replace(policy, share=share, confidence=confidence)
         for share in sorted(set(config.gain.shares) - {0.0})
@@ -66,8 +67,8 @@ def candidates(config: Config, *, pool: bool) -> list[Policy]:
 
 
 def _strengths_of(base: str, config: Config) -> list[Policy]:
-    """A generator-free arm in every strength, if it has classical augmentation."""
-    tunable = GENERATOR_FREE[base].augment == "classical"
+    """An arm in every strength, if it has classical augmentation."""
+    tunable = BASES[base].augment == "classical"
     return [Policy(base, strength=strength) for strength in (config.gain.strengths if tunable else (1.0,))]
 
 
@@ -166,8 +167,8 @@ def most_prudent(policies: Sequence[Policy], means: Sequence[float], error: Erro
     """
     rank = _rank(policies, means)
     best = min(range(len(policies)), key=rank)
-    for share in sorted({policy.share for policy in policies}):
-        group = [index for index, policy in enumerate(policies) if policy.share == share]
+    for reliance in sorted({_reliance(policy) for policy in policies}):
+        group = [index for index, policy in enumerate(policies) if _reliance(policy) == reliance]
         first = min(group, key=rank)
         if means[best] - means[first] <= error(policies[best], policies[first]) + ROUNDING:
             augmented = min((i for i in group if policies[i].recipe.augmented), key=rank, default=first)
@@ -176,9 +177,14 @@ def most_prudent(policies: Sequence[Policy], means: Sequence[float], error: Erro
     raise AssertionError("the best candidate is within its own standard error")
 
 
+def _reliance(policy: Policy) -> tuple[bool, float]:
+    """How much a policy leaves to a generator."""
+    return policy.uses_generator, policy.share
+
+
 def _ranked(policies: Sequence[Policy], means: Sequence[float], error: Error) -> list[Policy]:
-    """The candidates without synthetic data, each the choice of ``RULE`` among those after it."""
-    left = [index for index, policy in enumerate(policies) if not policy.share]
+    """The candidates without a generator, each the choice of ``RULE`` among those after it."""
+    left = [index for index, policy in enumerate(policies) if not policy.uses_generator]
     ranked = []
     while left:
         first = left[most_prudent([policies[i] for i in left], [means[i] for i in left], error)]
@@ -187,9 +193,9 @@ def _ranked(policies: Sequence[Policy], means: Sequence[float], error: Error) ->
     return ranked
 
 
-def _rank(policies: Sequence[Policy], means: Sequence[float]) -> Callable[[int], tuple[float, float, bool]]:
-    """What puts candidates in order: the higher score, of equals the smaller share, then the augmented one."""
-    return lambda index: (-means[index], policies[index].share, not policies[index].recipe.augmented)
+def _rank(policies: Sequence[Policy], means: Sequence[float]) -> Callable[[int], tuple[float, bool, float, bool]]:
+    """What puts candidates in order: the higher score, of equals less of a generator, then the augmented one."""
+    return lambda index: (-means[index], *_reliance(policies[index]), not policies[index].recipe.augmented)
 
 
 def standard_error(splits: Sequence[Mapping[str, Any]], first: Policy, second: Policy) -> float:
@@ -242,11 +248,10 @@ def _untuned(config: Config, words: str, *, pool: bool) -> dict[str, Any]:
 
 
 def _document(chosen: Policy, words: str, ranked: Sequence[Policy]) -> dict[str, Any]:
-    """The contents of policy.json but for the tuning; ``ranked`` are the candidates, the best first."""
-    alone = [policy for policy in ranked if not policy.share]
-    classical = [policy.base for policy in alone if not policy.recipe.needs_pool]
-    with_pool = [policy.base for policy in alone if policy.recipe.needs_pool]
-    tunable = [policy for policy in reversed(alone) if policy.recipe.augment == "classical"]
+    """The contents of policy.json but for the tuning; ``ranked`` are the candidates without a generator, best first."""
+    classical = [policy.base for policy in ranked if not policy.recipe.needs_pool]
+    with_pool = [policy.base for policy in ranked if policy.recipe.needs_pool]
+    tunable = [policy for policy in reversed(ranked) if policy.recipe.augment == "classical"]
     return {
         "schema": 1,
         **chosen.to_json(),

@@ -15,7 +15,8 @@ class Recipe:
 
     Args:
         images: ``labelled``, ``smote`` (topped up to the largest class), ``pseudo_label`` (with the labelled pool) or
-            ``retrieval`` (with the images of the pool that are nearest to labelled ones).
+            ``retrieval`` (with the images of the pool that are nearest to labelled ones) or ``joint_label`` (with the
+            pool, labelled by a classifier and a generator together).
         balanced: Draw every class equally often; else every image equally often.
         augment: Of every image drawn: ``none``, ``classical``, ``trivialaugment`` or ``randaugment``.
         strength: Of ``classical``, a factor on the config's ``classifier.strength``.
@@ -58,7 +59,7 @@ class Recipe:
         return self.images in FROM_POOL or self.training == "fixmatch" or self.latents == "pool"
 
 
-FROM_POOL = ("pseudo_label", "retrieval")
+FROM_POOL = ("pseudo_label", "retrieval", "joint_label")
 
 GENERATOR_FREE = {
     "real": Recipe("labelled", balanced=False),
@@ -78,6 +79,10 @@ GENERATOR_FREE = {
     "fixmatch": Recipe("labelled", balanced=True, augment="classical", training="fixmatch"),
     "retrieval": Recipe("retrieval", balanced=True, augment="classical"),
 }
+WITH_GENERATOR = {"joint_label": Recipe("joint_label", balanced=True, augment="classical")}
+"""The arms in which a generator does something else than render images."""
+
+BASES = GENERATOR_FREE | WITH_GENERATOR
 SYNTHETIC = {"synthetic": "oversample", "synthetic+classical": "classical"}
 """The arms that mix prior samples into another arm's draws, and that arm."""
 
@@ -93,17 +98,17 @@ USUAL_BASES = (
 )
 """The generator-free arms that run, and that ``auto`` may choose, where the config names none."""
 
-ARMS = (*GENERATOR_FREE, *SYNTHETIC, "auto")
+ARMS = (*BASES, *SYNTHETIC, "auto")
 SPREADS = {"prior": 1.0, "encoded": 0.3, "transfer": 0.3, "pool": 0.3}
 """Standard deviations where a policy names none."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A generator-free arm as the base, and synthetic images mixed into its draws; ``auto`` chooses one.
+    """An arm as the base, and synthetic images mixed into its draws; ``auto`` chooses one.
 
     Args:
-        base: One of ``GENERATOR_FREE``; with a share above 0 none of ``reweight``, ``decoupled``, ``fixmatch``. Real
+        base: One of ``BASES``; with a share above 0 none of ``reweight``, ``decoupled``, ``fixmatch``. Real
             images are drawn as without synthetic ones: in their own proportions for ``real`` and ``logit_adjusted``.
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.
@@ -129,9 +134,9 @@ class Policy:
     short_only: bool = False
 
     def __post_init__(self) -> None:
-        if self.base not in GENERATOR_FREE:
-            raise ValueError(f"unknown base {self.base!r}; known: {', '.join(GENERATOR_FREE)}")
-        base = GENERATOR_FREE[self.base]
+        if self.base not in BASES:
+            raise ValueError(f"unknown base {self.base!r}; known: {', '.join(BASES)}")
+        base = BASES[self.base]
         if self.share and (base.training != "plain" or base.loss == "class_balanced"):
             raise ValueError(f"the base {self.base!r} takes no synthetic images: its training or its loss is not plain")
         if self.share and self.short_only and base.loss == "logit_adjusted":
@@ -142,7 +147,7 @@ class Policy:
     @property
     def recipe(self) -> Recipe:
         """The training it asks for."""
-        base = GENERATOR_FREE[self.base]
+        base = BASES[self.base]
         if base.augment == "classical":
             base = replace(base, strength=self.strength)
         if not self.share:
@@ -157,6 +162,11 @@ class Policy:
             realism=self.realism,
             short_only=self.short_only,
         )
+
+    @property
+    def uses_generator(self) -> bool:
+        """Whether a generator has a part in it, as a source of images or of labels."""
+        return self.share > 0 or self.base in WITH_GENERATOR
 
     @property
     def name(self) -> str:
@@ -180,6 +190,11 @@ class Policy:
         usual = asdict(Policy(self.base, self.share, self.confidence))
         always = ("base", "share", "confidence")
         return {key: value for key, value in asdict(self).items() if key in always or value != usual[key]}
+
+
+def uses_generator(document: Mapping[str, Any]) -> bool:
+    """As ``Policy.uses_generator``, of the contents of policy.json."""
+    return bool(document["share"] > 0 or document.get("base") in WITH_GENERATOR)
 
 
 def named_policies(config: Config) -> dict[str, Policy]:
@@ -234,7 +249,7 @@ def policy_of_arm(
     if arm in named:
         return named[arm]
     base = SYNTHETIC.get(arm, arm)
-    if base not in GENERATOR_FREE:
+    if base not in BASES:
         known = ", ".join((*ARMS, *named))
         raise ValueError(f"no arm {arm!r} here" if arm == "auto" else f"unknown arm {arm!r}; known: {known}")
     share = synthetic_share if arm in SYNTHETIC else 0.0

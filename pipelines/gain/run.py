@@ -228,7 +228,8 @@ def _result(
     guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
     classes, y = bundle.test.classes, bundle.test.y
     alone = measure_gain(guesses, y, len(classes), [], metric=METRIC, bootstraps=1).to_json(classes)  # scores only
-    bases = {arm: policy.base for arm, policy in named_policies(config).items() if arm in arms and not policy.share}
+    own = named_policies(config).items()
+    bases = {arm: policy.base for arm, policy in own if arm in arms and not policy.uses_generator}
     best = best_baselines(alone | {"policy": policy, "bases": bases})
     pairs = declared_pairs(config, arms, best.get("classical", "classical"), best.get("same_pool", "pseudo_label"))
     measured = measure_gain(guesses, y, len(classes), pairs, metric=METRIC)
@@ -257,10 +258,10 @@ def _strengths(config: Config, policy: Mapping[str, Any] | None) -> dict[str, fl
 
 
 def _mixtures(config: Config, arms: Sequence[str], strengths: Mapping[str, float]) -> dict[str, str]:
-    """The arms that always mix synthetic images in, and how, in words."""
+    """The arms that use a generator whatever ``auto`` does, and how, in words."""
     named, share = named_policies(config), config.gain.synthetic_share
     policies = {arm: policy_of_arm(arm, share, named, strengths) for arm in arms if arm != "auto"}
-    return {arm: policy.name for arm, policy in policies.items() if policy.share}
+    return {arm: policy.name for arm, policy in policies.items() if policy.uses_generator}
 
 
 def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from downstream.gain import FEWEST_FOR_A_CLAIM, outcome
+from pipelines.gain.recipes import uses_generator
 
 Row = Mapping[str, Any]
 FIRST = ("synthetic+classical", "synthetic")
@@ -15,10 +16,11 @@ FIRST = ("synthetic+classical", "synthetic")
 def verdict(result: Mapping[str, Any], yardsticks: Sequence[str]) -> str:
     """Advice up to the first colon, then the comparisons it rests on.
 
-    It goes by one arm, the first of ``auto`` (if its policy mixes synthetic images in), ``FIRST`` and the config's own
-    policies that was compared with a yardstick. Synthetic images are advised if the whole 95 % interval lies above
-    zero against every yardstick; else the yardstick that this arm did worst against is. "Gain" and "loss" mean that the
-    whole interval lies on that side of zero, and that this outlasts the correction for the number of comparisons.
+    It goes by one arm, the first of ``auto`` (if its policy uses a generator), ``FIRST`` and the config's own policies
+    that was compared with a yardstick. Synthetic images, or labels from a generator, are advised if the whole 95 %
+    interval lies above zero against every yardstick; else the yardstick that this arm did worst against is. "Gain" and
+    "loss" mean that the whole interval lies on that side of zero, and that this outlasts the correction for the number
+    of comparisons.
 
     Args:
         result: ``comparisons``, ``policy``, ``mixtures``, ``replicates`` and ``scored_on`` of gain.json.
@@ -40,7 +42,7 @@ def verdict(result: Mapping[str, Any], yardsticks: Sequence[str]) -> str:
 
 def _lead(result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], yardsticks: Sequence[str]) -> str | None:
     policy = result["policy"]
-    auto = ["auto"] if policy is not None and policy["share"] > 0 else []
+    auto = ["auto"] if policy is not None and uses_generator(policy) else []
     wanted = [*auto, *FIRST, *result["mixtures"]]
     return next((arm for arm in wanted if any((arm, base) in rows for base in yardsticks)), None)
 
@@ -49,13 +51,14 @@ def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[s
     if not about:
         return "No advice on synthetic images"
     worst = min(about, key=lambda row: float(row["delta"]))
+    what = "synthetic images" if "synthetic" in _mixture(result, worst["arm"]) else "labels from a generator"
     if all(_outcome(row) == "better" for row in about):
         if missing:
             return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
-        return f"Use synthetic images ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
+        return f"Use {what} ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
     if _outcome(worst) == "worse":
-        return f"Do without synthetic images and use {worst['baseline']}, which is better"
-    return f"Do without synthetic images, for which no gain is shown, and use {worst['baseline']}"
+        return f"Do without {what} and use {worst['baseline']}, which is better"
+    return f"Do without {what}, for which no gain is shown, and use {worst['baseline']}"
 
 
 def _outcome(row: Row) -> str:

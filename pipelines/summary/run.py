@@ -15,7 +15,7 @@ from typing import Any
 from scipy import stats
 
 from augmentor.types import DataError
-from pipelines.gain.recipes import SYNTHETIC
+from pipelines.gain.recipes import SYNTHETIC, uses_generator
 from pipelines.gain.yardsticks import best_baselines, yardstick_of
 from pipelines.results import read_result, this_command, write_result
 from pipelines.summary.report import write_pages
@@ -74,7 +74,7 @@ def rows_of(document: Document) -> list[Row]:
     """The comparisons of one result with generator-free arms, as rows of gain_summary.json.
 
     Beside the promised keys a row holds ``best_baseline`` (the strongest arm of its yardstick), ``synthetic`` (whether
-    the arm mixes synthetic images in), and where they are known ``source_augment``, ``images_per_class`` (median number
+    the arm uses a generator), and where they are known ``source_augment``, ``images_per_class`` (median number
     of real training images), ``policy`` and ``lower95`` (both of ``auto``).
     """
     return _verify_rows(document) if _is_verification(document) else _gain_rows(document)
@@ -111,12 +111,12 @@ def _gain_rows(document: Document) -> list[Row]:
 
 
 def _of_arm(pair: Document, document: Document) -> Row:
-    """What is said of the arm alone: whether it mixes synthetic images in, and more of ``auto``."""
+    """What is said of the arm alone: whether it uses a generator, and more of ``auto``."""
     arm, policy = pair["arm"], document["policy"]
     if arm != "auto" or not isinstance(policy, Mapping):
         return {"synthetic": arm in SYNTHETIC or arm in document.get("mixtures", {})}
     bound = lower_bound(pair["delta"], pair["ci95"][0], document["replicates"])
-    return {"synthetic": policy["share"] > 0, "policy": policy["name"], "lower95": bound}
+    return {"synthetic": uses_generator(policy), "policy": policy["name"], "lower95": bound}
 
 
 def _verify_rows(document: Document) -> list[Row]:

@@ -43,10 +43,10 @@ class Table:
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """One sentence, the finding up to the first colon: where synthetic images gain, where ``auto`` is harmless."""
+    """One sentence, the finding up to the first colon: where a generator gains, where ``auto`` is harmless."""
     arms = [row for row in rows if row["synthetic"]]
     classical, pool = ([row for row in arms if row["yardstick"] == yardstick] for yardstick in TITLES)
-    finding = f"Synthetic images gain over the best classical arm in {_share(classical, _gains)}"
+    finding = f"An arm with a generator gains over the best classical arm in {_share(classical, _gains)}"
     if pool:
         finding += f" and over the best arm with the same pool and no generator in {_share(pool, _gains)}"
     told = f"auto {_told_of_auto(rows)}"
@@ -124,7 +124,7 @@ def _best(rows: Sequence[Row]) -> Table:
             if compared:
                 cells.append((*name, compared[0]["best_baseline"], *_best_cells(compared)))
     lead = (
-        "Of the arms with synthetic images, the one that is furthest ahead of the yardstick. "
+        "Of the arms with a generator, the one that is furthest ahead of the yardstick. "
         "The best of several on the images they are scored on is flattered by the choice."
     )
     columns = ("data set", "regime", "yardstick", "best arm", "of", *DIFFERENCE)

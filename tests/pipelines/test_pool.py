@@ -75,7 +75,7 @@ def test_the_classifier_can_start_from_the_graph(digits: DataBundle, monkeypatch
         logits[torch.arange(20), sure] = 20
         return logits
 
-    monkeypatch.setattr(pool, "_teacher_logits", teacher)
+    monkeypatch.setattr(pool, "teacher_logits", teacher)
     asked = config("graph_classifier")
     asked = asked.model_copy(update={"pool": asked.pool.model_copy(update={"rounds": 2})})
     indices, labels = pool.pool_labels(digits.train, digits.pool, asked, 0)

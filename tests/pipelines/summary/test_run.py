@@ -209,7 +209,7 @@ def test_few_replicates_are_preliminary_and_weak_baselines_are_named() -> None:
     text = as_markdown({"results": rows, "verdict": headline(rows), "scored_on": "test", "command": "x"}, {})
     assert "| synthetic+classical − classical | +3.0 | −9.7 to +15.7 | 2 | preliminary |" in text
     assert "| 2 | preliminary, not the yardstick |" in text
-    assert "Synthetic images gain over the best classical arm in 0 of 1 runs and over" in text
+    assert "An arm with a generator gains over the best classical arm in 0 of 1 runs and over" in text
 
 
 def test_auto_beside_a_weak_rival_is_not_shown_to_be_harmless() -> None:

@@ -1,0 +1,79 @@
+"""Labels for a pool from a classifier and a class-conditional generator together.
+
+A classifier that learns from its own labels repeats its errors. A generator that learned from the same labels errs
+elsewhere: it has to explain every pixel, and an image with a wrong label is unlikely under that class. Their opinions
+are multiplied, and both learn from what comes out.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from augmentor.quality.class_likelihood import class_bounds, tempered
+from augmentor.types import DataError, DensitySource, LabelledImages
+from downstream.consistency import pseudo_labels
+from pipelines.config import Config
+from pipelines.interrupt import Watch
+from pipelines.pool import label_pool, teacher_logits
+from pipelines.source.train import train_source
+
+
+def joint_labels(
+    train: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None = None
+) -> LabelledImages:
+    """The images of a pool that classifier and generator together are sure of, with their labels.
+
+    The first labels are those of ``pool.label_pool`` in one round. In each of ``config.pool.joint_rounds`` rounds a
+    classifier learns from the labels so far, a CVAE from that classifier's, and the CVAE is asked under which class it
+    finds each image the likeliest; the probabilities of both are multiplied. The CVAE's are on average as
+    sure as the classifier's.
+
+    Args:
+        train: Labelled images.
+        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1], M >= 1.
+        config: ``pool``, ``classifier``, ``source`` (batch size) and ``device`` are used.
+        seed: Decides all weights, batches and draws.
+        watch: Looked at after every step.
+
+    Returns:
+        At most M images, if ``config.pool.balanced`` at most an equal share in each class.
+
+    Raises:
+        Interrupted: If ``watch`` was told to stop.
+        DivergedError: If the training of the CVAE stops being finite.
+    """
+    one_round = config.model_copy(update={"pool": config.pool.model_copy(update={"rounds": 1})})
+    known = label_pool(train, pool, one_round, seed, watch)
+    for number in range(1, config.pool.joint_rounds + 1):
+        logits = teacher_logits(train.joined(known), pool, config, seed + number, watch)
+        known = _sure(pool, logits, config, train.classes)
+        bounds = _bounds(train, known, pool, config, seed + number, watch)
+        opinion = logits.double().log_softmax(dim=1)
+        both = opinion + tempered(bounds, float(opinion.exp().amax(dim=1).mean()))
+        known = _sure(pool, both, config, train.classes)
+    return known
+
+
+def _sure(pool: Tensor, logits: Tensor, config: Config, classes: tuple[str, ...]) -> LabelledImages:
+    indices, labels = pseudo_labels(logits, config.pool.threshold, balanced=config.pool.balanced)
+    return LabelledImages(pool[indices], labels, classes)
+
+
+def _bounds(
+    train: LabelledImages, known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None
+) -> Tensor:
+    source = train_source(train, known, _of_cvae(config), seed, watch)
+    if not isinstance(source, DensitySource):
+        raise DataError("joint labels need a family with a likelihood")
+    return class_bounds(source, pool, seed)
+
+
+def _of_cvae(config: Config) -> Config:
+    changes = {
+        "family": "cvae",
+        "preset": "default",
+        "options": config.pool.joint_options,
+        "steps": config.pool.joint_steps,
+        "source_augment": "none",
+    }
+    return config.model_copy(update={"source": config.source.model_copy(update=changes)})
