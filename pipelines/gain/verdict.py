@@ -51,7 +51,7 @@ def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[s
     if not about:
         return "No advice on synthetic images"
     worst = min(about, key=lambda row: float(row["delta"]))
-    what = "synthetic images" if "synthetic" in _mixture(result, worst["arm"]) else "labels from a generator"
+    what = "synthetic images" if _renders(result, worst["arm"]) else "labels from a generator"
     if all(_outcome(row) == "better" for row in about):
         if missing:
             return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
@@ -68,6 +68,11 @@ def _outcome(row: Row) -> str:
 def _mixture(result: Mapping[str, Any], arm: str) -> str:
     words: str = result["policy"]["name"] if arm == "auto" else result["mixtures"][arm]
     return words
+
+
+def _renders(result: Mapping[str, Any], arm: str) -> bool:
+    """Whether an arm with a generator mixes its images in; else it takes labels from it."""
+    return bool(result["policy"]["share"] > 0) if arm == "auto" else "synthetic" in _mixture(result, arm)
 
 
 def _told(row: Row) -> str:

@@ -289,7 +289,7 @@ def test_names_are_escaped_everywhere(tmp_path: Path) -> None:
 def test_the_page_has_the_headline_first_and_needs_nothing_else(tmp_path: Path) -> None:
     summary_run([write(tmp_path / "gain.json", result())], tmp_path / "out")
     page = (tmp_path / "out" / "summary.html").read_text()
-    assert page.index("<h1>Synthetic images gain") < page.index("<svg") < page.index("<table")
+    assert page.index("<h1>An arm with a generator gains") < page.index("<svg") < page.index("<table")
     assert "url(" not in page
     assert "real images</h2>" not in page
 
