@@ -66,6 +66,7 @@ class Bench:
     notes: list[str] = field(default_factory=list)
     _classifiers: dict[Recipe, nn.Module] = field(default_factory=dict)
     _synthetic: dict[tuple[float, str, float, float], LabelledImages] = field(default_factory=dict)
+    _jointly_labelled: dict[bool, LabelledImages] = field(default_factory=dict)
 
     @cached_property
     def labelled_pool(self) -> LabelledImages | None:
@@ -75,13 +76,16 @@ class Bench:
         with self._timed("pseudo-labels"):
             return label_pool(self.train, self.pool, self.config, self.seed, self.watch)
 
-    @cached_property
-    def jointly_labelled_pool(self) -> LabelledImages:
-        """The part of the pool that a classifier and a CVAE together are sure of."""
+    def jointly_labelled_pool(self, *, generator: bool) -> LabelledImages:
+        """The part of the pool that a classifier and a CVAE together are sure of, or two classifiers."""
         if self.pool is None:
             raise ValueError("there is no pool to label")
-        with self._timed("joint labels"):
-            return joint_labels(self.train, self.pool, self.config, self.seed, self.watch)
+        if generator not in self._jointly_labelled:
+            with self._timed("joint labels" if generator else "pair labels"):
+                self._jointly_labelled[generator] = joint_labels(
+                    self.train, self.pool, self.config, self.seed, self.watch, generator=generator
+                )
+        return self._jointly_labelled[generator]
 
     @cached_property
     def source(self) -> SampleSource:
@@ -184,8 +188,8 @@ class Bench:
             return self.smote
         if images == "retrieval":
             return self.train.joined(self.retrieved)
-        if images == "joint_label":
-            return self.train.joined(self.jointly_labelled_pool)
+        if images in ("joint_label", "pair_label"):
+            return self.train.joined(self.jointly_labelled_pool(generator=images == "joint_label"))
         if images == "pseudo_label" and self.labelled_pool is not None:
             return self.train.joined(self.labelled_pool)
         return self.train

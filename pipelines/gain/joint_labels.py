@@ -1,8 +1,8 @@
-"""Labels for a pool from a classifier and a class-conditional generator together.
+"""Labels for a pool from a classifier and a class-conditional generator together, or from two classifiers.
 
 A classifier that learns from its own labels repeats its errors. A generator that learned from the same labels errs
 elsewhere: it has to explain every pixel, and an image with a wrong label is unlikely under that class. Their opinions
-are multiplied, and both learn from what comes out.
+are multiplied, and both learn from what comes out. Another classifier in the generator's place is the control.
 """
 
 from __future__ import annotations
@@ -17,11 +17,19 @@ from pipelines.interrupt import Watch
 from pipelines.pool import label_pool, teacher_logits
 from pipelines.source.train import train_source
 
+OTHER = 10_000  # added to the seed of the second classifier
+
 
 def joint_labels(
-    train: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None = None
+    train: LabelledImages,
+    pool: Tensor,
+    config: Config,
+    seed: int,
+    watch: Watch | None = None,
+    *,
+    generator: bool = True,
 ) -> LabelledImages:
-    """The images of a pool that classifier and generator together are sure of, with their labels.
+    """The images of a pool that two models together are sure of, with their labels.
 
     The first labels are those of ``pool.label_pool`` in one round. In each of ``config.pool.joint_rounds`` rounds a
     classifier learns from the labels so far, a CVAE from that classifier's, and the CVAE is asked under which class it
@@ -34,6 +42,8 @@ def joint_labels(
         config: ``pool``, ``classifier``, ``source`` (batch size) and ``device`` are used.
         seed: Decides all weights, batches and draws.
         watch: Looked at after every step.
+        generator: Whether the second model is a CVAE; else it is a classifier with other first weights and batches,
+            which learns from the same labels.
 
     Returns:
         At most M images, if ``config.pool.balanced`` at most an equal share in each class.
@@ -47,9 +57,12 @@ def joint_labels(
     for number in range(1, config.pool.joint_rounds + 1):
         logits = teacher_logits(train.joined(known), pool, config, seed + number, watch)
         known = _sure(pool, logits, config, train.classes)
-        bounds = _bounds(train, known, pool, config, seed + number, watch)
+        if generator:
+            second = _bounds(train, known, pool, config, seed + number, watch)
+        else:
+            second = teacher_logits(train.joined(known), pool, config, seed + OTHER + number, watch)
         opinion = logits.double().log_softmax(dim=1)
-        both = opinion + tempered(bounds, float(opinion.exp().amax(dim=1).mean()))
+        both = opinion + tempered(second, float(opinion.exp().amax(dim=1).mean()))
         known = _sure(pool, both, config, train.classes)
     return known
 

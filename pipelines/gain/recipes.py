@@ -15,8 +15,8 @@ class Recipe:
 
     Args:
         images: ``labelled``, ``smote`` (topped up to the largest class), ``pseudo_label`` (with the labelled pool) or
-            ``retrieval`` (with the images of the pool that are nearest to labelled ones) or ``joint_label`` (with the
-            pool, labelled by a classifier and a generator together).
+            ``retrieval`` (with the images of the pool that are nearest to labelled ones), ``joint_label`` (with the
+            pool, labelled by a classifier and a generator together) or ``pair_label`` (by two classifiers).
         balanced: Draw every class equally often; else every image equally often.
         augment: Of every image drawn: ``none``, ``classical``, ``trivialaugment`` or ``randaugment``.
         strength: Of ``classical``, a factor on the config's ``classifier.strength``.
@@ -59,7 +59,7 @@ class Recipe:
         return self.images in FROM_POOL or self.training == "fixmatch" or self.latents == "pool"
 
 
-FROM_POOL = ("pseudo_label", "retrieval", "joint_label")
+FROM_POOL = ("pseudo_label", "retrieval", "pair_label", "joint_label")
 
 GENERATOR_FREE = {
     "real": Recipe("labelled", balanced=False),
@@ -78,6 +78,7 @@ GENERATOR_FREE = {
     "pseudo_label": Recipe("pseudo_label", balanced=True, augment="classical"),
     "fixmatch": Recipe("labelled", balanced=True, augment="classical", training="fixmatch"),
     "retrieval": Recipe("retrieval", balanced=True, augment="classical"),
+    "pair_label": Recipe("pair_label", balanced=True, augment="classical"),
 }
 WITH_GENERATOR = {"joint_label": Recipe("joint_label", balanced=True, augment="classical")}
 """The arms in which a generator does something else than render images."""

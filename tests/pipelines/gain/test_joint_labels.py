@@ -11,7 +11,8 @@ from pipelines.config import Config, config_from
 from pipelines.gain import joint_labels as module
 from pipelines.gain.arms import Bench
 from pipelines.gain.joint_labels import joint_labels
-from pipelines.gain.recipes import WITH_GENERATOR, Policy, uses_generator
+from pipelines.gain.recipes import GENERATOR_FREE, WITH_GENERATOR, Policy, uses_generator
+from pipelines.gain.yardsticks import yardstick_of
 
 CLASSES = ("dark", "light")
 
@@ -82,12 +83,34 @@ def test_the_generator_learns_from_the_labels_of_the_classifier_and_keeps_its_ow
     assert all(known is not None and len(known) == 20 for _, known in seen)
 
 
+def test_the_control_has_a_second_classifier_with_another_seed_in_the_place_of_the_generator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds: list[int] = []
+    real = module.teacher_logits
+
+    def recording(known: LabelledImages, pool: Tensor, of: Config, seed: int, *rest: Any) -> Tensor:
+        seeds.append(seed)
+        return real(known, pool, of, seed, *rest)
+
+    monkeypatch.setattr(module, "teacher_logits", recording)
+    monkeypatch.setattr(module, "train_source", None)  # would raise
+    pool = greys(20, seed=1)
+    found = joint_labels(greys(3, seed=0), pool.x, config(joint_rounds=2), seed=5, generator=False)
+    assert torch.equal(found.y, pool.y)
+    assert len(set(seeds)) == 4
+
+
 def test_the_arm_is_one_with_a_generator_and_needs_a_pool() -> None:
     bench = Bench(greys(3, seed=0), greys(20, seed=1).x, config(), seed=5)
     base, weights = bench.training_set(WITH_GENERATOR["joint_label"])
     assert len(base) == 46
     assert weights is not None
     assert set(bench.seconds) == {"joint labels"}
+    bench.training_set(GENERATOR_FREE["pair_label"])
+    assert set(bench.seconds) == {"joint labels", "pair labels"}
+    assert yardstick_of("pair_label") == "same_pool"
+    assert yardstick_of("joint_label") is None
     assert Policy("joint_label").uses_generator
     assert Policy("joint_label").recipe.needs_pool
     assert not Policy("pseudo_label").uses_generator

@@ -16,7 +16,7 @@ from pipelines.gain.recipes import (
     recipe_of,
 )
 
-POOL_ARMS = ["pseudo_label", "fixmatch", "retrieval"]
+POOL_ARMS = ["pseudo_label", "fixmatch", "retrieval", "pair_label"]
 
 
 def config(**gain: Any) -> Config:
