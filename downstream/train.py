@@ -60,7 +60,6 @@ def train_classifier(
     seed: int,
     weights: Tensor | None = None,
     augment: Augment | None = None,
-    augment_mask: Tensor | None = None,
     mix: Mix | None = None,
     margin: Margin | None = None,
     loss: Loss = cross_entropy,
@@ -76,7 +75,6 @@ def train_classifier(
         seed: Decides order, augmentation and dropout; the global random state stays untouched.
         weights: How often each image is drawn, shape (N,), not negative, any scale; None draws all equally often.
         augment: Applied to every drawn image.
-        augment_mask: Which images ``augment`` applies to, bool (N,); None is all.
         mix: Blends images and targets of a batch after ``augment`` (``mixup``, ``cutmix``).
         margin: Turns outputs and classes into the logits of the loss (``heads.margin_of``); not with ``mix``.
         loss: Of logits and targets; the others are in ``losses``, their own numbers bound.
@@ -89,7 +87,7 @@ def train_classifier(
         NonFiniteLossError: If the loss or a weight stops being finite.
         ValueError: If shapes do not fit or the weights are unusable.
     """
-    _check_data(x, y, weights, augment_mask)
+    _check_data(x, y, weights)
     device = next(model.parameters()).device
     order, noise = stream(seed, 0), stream(seed, 1)
     optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True)
@@ -99,7 +97,7 @@ def train_classifier(
         for step, chosen in zip(range(settings.steps), batches, strict=False):
             batch, target = x[chosen], y[chosen]
             if augment is not None:
-                batch = _augmented(batch, augment, noise, None if augment_mask is None else augment_mask[chosen])
+                batch = augment(batch, noise)
             if mix is not None:
                 batch, target = mix(batch, _one_hot(target, model, x), noise)
             set_learning_rate(optimizer, learning_rate_at(step, settings))
@@ -217,11 +215,6 @@ def seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _augmented(batch: Tensor, augment: Augment, generator: Generator, mask: Tensor | None) -> Tensor:
-    changed = augment(batch, generator)
-    return changed if mask is None else torch.where(mask.to(batch.device).view(-1, 1, 1, 1), changed, batch)
-
-
 def _one_hot(y: Tensor, model: nn.Module, x: Tensor) -> Tensor:
     if y.is_floating_point():
         return y
@@ -243,12 +236,10 @@ def _draw_weights(count: int, weights: Tensor | None) -> Tensor:
     return weights.double().cpu() / weights.double().sum().cpu()
 
 
-def _check_data(x: Tensor, y: Tensor, weights: Tensor | None, augment_mask: Tensor | None) -> None:
+def _check_data(x: Tensor, y: Tensor, weights: Tensor | None) -> None:
     if x.ndim != 4 or len(x) == 0 or len(y) != len(x):
         raise ValueError(f"need images (N, C, H, W), N > 0, with N targets: {tuple(x.shape)}, {tuple(y.shape)}")
     if y.ndim != (2 if y.is_floating_point() else 1):
         raise ValueError(f"targets are classes, int64 (N,), or probabilities, float (N, K): {y.dtype} {tuple(y.shape)}")
-    if augment_mask is not None and augment_mask.shape != (len(x),):
-        raise ValueError(f"augment_mask must have shape ({len(x)},), got {tuple(augment_mask.shape)}")
     if weights is not None and (weights.shape != (len(x),) or not bool(weights.min() >= 0 < weights.sum())):
         raise ValueError(f"weights must be ({len(x)},), not negative, with a positive sum")

@@ -84,15 +84,11 @@ def test_soft_targets_equal_to_labels_train_the_same_model() -> None:
         torch.testing.assert_close(soft.state_dict()[key], value, rtol=1e-4, atol=1e-4)
 
 
-def test_mask_decides_which_images_are_augmented() -> None:
+def test_augmentation_changes_the_images_that_are_learned_from() -> None:
     x, y = small_set()
-    none = torch.zeros(len(x), dtype=torch.bool)
     plain = train_classifier(fresh(), x, y, SHORT, seed=0)
-    augment = classical("digits")
-    assert equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, augment=augment, augment_mask=none))
-    everything = train_classifier(fresh(), x, y, SHORT, seed=0, augment=augment, augment_mask=~none)
-    assert equal(everything, train_classifier(fresh(), x, y, SHORT, seed=0, augment=augment))
-    assert not equal(plain, everything)
+    assert equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, augment=lambda batch, generator: batch))
+    assert not equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, augment=classical("digits")))
 
 
 def test_images_of_weight_zero_do_not_matter() -> None:
@@ -178,8 +174,6 @@ def test_data_that_do_not_fit_are_refused() -> None:
         train_classifier(fresh(), x, y.float(), SHORT, seed=0)
     with pytest.raises(ValueError, match="weights"):
         train_classifier(fresh(), x, y, SHORT, seed=0, weights=torch.zeros(len(x)))
-    with pytest.raises(ValueError, match="augment_mask"):
-        train_classifier(fresh(), x, y, SHORT, seed=0, augment_mask=torch.zeros(3, dtype=torch.bool))
 
 
 def test_another_loss_is_used_and_gets_the_smoothing() -> None:
