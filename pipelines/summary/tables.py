@@ -60,6 +60,8 @@ def _told_of_auto(rows: Sequence[Row]) -> str:
     if not auto:
         return "was not compared"
     told = f"is shown to lose at most one point against the best classical arm in {_share(classical, _harmless)}"
+    if alike := {run_of(row) for row in classical if _of_best(row) and row["delta"] == 0 and set(row["ci95"]) == {0}}:
+        told += f" (in {len(alike)} of them it is that arm)"
     return f"{told}, against the best with the same pool in {_share(pool, _harmless)}" if pool else told
 
 
