@@ -202,8 +202,8 @@ def test_the_markdown_tables_say_what_the_rows_hold(tmp_path: Path) -> None:
     assert f"| {where} | synthetic+classical − classical | 10 min 00 s | +5.5 | 109.1 s |" in lines
     assert f"| {where} | auto − classical | 10 min 00 s | 0.0 | – |" in lines
     assert (
-        "auto is shown to lose at most one point against the best classical arm in 1 of 1 runs (in 1 of them it is that arm); 0 of 1"
-        in text
+        "auto is shown to lose at most one point against the best classical arm in 1 of 1 runs (in 1 of them it is "
+        "that arm); 0 of 1" in text
     )
 
 
