@@ -157,6 +157,14 @@ def test_augmentation_is_left_out_for_more_than_a_standard_error_only(
     assert policies[most_prudent(policies, means, lambda best, other: error)].base == chosen
 
 
+@pytest.mark.parametrize(
+    ("error", "chosen"), [(0.025, "pseudo_label"), (0.015, "joint_label"), (0.005, "pseudo_label + 25% synthetic")]
+)
+def test_labels_from_a_generator_have_to_be_better_than_a_standard_error_too(error: float, chosen: str) -> None:
+    policies = [Policy("joint_label"), Policy("pseudo_label", 0.25), Policy("pseudo_label")]
+    assert policies[most_prudent(policies, [0.91, 0.92, 0.90], lambda best, other: error)].name == chosen
+
+
 def test_the_yardsticks_are_what_the_choice_would_be() -> None:
     y = [0, 1] * 30
     wrong = {"else": range(30), "real": range(3), "classical": range(3, 7), "pseudo_label": range(20)}

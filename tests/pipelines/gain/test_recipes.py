@@ -124,3 +124,10 @@ def test_policies_of_a_config() -> None:
         named_policies(config(policies={"mixup": {}}))
     with pytest.raises(ConfigError, match="latents"):
         config(policies={"own": {"latents": "posterior"}})
+
+
+def test_policies_that_differ_have_names_that_differ() -> None:
+    shares = [Policy("classical", share) for share in (0.12, 0.125, 0.25)]
+    assert [policy.name for policy in shares] == [f"classical + {words}% synthetic" for words in ("12", "12.5", "25")]
+    dropped = {Policy("classical", 0.5, realism=part).name for part in (0.3, 0.305)}
+    assert len(dropped) == 2
