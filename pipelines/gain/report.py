@@ -36,6 +36,8 @@ ARM_NOTES = {
     "pseudo_label": ("pool", "unlabelled images with predicted labels, augmentation; no generator"),
     "fixmatch": ("pool", "unlabelled images labelled anew at every step, augmentation; no generator"),
     "retrieval": ("pool", "the unlabelled images nearest to labelled ones, augmentation; no generator"),
+    "pair_label": ("pool", "unlabelled images labelled by two classifiers together, augmentation; no generator"),
+    "joint_label": ("synthetic", "unlabelled images labelled by a classifier and a CVAE together, augmentation"),
     "synthetic": ("synthetic", "generated images balance the classes, no augmentation"),
     "synthetic+classical": ("synthetic", "generated images balance the classes, augmentation on all"),
     "auto": ("auto", "what the policy chose on the tuning splits, before the test set was read"),
@@ -44,7 +46,7 @@ KINDS = {
     "plain": "labelled images only",
     "classical": "classical augmentation",
     "pool": "unlabelled pool, no generator",
-    "synthetic": "generated images",
+    "synthetic": "a generator",
     "auto": "chosen by the policy",
 }
 

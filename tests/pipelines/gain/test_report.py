@@ -9,6 +9,7 @@ import torch
 
 from augmentor.types import LabelledImages
 from pipelines.gain import report
+from pipelines.gain.recipes import ARMS
 from tests.pipelines.html_page import Page, assert_self_contained
 
 CLASSES = ("cat", "<script>alert(1)</script>", 'a" onload="x')
@@ -166,3 +167,8 @@ def test_an_own_policy_is_told_by_what_it_does() -> None:
     assert (rows["mixed"]["kind"], rows["mixed"]["note"]) == ("synthetic", "pseudo_label + 25% synthetic")
     assert rows["loss"]["kind"] == "classical"
     assert (rows["unknown"]["kind"], rows["unknown"]["note"]) == ("plain", "")
+
+
+def test_every_arm_is_explained() -> None:
+    assert set(report.ARM_NOTES) == set(ARMS)
+    assert {kind for kind, _ in report.ARM_NOTES.values()} == set(report.KINDS)
