@@ -20,6 +20,7 @@ LONGEST_SHOWN = 200
 
 FilePath = Annotated[Path, Field(strict=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Augmentation = Literal["none", "classical", "trivialaugment", "randaugment"]
 RowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]  # also that of a folder
 
 
@@ -120,6 +121,10 @@ class PoolConfig(Section):
         description="Of the classifier that labels: logit_adjusted (made for a long tail) on all images equally "
         "often, or cross_entropy on equally many draws of every class.",
     )
+    augment: Augmentation = Field(
+        default="classical",
+        description="Of the images that those classifiers learn from; a graph always has the classical one.",
+    )
     joint_rounds: int = Field(
         default=2, ge=1, description="Times that the arm joint_label asks classifier and CVAE together."
     )
@@ -155,6 +160,9 @@ class PolicyConfig(Section):
     share: Fraction = Field(default=0.5, description="Synthetic part of the draws.")
     confidence: Fraction = Field(default=0.0, description="Least probability of its class; 0 is no filter.")
     strength: float = Field(default=1.0, ge=0, description="Factor on classifier.strength.")
+    augment: Augmentation | None = Field(
+        default=None, description="Of all images drawn, in the place of the base's; not with fixmatch."
+    )
     schedule: Literal["mixed", "pretrain"] = Field(
         default="mixed",
         description="mixed: in every batch; pretrain: synthetic images alone in the first share of the steps, then "

@@ -1,10 +1,9 @@
-"""Where a job computes, and which classical augmentation suits its data."""
+"""Where a job computes, and what it may need there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 
@@ -45,10 +44,3 @@ def memory_for(batch_size: int, option: str) -> Iterator[None]:
             raise
         smaller = max(2, batch_size // 2)
         raise MemoryError(f"not enough memory for {batch_size} images a step; try {option} {smaller}") from error
-
-
-def domain_of(config: Config) -> Literal["digits", "natural"]:
-    """The domain of the classical augmentation; ``auto`` goes by the name of the data."""
-    if config.classifier.domain != "auto":
-        return config.classifier.domain
-    return "digits" if config.data.data in ("digits", "mnist") else "natural"

@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from augmentor.types import LabelledImages
-from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.consistency import pseudo_labels
 from downstream.evaluate import predict_logits
 from downstream.label_graph import invariant_graph, margins, spread_labels
 from downstream.losses import logit_adjusted_cross_entropy
 from downstream.train import TrainSettings, balanced_weights, train_classifier
+from pipelines.augmentation import augmentation_of, classical_of
 from pipelines.config import Config
-from pipelines.device import device_of, domain_of, memory_for
+from pipelines.device import device_of, memory_for
 from pipelines.interrupt import Watch, on_step
 
 CLEAREST = 0.7  # share of every class of the graph's labels that is kept
@@ -29,11 +29,11 @@ def label_pool(
 ) -> LabelledImages:
     """The images of a pool that a classifier is sure of, or a graph the clearest about, with their labels.
 
-    The classifier learns from the labelled images with classical augmentation, and with class-balanced sampling or a
-    loss for the long tail (``config.pool.loss``); from the second round on from the pseudo-labels of the round before
-    too, and in the first from the clearest ones of a graph, if that is asked for (``config.pool.method``). Whoever
-    compares with these labels must know that the classical augmentation is in them; so it is in those of a graph, whose
-    distance is that of the nearest augmented version.
+    The classifier learns from the labelled images with the augmentation of ``config.pool.augment``, and with
+    class-balanced sampling or a loss for the long tail (``config.pool.loss``); from the second round on from the
+    pseudo-labels of the round before too, and in the first from the clearest ones of a graph, if that is asked for
+    (``config.pool.method``). Whoever compares with these labels must know that this augmentation is in them; so is the
+    classical one in those of a graph, whose distance is that of the nearest augmented version.
 
     Args:
         train: Labelled images.
@@ -75,7 +75,7 @@ def teacher_logits(
     Args:
         known: Labelled and pseudo-labelled images.
         pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
-        config: ``pool.loss`` and ``classifier`` are used.
+        config: ``pool.loss``, ``pool.augment`` and ``classifier`` are used.
         seed: Decides the classifier's weights and batches.
         watch: Looked at after every step.
 
@@ -94,7 +94,7 @@ def teacher_logits(
             settings,
             seed=seed,
             weights=None if adjusted else balanced_weights(known.y, len(known.classes)),
-            augment=classical(domain_of(config), c.strength),
+            augment=augmentation_of(config, config.pool.augment),
             loss=partial(logit_adjusted_cross_entropy, prior=counts) if adjusted else cross_entropy,
             on_step=on_step(watch),
         )
@@ -114,8 +114,7 @@ def graph_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int,
     Returns:
         A label for every image of the pool, int64 (M,); and which are the clearest ones of their class, bool (M,).
     """
-    augment = classical(domain_of(config), config.classifier.strength)
-    graph = invariant_graph(torch.cat([train.x, pool]), augment, seed=seed)
+    graph = invariant_graph(torch.cat([train.x, pool]), classical_of(config), seed=seed)
     scores = spread_labels(graph, torch.arange(len(train)), train.y, len(train.classes))[len(train) :]
     labels, lead = scores.argmax(dim=1), margins(scores)
     clear = torch.zeros(len(pool), dtype=torch.bool)

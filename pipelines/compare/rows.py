@@ -24,9 +24,10 @@ from augmentor.sampling.synthesize import synthesize
 from augmentor.training.loop import fit
 from augmentor.types import DivergedError, EncodingSource, LabelledImages
 from downstream.classifier import build_classifier
+from pipelines.augmentation import domain_of
 from pipelines.config import Config
 from pipelines.datasets import DataBundle, load_data
-from pipelines.device import device_of, domain_of, use_threads
+from pipelines.device import device_of, use_threads
 from pipelines.interrupt import Watch
 from pipelines.pictures import packed
 from pipelines.results import device_name, package_versions

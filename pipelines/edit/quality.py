@@ -20,13 +20,13 @@ from augmentor.editing.inpaint import box_mask, inpaint
 from augmentor.editing.transfer import transfer
 from augmentor.quality.hole import psnr_inside, ssim_inside
 from augmentor.types import DataError, EncodingSource, LabelledImages, Predict, device_of
-from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.evaluate import accuracy, predict_logits
 from downstream.train import TrainSettings, balanced_weights, train_classifier
+from pipelines.augmentation import classical_of
 from pipelines.config import Config
 from pipelines.datasets import load_data
-from pipelines.device import domain_of, use_threads
+from pipelines.device import use_threads
 from pipelines.edit.files import encoding_source
 from pipelines.results import provenance
 from pipelines.source.quality import derived_seed, equal_shares, first_of_each
@@ -112,7 +112,7 @@ def trained_judge(train: LabelledImages, config: Config, seed: int) -> Predict:
     """A downstream classifier trained on real images with classical augmentation, every class drawn equally often."""
     judge = build_classifier(config.classifier.name, len(train.classes), train.image_shape, seed=seed)
     weights = balanced_weights(train.y, len(train.classes))
-    augment = classical(domain_of(config), config.classifier.strength)
+    augment = classical_of(config)
     train_classifier(judge, train.x, train.y, TrainSettings(JUDGE_STEPS), seed=seed, weights=weights, augment=augment)
 
     def predict(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from augmentor.types import LabelledImages
-from downstream.augment import Augment, Mix, classical, cutmix, mixup
+from downstream.augment import Mix, cutmix, mixup
 from downstream.classifier import build_classifier
 from downstream.consistency import WEAK, FixMatchSettings, train_fixmatch
 from downstream.decoupled import train_decoupled
@@ -20,10 +20,10 @@ from downstream.losses import (
     effective_number_weights,
     logit_adjusted_cross_entropy,
 )
-from downstream.rand_augment import rand_augment, trivial_augment
 from downstream.train import TrainSettings, balanced_weights, train_classifier
+from pipelines.augmentation import augmentation_of, classical_of
 from pipelines.config import Config
-from pipelines.device import device_of, domain_of, memory_for
+from pipelines.device import device_of, memory_for
 from pipelines.gain.recipes import Recipe
 from pipelines.interrupt import Watch, on_step
 
@@ -78,16 +78,6 @@ def settings_of(config: Config) -> TrainSettings:
     return TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay)
 
 
-def augment_of(recipe: Recipe, config: Config) -> Augment | None:
-    """The augmentation of a recipe for the domain of the data."""
-    domain = domain_of(config)
-    if recipe.augment == "classical":
-        return classical(domain, config.classifier.strength * recipe.strength)
-    if recipe.augment == "trivialaugment":
-        return trivial_augment(domain)
-    return rand_augment(domain) if recipe.augment == "randaugment" else None
-
-
 def loss_of(recipe: Recipe, images: LabelledImages, weights: Tensor | None = None) -> Loss:
     """The loss of a recipe for these class sizes, and for how often each image (N,) is drawn; None is equally often."""
     counts = torch.bincount(images.y, minlength=len(images.classes))
@@ -126,7 +116,7 @@ def _plain(
         settings,
         seed=seed,
         weights=weights,
-        augment=augment_of(recipe, config),
+        augment=augmentation_of(config, recipe.augment, recipe.strength),
         mix=MIXES[recipe.mix],
         loss=loss_of(recipe, images, weights),
         on_step=on_step(watch),
@@ -143,7 +133,7 @@ def _decoupled(
         settings_of(config),
         seed=seed,
         num_classes=len(images.classes),
-        augment=augment_of(recipe, config),
+        augment=augmentation_of(config, recipe.augment, recipe.strength),
         on_step=on_step(watch),
     )
 
@@ -183,7 +173,7 @@ def _fixmatch(
 ) -> nn.Module:
     if pool is None:
         raise ValueError("FixMatch needs unlabelled images")
-    settings, strength = FixMatchSettings(balanced=config.pool.balanced), config.classifier.strength * recipe.strength
+    settings = FixMatchSettings(balanced=config.pool.balanced)
     return train_fixmatch(
         model,
         images.x,
@@ -191,8 +181,8 @@ def _fixmatch(
         pool,
         replace(settings, steps=fixmatch_steps(config, settings)),
         seed=seed,
-        weak=classical(domain_of(config), WEAK * strength),
-        strong=classical(domain_of(config), strength),
+        weak=classical_of(config, WEAK * recipe.strength),
+        strong=classical_of(config, recipe.strength),
         weights=weights,
         on_step=on_step(watch),
     )

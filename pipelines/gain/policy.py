@@ -141,7 +141,8 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
         }
         for index, policy in enumerate(policies)
     ]
-    document = _document(policies[chosen], _words(policies[chosen], splits), _ranked(policies, means.tolist(), error))
+    ranked, own = _ranked(policies, means.tolist(), error), {one: name for name, one in named_policies(config).items()}
+    document = _document(policies[chosen], _words(policies[chosen], splits), ranked, own)
     return document | {"tuning": {"rule": RULE, "budget": _budget(splits, config, len(policies)), "candidates": rows}}
 
 
@@ -242,16 +243,23 @@ def _words(chosen: Policy, splits: Sequence[Mapping[str, Any]]) -> str:
 def _untuned(config: Config, words: str, *, pool: bool) -> dict[str, Any]:
     strength = 1.0 if 1.0 in config.gain.strengths else config.gain.strengths[0]
     chosen = Policy("classical", strength=strength)
-    document = _document(chosen, words, [chosen, *([Policy("pseudo_label", strength=strength)] if pool else [])])
+    document = _document(chosen, words, [chosen, *([Policy("pseudo_label", strength=strength)] if pool else [])], {})
     nothing_known = {"best_classical": None, "best_with_pool": None}
     return document | nothing_known | {"tuning": {"rule": RULE, "candidates": []}}
 
 
-def _document(chosen: Policy, words: str, ranked: Sequence[Policy]) -> dict[str, Any]:
-    """The contents of policy.json but for the tuning; ``ranked`` are the candidates without a generator, best first."""
-    classical = [policy.base for policy in ranked if not policy.recipe.needs_pool]
-    with_pool = [policy.base for policy in ranked if policy.recipe.needs_pool]
-    tunable = [policy for policy in reversed(ranked) if policy.recipe.augment == "classical"]
+def _document(chosen: Policy, words: str, ranked: Sequence[Policy], own: Mapping[Policy, str]) -> dict[str, Any]:
+    """The contents of policy.json but for the tuning.
+
+    Args:
+        chosen: What ``auto`` does.
+        words: Why.
+        ranked: The candidates without a generator, best first.
+        own: Names of the config's own policies.
+    """
+    classical = [own.get(policy, policy.base) for policy in ranked if not policy.recipe.needs_pool]
+    with_pool = [own.get(policy, policy.base) for policy in ranked if policy.recipe.needs_pool]
+    tunable = [policy for policy in reversed(ranked) if policy.recipe.augment == "classical" and policy not in own]
     return {
         "schema": 1,
         **chosen.to_json(),

@@ -113,7 +113,8 @@ class Policy:
             images are drawn as without synthetic ones: in their own proportions for ``real`` and ``logit_adjusted``.
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.
-        strength: Of classical augmentation, if the base has it; a factor on the config's ``classifier.strength``.
+        strength: Of classical augmentation, if it has that; a factor on the config's ``classifier.strength``.
+        augment: Of all images drawn, in the place of the base's own; None leaves that.
         schedule: ``mixed`` into every batch, or ``pretrain``: the first ``share`` of the steps, then real images alone.
         latents: As in ``Recipe``.
         spread: As in ``Recipe``; None is the number of ``SPREADS``.
@@ -128,6 +129,7 @@ class Policy:
     share: float = 0.0
     confidence: float = 0.0
     strength: float = 1.0
+    augment: str | None = None
     schedule: str = "mixed"
     latents: str = "prior"
     spread: float | None = None
@@ -140,6 +142,8 @@ class Policy:
         base = BASES[self.base]
         if self.share and (base.training != "plain" or base.loss == "class_balanced"):
             raise ValueError(f"the base {self.base!r} takes no synthetic images: its training or its loss is not plain")
+        if self.augment and base.training == "fixmatch":
+            raise ValueError("fixmatch augments weakly and strongly; it takes no other augmentation")
         if self.share and self.short_only and base.loss == "logit_adjusted":
             raise ValueError("short_only draws all classes equally often; that leaves logit_adjusted nothing to adjust")
         if self.schedule == "pretrain" and self.short_only:
@@ -149,6 +153,7 @@ class Policy:
     def recipe(self) -> Recipe:
         """The training it asks for."""
         base = BASES[self.base]
+        base = replace(base, augment=self.augment or base.augment)
         if base.augment == "classical":
             base = replace(base, strength=self.strength)
         if not self.share:
@@ -173,7 +178,8 @@ class Policy:
     def name(self) -> str:
         """The policy in a few words; no other one has them."""
         recipe = self.recipe
-        base = self.base + (f" at strength {recipe.strength:g}" if recipe.strength != 1 else "")
+        base = self.base + (f" with {self.augment}" if self.augment else "")
+        base += f" at strength {recipe.strength:g}" if recipe.strength != 1 else ""
         if not self.share:
             return base
         details = [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from augmentor.types import Predict
-from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.consistency import WEAK, Advice, FixMatchSettings, train_fixmatch
 from downstream.evaluate import predict_logits
-from pipelines.device import device_of, domain_of
+from pipelines.augmentation import classical_of
+from pipelines.device import device_of
 from pipelines.pool import CLEAREST, graph_labels
 from pipelines.semi.methods import SemiTask
 
@@ -35,7 +35,7 @@ def graph_fixmatch(task: SemiTask) -> Predict:
 
 
 def _train(task: SemiTask, settings: FixMatchSettings, advice: Advice | None) -> Predict:
-    c, domain = task.config.classifier, domain_of(task.config)
+    c = task.config.classifier
     model = build_classifier(c.name, len(task.train.classes), task.train.image_shape, seed=task.seed)
     teacher = train_fixmatch(
         model.to(device_of(task.config)),
@@ -44,8 +44,8 @@ def _train(task: SemiTask, settings: FixMatchSettings, advice: Advice | None) ->
         task.pool,
         settings,
         seed=task.seed,
-        weak=classical(domain, WEAK * c.strength),
-        strong=classical(domain, c.strength),
+        weak=classical_of(task.config, WEAK),
+        strong=classical_of(task.config),
         advice=advice,
         on_step=lambda step, values: task.on_step(step, settings.steps, values),
     )

@@ -15,10 +15,10 @@ from augmentor.training.batches import SemiBatches
 from augmentor.training.ema import averaged, recompute_batch_norm
 from augmentor.training.loop import fit
 from augmentor.types import LabelledImages, Predict
-from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
-from pipelines.device import device_of, domain_of
+from pipelines.augmentation import classical_of
+from pipelines.device import device_of
 from pipelines.interrupt import Watch
 from pipelines.pool import label_pool
 from pipelines.semi.methods import SemiTask
@@ -76,7 +76,7 @@ def head_cvae_gan(task: SemiTask) -> Predict:
     head.to(device_of(config)).to(memory_format=torch.channels_last)
     options = replace(ON_SOURCE, steps=c.steps)
     unlabelled = torch.cat([task.train.x, task.pool]).to(device_of(config))
-    augment = classical(domain_of(config), c.strength)
+    augment = classical_of(config)
     batches = SemiBatches(_labelled(task), unlabelled, c.batch_size, c.batch_size, task.seed, augment)
     return _fit(task, SourceHeadTrainer(head, source, options), batches)
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from augmentor.types import LabelledImages, Predict
-from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
 from downstream.train import TrainSettings, balanced_weights, train_classifier
+from pipelines.augmentation import classical_of
 from pipelines.config import Config
-from pipelines.device import device_of, domain_of
+from pipelines.device import device_of
 from pipelines.pool import label_pool
 
 OnStep = Callable[[int, int, Mapping[str, float]], None]
@@ -72,7 +72,7 @@ def _classifier(task: SemiTask, images: LabelledImages, *, augmented: bool) -> P
         TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay),
         seed=task.seed,
         weights=balanced_weights(images.y, len(images.classes)),
-        augment=classical(domain_of(task.config), c.strength) if augmented else None,
+        augment=classical_of(task.config) if augmented else None,
         on_step=lambda step, loss: task.on_step(step, c.steps, {"loss": loss}),
     )
     return lambda x: predict_logits(model, x)

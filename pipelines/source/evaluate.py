@@ -9,8 +9,9 @@ from typing import Any
 from augmentor.data.fingerprint import fingerprints
 from augmentor.durable import write_bytes, write_text
 from augmentor.types import DataError, device_of
+from pipelines.augmentation import domain_of
 from pipelines.datasets import DataBundle, load_data
-from pipelines.device import domain_of, use_threads
+from pipelines.device import use_threads
 from pipelines.image_folder import shown
 from pipelines.pictures import png_bytes
 from pipelines.progress import Progress, Silent

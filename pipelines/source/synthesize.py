@@ -23,13 +23,13 @@ from augmentor.durable import sha256_of, write_bytes
 from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept, synthesize_set
 from augmentor.types import DataError, LabelledImages, device_of
-from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
 from downstream.train import TrainSettings, balanced_weights, train_classifier
+from pipelines.augmentation import classical_of, domain_of
 from pipelines.config import Config, ConfigError
 from pipelines.datasets import load_data
-from pipelines.device import domain_of, use_threads
+from pipelines.device import use_threads
 from pipelines.interrupt import Watch, on_step, watch_signals
 from pipelines.pictures import class_rows, png_bytes, sample_grid
 from pipelines.progress import Progress, Silent
@@ -259,7 +259,7 @@ def _train_judge(judge: nn.Module, config: Config, train: LabelledImages, watch:
         TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay),
         seed=config.seed + JUDGE_SEED,
         weights=balanced_weights(train.y, len(train.classes)),
-        augment=classical(domain_of(config), c.strength),
+        augment=classical_of(config),
         on_step=on_step(watch),
     )
 

@@ -30,10 +30,10 @@ from augmentor.training.checkpoint import Checkpoint, load_checkpoint, save_chec
 from augmentor.training.ema import averaged
 from augmentor.training.loop import Trainer, fit
 from augmentor.types import DataError, LabelledImages, SampleSource, StepReport
-from downstream.augment import classical
+from pipelines.augmentation import classical_of
 from pipelines.config import Config, ConfigError, config_from, dump_config, parse_yaml
 from pipelines.datasets import DataBundle, load_data
-from pipelines.device import device_of, domain_of, memory_for, use_threads
+from pipelines.device import device_of, memory_for, use_threads
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.pictures import png_bytes, sample_grid
 from pipelines.pool import pool_labels
@@ -129,7 +129,7 @@ def start_session(images: LabelledImages, config: Config, seed: int) -> Session:
         torch.manual_seed(seed)
         model = family.model(images.classes, images.image_shape, options)
     model.to(device_of(config)).to(memory_format=torch.channels_last)
-    augment = classical(domain_of(config), config.classifier.strength) if _augments(config) else None
+    augment = classical_of(config) if _augments(config) else None
     batches = Batches(images, config.source.batch_size, seed, config.source.class_power, augment)
     return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed)
 

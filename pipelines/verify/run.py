@@ -23,7 +23,6 @@ from augmentor.data.synthetic_images import fit_shape
 from augmentor.data.synthetic_store import read_set
 from augmentor.durable import sha256_of, write_text
 from augmentor.types import DataError, LabelledImages
-from downstream.augment import classical
 from downstream.classifier import build_classifier, features
 from downstream.gain import holm, paired_t
 from downstream.heads import margin_of, with_cosine_head
@@ -36,10 +35,11 @@ from downstream.verification import (
     measure_verification,
     pair_scores,
 )
+from pipelines.augmentation import classical_of, domain_of
 from pipelines.cell_key import bytes_of, cell_key
 from pipelines.config import Config, ConfigError, data_root
 from pipelines.datasets import load_data
-from pipelines.device import device_of, domain_of, use_threads
+from pipelines.device import device_of, use_threads
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.results import device_name, package_versions, provenance, write_result
@@ -145,7 +145,7 @@ def train_verifier(
         settings,
         seed=seed,
         weights=balanced_weights(images.y, len(images.classes)) if weights is None else weights,
-        augment=classical(domain_of(config), c.strength),
+        augment=classical_of(config),
         margin=margin,
         on_step=None if watch is None else lambda step, loss: watch.check(),
     )

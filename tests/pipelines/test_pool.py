@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from augmentor.types import LabelledImages
 from pipelines import pool
+from pipelines.augmentation import augmentation_of
 from pipelines.config import Config, PoolConfig, config_from
 from pipelines.datasets import DataBundle, load_data
 from pipelines.pool import CLEAREST, graph_labels, label_pool
@@ -85,6 +86,23 @@ def test_the_classifier_can_start_from_the_graph(digits: DataBundle, monkeypatch
     assert torch.equal(learned[1][: len(digits.train)], digits.train.y)
     assert sorted(learned[1][len(digits.train) :].tolist()) == sorted(sure.tolist())
     assert dict(zip(indices.tolist(), labels.tolist(), strict=True)) == dict(enumerate(sure.tolist()))
+
+
+def test_the_labelling_classifier_has_the_augmentation_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Tensor] = []
+
+    def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:
+        found.append(options["augment"](x[:4], torch.Generator().manual_seed(0)))
+        return model
+
+    monkeypatch.setattr(pool, "train_classifier", spy)
+    bundle = load_data(config("classifier").data, 0)
+    for kind in ("classical", "trivialaugment"):
+        asked = config("classifier").model_copy(update={"pool": PoolConfig(rounds=1, augment=kind)})
+        label_pool(bundle.train, bundle.test.x[:50], asked, 0)
+        expected = augmentation_of(asked, kind)(bundle.train.x[:4], torch.Generator().manual_seed(0))
+        assert torch.equal(found[-1], expected)
+    assert not torch.equal(found[0], found[1])
 
 
 def test_the_labelling_classifier_can_learn_with_a_loss_for_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from downstream.consistency import FixMatchSettings
 from downstream.train import balanced_weights
 from pipelines.config import Config, config_from
 from pipelines.gain import arm_training
-from pipelines.gain.arm_training import augment_of, fixmatch_steps, loss_of, train_arm
+from pipelines.gain.arm_training import fixmatch_steps, loss_of, train_arm
 from pipelines.gain.recipes import GENERATOR_FREE, Policy, Recipe
 
 CLASSES = ("dark", "light")
@@ -49,20 +49,6 @@ def test_an_arm_repeats_for_a_seed_and_is_not_the_classical_one(arm: str) -> Non
     assert equal(first, again)
     assert not equal(first, trained(replace(GENERATOR_FREE["classical"], balanced=False)))
     assert not first.training
-
-
-def test_the_strength_is_a_factor_on_the_configs() -> None:
-    x, halved = images().x, config(**{"classifier": {"strength": 0.5}})
-    recipe = GENERATOR_FREE["classical"]
-
-    def augmented(recipe: Recipe, config: Config) -> Tensor:
-        augment = augment_of(recipe, config)
-        assert augment is not None
-        return augment(x, torch.Generator().manual_seed(0))
-
-    assert torch.equal(augmented(replace(recipe, strength=0.5), config()), augmented(recipe, halved))
-    assert not torch.equal(augmented(recipe, config()), augmented(recipe, halved))
-    assert augment_of(GENERATOR_FREE["real"], config()) is None
 
 
 def test_the_losses_know_the_class_sizes() -> None:

@@ -268,6 +268,24 @@ def test_the_best_strength_of_every_arm_and_the_best_arm_with_a_pool_are_told() 
     }
 
 
+def test_a_rival_of_ones_own_can_be_the_yardstick_and_keeps_its_strength_to_itself() -> None:
+    gain = {
+        "candidates": ["classical", "pseudo_label", "milder", "other"],
+        "shares": [0.0],
+        "policies": {
+            "milder": {"share": 0.0, "strength": 0.5},
+            "other": {"base": "pseudo_label", "share": 0.0, "augment": "trivialaugment"},
+        },
+    }
+    config, y = config_from({"gain": gain}), [0, 1] * 30
+    milder, other = Policy("classical", strength=0.5), Policy("pseudo_label", augment="trivialaugment")
+    wrong = {"else": range(30), milder.name: range(10), other.name: range(2)}
+    document = choose([full(y, wrong, config)] * 2, config, 2, pool=True)
+    assert (document["best_classical"], document["best_with_pool"]) == ("milder", "other")
+    assert document["strengths"] == {"classical": 1.0, "pseudo_label": 1.0}
+    assert policy_of(document) == other
+
+
 def test_a_chosen_policy_of_ones_own_is_read_back_whole() -> None:
     gain = {
         "candidates": ["classical", "carried"],

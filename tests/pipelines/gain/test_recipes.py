@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,11 +105,21 @@ def test_policies_survive_json_and_the_plain_ones_keep_their_old_form() -> None:
         {"base": "reweight", "share": 0.5},
         {"base": "logit_adjusted", "share": 0.5, "short_only": True},
         {"base": "classical", "share": 0.5, "schedule": "pretrain", "short_only": True},
+        {"base": "fixmatch", "augment": "trivialaugment"},
     ],
 )
 def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"unknown base|takes no synthetic|nothing to adjust|exclude"):
+    with pytest.raises(ValueError, match=r"unknown base|takes no synthetic|nothing to adjust|exclude|no other"):
         Policy(**options)
+
+
+def test_a_policy_can_augment_otherwise_than_its_base() -> None:
+    policy = Policy("pseudo_label", strength=0.5, augment="trivialaugment")
+    assert policy.recipe == replace(GENERATOR_FREE["pseudo_label"], augment="trivialaugment")  # that has no strength
+    assert policy.name == "pseudo_label with trivialaugment"
+    assert Policy(**policy.to_json()) == policy
+    assert Policy("real", strength=0.5, augment="classical").recipe.strength == 0.5
+    assert not Policy("classical", augment="none").recipe.augmented
 
 
 def test_a_base_with_a_loss_for_the_tail_takes_synthetic_images() -> None:
