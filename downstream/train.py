@@ -68,7 +68,7 @@ def train_classifier(
     """Train a classifier in place, by cross entropy unless ``loss`` is another.
 
     Args:
-        model: Network from images to logits (N, K); trained on the device of its weights.
+        model: Network from images to logits (N, K); trained on the device of its weights, where all images go too.
         x: Images, shape (N, C, H, W), float32 in [-1, 1].
         y: Classes, int64 (N,), or soft targets, float (N, K) with rows summing to one.
         settings: Steps, rates and so on.
@@ -89,6 +89,7 @@ def train_classifier(
     """
     _check_data(x, y, weights)
     device = next(model.parameters()).device
+    x, y = x.to(device), y.to(device)  # once: sets of small images fit, and a copy a step would keep a GPU waiting
     order, noise = stream(seed, 0), stream(seed, 1)
     optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True)
     model.train().to(memory_format=torch.channels_last)
@@ -101,7 +102,7 @@ def train_classifier(
             if mix is not None:
                 batch, target = mix(batch, _one_hot(target, model, x), noise)
             set_learning_rate(optimizer, learning_rate_at(step, settings))
-            value = _train_step(model, optimizer, batch.to(device), target.to(device), settings, step, margin, loss)
+            value = _train_step(model, optimizer, batch, target, settings, step, margin, loss)
             if on_step is not None:
                 on_step(step + 1, value)
     # A bad gradient shows in the next loss; of the last step there is none.
@@ -220,7 +221,7 @@ def _one_hot(y: Tensor, model: nn.Module, x: Tensor) -> Tensor:
         return y
     model.eval()
     with torch.no_grad():
-        num_classes = model(x[:1].to(next(model.parameters()).device)).shape[1]
+        num_classes = model(x[:1]).shape[1]
     model.train()
     return one_hot(y, num_classes).float()
 
