@@ -109,6 +109,7 @@ def render_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> 
         kinds=KINDS,
         arms=_arm_rows(result),
         arm_axis=_axis(_arm_scale(result)),
+        reference=_reference(result),
         comparisons=_comparison_rows(result),
         permuted=any(row.get("p_permutation") is not None for row in result["comparisons"]),
         comparison_axis=_axis(_comparison_scale(result)),
@@ -132,11 +133,11 @@ def _arm_scale(result: Mapping[str, Any]) -> Axis:
 
 def _arm_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     scale = _arm_scale(result)
-    reference = result["arms"].get("real")
+    reference = result["arms"].get(_reference(result))
     rows = []
     for name, arm in result["arms"].items():
         kind, note = ARM_NOTES.get(name) or _own_policy(name, result)
-        delta = None if reference is None or name == "real" else arm["mean"] - reference["mean"]
+        delta = None if reference is None or arm is reference else arm["mean"] - reference["mean"]
         rows.append(
             {
                 "name": name,
@@ -150,6 +151,11 @@ def _arm_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _reference(result: Mapping[str, Any]) -> str | None:
+    """The arm that all are shown beside: the plainest there is; None without one."""
+    return next((name for name in ("real", "classical") if name in result["arms"]), None)
 
 
 def _own_policy(name: str, result: Mapping[str, Any]) -> tuple[str, str]:

@@ -91,6 +91,16 @@ def test_the_table_shows_percent_and_points_with_signs() -> None:
         assert expected in texts
 
 
+def test_arms_are_shown_beside_the_plainest_one_that_ran() -> None:
+    def texts(*names: str) -> list[str]:
+        arms = {name: arm(0.8 + 0.02 * place) for place, name in enumerate(names)}
+        return Page(report.render_report(RESULT | {"arms": arms, "comparisons": []})).texts
+
+    assert {"against real", "+2.0", "+4.0"} <= set(texts("real", "classical", "synthetic"))
+    assert {"against classical", "+2.0", "+4.0"} <= set(texts("classical", "mixup", "synthetic"))
+    assert not any(text.startswith("against ") for text in texts("mixup", "synthetic"))
+
+
 def test_one_strip_a_row_with_one_dot_a_replicate() -> None:
     text = report.render_report(RESULT)
     assert text.count('<svg class="strip') == 3 + 2
