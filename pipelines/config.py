@@ -155,13 +155,14 @@ class PolicyConfig(Section):
     """A way to mix synthetic images in, with a name of its own: an arm, and if asked for a candidate of auto."""
 
     base: str = Field(
-        default="classical", description="Generator-free arm to start from; not reweight, decoupled or fixmatch."
+        default="classical",
+        description="Arm to start from; with a share not reweight, decoupled, fixmatch or graph_fixmatch.",
     )
     share: Fraction = Field(default=0.5, description="Synthetic part of the draws.")
     confidence: Fraction = Field(default=0.0, description="Least probability of its class; 0 is no filter.")
     strength: float = Field(default=1.0, ge=0, description="Factor on classifier.strength.")
     augment: Augmentation | None = Field(
-        default=None, description="Of all images drawn, in the place of the base's; not with fixmatch."
+        default=None, description="Of all images drawn, in the place of the base's; with fixmatch the strong one."
     )
     schedule: Literal["mixed", "pretrain"] = Field(
         default="mixed",
@@ -203,7 +204,8 @@ class GainConfig(Section):
         min_length=1,
         description="Arms to run, names of policies too; default: real, oversample, logit_adjusted, classical, smote, "
         "smote+classical, with a pool retrieval and pseudo_label, synthetic, synthetic+classical, auto. By name only: "
-        "trivialaugment, randaugment, mixup, cutmix, reweight, decoupled, and with a pool fixmatch.",
+        "trivialaugment, randaugment, mixup, cutmix, reweight, decoupled, and with a pool fixmatch, "
+        "graph_fixmatch.",
     )
     candidates: tuple[str, ...] | None = Field(
         default=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from augmentor.types import LabelledImages
 from downstream.classifier import build_classifier
-from downstream.consistency import pseudo_labels
+from downstream.consistency import Advice, FixMatchSettings, pseudo_labels
 from downstream.evaluate import predict_logits
 from downstream.label_graph import invariant_graph, margins, spread_labels
 from downstream.losses import logit_adjusted_cross_entropy
@@ -22,6 +23,9 @@ from pipelines.device import device_of, memory_for
 from pipelines.interrupt import Watch, on_step
 
 CLEAREST = 0.7  # share of every class of the graph's labels that is kept
+ALONE, FADED = 1 / 7, 2 / 3  # shares of FixMatch's steps: on the graph's labels alone; until their weight is zero
+THRESHOLD = 0.7  # with a good start the unsure images are the informative ones; at 0.9 they are never learned
+WEIGHT_UNLABELLED = 6.0  # there are six times as many unlabelled images in a batch
 
 
 def label_pool(
@@ -123,3 +127,27 @@ def graph_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int,
         order = lead[numbers].argsort(descending=True, stable=True)
         clear[numbers[order[: math.ceil(share * len(numbers))]]] = True
     return labels, clear
+
+
+def graph_start(
+    train: LabelledImages, pool: Tensor, config: Config, seed: int, settings: FixMatchSettings
+) -> tuple[FixMatchSettings, Advice]:
+    """What FixMatch needs to begin with the labels of a graph of augmentation-invariant neighbours.
+
+    With a few labels a class, FixMatch's first labels are a network's guesses, and their errors stay; a graph's are
+    better than any network's at that time. They are learned alone first, the clearest of them; then an image counts
+    where graph and teacher agree or one of them is sure, and in the last third the teacher decides alone.
+
+    Args:
+        train: Labelled images.
+        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
+        config: As for ``graph_labels``.
+        seed: Draws the augmentations of the graph.
+        settings: Of FixMatch; ``steps`` and ``balanced`` stay.
+
+    Returns:
+        The settings with a threshold and a weight that suit the better start, and the labels.
+    """
+    labels, clear = graph_labels(train, pool, config, seed, CLEAREST)
+    advice = Advice(labels, clear, round(ALONE * settings.steps), round(FADED * settings.steps))
+    return replace(settings, threshold=THRESHOLD, weight_unlabelled=WEIGHT_UNLABELLED), advice

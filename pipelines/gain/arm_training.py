@@ -24,8 +24,9 @@ from downstream.train import TrainSettings, balanced_weights, train_classifier
 from pipelines.augmentation import augmentation_of, classical_of
 from pipelines.config import Config
 from pipelines.device import device_of, memory_for
-from pipelines.gain.recipes import Recipe
+from pipelines.gain.recipes import CONSISTENCY, Recipe
 from pipelines.interrupt import Watch, on_step
+from pipelines.pool import graph_start
 
 MIXES: dict[str, Mix | None] = {"none": None, "mixup": mixup, "cutmix": cutmix}
 
@@ -49,7 +50,7 @@ def train_arm(
         weights: How often each is drawn (N,); None is equally often.
         config: ``classifier``, ``pool`` and ``device`` are used.
         seed: Decides first weights, order and augmentation.
-        pool: Unlabelled images (M, C, H, W), for ``fixmatch``.
+        pool: Unlabelled images (M, C, H, W), for ``fixmatch`` and ``graph_fixmatch``.
         synthetic: Images of the first stage, for ``pretrain``.
         watch: Looked at after every step.
 
@@ -63,7 +64,7 @@ def train_arm(
     c = config.classifier
     model = build_classifier(c.name, len(images.classes), images.image_shape, seed=seed).to(device_of(config))
     with memory_for(c.batch_size, "classifier.batch_size:"):
-        if recipe.training == "fixmatch":
+        if recipe.training in CONSISTENCY:
             return _fixmatch(model, recipe, images, weights, pool, config, seed, watch)
         if recipe.training == "decoupled":
             return _decoupled(model, recipe, images, config, seed, watch)
@@ -173,16 +174,23 @@ def _fixmatch(
 ) -> nn.Module:
     if pool is None:
         raise ValueError("FixMatch needs unlabelled images")
-    settings = FixMatchSettings(balanced=config.pool.balanced)
+    settings, advice = FixMatchSettings(balanced=config.pool.balanced), None
+    settings = replace(settings, steps=fixmatch_steps(config, settings))
+    if recipe.training == "graph_fixmatch":
+        settings, advice = graph_start(images, pool, config, seed, settings)
+    strong = augmentation_of(config, recipe.augment, recipe.strength)
+    if strong is None:
+        raise ValueError("FixMatch needs a strong augmentation")
     return train_fixmatch(
         model,
         images.x,
         images.y,
         pool,
-        replace(settings, steps=fixmatch_steps(config, settings)),
+        settings,
         seed=seed,
         weak=classical_of(config, WEAK * recipe.strength),
-        strong=classical_of(config, recipe.strength),
+        strong=strong,
+        advice=advice,
         weights=weights,
         on_step=on_step(watch),
     )

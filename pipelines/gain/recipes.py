@@ -23,7 +23,8 @@ class Recipe:
         mix: Of the augmented images of a batch: ``none``, ``mixup`` or ``cutmix``.
         loss: ``cross_entropy``, ``class_balanced`` or ``logit_adjusted``.
         training: ``plain``; ``decoupled`` (the last layer anew on balanced classes); ``fixmatch`` (the pool labelled at
-            every step); ``pretrain`` (the first ``share`` of the steps on synthetic images, the others on real ones).
+            every step; ``augment`` is the strong one); ``graph_fixmatch`` (that, beginning with a graph's labels);
+            ``pretrain`` (the first ``share`` of the steps on synthetic images, the others on real ones).
         share: Part of the draws that are synthetic images, in [0, 1], every class equally often.
         confidence: Least probability of its class that a judge must give a synthetic image; 0 keeps all.
         latents: Where those of synthetic images come from: the ``prior``; ``encoded`` (images of the class);
@@ -56,9 +57,10 @@ class Recipe:
     @property
     def needs_pool(self) -> bool:
         """Whether it is for data with unlabelled images only."""
-        return self.images in FROM_POOL or self.training == "fixmatch" or self.latents == "pool"
+        return self.images in FROM_POOL or self.training in CONSISTENCY or self.latents == "pool"
 
 
+CONSISTENCY = ("fixmatch", "graph_fixmatch")
 FROM_POOL = ("pseudo_label", "retrieval", "pair_label", "joint_label")
 
 GENERATOR_FREE = {
@@ -77,6 +79,7 @@ GENERATOR_FREE = {
     "decoupled": Recipe("labelled", balanced=False, augment="classical", training="decoupled"),
     "pseudo_label": Recipe("pseudo_label", balanced=True, augment="classical"),
     "fixmatch": Recipe("labelled", balanced=True, augment="classical", training="fixmatch"),
+    "graph_fixmatch": Recipe("labelled", balanced=True, augment="classical", training="graph_fixmatch"),
     "retrieval": Recipe("retrieval", balanced=True, augment="classical"),
     "pair_label": Recipe("pair_label", balanced=True, augment="classical"),
 }
@@ -109,12 +112,13 @@ class Policy:
     """An arm as the base, and synthetic images mixed into its draws; ``auto`` chooses one.
 
     Args:
-        base: One of ``BASES``; with a share above 0 none of ``reweight``, ``decoupled``, ``fixmatch``. Real
-            images are drawn as without synthetic ones: in their own proportions for ``real`` and ``logit_adjusted``.
+        base: One of ``BASES``; with a share above 0 none of ``reweight``, ``decoupled``, ``fixmatch`` and
+            ``graph_fixmatch``. Real images are drawn as without synthetic ones: in their own proportions for ``real``
+            and ``logit_adjusted``.
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.
         strength: Of classical augmentation, if it has that; a factor on the config's ``classifier.strength``.
-        augment: Of all images drawn, in the place of the base's own; None leaves that.
+        augment: Of all images drawn, in the place of the base's own; None leaves that. Of FixMatch, the strong one.
         schedule: ``mixed`` into every batch, or ``pretrain``: the first ``share`` of the steps, then real images alone.
         latents: As in ``Recipe``.
         spread: As in ``Recipe``; None is the number of ``SPREADS``.
@@ -142,8 +146,8 @@ class Policy:
         base = BASES[self.base]
         if self.share and (base.training != "plain" or base.loss == "class_balanced"):
             raise ValueError(f"the base {self.base!r} takes no synthetic images: its training or its loss is not plain")
-        if self.augment and base.training == "fixmatch":
-            raise ValueError("fixmatch augments weakly and strongly; it takes no other augmentation")
+        if self.augment == "none" and base.training in CONSISTENCY:
+            raise ValueError(f"{self.base} learns from a strong augmentation; it cannot do without one")
         if self.share and self.short_only and base.loss == "logit_adjusted":
             raise ValueError("short_only draws all classes equally often; that leaves logit_adjusted nothing to adjust")
         if self.schedule == "pretrain" and self.short_only:

@@ -35,6 +35,7 @@ ARM_NOTES = {
     "decoupled": ("classical", "images as often as they are, then the last layer on balanced classes, augmentation"),
     "pseudo_label": ("pool", "unlabelled images with predicted labels, augmentation; no generator"),
     "fixmatch": ("pool", "unlabelled images labelled anew at every step, augmentation; no generator"),
+    "graph_fixmatch": ("pool", "the same, beginning with the labels of a graph of similar images; no generator"),
     "retrieval": ("pool", "the unlabelled images nearest to labelled ones, augmentation; no generator"),
     "pair_label": ("pool", "unlabelled images labelled by two classifiers together, augmentation; no generator"),
     "joint_label": ("synthetic", "unlabelled images labelled by a classifier and a CVAE together, augmentation"),

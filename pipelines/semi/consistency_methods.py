@@ -8,30 +8,19 @@ from downstream.consistency import WEAK, Advice, FixMatchSettings, train_fixmatc
 from downstream.evaluate import predict_logits
 from pipelines.augmentation import classical_of
 from pipelines.device import device_of
-from pipelines.pool import CLEAREST, graph_labels
+from pipelines.pool import graph_start
 from pipelines.semi.methods import SemiTask
-
-ALONE, FADED = 1 / 7, 2 / 3  # shares of the steps: on the graph's labels alone; until its weight is zero
-THRESHOLD = 0.7  # with a good start the unsure images are the informative ones; at 0.9 they are never learned
-WEIGHT_UNLABELLED = 6.0  # there are six times as many unlabelled images in a batch
 
 
 def fixmatch(task: SemiTask) -> Predict:
-    """FixMatch with the settings of the paper where they carry over: threshold 0.95, equal weights."""
+    """FixMatch with the paper's threshold, 0.95, and weight, 1; its strong augmentation is the classical one here."""
     return _train(task, FixMatchSettings(steps=task.config.semi.consistency_steps), None)
 
 
 def graph_fixmatch(task: SemiTask) -> Predict:
-    """FixMatch that begins with the labels of a graph of augmentation-invariant neighbours.
-
-    With a few labels a class, FixMatch's first labels are a network's guesses, and their errors stay; a graph's are
-    better than any network's at that time. They are learned alone first, the clearest of them; then an image counts
-    where graph and teacher agree or one of them is sure, and in the last third the teacher decides alone.
-    """
-    steps = task.config.semi.consistency_steps
-    settings = FixMatchSettings(steps=steps, threshold=THRESHOLD, weight_unlabelled=WEIGHT_UNLABELLED)
-    labels, clear = graph_labels(task.train, task.pool, task.config, task.seed, CLEAREST)
-    return _train(task, settings, Advice(labels, clear, round(ALONE * steps), round(FADED * steps)))
+    """FixMatch that begins with the labels of a graph of similar images; see ``pool.graph_start``."""
+    settings = FixMatchSettings(steps=task.config.semi.consistency_steps)
+    return _train(task, *graph_start(task.train, task.pool, task.config, task.seed, settings))
 
 
 def _train(task: SemiTask, settings: FixMatchSettings, advice: Advice | None) -> Predict:

@@ -41,7 +41,18 @@ def equal(first: nn.Module, second: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize(
-    "arm", ["trivialaugment", "randaugment", "mixup", "cutmix", "reweight", "logit_adjusted", "decoupled", "fixmatch"]
+    "arm",
+    [
+        "trivialaugment",
+        "randaugment",
+        "mixup",
+        "cutmix",
+        "reweight",
+        "logit_adjusted",
+        "decoupled",
+        "fixmatch",
+        "graph_fixmatch",
+    ],
 )
 def test_an_arm_repeats_for_a_seed_and_is_not_the_classical_one(arm: str) -> None:
     pool = images((6, 6)).x
@@ -77,6 +88,27 @@ def test_fixmatch_learns_from_as_many_images_as_pseudo_labelling() -> None:
         asked = config_from({"classifier": {"steps": 700}, "pool": {"method": method}})
         assert fixmatch_steps(asked, settings) == steps
     assert fixmatch_steps(config(1), settings) == 1
+
+
+def test_fixmatch_can_begin_with_a_graph_and_have_another_strong_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[FixMatchSettings, dict[str, Any]]] = []
+
+    def spy(model: nn.Module, x: Tensor, y: Tensor, pool: Tensor, settings: Any, **options: Any) -> nn.Module:
+        calls.append((settings, options))
+        return model
+
+    monkeypatch.setattr(arm_training, "train_fixmatch", spy)
+    pool = images((6, 6)).x
+    for policy in (Policy("fixmatch"), Policy("graph_fixmatch"), Policy("fixmatch", augment="randaugment")):
+        trained(policy.recipe, pool=pool)
+    (plain, first), (started, second), (_, third) = calls
+    assert first["advice"] is None
+    assert second["advice"].labels.shape == (len(pool),)
+    assert (started.steps, started.balanced) == (plain.steps, plain.balanced)
+    assert started.threshold < plain.threshold
+    strong = [options["strong"](pool, torch.Generator().manual_seed(0)) for options in (first, second, third)]
+    assert torch.equal(strong[0], strong[1])
+    assert not torch.equal(strong[0], strong[2])
 
 
 def test_pretraining_shares_the_steps_and_goes_on_with_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from pipelines.gain.recipes import (
     recipe_of,
 )
 
-POOL_ARMS = ["pseudo_label", "fixmatch", "retrieval", "pair_label"]
+POOL_ARMS = ["pseudo_label", "fixmatch", "graph_fixmatch", "retrieval", "pair_label"]
 
 
 def config(**gain: Any) -> Config:
@@ -105,11 +105,11 @@ def test_policies_survive_json_and_the_plain_ones_keep_their_old_form() -> None:
         {"base": "reweight", "share": 0.5},
         {"base": "logit_adjusted", "share": 0.5, "short_only": True},
         {"base": "classical", "share": 0.5, "schedule": "pretrain", "short_only": True},
-        {"base": "fixmatch", "augment": "trivialaugment"},
+        {"base": "fixmatch", "augment": "none"},
     ],
 )
 def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"unknown base|takes no synthetic|nothing to adjust|exclude|no other"):
+    with pytest.raises(ValueError, match=r"unknown base|takes no synthetic|nothing to adjust|exclude|do without"):
         Policy(**options)
 
 
