@@ -33,7 +33,7 @@ from pipelines.pool import label_pool
 from pipelines.source.train import train_source
 
 NEIGHBOURS = 5  # SMOTE's own default, fewer in a class that has fewer
-LARGEST_SET = 2**28  # bytes of synthetic images held in memory at once
+LARGEST_SET = 2**30  # bytes of synthetic images held in memory at once
 RETRIEVED = 0.5  # most images of a class that are retrieved, in equal shares of the pool
 ENCODED_TOGETHER = 256
 WELL_COVERED = 0.5  # least size of a class that others get variation from, in that of the largest
@@ -225,6 +225,8 @@ class Bench:
         """So many that at a share of one half each is drawn about once, as far as memory allows."""
         draws = self.config.classifier.steps * self.config.classifier.batch_size / 2
         affordable = LARGEST_SET / (4 * math.prod(self.train.image_shape))
+        if affordable < draws:
+            self.notes.append(f"memory: {affordable:.0f} synthetic images for {draws:.0f} draws at a share of one half")
         return max(1, math.ceil(min(draws, affordable) / len(self.train.classes)))
 
     @contextmanager

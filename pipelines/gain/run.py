@@ -30,7 +30,7 @@ from pipelines.gain.policy import candidates, choose, policy_of, tune, tuning_pa
 from pipelines.gain.recipes import Policy, Recipe, known_arms, named_policies, policy_of_arm, recipe_of
 from pipelines.gain.report import Gallery, load_gallery, save_gallery, write_report
 from pipelines.gain.verdict import verdict
-from pipelines.gain.yardsticks import best_baselines
+from pipelines.gain.yardsticks import best_baselines, picked_on_scores
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.results import package_versions, provenance, write_result
@@ -249,7 +249,7 @@ def _result(
         "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
         "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
     }
-    return result | {"verdict": verdict(result, list(best.values()) or ["classical"])}
+    return result | {"verdict": verdict(result, list(best.values()) or ["classical"], picked_on_scores(best, policy))}
 
 
 def _strengths(config: Config, policy: Mapping[str, Any] | None) -> dict[str, float]:

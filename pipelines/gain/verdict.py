@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from downstream.gain import FEWEST_FOR_A_CLAIM, outcome
@@ -13,7 +13,7 @@ FIRST = ("synthetic+classical", "synthetic")
 """Which arm the advice is about where ``auto`` mixes nothing in: these, then the config's own policies."""
 
 
-def verdict(result: Mapping[str, Any], yardsticks: Sequence[str]) -> str:
+def verdict(result: Mapping[str, Any], yardsticks: Sequence[str], picked: Collection[str] = ()) -> str:
     """Advice up to the first colon, then the comparisons it rests on.
 
     It goes by one arm, the first of ``auto`` (if its policy uses a generator), ``FIRST`` and the config's own policies
@@ -25,19 +25,19 @@ def verdict(result: Mapping[str, Any], yardsticks: Sequence[str]) -> str:
     Args:
         result: ``comparisons``, ``policy``, ``mixtures``, ``replicates`` and ``scored_on`` of gain.json.
         yardsticks: The strongest arms without a generator: the one without and the one with the pool.
+        picked: Those of them that are the strongest by the scored images; being behind them is no "loss".
     """
     rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
     lead = _lead(result, rows, yardsticks)
     about = [rows[lead, base] for base in yardsticks if (lead, base) in rows]
     others = [("synthetic", "real"), ("synthetic", "smote"), *(("auto", base) for base in yardsticks)]
-    told = [_told(row) for row in about]
-    told += [_told(rows[pair]) for pair in others if pair in rows and rows[pair] not in about]
+    told = [_told(row, picked) for row in about]
+    told += [_told(rows[pair], picked) for pair in others if pair in rows and rows[pair] not in about]
     policy = result["policy"]
     chosen = f"; auto is {policy['name']}" if policy is not None else ""
     missing = [base for base in yardsticks if (lead, base) not in rows]
-    return (
-        f"{_advice(result, about, missing)}: {'; '.join(told) or _undeclared(yardsticks)}{chosen}; {_caution(result)}."
-    )
+    advice = _advice(result, about, missing, picked)
+    return f"{advice}: {'; '.join(told) or _undeclared(yardsticks)}{chosen}; {_caution(result)}."
 
 
 def _lead(result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], yardsticks: Sequence[str]) -> str | None:
@@ -47,22 +47,23 @@ def _lead(result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], yardst
     return next((arm for arm in wanted if any((arm, base) in rows for base in yardsticks)), None)
 
 
-def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[str]) -> str:
+def _advice(result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[str], picked: Collection[str]) -> str:
     if not about:
         return "No advice on synthetic images"
     worst = min(about, key=lambda row: float(row["delta"]))
     what = "synthetic images" if _renders(result, worst["arm"]) else "labels from a generator"
-    if all(_outcome(row) == "better" for row in about):
+    if all(_outcome(row, picked) == "better" for row in about):
         if missing:
             return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
         return f"Use {what} ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
-    if _outcome(worst) == "worse":
+    if _outcome(worst, picked) == "worse":
         return f"Do without {what} and use {worst['baseline']}, which is better"
     return f"Do without {what}, for which no gain is shown, and use {worst['baseline']}"
 
 
-def _outcome(row: Row) -> str:
-    return outcome(row["ci95"], row.get("p_holm"))
+def _outcome(row: Row, picked: Collection[str]) -> str:
+    found = outcome(row["ci95"], row.get("p_holm"))
+    return "open" if found == "worse" and row["baseline"] in picked else found
 
 
 def _mixture(result: Mapping[str, Any], arm: str) -> str:
@@ -75,10 +76,10 @@ def _renders(result: Mapping[str, Any], arm: str) -> bool:
     return bool(result["policy"]["share"] > 0) if arm == "auto" else "synthetic" in _mixture(result, arm)
 
 
-def _told(row: Row) -> str:
+def _told(row: Row, picked: Collection[str]) -> str:
     if row["delta"] == 0 and set(row["ci95"]) == {0}:  # auto chose that very arm
         return f"{row['arm']} is as good as {row['baseline']} in every replicate"
-    word = {"better": "gain", "worse": "loss", "open": "not decided"}[_outcome(row)]
+    word = {"better": "gain", "worse": "loss", "open": "not decided"}[_outcome(row, picked)]
     return f"{row['arm']} against {row['baseline']} {_points(row, word)}"
 
 

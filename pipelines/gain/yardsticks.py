@@ -49,6 +49,14 @@ def best_baselines(document: Mapping[str, Any]) -> dict[str, str]:
     return best
 
 
+def picked_on_scores(best: Mapping[str, str], policy: Mapping[str, Any] | None) -> set[str]:
+    """Which of ``best_baselines`` are the strongest by the scored images and not by the tuning splits.
+
+    The largest of several means is larger than it deserves: being behind such an arm shows little.
+    """
+    return {arm for yardstick, arm in best.items() if (policy or {}).get(YARDSTICKS[yardstick]) != arm}
+
+
 def _beaten(tuned: Floats, arms: Mapping[str, Floats]) -> bool:
     others = [scores - tuned for scores in arms.values() if scores is not tuned]
     corrected = holm([paired_t(one)[1] for one in others])

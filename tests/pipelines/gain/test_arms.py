@@ -357,3 +357,13 @@ def test_without_pseudo_labels_the_labelled_images_are_the_donors(trained: list[
     made.synthetic(0.0, "pool", 0.3)
     assert len(made.notes) == 1
     assert "donors" in made.notes[0]
+
+
+def test_a_set_too_small_for_its_draws_is_told(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    plenty = bench()
+    assert len(plenty.synthetic(0.0)) == 48  # 12 steps of 8 draws, a half of them synthetic
+    assert plenty.notes == []
+    monkeypatch.setattr(arms, "LARGEST_SET", 30 * 4 * 64)
+    short = bench()
+    assert len(short.synthetic(0.0)) == 30
+    assert short.notes == ["memory: 30 synthetic images for 48 draws at a share of one half"]

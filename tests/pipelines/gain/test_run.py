@@ -21,7 +21,7 @@ from pipelines.gain import run as gain
 from pipelines.gain.arms import predictions
 from pipelines.gain.run import GainJob, declared_pairs, gain_run, gain_table, make_cell
 from pipelines.gain.verdict import verdict
-from pipelines.gain.yardsticks import best_baselines
+from pipelines.gain.yardsticks import best_baselines, picked_on_scores
 from pipelines.interrupt import Interrupted, Watch
 from pipelines.results import read_result
 from pipelines.run_dir import RunDir, RunLockedError
@@ -286,6 +286,19 @@ def test_the_advice_is_to_do_without_what_is_behind_a_yardstick() -> None:
     assert "against classical +0.5 points (95 % interval -1.0 to +2.0, not decided)" in sentence
     assert "against pseudo_label -2.0 points (95 % interval -3.0 to -1.0, loss)" in sentence
     assert sentence.endswith("auto is chosen; 6 replicates, preliminary.")
+
+
+def test_being_behind_a_yardstick_that_the_scored_images_picked_is_no_loss() -> None:
+    best = {"classical": "mixup", "same_pool": "pseudo_label"}
+    assert picked_on_scores(best, None) == {"mixup", "pseudo_label"}
+    assert picked_on_scores(best, {"best_classical": "mixup", "best_with_pool": "fixmatch"}) == {"pseudo_label"}
+    behind, ahead = (row("synthetic+classical", "classical", low, low + 0.01) for low in (-0.03, 0.01))
+    result = {"policy": None, "replicates": 10, "scored_on": "test"}
+    result["mixtures"] = {"synthetic+classical": "classical + 50% synthetic"}
+    sentence = verdict(result | {"comparisons": [behind]}, ["classical"], {"classical"})
+    assert sentence.startswith("Do without synthetic images, for which no gain is shown, and use classical: ")
+    assert "not decided" in sentence
+    assert verdict(result | {"comparisons": [ahead]}, ["classical"], {"classical"}).startswith("Use synthetic images")
 
 
 def test_the_advice_is_to_use_them_where_both_yardsticks_are_beaten() -> None:
