@@ -1,75 +1,48 @@
 """The job ``gain``: every arm in every replicate, the paired comparison, gain.json and the report.
 
-The work is cut into jobs, a tuning split or a replicate each, which leave a cell: a JSON file named by a hash of all
-that decides its content. A run that was stopped, or is asked for more replicates, makes the missing cells only.
+The work is cut into jobs, a tuning split or a replicate each, which leave a cell. A run that was stopped, or is asked
+for more replicates or arms, makes what is missing only.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from augmentor.durable import write_json, write_text
-from augmentor.sampling.synthesize import synthesize
+from augmentor.durable import write_json
 from augmentor.types import DataError, LabelledImages
 from downstream.gain import measure_gain
-from pipelines.cell_key import bytes_of, cell_key
 from pipelines.config import Config, ConfigError
 from pipelines.crew import Crew
-from pipelines.datasets import DataBundle, load_data
+from pipelines.datasets import DataBundle
 from pipelines.device import device_of, use_threads
-from pipelines.gain.arms import Bench, discriminator_of, predictions
-from pipelines.gain.policy import candidates, choose, policy_of, tune, tuning_parts
-from pipelines.gain.recipes import Policy, Recipe, known_arms, named_policies, policy_of_arm, recipe_of
-from pipelines.gain.report import Gallery, load_gallery, save_gallery, write_report
+from pipelines.gain.arms import discriminator_of
+from pipelines.gain.cells import GainJob, Key, bundle_of, found, key_maker, make_cell, read_cell
+from pipelines.gain.policy import candidates, choose, policy_of, tuning_parts
+from pipelines.gain.recipes import (
+    Policy,
+    Recipe,
+    known_arms,
+    named_policies,
+    policy_of_arm,
+    recipe_of,
+)
+from pipelines.gain.report import Gallery, load_gallery, write_report
 from pipelines.gain.verdict import verdict
 from pipelines.gain.yardsticks import best_baselines, picked_on_scores
-from pipelines.interrupt import Watch, watch_signals
+from pipelines.interrupt import watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.results import package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
-from pipelines.source.train import chosen_family, options_of
+from pipelines.source.train import chosen_family
 
-PER_CLASS = 8  # images of a class in the report
-SAMPLES = 12  # generated images whose neighbours are shown
-NEIGHBOURS = 4
 METRIC = "balanced_accuracy"
 TUNING_SEED = 100  # replicates for tuning are numbered from here, so that none of their draws is ever reported
-CELLS = 2  # of the code behind a cell; raise it when the same settings give other predictions
-Key = Callable[[Mapping[str, Any]], str]
-IRRELEVANT: dict[str, Any] = {  # keys of a config that change no cell, or are in the key by themselves
-    **dict.fromkeys(("gain", "semi", "compare", "verify", "out", "threads", "device"), True),
-    "data": {"data_root"},
-    "source": {"checkpoint_every", "sample_every"},
-}
-
-
-@dataclass(frozen=True)
-class GainJob:
-    """One cell to make.
-
-    Args:
-        config: The run.
-        index: Number of the tuning split or replicate.
-        path: The cell's file.
-        tuning: Whether it is a tuning split.
-        policy: What ``auto`` does in a replicate, if it is among the arms.
-        strengths: Tuned strengths of classical augmentation, by arm.
-    """
-
-    config: Config
-    index: int
-    path: Path
-    tuning: bool = False
-    policy: Policy | None = None
-    strengths: Mapping[str, float] = field(default_factory=dict)
 
 
 def gain_run(
@@ -102,11 +75,11 @@ def gain_run(
         watch_signals() as watch,
         Crew(make_cell, config.gain.processes, config.threads, watch) as crew,
     ):
-        bundle = _load(config, config.seed)
+        bundle = bundle_of(config, config.seed)
         arms = _known_arms(config, bundle)
         declared_pairs(config, arms, "classical")  # refuses a bad one before the work, not after
         (out / "cells").mkdir(exist_ok=True)
-        key = partial(_key, config, [bytes_of(images) for images in _all_images(config, bundle)])
+        key = key_maker(config, bundle)
         tuned = "auto" in arms or len(set(config.gain.strengths)) > 1
         policy = _policy(config, bundle, out, key, crew, progress) if tuned else None
         cells = _replicates(config, arms, out, key, crew, progress, policy)
@@ -118,59 +91,8 @@ def gain_run(
     return result
 
 
-def make_cell(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
-    """Do one job and leave its cell; runs in a worker."""
-    if job.tuning:
-        content = tune(_load(job.config, job.config.seed), job.config, job.index, on_part, watch)
-    else:
-        content = _replicate(job, on_part, watch)
-    write_text(job.path, json.dumps(content, allow_nan=False, separators=(",", ":")))
-
-
-def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> dict[str, Any]:
-    """Train every arm once. The images that are scored are looked at here and nowhere else."""
-    config, seed = job.config, job.config.seed + job.index
-    bundle = _load(config, seed)
-    judge = _recipe("classical", config, None, job.strengths)
-    bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch, judge)
-    guesses = {}
-    for arm in _known_arms(config, bundle):
-        recipe = _recipe(arm, config, job.policy, job.strengths)
-        guesses[arm] = predictions(bench.classifier(recipe), bundle.test.x)
-    if job.index == 0 and "source" in bench.seconds:
-        save_gallery(job.path.with_suffix(".safetensors"), make_gallery(bench))
-    return {"predictions": guesses, "seconds": bench.seconds, "notes": bench.notes}
-
-
-def _all_images(config: Config, bundle: DataBundle) -> tuple[LabelledImages, LabelledImages, torch.Tensor | None]:
-    """All images that the replicates draw theirs from: training and test part, and the pool."""
-    rest = None if config.data.unlabelled == "rest" else config.data.unlabelled
-    no_regime = {"per_class": None, "imbalance": 1.0, "labels": None, "max_pool": None, "unlabelled": rest}
-    data = config.data.model_copy(update=no_regime)
-    if data != config.data:
-        bundle = load_data(data, config.seed, tuning=config.gain.tuning)
-    return bundle.train, bundle.test, bundle.pool
-
-
-def _load(config: Config, seed: int) -> DataBundle:
-    return load_data(config.data, seed, tuning=config.gain.tuning)
-
-
 def _recipe(arm: str, config: Config, policy: Policy | None, strengths: Mapping[str, float]) -> Recipe:
     return recipe_of(arm, config.gain.synthetic_share, policy, named=named_policies(config), strengths=strengths)
-
-
-def make_gallery(bench: Bench) -> Gallery:
-    """Pictures of a bench: the first images of every class, and the neighbours of the first samples."""
-    train, source = bench.train, bench.source
-    first = [(train.y == index).nonzero()[:PER_CLASS, 0] for index in range(len(train.classes))]
-    synthetic = synthesize(source, dict.fromkeys(range(len(train.classes)), PER_CLASS), bench.seed)
-    shown = torch.linspace(0, len(train.classes) - 1, min(SAMPLES, len(train.classes))).round().long()
-    samples = synthetic.subset(shown * PER_CLASS)  # the first of every class shown
-    known = train.x if bench.pool is None else torch.cat([train.x, bench.pool])
-    distances = torch.cdist(samples.x.flatten(1), known.flatten(1)) / (2 * samples.x[0].numel() ** 0.5)
-    nearest = distances.topk(min(NEIGHBOURS, len(known)), largest=False)
-    return Gallery(train.subset(torch.cat(first)), synthetic, samples, known[nearest.indices], nearest.values)
 
 
 def declared_pairs(
@@ -305,7 +227,7 @@ def _policy(
     paths = [out / "cells" / f"tuning-{split:03d}-{name}.json" for split, name in enumerate(keys)]
     jobs = [GainJob(config, split, path, tuning=True) for split, path in enumerate(paths)]
     _make_missing(jobs, crew, progress, "tuning", len(asked))
-    document = choose([_read(path) for path in paths], config, len(bundle.train.classes), pool=pool)
+    document = choose([read_cell(path) for path in paths], config, len(bundle.train.classes), pool=pool)
     write_json(out / "policy.json", document)
     progress.say(document["words"])
     return document
@@ -320,23 +242,28 @@ def _replicates(
     progress: Progress,
     document: dict[str, Any] | None,
 ) -> list[dict[str, Any]]:
-    named = named_policies(config)
+    """The cells, with the ``predictions`` of the arms by name."""
     policy = policy_of(document) if document is not None and "auto" in arms else None
     strengths = _strengths(config, document)
-    options = {"arms": arms, "share": config.gain.synthetic_share, "policy": policy and policy.to_json()}
-    options |= {"strengths": strengths, "policies": {arm: named[arm].to_json() for arm in arms if arm in named}}
-    name = key(options)
+    judge = _recipe("classical", config, None, strengths)
+    recipes = {arm: _recipe(arm, config, policy, strengths) for arm in arms}
+    name = key({"judge": asdict(judge)})
     paths = [out / "cells" / f"replicate-{index:03d}-{name}.json" for index in range(config.gain.replicates)]
-    jobs = [GainJob(config, index, path, policy=policy, strengths=strengths) for index, path in enumerate(paths)]
-    _make_missing(jobs, crew, progress, "replicates", len(arms))
-    return [_read(path) | {"path": path} for path in paths]
+    wanted = tuple(dict.fromkeys(recipes.values()))
+    jobs = [GainJob(config, index, path, recipes=wanted, judge=judge) for index, path in enumerate(paths)]
+    _make_missing(jobs, crew, progress, "replicates", len(wanted))
+    cells = [read_cell(path) | {"path": path} for path in paths]
+    return [
+        cell | {"predictions": {arm: found(cell["trainings"], recipe) for arm, recipe in recipes.items()}}
+        for cell in cells
+    ]
 
 
 def _make_missing(
     jobs: Sequence[GainJob], crew: Crew[GainJob], progress: Progress, task: str, classifiers: int
 ) -> None:
-    """Make the cells that are not there; the bar counts classifiers, and a job is full when it is finished."""
-    done = {index: classifiers for index, job in enumerate(jobs) if job.path.exists()}
+    """Make what is not there; the bar counts classifiers, and a job is full when it is finished."""
+    done = {index: classifiers for index, job in enumerate(jobs) if job.done}
     todo = [index for index in range(len(jobs)) if index not in done]
 
     def on_part(position: int, part: str) -> None:
@@ -346,17 +273,6 @@ def _make_missing(
 
     progress.step(task, sum(done.values()), classifiers * len(jobs))
     crew.run([jobs[index] for index in todo], on_part)
-
-
-def _key(config: Config, images: Sequence[bytes], options: Mapping[str, Any]) -> str:
-    read = config.model_dump(mode="json", exclude=IRRELEVANT)
-    parts = [CELLS, read, config.gain.tuning, device_of(config).type, options_of(config), dict(options)]
-    return cell_key(parts, images)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return cell
 
 
 def _gallery(cell: Mapping[str, Any], bundle: DataBundle) -> Gallery | None:

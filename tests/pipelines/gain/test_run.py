@@ -16,10 +16,12 @@ from augmentor.types import DataError, LabelledImages
 from pipelines.config import Config, ConfigError, DataConfig, config_from
 from pipelines.crew import Crew
 from pipelines.datasets import DataBundle, load_data
-from pipelines.gain import arms, recipes
+from pipelines.gain import arms, cells, recipes
 from pipelines.gain import run as gain
 from pipelines.gain.arms import predictions
-from pipelines.gain.run import GainJob, declared_pairs, gain_run, gain_table, make_cell
+from pipelines.gain.cells import GainJob, make_cell, read_cell
+from pipelines.gain.recipes import GENERATOR_FREE
+from pipelines.gain.run import declared_pairs, gain_run, gain_table
 from pipelines.gain.verdict import verdict
 from pipelines.gain.yardsticks import best_baselines, picked_on_scores
 from pipelines.interrupt import Interrupted, Watch
@@ -48,14 +50,14 @@ def tiny(**changes: Any) -> Config:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int]]:
     """Which cells were made, as (tuning, index)."""
-    cells: list[tuple[bool, int]] = []
+    jobs: list[tuple[bool, int]] = []
 
     def recording(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
         make_cell(job, on_part, watch)
-        cells.append((job.tuning, job.index))
+        jobs.append((job.tuning, job.index))
 
     monkeypatch.setattr(gain, "make_cell", recording)
-    return cells
+    return jobs
 
 
 def without_times(path: Path) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def test_a_run_writes_result_policy_and_report(tmp_path: Path) -> None:
     assert policy == json.loads(json.dumps(result["policy"]))
     page = (tmp_path / "report.html").read_text()
     assert "<h1>" in page
-    assert page.count("data:image/png") == 2 * 10 + 10 * (1 + gain.NEIGHBOURS)
+    assert page.count("data:image/png") == 2 * 10 + 10 * (1 + cells.NEIGHBOURS)
 
 
 def test_a_cut_off_run_keeps_its_cells_and_ends_like_an_uninterrupted_one(
@@ -108,6 +110,24 @@ def test_more_replicates_reuse_cells_and_another_seed_does_not(tmp_path: Path, m
     assert made[3:] == [(False, 0), (False, 1)]
 
 
+def test_one_arm_more_is_the_only_one_that_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+    monkeypatch.setattr(
+        cells, "predictions", lambda classifier, x: trained.append(len(x)) or predictions(classifier, x)
+    )
+    before = gain_run(tiny(gain={"arms": ["real", "classical"]}), tmp_path)
+    assert len(trained) == 4
+    after = gain_run(tiny(gain={"arms": ["oversample", "classical", "synthetic"]}), tmp_path)
+    assert len(trained) == 8
+    assert len(list((tmp_path / "cells").glob("*.json"))) == 2
+    assert after["arms"]["classical"] == before["arms"]["classical"]
+    fresh = gain_run(tiny(gain={"arms": ["oversample", "classical", "synthetic"]}), tmp_path / "fresh")
+    assert after["arms"] == fresh["arms"]
+    again = gain_run(tiny(gain={"arms": ["real", "classical"]}), tmp_path)
+    assert again["arms"] == before["arms"]
+    assert len(trained) == 8 + 6
+
+
 def test_cells_are_made_anew_for_an_image_of_another_replicate_and_not_for_what_they_do_not_read(
     tmp_path: Path, made: list[tuple[bool, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +136,7 @@ def test_cells_are_made_anew_for_an_image_of_another_replicate_and_not_for_what_
     gain_run(tiny(**quick, source={"checkpoint_every": 7, "sample_every": 9}), tmp_path)
     assert len(made) == 2
     first = load_data(tiny(**quick).data, 0).train.x
-    whole = gain.load_data
+    whole = cells.load_data
 
     def corrected(data: DataConfig, seed: int, **options: bool) -> DataBundle:
         """As if one training picture that the first replicate does not draw had been replaced by another."""
@@ -126,7 +146,7 @@ def test_cells_are_made_anew_for_an_image_of_another_replicate_and_not_for_what_
         return replace(bundle, train=replace(bundle.train, x=x))
 
     everything = whole(tiny(data={"per_class": None, "imbalance": 1.0, "unlabelled": None}).data, 0).train.x
-    monkeypatch.setattr(gain, "load_data", corrected)
+    monkeypatch.setattr(cells, "load_data", corrected)
     gain_run(tiny(**quick), tmp_path)
     assert len(made) == 4
 
@@ -183,7 +203,8 @@ def test_a_policy_that_needs_what_a_family_has_not_is_refused(
 def test_two_processes_give_the_cells_of_one_and_pass_on_what_a_job_raises(tmp_path: Path) -> None:
     config = tiny(gain={"arms": ["real", "synthetic"]})
     missing = tiny(data={"data": str(tmp_path / "nowhere"), "per_class": None, "imbalance": 1.0, "unlabelled": None})
-    good = [GainJob(config, index, tmp_path / f"{index}.json") for index in range(2)]
+    asked = (GENERATOR_FREE["real"], recipes.recipe_of("synthetic", 0.5, None))
+    good = [GainJob(config, index, tmp_path / f"{index}.json", recipes=asked) for index in range(2)]
     bad = GainJob(missing, 0, tmp_path / "bad.json")
     told: list[tuple[int, str]] = []
     with Crew(make_cell, 2, 1, Watch()) as crew:
@@ -192,9 +213,9 @@ def test_two_processes_give_the_cells_of_one_and_pass_on_what_a_job_raises(tmp_p
             crew.run([bad], lambda index, part: None)
     assert sorted(index for index, part in told if part == "") == [0, 1]
     assert (0, "source") in told
-    make_cell(GainJob(config, 1, tmp_path / "here.json"), lambda part: None, None)
-    there, here = (json.loads((tmp_path / name).read_text()) for name in ("1.json", "here.json"))
-    assert there["predictions"] == here["predictions"]
+    make_cell(GainJob(config, 1, tmp_path / "here.json", recipes=asked), lambda part: None, None)
+    there, here = (read_cell(tmp_path / name) for name in ("1.json", "here.json"))
+    assert there["trainings"] == here["trainings"]
 
 
 def test_neither_source_nor_labelling_sees_a_test_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +243,7 @@ def test_screening_looks_at_no_test_image_and_draws_by_seeds_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[Tensor] = []
-    monkeypatch.setattr(gain, "predictions", lambda classifier, x: scored.append(x) or predictions(classifier, x))
+    monkeypatch.setattr(cells, "predictions", lambda classifier, x: scored.append(x) or predictions(classifier, x))
     config = tiny(gain={"arms": ["real", "classical"], "tuning": True})
     result = gain_run(config, tmp_path)
     usual, other = load_data(config.data, 0), load_data(config.data, 100, tuning=True)
