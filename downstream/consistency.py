@@ -159,7 +159,8 @@ def train_fixmatch(
 
     Beside the paper: the teacher is averaged and has its own batch-norm statistics, measured on the weakly augmented
     images it sees (with the student's, from strongly augmented ones, the error on MNIST was half as large again);
-    labelled images are strongly augmented too; the teacher's probabilities are aligned if ``settings.balanced``.
+    labelled images are strongly augmented too; the teacher's probabilities are aligned if ``settings.balanced``. What
+    is strong is up to the caller; the paper's are RandAugment and CTAugment, with Cutout.
 
     Args:
         model: Network from images to logits (N, K); trained in place on the device of its weights (the student).
