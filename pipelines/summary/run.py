@@ -106,7 +106,8 @@ def _gain_rows(document: Document) -> list[Row]:
     for pair in document["comparisons"]:
         if yardstick := yardstick_of(pair["baseline"], document.get("bases")):
             told = {"yardstick": yardstick, "best_baseline": best[yardstick]} | _of_arm(pair, document)
-            rows.append(common | {key: pair[key] for key in ("arm", "baseline", "delta", "ci95")} | told)
+            said = {key: pair[key] for key in ("arm", "baseline", "delta", "ci95", "p_holm")}
+            rows.append(common | said | told)
     return rows
 
 

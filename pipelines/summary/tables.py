@@ -72,7 +72,7 @@ def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> str:
 
 
 def _gains(row: Row) -> bool:
-    return _of_best(row) and outcome(row["ci95"]) == "better"
+    return _of_best(row) and outcome(row["ci95"], row.get("p_holm")) == "better"
 
 
 def _harmless(row: Row) -> bool:
@@ -111,8 +111,9 @@ def _compared(rows: Sequence[Row], yardstick: str) -> Table:
     names = run_names(rows)
     lead = (
         "Differences within replicates, in points (one point is 0.01), with the interval of a paired t test; it does "
-        "not allow for the number of rows. The yardstick of a run is the arm without a generator that was best on its "
-        "tuning splits, or one that is better than that by its whole interval on the scored images."
+        "not allow for the number of rows, and a remark says where Holm's correction for those of its run leaves "
+        "nothing decided. The yardstick of a run is the arm without a generator that was best on its tuning splits, or "
+        "one that is better than that by its whole interval on the scored images."
     )
     cells = [(*names[run_of(row)], pair_words(row), *_difference(row)) for row in rows if row["yardstick"] == yardstick]
     return Table(TITLES[yardstick], lead, ("data set", "regime", "arm − baseline", *DIFFERENCE), tuple(cells))
@@ -214,9 +215,15 @@ def remark(row: Row) -> str:
     found = [
         "preliminary" if _preliminary(row) else "",
         "" if _of_best(row) else "not the yardstick",
+        "not decided after correction" if _decided_by_one_alone(row) else "",
         f"interval over {row['ci95_over']}" if "ci95_over" in row else "",
     ]
     return ", ".join(filter(None, found))
+
+
+def _decided_by_one_alone(row: Row) -> bool:
+    """Whether an interval is on one side of zero, which does not outlast the number of comparisons of its run."""
+    return outcome(row["ci95"]) != "open" and outcome(row["ci95"], row.get("p_holm")) == "open"
 
 
 def _preliminary(row: Row) -> bool:

@@ -20,7 +20,7 @@ from pipelines.gain.yardsticks import best_baselines, yardstick_of
 from pipelines.results import read_result
 from pipelines.summary.report import by_count, forest, kind_of
 from pipelines.summary.run import lower_bound, rows_of, summary_run
-from pipelines.summary.tables import as_markdown, headline, run_names, tables
+from pipelines.summary.tables import as_markdown, headline, remark, run_names, tables
 from tests.pipelines.html_page import Page, assert_self_contained
 
 EVIL = '</title><script>alert("1")</script>|[x](y)'
@@ -213,6 +213,19 @@ def test_few_replicates_are_preliminary_and_weak_baselines_are_named() -> None:
     assert "| synthetic+classical − classical | +3.0 | −9.7 to +15.7 | 2 | preliminary |" in text
     assert "| 2 | preliminary, not the yardstick |" in text
     assert "An arm with a generator gains over the best classical arm in 0 of 1 runs and over" in text
+
+
+def test_a_gain_that_does_not_outlast_the_correction_is_none() -> None:
+    scores = {**SCORES, "synthetic+classical": [score + 0.02 for score in SCORES["classical"]]}
+    scores["synthetic+classical"][0] += 0.001
+    clear = result(scores)
+    row = next(pair for pair in clear["comparisons"] if pair["arm"] == "synthetic+classical")
+    assert (row["baseline"], row["ci95"][0] > 0) == ("classical", True)
+    for p_holm, gains, words in ((0.01, "1 of 1", ""), (0.2, "0 of 1", "not decided after correction")):
+        row["p_holm"] = p_holm
+        rows = rows_of(clear)
+        assert f"over the best classical arm in {gains} runs" in headline(rows)
+        assert remark(rows[0]).endswith(words or "preliminary")
 
 
 def test_auto_beside_a_weak_rival_is_not_shown_to_be_harmless() -> None:
