@@ -54,6 +54,8 @@ CONTACT_SHEET, LOCK = "contact_sheet.png", "lock"
 """What the jobs may lay beside the files of a set."""
 MOST_PIXELS = 64_000_000
 """Of one image; what a recipe from elsewhere says must not decide how much memory is taken."""
+ROUNDING = 1e-3
+"""How far beyond [-1, 1] an image may be for its 8-bit pixels to be right."""
 
 
 def installed_versions() -> dict[str, str]:
@@ -222,12 +224,17 @@ class SyntheticSet:
     def refuse_seen(self, x: Tensor) -> None:
         """Check that the source never saw images, such as those of a test set.
 
+        Only equal pixels are found: another way of resizing gives others, so load images as those of the source were,
+        by ``pipelines.datasets.load_data``.
+
         Args:
-            x: Images, shape (N, C, H, W), in [-1, 1].
+            x: Images, shape (N, C, H, W) with the set's (C, H, W), float in [-1, 1] or uint8.
 
         Raises:
             DataError: If one of them is among those the source was trained on.
+            ValueError: If the images are of another shape or range, so that they would never be found.
         """
+        _require_comparable(x, self.recipe.image_shape)
         seen = overlap(fingerprints(x), self.trained_on)
         if len(seen):
             first = ", ".join(map(str, seen[:3])) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
@@ -235,6 +242,25 @@ class SyntheticSet:
                 f"the source of this synthetic set was trained on {len(seen)} of these {len(x)} images (number "
                 f"{first}); train a source on the training part only and synthesize again"
             )
+
+
+def _require_comparable(x: Tensor, image_shape: tuple[int, int, int]) -> None:
+    """Refuse images whose fingerprints could not be in a set of this shape, whatever they show.
+
+    Raises:
+        ValueError: As ``SyntheticSet.refuse_seen`` says.
+    """
+    if x.ndim != 4 or tuple(x.shape[1:]) != tuple(image_shape):
+        raise ValueError(f"give images (N, {', '.join(map(str, image_shape))}) as the set's, got {tuple(x.shape)}")
+    if x.dtype == torch.uint8 or not len(x):
+        return
+    low, high = float(x.min()), float(x.max())
+    # Images in [-1, 1] without one pixel below middle grey are as good as none; if there are, uint8 says what they are.
+    if not x.is_floating_point() or low >= 0 or low < -1 - ROUNDING or high > 1 + ROUNDING:
+        raise ValueError(
+            f"the images hold {x.dtype} numbers from {low:g} to {high:g}: give floats in [-1, 1], with -1 for black, "
+            f"or uint8 in [0, 255]; those in [0, 1] are 2 * x - 1"
+        )
 
 
 def write_set(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from augmentor.data.fingerprint import fingerprints, from_uint8
+from augmentor.data.fingerprint import fingerprints, from_uint8, to_uint8
 from augmentor.data.synthetic_store import (
     Recipe,
     ShardReader,
@@ -395,6 +395,33 @@ def test_refuse_seen(tmp_path: Path) -> None:
     stored.refuse_seen(-SEEN)
     with pytest.raises(DataError, match=r"trained on 1 of these 6 images \(number 5\)"):
         stored.refuse_seen(torch.cat([-SEEN, SEEN[3:4]]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: (x + 1) / 2, r"numbers from 0 to 0.937255: give floats in \[-1, 1\]"),
+        (lambda x: (x + 1) * 127.5, "numbers from 0 to 239"),
+        (lambda x: 3 * x, "numbers from -3 to"),
+        (lambda x: to_uint8(x).long(), r"torch.int64 numbers from 0 to 239"),
+        (lambda x: x.mean(dim=1, keepdim=True), r"\(N, 3, 4, 4\) as the set's, got \(5, 1, 4, 4\)"),
+        (lambda x: x.repeat(1, 1, 2, 2), r"got \(5, 3, 8, 8\)"),
+        (lambda x: x[0], r"got \(3, 4, 4\)"),
+    ],
+)
+def test_refuse_seen_refuses_what_it_cannot_compare(tmp_path: Path, spoil: Any, message: str) -> None:
+    write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer())
+    with pytest.raises(ValueError, match=message):
+        read_set(tmp_path / "s").refuse_seen(spoil(SEEN))
+
+
+def test_refuse_seen_takes_bytes_and_no_images(tmp_path: Path) -> None:
+    write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer())
+    stored = read_set(tmp_path / "s")
+    stored.refuse_seen(SEEN[:0])
+    stored.refuse_seen(torch.full((1, 3, 4, 4), 255, dtype=torch.uint8))  # bright all over, and no doubt about it
+    with pytest.raises(DataError, match="trained on 5 of these 5 images"):
+        stored.refuse_seen(to_uint8(SEEN))
 
 
 @pytest.mark.parametrize(
