@@ -23,7 +23,19 @@ from augmentor.randomness import generator_for
 from augmentor.types import DataError, LabelledImages, SampleSource
 
 Policy = str | Path | Mapping[str, Any]
-"""A ``policy.json``, or its contents: ``share``, and ``confidence`` or null."""
+"""A ``policy.json``, or its contents: ``share``, ``confidence`` or null, and ``base``."""
+
+AS_THEY_ARE = ("real", "logit_adjusted", "reweight", "decoupled")
+"""Bases of a policy that draw real images in their own proportions; all others draw every class equally often."""
+INSTEAD = {
+    "schedule": "train on synthetic images alone first, then on the real ones alone, without a mix",
+    "short_only": "draw with weights of your own, up to the share for classes with few images",
+    "realism": "render images with augmentor.sampling.filters.realism_filter and mix them by share",
+    "latents": "render images with augmentor.sampling.spread_latents.DonatedLatents and mix them by share",
+    "spread": "render images with augmentor.sampling.spread_latents and mix them by share",
+}
+"""What of a policy no draws from a mix can do, and what to do in its place."""
+AS_USUAL = {"schedule": "mixed", "short_only": False, "realism": 0, "latents": "prior", "spread": 1}
 
 
 class SyntheticMix(Dataset[tuple[Any, Any]]):
@@ -42,8 +54,9 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
 
     - ``share``: the part of the mix that is synthetic; the smallest classes are filled up first.
     - ``counts``: a class balance as ``class_counts.resolve_counts`` takes it, such as ``"auto"`` or 500.
-    - ``policy``: what ``augmentor gain`` chose; its ``share`` is used as above. There it is a share of the draws, so
-      train with ``WeightedRandomSampler(mix.draw_weights(), len(mix))``.
+    - ``policy``: what ``augmentor gain`` chose; so many that its ``share`` of the mix is synthetic, equally many of
+      every class. There it is a share of the draws, so train with
+      ``WeightedRandomSampler(mix.draw_weights(), len(mix))``.
     - none of them: all images of a stored set; ``counts="auto"`` for a live source.
 
     Args:
@@ -53,13 +66,17 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         share: As above, in [0, 1).
         counts: As above.
         policy: As above. Its ``confidence`` is a filter and belongs to the making of the images: a stored set must have
-            been made with it, a live source is refused; ``LabelledImages`` are taken to be filtered already.
+            been made with it, a live source is refused; ``LabelledImages`` are taken to be filtered already. Of its
+            ``base`` only how real images are drawn is used; the rest of it, ``augment`` and ``strength`` are your
+            transforms, labels and loss. Refused is what draws cannot do: ``schedule``, ``short_only``, ``realism``,
+            ``latents`` and ``spread`` other than the usual ones.
         seed: Chooses among stored images and draws the latents of a live source.
         classes: Class names of ``real``; needed where it has no ``classes`` and its names are not 0, 1, 2, …
         value_range: What black and white are in ``real``'s tensors or arrays; (0, 255) for uint8, (0, 1) for float.
 
     Raises:
-        DataError: If class names differ, stored images are too few, or a stored set or policy cannot be used.
+        DataError: If class names differ, stored images are too few, a stored set or policy cannot be read, or a policy
+            asks for what draws from a mix cannot do.
         ValueError: If arguments contradict each other or are out of range.
         TypeError: If ``real``'s items are of a form that cannot be imitated.
 
@@ -90,10 +107,12 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         self._names = _class_names(real, classes, self._real_labels)
         if isinstance(synthetic, str | Path):
             synthetic = read_set(Path(synthetic))
+        self._as_they_are = False
         if policy is not None:
-            share = _share_of(policy, synthetic)
+            document = _read_policy(policy)
+            share, self._as_they_are = _share_of(document, synthetic), document.get("base") in AS_THEY_ARE
         self._share = share
-        self._pixels, self._labels = self._choose(opened(synthetic), share, counts, seed)
+        self._pixels, self._labels = self._choose(opened(synthetic), share, counts, seed, evenly=policy is not None)
 
     def __len__(self) -> int:
         return len(self._real_labels) + len(self._labels)
@@ -150,16 +169,18 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         return dict(zip(self._names, _counted(self._labels, len(self._names)).values(), strict=True))
 
     def draw_weights(self, share: float | None = None) -> Tensor:
-        """Weights for a ``WeightedRandomSampler`` that draws as ``augmentor gain`` trains.
+        """Weights for a ``WeightedRandomSampler``; with a policy it draws real and synthetic images as its arm did.
 
         Every class is drawn equally often. Of the draws of a class with both kinds of images, ``share`` are synthetic.
+        By a policy whose base takes the real images in their own proportions (``real``, ``logit_adjusted``), ``share``
+        of all draws are synthetic, every class that has some equally often, and real images are drawn equally often.
 
         Args:
             share: In [0, 1]; by default the one the mix or its policy was made with, else the part of the mix that is
                 synthetic.
 
         Returns:
-            One weight per item, float64 (len(self),); the weights of a class sum to one.
+            One weight per item, float64 (len(self),), in any scale.
 
         Raises:
             ValueError: If ``share`` is not in [0, 1].
@@ -169,6 +190,9 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
             raise ValueError(f"share must lie in [0, 1], got {share}")
         kinds = (self._real_labels, self._labels)
         real, synthetic = (torch.bincount(y, minlength=len(self._names)) for y in kinds)
+        if self._as_they_are:
+            of_real = torch.full((len(self._real_labels),), (1 - share) / len(self._real_labels), dtype=torch.float64)
+            return torch.cat([of_real, share / (synthetic.double()[kinds[1]] * (synthetic > 0).sum())])
         part = torch.where(real == 0, 1.0, torch.where(synthetic == 0, 0.0, share)).double()
         return torch.cat([(1 - part)[kinds[0]] / real[kinds[0]], part[kinds[1]] / synthetic[kinds[1]]])
 
@@ -178,17 +202,24 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         return index % len(self)
 
     def _choose(
-        self, synthetic: LabelledImages | SampleSource, share: float | None, counts: Strategy | None, seed: int
+        self,
+        synthetic: LabelledImages | SampleSource,
+        share: float | None,
+        counts: Strategy | None,
+        seed: int,
+        *,
+        evenly: bool,
     ) -> tuple[Tensor, Tensor]:
         """Pixels and labels of the synthetic items, class after class."""
         own_label = match_classes(self._names, synthetic.classes)
         real = _counted(self._real_labels, len(self._names))
         if not isinstance(synthetic, LabelledImages):
-            return _rendered(synthetic, own_label, _wanted(real, share, counts, self._names), seed)
+            return _rendered(synthetic, own_label, _wanted(real, share, counts, self._names, evenly=evenly), seed)
         y = torch.tensor(own_label)[synthetic.y]
         if share is None and counts is None:
             return to_uint8(synthetic.x), y
-        chosen = _drawn(y, _wanted(real, share, counts, self._names, _counted(y, len(self._names))), seed)
+        stored = _counted(y, len(self._names))
+        chosen = _drawn(y, _wanted(real, share, counts, self._names, stored, evenly=evenly), seed)
         return to_uint8(synthetic.x[chosen]), y[chosen]
 
 
@@ -201,12 +232,12 @@ def _class_names(real: Dataset[Any], given: Sequence[str] | None, labels: Tensor
     return names
 
 
-def _share_of(policy: Policy, synthetic: Synthetic) -> float:
-    if not isinstance(policy, Mapping):
-        policy = _read_policy(Path(policy))
+def _share_of(policy: Mapping[str, Any], synthetic: Synthetic) -> float:
     share, confidence = policy.get("share"), policy.get("confidence")
     if isinstance(share, bool) or not isinstance(share, int | float):
         raise DataError(f"the policy has no share: it must be a number in [0, 1), got {share!r}")
+    if share:
+        _refuse_unusual(policy)
     if share and confidence and isinstance(synthetic, SyntheticSet):
         made_with = (synthetic.recipe.filter or {}).get("confidence")
         if made_with != confidence:
@@ -222,14 +253,23 @@ def _share_of(policy: Policy, synthetic: Synthetic) -> float:
     return float(share)
 
 
-def _read_policy(path: Path) -> Mapping[str, Any]:
+def _refuse_unusual(policy: Mapping[str, Any]) -> None:
+    """Refuse what would be left out in silence; a key that is missing or null is as usual."""
+    for key, instead in INSTEAD.items():
+        if policy.get(key) not in (None, AS_USUAL[key]):
+            raise DataError(f"the policy asks for {key}={policy[key]!r}, which draws from a mix cannot do: {instead}")
+
+
+def _read_policy(policy: Policy) -> Mapping[str, Any]:
+    if isinstance(policy, Mapping):
+        return policy
     try:
-        policy = json.loads(path.read_text("utf-8"))
+        document = json.loads(Path(policy).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a policy ({error}); augmentor gain writes one") from error
-    if not isinstance(policy, dict):
-        raise DataError(f"{path}: a policy is a JSON object; augmentor gain writes one")
-    return policy
+        raise DataError(f"{policy}: cannot be read as a policy ({error}); augmentor gain writes one") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{policy}: a policy is a JSON object; augmentor gain writes one")
+    return document
 
 
 def _wanted(
@@ -238,12 +278,17 @@ def _wanted(
     counts: Strategy | None,
     names: Sequence[str],
     stored: dict[int, int] | None = None,
+    *,
+    evenly: bool = False,
 ) -> dict[int, int]:
-    """Synthetic images of every class; ``stored`` are those there are, none given means no limit."""
+    """Synthetic images of every class; ``stored`` are those there are, none given means no limit.
+
+    A share fills up the smallest classes first, or goes to all classes ``evenly``.
+    """
     if share is None:
         wanted = resolve_counts("auto" if counts is None else counts, real, names)
     else:
-        wanted = fill_up(real, _budget(share, real), stored)
+        wanted = fill_up(dict.fromkeys(real, 0) if evenly else real, _budget(share, real), stored)
         if (found := sum(wanted.values())) < (budget := _budget(share, real)):
             raise DataError(
                 f"a share of {share:g} needs {budget} synthetic images, the set has {found}: "

@@ -292,6 +292,37 @@ def test_policy(tmp_path, images, painter):
             SyntheticMix(Digits(), made, policy=path)
 
 
+@pytest.mark.parametrize(
+    ("unusual", "instead"),
+    [
+        ({"schedule": "pretrain"}, "first, then on the real ones"),
+        ({"short_only": True}, "weights of your own"),
+        ({"realism": 0.3}, "realism_filter"),
+        ({"latents": "encoded"}, "DonatedLatents"),
+        ({"spread": 1.5}, "spread_latents"),
+    ],
+)
+def test_a_policy_of_more_than_draws_is_refused(images, unusual, instead):
+    policy = {"base": "classical", "share": 0.5, "confidence": None}
+    with pytest.raises(DataError, match=rf"the policy asks for {next(iter(unusual))}=.* cannot do: .*{instead}"):
+        SyntheticMix(Digits(), images({"0": 30, "1": 30}), policy=policy | unusual)
+    without = SyntheticMix(Digits(), images({"0": 30, "1": 30}), policy=policy | unusual | {"share": 0})
+    assert len(without) == 8  # nothing synthetic, so nothing to do to it
+
+
+def test_the_usual_values_of_a_policy_are_no_obstacle(images):
+    usual = {"schedule": "mixed", "short_only": False, "realism": 0, "latents": "prior", "spread": None}
+    policy = {"base": "classical", "share": 0.5, "confidence": None, "strength": 2.0, "augment": "trivialaugment"}
+    assert len(SyntheticMix(Digits(), images({"0": 30, "1": 30}), policy=policy | usual)) == 16
+
+
+def test_a_policy_takes_equally_many_of_every_class(images, painter):
+    policy = {"base": "classical", "share": 0.5, "confidence": None}
+    for synthetic in (images({"0": 30, "1": 30}), painter(("0", "1"), (1, 8, 8))):
+        mix = SyntheticMix(Digits((6, 2)), synthetic, policy=policy)
+        assert mix.synthetic_counts == {"0 - zero": 4, "1 - one": 4}
+
+
 class Flip:
     """A transform without chance that pickles, so that items may be compared."""
 
