@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from augmentor.types import DataError
 
 PIL_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
 TRANSFORMS = ("transform", "target_transform", "transforms")
+"""The attributes of a dataset that hold its transforms; one under any other name is not seen."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +68,51 @@ def base_of(dataset: Dataset[Any]) -> tuple[Any, Tensor | None]:
     return dataset, indices
 
 
-def labels_of(dataset: Dataset[Any]) -> Tensor:
-    """The class index of every item, int64 (N,), from ``targets``, ``labels`` or ``tensors``, else by reading them all.
+def labels_of(dataset: Dataset[Any], given: Any = None) -> Tensor:
+    """The class index of every item, int64 (N,): those given, else those the dataset keeps, else by reading all items.
+
+    A dataset keeps them in ``targets``, ``labels`` or ``tensors``, or in ``_labels`` as many of torchvision do; those
+    are not public, so that they count only if a few items agree.
+
+    Args:
+        dataset: Items are (image, target).
+        given: Labels of the dataset's items, before any ``target_transform``.
 
     Raises:
         DataError: If a label is not one whole number from 0 on.
+        ValueError: If there are not as many given as items.
     """
     base, indices = base_of(dataset)
-    known = getattr(base, "targets", None)
-    if known is None:
-        known = getattr(base, "labels", None)
-    if known is None and len(getattr(base, "tensors", ())) == 2:
-        known = base.tensors[1]
-    if known is None:
-        plain = _without_transforms(base)
-        known = [int(plain[i][1]) for i in range(len(base))]
-    labels = torch.as_tensor(np.asarray(known))
-    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or (labels < 0).any():
+    if given is not None:
+        labels = _whole_numbers(given)
+        if len(labels) != (items := len(base) if indices is None else len(indices)):
+            raise ValueError(f"give a label for every item: {len(labels)} labels, {items} items")
+        return labels
+    labels = _whole_numbers(_known_labels(base))
+    return labels if indices is None else labels[indices]
+
+
+def _known_labels(base: Any) -> Any:
+    """The labels of a dataset without ``Subset``, of whatever type."""
+    for name in ("targets", "labels"):
+        if (known := getattr(base, name, None)) is not None:
+            return known
+    if len(getattr(base, "tensors", ())) == 2:
+        return base.tensors[1]
+    plain = _without_transforms(base)
+    private = getattr(base, "_labels", None)
+    if isinstance(private, Sequence | np.ndarray | Tensor) and len(private) == len(base) > 0:
+        few = sorted({0, len(base) // 2, len(base) - 1})
+        if all(int(plain[i][1]) == private[i] for i in few):
+            return private
+    return [int(plain[i][1]) for i in range(len(base))]
+
+
+def _whole_numbers(labels: Any) -> Tensor:
+    tensor = torch.as_tensor(np.asarray(labels))
+    if tensor.ndim != 1 or tensor.is_floating_point() or tensor.is_complex() or (tensor < 0).any():
         raise DataError("labels must be whole numbers from 0 on, one for every item")
-    return labels.long() if indices is None else labels.long()[indices]
+    return tensor.long()
 
 
 def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> ItemForm:

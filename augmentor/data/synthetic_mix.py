@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -44,8 +45,10 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
     Items 0 to ``len(real) - 1`` are the real ones, untouched. The synthetic ones come in the form the real ones have
     *before* their transforms (a PIL image of the same mode, a tensor or array of the same shape, type and range) and
     then go through the real dataset's own ``transform`` and ``target_transform`` (or joint ``transforms``), so both
-    kinds are augmented and normalised alike. PIL images are made square with the short side of the first real one. The
-    real dataset is never changed; a transform set on it later counts for both kinds.
+    kinds are augmented and normalised alike. These three attributes are where transforms are looked for: one that the
+    dataset keeps under any other name is not seen, and what it gives is taken for the raw form. PIL images are made
+    square with the short side of the first real one. The real dataset is never changed; a transform set on it later
+    counts for both kinds.
 
     All synthetic pixels are chosen, or rendered by a live source, when the mix is made, and are kept as one uint8
     tensor: item i is the same for any number of workers. Classes are matched by name.
@@ -71,13 +74,15 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
             transforms, labels and loss. Refused is what draws cannot do: ``schedule``, ``short_only``, ``realism``,
             ``latents`` and ``spread`` other than the usual ones.
         seed: Chooses among stored images and draws the latents of a live source.
+        labels: Class index of every item of ``real`` before its ``target_transform``; needed only where ``real`` does
+            not keep them in ``targets``, ``labels``, ``tensors`` or ``_labels``, and reading all its items takes long.
         classes: Class names of ``real``; needed where it has no ``classes`` and its names are not 0, 1, 2, …
         value_range: What black and white are in ``real``'s tensors or arrays; (0, 255) for uint8, (0, 1) for float.
 
     Raises:
         DataError: If class names differ, stored images are too few, a stored set or policy cannot be read, or a policy
             asks for what draws from a mix cannot do.
-        ValueError: If arguments contradict each other or are out of range.
+        ValueError: If arguments contradict each other or are out of range, or labels are not one for every item.
         TypeError: If ``real``'s items are of a form that cannot be imitated.
 
     Example:
@@ -94,13 +99,14 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         counts: Strategy | None = None,
         policy: Policy | None = None,
         seed: int = 0,
+        labels: Sequence[int] | Tensor | NDArray[Any] | None = None,
         classes: Sequence[str] | None = None,
         value_range: tuple[float, float] | None = None,
     ) -> None:
         if sum(given is not None for given in (share, counts, policy)) > 1:
             raise ValueError("give one of share, counts and policy")
         self.real = real
-        self._real_labels = labels_of(real)
+        self._real_labels = labels_of(real, labels)
         if not len(self._real_labels):
             raise DataError("the real dataset is empty: synthetic images cannot stand alone")
         self._form = form_of(real, value_range)

@@ -152,6 +152,45 @@ def test_array_items_with_an_albumentations_transform(images):
     assert (inverted[4][0] == 255 - plain[0]).all()
 
 
+class Private(Dataset):
+    """Laid out as torchvision's Food101: file names and labels under private names; notes which items are read."""
+
+    def __init__(self, labels, true=None):
+        self._labels, self.true, self.read = labels, true or labels, []
+
+    def __len__(self):
+        return len(self.true)
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return Image.new("L", (8, 8)), self.true[index]
+
+
+@pytest.mark.parametrize("part", [list(range(100)), [0, 99, 1]])
+def test_private_labels_spare_the_reading_of_all_images(images, part):
+    real = Private([0, 1] * 50)
+    mix = SyntheticMix(Subset(real, part), images({"0": 2, "1": 1}))
+    assert mix.targets.tolist() == [i % 2 for i in part] + [0, 0, 1]
+    assert len(real.read) < 20
+
+
+@pytest.mark.parametrize("private", [[0] * 10, [0, 1] * 4, None, {"cat": 0}])
+def test_private_labels_of_another_meaning_are_not_taken(images, private):
+    mix = SyntheticMix(Private(private, true=[0, 1] * 5), images({"0": 0, "1": 0}))
+    assert mix.targets.tolist() == [0, 1] * 5
+
+
+def test_given_labels_are_taken_without_reading_others(images):
+    real = Private(None, true=[0, 1] * 50)
+    mix = SyntheticMix(Subset(real, [1, 2, 3]), images({"0": 2, "1": 1}), labels=[1, 0, 1])
+    assert mix.targets.tolist() == [1, 0, 1, 0, 0, 1]
+    assert set(real.read) <= {1, 2, 3}
+    with pytest.raises(ValueError, match="2 labels, 3 items"):
+        SyntheticMix(Subset(real, [1, 2, 3]), images({"0": 2, "1": 1}), labels=[1, 0])
+    with pytest.raises(DataError, match="whole numbers"):
+        SyntheticMix(Subset(real, [1, 2, 3]), images({"0": 2, "1": 1}), labels=np.array([1, 0, -1]))
+
+
 def test_subset_of_a_subset(folder, images):
     real = ImageFolder(str(folder))
     part = Subset(Subset(real, [4, 3, 2]), [0, 2])
