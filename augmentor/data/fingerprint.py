@@ -48,4 +48,4 @@ def to_uint8(x: Tensor) -> Tensor:
 
 def from_uint8(pixels: Tensor) -> Tensor:
     """8-bit pixels as float32 in [-1, 1]; :func:`to_uint8` gives them back exactly."""
-    return pixels.to(torch.float32) / 127.5 - 1
+    return pixels.to(torch.float32, copy=True).div_(127.5).sub_(1)  # in place: a set of images is large

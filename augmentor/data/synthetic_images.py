@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as image_functions
 
 from augmentor.data.class_names import match_classes
 from augmentor.data.fingerprint import to_uint8
-from augmentor.data.synthetic_store import SyntheticSet, read_set
+from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
 from augmentor.types import LabelledImages, SampleSource, device_of
 
 Synthetic = str | Path | SyntheticSet | LabelledImages | SampleSource
@@ -43,13 +43,13 @@ def draw_from(synthetic: Synthetic, classes: Sequence[str]) -> Draw:
     Raises:
         DataError: If the class names differ or a stored set cannot be read.
     """
-    if isinstance(stored := opened(synthetic), LabelledImages):
+    if isinstance(stored := opened(synthetic), PixelImages):
         return _StoredDraw(stored, match_classes(classes, stored.classes))
     return _LiveDraw(stored, match_classes(stored.classes, classes))
 
 
-def opened(synthetic: Synthetic) -> LabelledImages | SampleSource:
-    """The images of a stored set, or the live source itself.
+def opened(synthetic: Synthetic) -> PixelImages | SampleSource:
+    """The 8-bit pixels of a stored set or of images in memory, or the live source itself.
 
     Raises:
         TypeError: If it is neither.
@@ -58,8 +58,10 @@ def opened(synthetic: Synthetic) -> LabelledImages | SampleSource:
     if isinstance(synthetic, str | Path):
         synthetic = read_set(Path(synthetic))
     if isinstance(synthetic, SyntheticSet):
-        return synthetic.images
-    if not isinstance(synthetic, LabelledImages | SampleSource):
+        return synthetic.stored
+    if isinstance(synthetic, LabelledImages):
+        return PixelImages.of(synthetic)
+    if not isinstance(synthetic, SampleSource):
         raise TypeError(f"synthetic must be a path, a SyntheticSet, LabelledImages or a source, got {type(synthetic)}")
     return synthetic
 
@@ -88,9 +90,9 @@ def fit_shape(pixels: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
 
 
 class _StoredDraw:
-    def __init__(self, images: LabelledImages, own_class: list[int]) -> None:
+    def __init__(self, images: PixelImages, own_class: list[int]) -> None:
         y = torch.tensor(own_class)[images.y]
-        self.pixels = to_uint8(images.x)[y.argsort(stable=True)]
+        self.pixels, self.order = images.pixels, y.argsort(stable=True)  # sorted pixels would be a second copy
         self.counts = torch.bincount(y, minlength=len(own_class))
         self.starts = self.counts.cumsum(0) - self.counts
 
@@ -99,7 +101,7 @@ class _StoredDraw:
 
     def __call__(self, y: Tensor, generator: torch.Generator) -> Tensor:
         position = torch.rand(len(y), generator=generator, dtype=torch.float64) * self.counts[y]
-        return self.pixels[self.starts[y] + position.long()]
+        return self.pixels[self.order[self.starts[y] + position.long()]]
 
 
 class _LiveDraw:

@@ -16,10 +16,9 @@ from torch.utils.data import Dataset
 from augmentor.data.candidates import first_candidates
 from augmentor.data.class_counts import Strategy, fill_up, resolve_counts
 from augmentor.data.class_names import match_classes
-from augmentor.data.fingerprint import to_uint8
 from augmentor.data.item_form import apply_transforms, base_of, form_of, labels_of
 from augmentor.data.synthetic_images import Synthetic, opened
-from augmentor.data.synthetic_store import SyntheticSet, read_set
+from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
 from augmentor.randomness import generator_for
 from augmentor.types import DataError, LabelledImages, SampleSource
 
@@ -209,7 +208,7 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
 
     def _choose(
         self,
-        synthetic: LabelledImages | SampleSource,
+        synthetic: PixelImages | SampleSource,
         share: float | None,
         counts: Strategy | None,
         seed: int,
@@ -219,14 +218,14 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         """Pixels and labels of the synthetic items, class after class."""
         own_label = match_classes(self._names, synthetic.classes)
         real = _counted(self._real_labels, len(self._names))
-        if not isinstance(synthetic, LabelledImages):
+        if not isinstance(synthetic, PixelImages):
             return _rendered(synthetic, own_label, _wanted(real, share, counts, self._names, evenly=evenly), seed)
         y = torch.tensor(own_label)[synthetic.y]
         if share is None and counts is None:
-            return to_uint8(synthetic.x), y
+            return synthetic.pixels, y
         stored = _counted(y, len(self._names))
         chosen = _drawn(y, _wanted(real, share, counts, self._names, stored, evenly=evenly), seed)
-        return to_uint8(synthetic.x[chosen]), y[chosen]
+        return synthetic.pixels[chosen], y[chosen]
 
 
 def _class_names(real: Dataset[Any], given: Sequence[str] | None, labels: Tensor) -> tuple[str, ...]:

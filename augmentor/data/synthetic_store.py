@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -56,6 +57,8 @@ MOST_PIXELS = 64_000_000
 """Of one image; what a recipe from elsewhere says must not decide how much memory is taken."""
 ROUNDING = 1e-3
 """How far beyond [-1, 1] an image may be for its 8-bit pixels to be right."""
+PIECE = 1024
+"""Images converted at a time."""
 
 
 def installed_versions() -> dict[str, str]:
@@ -208,18 +211,46 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class PixelImages:
+    """Images as a set on disk holds them: a quarter of the memory of ``LabelledImages``.
+
+    Args:
+        pixels: 8-bit pixels, uint8 (N, C, H, W).
+        y: Class indices, int64 (N,).
+        classes: Class names; position is index.
+    """
+
+    pixels: Tensor
+    y: Tensor
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, images: LabelledImages) -> PixelImages:
+        """Images in memory as their 8-bit pixels, a part at a time: of all at once the floats would be there twice."""
+        pixels = torch.empty(images.x.shape, dtype=torch.uint8)
+        for some, x in zip(torch.split(pixels, PIECE), torch.split(images.x, PIECE), strict=True):
+            some.copy_(to_uint8(x))
+        return cls(pixels, images.y, images.classes)
+
+
+@dataclass(frozen=True)
 class SyntheticSet:
     """A synthetic set in memory.
 
     Args:
-        images: Its images, class after class, in the order of candidates.
+        stored: Its images, class after class, in the order of candidates, as 8-bit pixels.
         recipe: How it was made.
         trained_on: Fingerprints of the images its source was trained on, int64 (M,).
     """
 
-    images: LabelledImages
+    stored: PixelImages
     recipe: Recipe
     trained_on: NDArray[np.int64]
+
+    @functools.cached_property
+    def images(self) -> LabelledImages:
+        """All its images as float32 in [-1, 1]: four times the memory of the pixels, taken when first asked for."""
+        return LabelledImages(from_uint8(self.stored.pixels), self.stored.y, self.stored.classes)
 
     def refuse_seen(self, x: Tensor) -> None:
         """Check that the source never saw images, such as those of a test set.
@@ -314,7 +345,7 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
         per_class: Read only so many images of every class, the first ones.
 
     Returns:
-        The set; pixels are the stored 8-bit ones as float32 in [-1, 1].
+        The set; it takes the memory of its 8-bit pixels until its ``images`` are asked for.
 
     Raises:
         DataError: If the folder holds no set, the set is unfinished, or a file is missing, damaged or of another shape;
@@ -328,13 +359,17 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
     if len(shards) < _planned(recipe) or {(s.class_index, s.number, s.count) for s in shards} != set(_plan(recipe)):
         done = sum(shard.count for shard in shards)
         raise DataError(f"{folder}: unfinished ({done} of {recipe.total} images); run the same synth command again")
-    pixels, labels = [torch.empty(0, *recipe.image_shape, dtype=torch.uint8)], []
+    # Bytes that grow as images are read, and become the tensor: no second copy, and no more than there is on the disk.
+    data, labels = bytearray(), []
     for class_index, name in enumerate(recipe.classes):
         wanted = recipe.counts.get(name, 0) if per_class is None else min(per_class, recipe.counts.get(name, 0))
-        pixels += _read_class(folder, recipe, [s for s in shards if s.class_index == class_index], wanted, verify)
-        labels += [class_index] * wanted
-    images = LabelledImages(from_uint8(torch.cat(pixels)), torch.tensor(labels, dtype=torch.int64), recipe.classes)
-    return SyntheticSet(images, recipe, _read_trained_on(folder, recipe))
+        for pixels in _read_class(folder, recipe, [s for s in shards if s.class_index == class_index], wanted, verify):
+            data += pixels.contiguous().numpy().tobytes()
+            labels.append(class_index)
+    flat = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+    y = torch.tensor(labels, dtype=torch.int64)
+    stored = PixelImages(flat.reshape(-1, *recipe.image_shape), y, recipe.classes)
+    return SyntheticSet(stored, recipe, _read_trained_on(folder, recipe))
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -632,17 +667,19 @@ def _unchecked(record: Any) -> dict[str, Any]:
     return plain
 
 
-def _read_class(folder: Path, recipe: Recipe, shards: list[Shard], wanted: int, verify: bool) -> list[Tensor]:
-    images: list[Tensor] = []
+def _read_class(folder: Path, recipe: Recipe, shards: list[Shard], wanted: int, verify: bool) -> Iterator[Tensor]:
+    """The first images of a class, uint8 (C, H, W) each."""
+    read = 0
     for shard in sorted(shards, key=lambda shard: shard.number):
-        if len(images) >= wanted:
+        if read >= wanted:
             break
         if verify and (broken := shard.broken_file(folder)):
             raise DataError(f"{folder / broken}: missing or not the bytes that were written; {_AGAIN}")
-        images += [pixels[None] for pixels in _read_shard(folder, recipe, shard)]
-    if len(images) < wanted:
-        raise DataError(f"{folder}: class {shards[0].class_name!r} has {len(images)} images, not {wanted}; {_AGAIN}")
-    return images[:wanted]
+        for pixels in itertools.islice(_read_shard(folder, recipe, shard), wanted - read):
+            yield pixels
+            read += 1
+    if read < wanted:
+        raise DataError(f"{folder}: class {shards[0].class_name!r} has {read} images, not {wanted}; {_AGAIN}")
 
 
 def _read_shard(folder: Path, recipe: Recipe, shard: Shard) -> Iterator[Tensor]:

@@ -14,9 +14,11 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorD
 from torchvision.datasets import ImageFolder, VisionDataset
 from torchvision.transforms import v2
 
+from augmentor.data import synthetic_store
 from augmentor.data.fingerprint import to_uint8
+from augmentor.data.synthetic_images import draw_from
 from augmentor.data.synthetic_mix import SyntheticMix
-from augmentor.data.synthetic_store import Recipe, SyntheticSet, trained_on_digest, write_set
+from augmentor.data.synthetic_store import PixelImages, Recipe, SyntheticSet, trained_on_digest, write_set
 from augmentor.types import DataError
 
 TO_TENSOR = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
@@ -298,7 +300,7 @@ def stored(folder, images, confidence=None, form="folder"):
         format=form,
     )
     write_set(folder, recipe, trained_on, lambda c, n, start: (images.x[images.y == c][:n], torch.arange(n) + start))
-    return SyntheticSet(images, recipe, trained_on)
+    return SyntheticSet(PixelImages.of(images), recipe, trained_on)
 
 
 @pytest.mark.parametrize("form", ["folder", "shards"])
@@ -309,6 +311,31 @@ def test_a_set_on_disk_gives_the_images_in_memory(tmp_path, images, form):
     disk, memory = SyntheticMix(real, tmp_path / "set"), SyntheticMix(real, synthetic)
     assert disk.targets.tolist() == memory.targets.tolist()
     assert all(torch.equal(disk[i][0], memory[i][0]) for i in range(len(disk)))
+
+
+@pytest.mark.parametrize("form", ["folder", "shards"])
+def test_a_set_on_disk_stays_bytes(tmp_path, images, form, monkeypatch):
+    synthetic = images({"0": 3, "1": 4})
+    stored(tmp_path / "set", synthetic, form=form)
+
+    def floats(pixels):
+        raise AssertionError("floats take four times the memory")
+
+    monkeypatch.setattr(synthetic_store, "from_uint8", floats)
+    mix = SyntheticMix(Digits(transform=v2.PILToTensor()), tmp_path / "set")
+    assert torch.equal(torch.stack([mix[i][0] for i in range(8, 15)]), to_uint8(synthetic.x))
+    chosen = SyntheticMix(Digits(), tmp_path / "set", share=0.2)._pixels
+    assert (chosen.dtype, len(chosen)) == (torch.uint8, 2)
+    drawn = draw_from(tmp_path / "set", ("1", "0"))(torch.tensor([1] * 50), torch.Generator().manual_seed(0))
+    assert {bytes(image.flatten().tolist()) for image in drawn} == {
+        bytes(image.flatten().tolist()) for image in to_uint8(synthetic.x[:3])
+    }
+
+
+def test_images_in_memory_become_bytes_piece_by_piece(images, monkeypatch):
+    synthetic = images({"0": 3, "1": 4})
+    monkeypatch.setattr(synthetic_store, "PIECE", 3)
+    assert torch.equal(PixelImages.of(synthetic).pixels, to_uint8(synthetic.x))
 
 
 def test_policy(tmp_path, images, painter):
