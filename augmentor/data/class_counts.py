@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 
 from augmentor.data.class_names import class_index, listed
@@ -33,7 +34,7 @@ def resolve_counts(strategy: Strategy, counts: Mapping[int, int], classes: Seque
     ======================  ==============================================================================
 
     ``"not majority"`` with a blank, as imbalanced-learn writes it, is the same word. ``1`` is one image in all, ``1.0``
-    is a ratio.
+    is a ratio. NumPy's numbers are as good as Python's.
 
     Args:
         strategy: As above.
@@ -47,7 +48,7 @@ def resolve_counts(strategy: Strategy, counts: Mapping[int, int], classes: Seque
         ValueError: If the strategy is unknown or out of range, names an unknown class or one class twice, or asks for
             fewer images of a class than there are.
     """
-    real = {c: counts.get(c, 0) for c in range(len(classes))}
+    real = {c: int(counts.get(c, 0)) for c in range(len(classes))}
     if isinstance(strategy, Mapping):
         wanted = _explicit_totals(strategy, real, classes)
     elif isinstance(strategy, str):
@@ -126,10 +127,10 @@ def _totals_of_word(strategy: str, real: dict[int, int]) -> dict[int, int]:
 
 
 def _common_total(strategy: int | float, largest: int) -> int:
-    number = isinstance(strategy, int | float) and not isinstance(strategy, bool)
+    number = isinstance(strategy, Real) and not isinstance(strategy, bool)
     if not number or not math.isfinite(strategy) or strategy < 0:
         raise ValueError(f"class balance must be a word, a number per class, a ratio or a dict, got {strategy!r}")
-    return strategy if isinstance(strategy, int) else int(strategy * largest + 0.5)
+    return int(strategy) if isinstance(strategy, Integral) else int(float(strategy) * largest + 0.5)
 
 
 def _explicit_totals(
@@ -141,19 +142,23 @@ def _explicit_totals(
         c = _class_index(key, classes)
         if c in totals:
             raise ValueError(f"class {classes[c]!r} is named twice, as {keys[c]!a} and as {key!a}")
-        if isinstance(total, bool) or not isinstance(total, int) or total < real[c]:
+        if not _is_whole(total) or total < real[c]:
             raise ValueError(
                 f"class {classes[c]!r} has {real[c]} images: ask for at least as many in all, got {total!r}"
             )
-        totals[c], keys[c] = total, key
+        totals[c], keys[c] = int(total), key
     return totals
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 def _class_index(key: str | int, classes: Sequence[str]) -> int:
     if isinstance(key, str) and (index := class_index(key, classes)) is not None:
         return index
-    if isinstance(key, int) and not isinstance(key, bool) and 0 <= key < len(classes):
-        return key
+    if not isinstance(key, str) and _is_whole(key) and 0 <= key < len(classes):
+        return int(key)
     raise ValueError(f"unknown class {key!r}: known are {listed(classes)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +66,22 @@ def test_auto_ends_balanced(counts):
     assert {counts[c] + n for c, n in added.items()} == {max(counts.values())}
 
 
+@pytest.mark.parametrize(
+    ("strategy", "same"),
+    [
+        (np.int64(7), 7),
+        (np.uint8(7), 7),
+        (np.float32(0.5), 0.5),
+        ({np.int64(1): np.int32(9)}, {1: 9}),
+        ({"dog": np.uint8(9)}, {"dog": 9}),
+    ],
+)
+def test_numpys_numbers_are_pythons(strategy, same):
+    of_numpy = resolve_counts(strategy, {c: np.int64(n) for c, n in REAL.items()}, NAMES)
+    assert of_numpy == resolve_counts(same, REAL, NAMES)
+    assert {type(n) for n in of_numpy.values()} == {int}
+
+
 def test_a_class_left_out_of_the_counts_has_no_images():
     assert resolve_counts("auto", {0: 3}, ("a", "b")) == {0: 0, 1: 3}
 
@@ -75,6 +92,11 @@ def test_a_class_left_out_of_the_counts_has_no_images():
         ("most", "unknown class balance 'most': use auto"),
         (-1, "number per class"),
         (True, "number per class"),
+        (np.True_, "number per class"),
+        (np.int64(-1), "number per class"),
+        ({"dog": np.True_}, "class 'dog' has 4 images"),
+        ({"dog": np.float64(9)}, "class 'dog' has 4 images"),
+        ({np.int64(3): 9}, "unknown class"),
         (float("nan"), "number per class"),
         ({"cow": 9}, "unknown class 'cow': known are 'cat', 'dog', 'eel'"),
         ({3: 9}, "unknown class 3"),
