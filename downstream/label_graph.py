@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import torch
 from scipy.sparse import csr_array, diags_array
-from torch import Tensor
+from torch import Generator, Tensor
 
 from downstream.augment import Augment
 
 ROWS = 500  # images compared at a time; 500 rows of 60,000 distances are 120 MB
+LARGEST_SQUARE = 3072  # side of the matrices of which all eigenvectors are taken: RGB images of 32 pixels
+EXTRA, ROUNDS = 10, 6  # of the search for components where images and their numbers are both more than that
 
 
 def invariant_graph(
@@ -49,12 +53,13 @@ def invariant_graph(
         1992 (tangent distance).
     """
     generator = torch.Generator().manual_seed(seed)
-    directions, mean = _principal_components(augment(x, generator).flatten(1), components)
-    points = (x.flatten(1) - mean) @ directions
+    pieces = _pieces(x)
+    directions, mean = _principal_components(_augmented(pieces, augment, generator), components, seed)
+    points = _projected(pieces, mean, directions)
     nearest = _nearest(points, min(candidates, len(x) - 1))
     distances = _distances(points[:, None], points, nearest)
     for _ in range(draws):
-        version = (augment(x, generator).flatten(1) - mean) @ directions
+        version = _projected((augment(piece, generator) for piece in pieces), mean, directions)
         distances = torch.minimum(distances, _distances(version[:, None], points, nearest))
     closest = distances.topk(min(neighbours, nearest.shape[1]), largest=False)
     return _symmetric(nearest.gather(1, closest.indices), closest.values)
@@ -108,11 +113,61 @@ def margins(scores: Tensor) -> Tensor:
     return (first - second) / scores.abs().sum(dim=1).clamp(min=1e-12)
 
 
-def _principal_components(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Directions (D, count), orthonormal, of the largest variance, and the mean (D,); fewer if N or D are smaller."""
+def _pieces(x: Tensor) -> Sequence[Tensor]:
+    """The images whole, so that the draws of their augmentation stay what they were, or large ones some at a time."""
+    return torch.split(x, len(x) if x[0].numel() <= LARGEST_SQUARE else ROWS)
+
+
+def _augmented(pieces: Sequence[Tensor], augment: Augment, generator: Generator) -> Tensor:
+    """One augmentation of every image, (N, D)."""
+    flat = pieces[0].new_empty(sum(map(len, pieces)), pieces[0][0].numel())
+    for rows, piece in zip(torch.split(flat, len(pieces[0])), pieces, strict=True):
+        rows.copy_(augment(piece, generator).flatten(1))
+    return flat
+
+
+def _projected(pieces: Iterable[Tensor], mean: Tensor, directions: Tensor) -> Tensor:
+    """Images (n, C, H, W) a piece as points (N, components)."""
+    return torch.cat([(piece.flatten(1) - mean) @ directions for piece in pieces])
+
+
+def _principal_components(x: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Directions (D, count), orthonormal, of the largest variance, and the mean (D,); fewer if N or D are smaller.
+
+    They are exact where N or D is at most ``LARGEST_SQUARE``; the D x D covariance of larger images would fill the
+    memory. Else they are searched for from a random start.
+    """
     mean = x.mean(dim=0)
-    covariance = (x - mean).t() @ (x - mean)
-    return torch.linalg.eigh(covariance).eigenvectors[:, -count:], mean
+    if x.shape[1] <= LARGEST_SQUARE:
+        covariance = (x - mean).t() @ (x - mean)
+        return torch.linalg.eigh(covariance).eigenvectors[:, -count:], mean
+    if len(x) <= LARGEST_SQUARE:
+        return _components_of_few(x - mean, count), mean
+    return _components_by_search(x, mean, count, seed), mean
+
+
+def _components_of_few(centred: Tensor, count: int) -> Tensor:
+    """Principal directions of N < D rows (N, D), by the N x N matrix of their products."""
+    largest_first = torch.linalg.eigh(centred @ centred.t()).eigenvectors[:, -count:].flip(1)
+    directions: Tensor = torch.linalg.qr(centred.t() @ largest_first).Q
+    return directions
+
+
+def _components_by_search(x: Tensor, mean: Tensor, count: int, seed: int) -> Tensor:
+    """Nearly the principal directions (D, count) of many rows (N, D), never more than ``ROWS`` of them centred at once.
+
+    Source:
+        Halko et al. 2011, arXiv:0909.4061, algorithm 4.4 (randomized subspace iteration), on the covariance.
+    """
+    start = torch.randn(x.shape[1], count + EXTRA, generator=torch.Generator().manual_seed(seed)).to(x)
+    basis = torch.linalg.qr(start).Q
+    for _ in range(ROUNDS):
+        # The covariance times the basis, without the covariance.
+        parts = (some - mean for some in torch.split(x, ROWS))
+        basis = torch.linalg.qr(sum((part.t() @ (part @ basis) for part in parts), torch.zeros_like(basis))).Q
+    within = torch.cat([(some - mean) @ basis for some in torch.split(x, ROWS)])
+    directions: Tensor = basis @ torch.linalg.eigh(within.t() @ within).eigenvectors[:, -count:]
+    return directions
 
 
 def _nearest(points: Tensor, count: int) -> Tensor:

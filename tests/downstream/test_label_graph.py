@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Generator, Tensor
 
+from downstream import label_graph
 from downstream.label_graph import invariant_graph, margins, spread_labels
 
 
@@ -100,6 +101,63 @@ def test_augmentation_joins_what_it_can_bring_close() -> None:
         return int((dense[:6:2, 1:6:2] > 0).sum())
 
     assert joined(same) < joined(shifted) == 9
+
+
+@pytest.mark.parametrize(("count", "largest"), [(15, 32), (40, 32)])
+def test_large_images_give_about_the_same_graph(count: int, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 64 numbers an image: by all of the covariance, then by products of 30 images, or by a search among 80.
+    x, options = bars(count), {"seed": 0, "neighbours": 5, "draws": 4, "components": 5}
+    exact = invariant_graph(x, shifted, **options).toarray()  # type: ignore[arg-type]
+    monkeypatch.setattr(label_graph, "LARGEST_SQUARE", largest)
+    taken = torch.random.get_rng_state()
+    dense = invariant_graph(x, shifted, **options).toarray()  # type: ignore[arg-type]
+    assert torch.equal(torch.random.get_rng_state(), taken)
+    agreed = ((exact > 0) & (dense > 0)).sum() / ((exact > 0) | (dense > 0)).sum()
+    assert agreed > 0.9
+    assert np.abs(exact - dense).mean() < 0.01
+    again = invariant_graph(x, shifted, **options).toarray()  # type: ignore[arg-type]
+    assert (again == dense).all()
+
+
+def test_components_of_large_images_are_those_of_the_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.cat([torch.tensor([9.0, 7.0, 5.0, 3.0]), torch.full((36,), 0.2)])
+    for count in (20, 60):
+        x = 2 + scales * torch.randn(count, 40, generator=generator)
+        exact, mean = label_graph._principal_components(x, 4, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(label_graph, "LARGEST_SQUARE", 30)
+            found, same_mean = label_graph._principal_components(x, 4, 0)
+        assert torch.equal(mean, same_mean)
+        assert torch.allclose(found.t() @ found, torch.eye(4), atol=1e-5)
+        assert torch.allclose(found @ found.t(), exact @ exact.t(), atol=1e-3)
+
+
+def test_photos_of_128_pixels_need_no_covariance() -> None:
+    # 49,152 numbers an image: their covariance is 9.7 GB, and its eigenvectors take hours.
+    x = torch.nn.functional.interpolate(bars(10), size=(128, 128)).expand(-1, 3, -1, -1)
+    dense = invariant_graph(x, shifted, seed=0, neighbours=3, draws=2, components=5).toarray()
+    assert (dense[:10, 10:] == 0).all()  # columns stay apart from rows
+    assert (dense > 0).any(axis=1).all()
+
+
+def test_large_images_are_augmented_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def noted(x: Tensor, generator: Generator) -> Tensor:
+        seen.append(len(x))
+        return x
+
+    def graph() -> csr_array:
+        seen.clear()
+        return invariant_graph(bars(6), noted, seed=0, neighbours=3, draws=1, components=5)
+
+    monkeypatch.setattr(label_graph, "ROWS", 5)
+    graph()
+    assert seen == [12, 12]
+    monkeypatch.setattr(label_graph, "LARGEST_SQUARE", 32)
+    graph()
+    assert seen == [5, 5, 2] * 2
 
 
 def test_more_neighbours_than_images() -> None:
