@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from downstream.augment import Augment
+from downstream.precision import faster_in_bfloat16
 from downstream.train import (
     NonFiniteLossError,
     draw_batches,
-    faster_in_bfloat16,
     parameter_groups,
     seeded_dropout,
     set_learning_rate,

@@ -26,6 +26,7 @@ from augmentor.networks.discriminator import Conditioning, Discriminator, Norm
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.moving_mean import MovingMean
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class CvaeGanOptions:
         learning_rate_d: Adam's, for the discriminator.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively.
     """
 
     latent_dim: int = 64
@@ -179,7 +180,7 @@ class CvaeGanTrainer:
         weights_prior = weights[torch.randperm(len(x), generator=generator).to(self.device)]
         policies = tuple(filter(None, o.diff_augment.split(",")))
 
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+        with autocast(self.device, o.bfloat16):
             # Steps 2 and 3. Posterior, reconstruction, samples from the prior.
             mu, logvar = m.encoder(x, weights)
             z = reparameterise(mu, logvar, noise[0])

@@ -25,6 +25,7 @@ from augmentor.losses.feature_matching import mean_feature_matching
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class GanOptions:
         learning_rate_d: Adam's, for the discriminator.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively.
     """
 
     latent_dim: int = 64
@@ -147,7 +148,7 @@ class GanTrainer:
         return mean_feature_matching(features_real.mean(dim=0), features_fake.mean(dim=0))
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16)
+        return autocast(self.device, self.options.bfloat16)
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""

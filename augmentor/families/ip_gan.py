@@ -27,6 +27,7 @@ from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.moving_mean import MovingMean
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class IpGanOptions:
         learning_rate_d: Adam's, for the discriminator.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively.
     """
 
     latent_dim: int = 64
@@ -201,7 +202,7 @@ class IpGanTrainer:
         partner = torch.cat([torch.arange(half), half + torch.randperm(len(x) - half, generator=generator)])
         partner = partner.to(self.device)  # row i has the identity of image partner[i]
 
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+        with autocast(self.device, o.bfloat16):
             class_logits, features_c = m.identity(x)
             mu, logvar = m.posterior(x, weights)
             x_rec = m.generator(reparameterise(mu, logvar, noise), identity(features_c.detach()[partner]))

@@ -24,6 +24,7 @@ from augmentor.losses.pixel_likelihood import (
 )
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.pixel_cnn import PixelCnnNetwork
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class PixelCnnOptions:
         learning_rate: Adam's.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the network in bfloat16 autocast; the likelihood stays in float32.
+        bfloat16: Run the network in bfloat16 autocast where the device computes it natively; the likelihood stays in
+            float32.
     """
 
     width: int = 32
@@ -138,7 +140,7 @@ class PixelCnnTrainer:
         """
         m, o = self.model.train(), self.options
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+        with autocast(self.device, o.bfloat16):
             loss = bits_per_dimension(m.nll(x, weights).mean(), m.latent_dim)
         self.players.descend({("network",): loss})
         return {"bits_per_dimension": loss.detach()}

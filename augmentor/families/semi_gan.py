@@ -24,6 +24,7 @@ from augmentor.losses.semi_supervised import (
 )
 from augmentor.networks.dense import DenseGenerator, noise_from
 from augmentor.networks.heads import SemiSupervisedHead
+from augmentor.networks.precision import autocast
 from augmentor.types import SampleSource, device_of
 
 
@@ -43,7 +44,7 @@ class SemiGanOptions:
         epsilon: Adam's, added to the root. The authors add 1e-8 inside it, which is like 1e-4 here; it keeps a
             generator whose gradient has become small from being thrown about.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast; losses stay in float32.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively; losses stay in float32.
     """
 
     weight_unlabelled: float = 1.0
@@ -98,7 +99,7 @@ class ImprovedGanTrainer:
         _set_rates(self.optimisers, o, self.steps_done)
         with noise_from(self.model, generator):
             # The head: labelled images, unlabelled images, fakes.
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+            with autocast(self.device, o.bfloat16):
                 x_fake = self.generator(z[0]).detach()
                 class_logits, fake_logits = self.model(torch.cat([x, x_unlabelled])), self.model(x_fake)
             losses = _head_losses(class_logits, y, fake_logits)
@@ -106,7 +107,7 @@ class ImprovedGanTrainer:
             _descend(self.optimisers["head"], loss)
 
             # The generator: mean features of fresh fakes, under the head as it is now.
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+            with autocast(self.device, o.bfloat16):
                 with torch.no_grad():
                     features_real = self.model.features(x_unlabelled)
                 features_fake = self.model.features(self.generator(z[1]))
@@ -168,7 +169,7 @@ class SourceHeadTrainer:
         _set_rates(self.optimisers, o, self.steps_done)
         with (
             noise_from(self.model, generator),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16),
+            autocast(self.device, o.bfloat16),
         ):
             # Real and rendered images pass apart: batch norm would tell the one from the other by their shares.
             class_logits = self.model(torch.cat([x, x_unlabelled]))

@@ -22,6 +22,7 @@ from augmentor.networks.blocks import class_weights
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class TripleGanOptions:
         learning_rate_d: Adam's, for the discriminator.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively.
     """
 
     latent_dim: int = 64
@@ -155,7 +156,7 @@ class TripleGanTrainer:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16)
+        return autocast(self.device, self.options.bfloat16)
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""

@@ -18,6 +18,7 @@ from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, rep
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class VaeOptions:
         learning_rate: Adam's.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively.
     """
 
     latent_dim: int = 64
@@ -130,7 +131,7 @@ class VaeTrainer:
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
         noise = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
 
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+        with autocast(self.device, o.bfloat16):
             mu, logvar = m.posterior(x, weights)
             z = reparameterise(mu, logvar, noise)
             loss_nll = m.nll(x, z, weights).mean()

@@ -21,6 +21,7 @@ from augmentor.networks.blocks import class_weights
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class VaeGanOptions:
         learning_rate_d: Adam's, for the discriminator.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively.
     """
 
     latent_dim: int = 64
@@ -113,7 +114,7 @@ class VaeGanTrainer:
         noise = torch.randn(2, len(x), o.latent_dim, generator=generator).to(self.device)
         weights_prior = weights[torch.randperm(len(x), generator=generator).to(self.device)]
 
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=o.bfloat16):
+        with autocast(self.device, o.bfloat16):
             mu, logvar = m.posterior(x, weights)
             x_rec = m.generator(reparameterise(mu, logvar, noise[0]), weights)
             x_fake = m.generator(noise[1], weights_prior)

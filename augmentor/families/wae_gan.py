@@ -20,6 +20,7 @@ from augmentor.networks.blocks import class_weights
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.latent_discriminator import LatentDiscriminator
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class WaeGanOptions:
         learning_rate_d: Adam's, for the discriminator.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively.
     """
 
     latent_dim: int = 8
@@ -123,7 +124,7 @@ class WaeGanTrainer:
         return {name: value.detach() for name, value in losses.items()}
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16)
+        return autocast(self.device, self.options.bfloat16)
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""

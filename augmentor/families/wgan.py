@@ -19,6 +19,7 @@ from augmentor.losses.gradient_penalty import gradient_penalty
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
+from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class WganOptions:
         beta1: Adam's first decay.
         beta2: Adam's second decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast, the gradient penalty excepted.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively, the gradient penalty
+            excepted.
 
     Raises:
         ValueError: If the critic has batch norm and the gradient penalty.
@@ -164,7 +166,7 @@ class WganTrainer:
         return adam(network, o.learning_rate, o.beta1, o.beta2)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16)
+        return autocast(self.device, self.options.bfloat16)
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
