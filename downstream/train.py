@@ -208,13 +208,15 @@ def stream(seed: int, number: int) -> Generator:
 
 @contextmanager
 def seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout knows only the global generators: seed them, and put them back afterwards."""
-    on_cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+    """Dropout knows only the global generators: seed the CPU's and the device's, and put them back afterwards."""
+    devices = [device] if device.type in ("cuda", "mps") else []
+    with torch.random.fork_rng(devices, device_type=device.type):
         torch.default_generator.manual_seed(seed)
-        if on_cuda:
+        if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
         yield
 
 
@@ -231,7 +233,8 @@ def _one_hot(y: Tensor, model: nn.Module, x: Tensor) -> Tensor:
 def _draw_weights(count: int, weights: Tensor | None) -> Tensor:
     if weights is None:
         return torch.full((count,), 1 / count, dtype=torch.float64)
-    return weights.double().cpu() / weights.double().sum().cpu()
+    weights = weights.cpu().double()  # in this order: MPS has no float64
+    return weights / weights.sum()
 
 
 def _check_data(x: Tensor, y: Tensor, weights: Tensor | None) -> None:

@@ -41,7 +41,8 @@ def class_bounds(source: DensitySource, x: Tensor, seed: int, draws: int = 4) ->
             sum(source.log_density(images, torch.full((len(chunk),), index, device=device), one) for one in noise)
             for index in range(num_classes)
         ]
-        parts.append(torch.stack(of_classes, dim=1).double().cpu() / draws)  # type: ignore[arg-type]
+        bounds = torch.stack(of_classes, dim=1)  # type: ignore[arg-type]
+        parts.append(bounds.cpu().double() / draws)  # in this order: MPS has no float64
     return torch.cat(parts) if parts else torch.zeros(0, num_classes, dtype=torch.float64)
 
 

@@ -78,7 +78,8 @@ class DonatedLatents:
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         """See ``types.SampleSource.sample``; a mixture has the donors of its largest class."""
         of = (y.argmax(dim=1) if y.is_floating_point() else y).to(self._counts.device)
-        quantile = torch.special.ndtr(z[:, -1].double()).to(self._counts.device)
+        last = z[:, -1].to(self._counts.device)  # before it becomes float64, which MPS has not
+        quantile = torch.special.ndtr(last.double())
         numbers = torch.minimum((quantile * self._counts[of]).long(), self._counts[of] - 1)
         donated = self._donors[self._starts[of] + numbers].to(z)
         return self.source.sample(y, donated + self.noise * z[:, :-1])

@@ -20,6 +20,7 @@ from downstream.train import (
     balanced_weights,
     draw_batches,
     learning_rate_at,
+    seeded_dropout,
     train_classifier,
 )
 
@@ -74,6 +75,16 @@ def test_dropout_follows_the_seed() -> None:
         return train_classifier(model, x, y, SHORT, seed=1)
 
     assert equal(trained(), trained())
+
+
+def test_dropout_of_an_apple_gpu_is_seeded_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = torch.tensor([7])
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda device: state.clone())
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda kept, device: state.copy_(kept))
+    monkeypatch.setattr(torch.mps, "manual_seed", state.fill_)
+    with seeded_dropout(3, torch.device("mps")):
+        assert int(state) == 3
+    assert int(state) == 7
 
 
 def test_soft_targets_equal_to_labels_train_the_same_model() -> None:

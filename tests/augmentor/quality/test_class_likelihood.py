@@ -10,6 +10,7 @@ from torch.distributions import Normal
 from augmentor.families.vae import CVAE_PRESETS, Vae
 from augmentor.quality.class_likelihood import class_bounds, tempered
 from augmentor.types import DensitySource
+from tests.contracts.no_float64 import NoFloat64
 
 CLASSES = ("dark", "light")
 
@@ -36,6 +37,15 @@ def test_bounds_by_hand() -> None:
     assert bounds[1].tolist() == pytest.approx([at - beside, at])
     assert bounds[2, 0] == bounds[2, 1]
     assert class_bounds(TwoGreys(), x[:0], seed=0).shape == (0, 2)
+
+
+def test_bounds_of_a_source_on_a_device_without_float64() -> None:
+    class Elsewhere(TwoGreys):
+        def log_density(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+            return super().log_density(x, y, noise).as_subclass(NoFloat64)
+
+    x = torch.zeros(2, 1, 2, 2)
+    assert torch.equal(class_bounds(Elsewhere(), x, seed=0), class_bounds(TwoGreys(), x, seed=0))
 
 
 def test_a_vae_gives_the_bound_that_it_is_trained_on() -> None:

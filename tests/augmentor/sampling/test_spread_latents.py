@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
 from augmentor.sampling.synthesize import render
+from tests.contracts.no_float64 import NoFloat64
 from tests.contracts.source_contract import check_source
 
 
@@ -52,6 +53,11 @@ def test_noise_is_that_of_the_other_latents() -> None:
     rendered = DonatedLatents(Plain(), DONORS, 0.5).sample(torch.tensor([0, 0]), z)
     donated = DONORS[0] + 0.5 * z[:, :3]
     torch.testing.assert_close(rendered, Plain().sample(torch.tensor([0, 0]), donated))
+
+
+def test_donors_are_chosen_for_latents_on_a_device_without_float64() -> None:
+    source, y, z = DonatedLatents(Plain(), DONORS, 0.5), torch.tensor([0, 1]), torch.randn(2, 4)
+    assert torch.equal(source.sample(y, z.as_subclass(NoFloat64)), source.sample(y, z))
 
 
 def test_nonsense_is_refused() -> None:
