@@ -7,16 +7,27 @@ from contextlib import contextmanager
 
 import torch
 
-from pipelines.config import Config
+from pipelines.config import Config, ConfigError
 
 
 def device_of(config: Config) -> torch.device:
-    """The device the config names; ``auto`` is CUDA, then Apple's, then the CPU."""
-    if config.device != "auto":
-        return torch.device(config.device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """The device the config names; ``auto`` is CUDA, then Apple's, then the CPU.
+
+    Raises:
+        ConfigError: If this machine does not have it.
+    """
+    if config.device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if _is_here(torch.device(name))))
+    device = torch.device(config.device)
+    if not _is_here(device):
+        raise ConfigError(f"device {config.device}: not on this machine; give --device cpu")
+    return device
+
+
+def _is_here(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    return device.type != "mps" or torch.backends.mps.is_available()
 
 
 def use_threads(config: Config) -> None:

@@ -17,6 +17,7 @@ from pipelines.cli.options import (
     config_argument,
     data_option,
     data_options,
+    device_option,
     dry_run,
     form_options,
     format_option,
@@ -133,6 +134,7 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
 @click.option("--classes", metavar="A,B", callback=split_commas, help="These classes only.")
 @click.option("--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set.")
+@device_option
 @format_option
 @out_option
 @as_json
@@ -304,10 +306,11 @@ def verify(config: Path | None, as_json: bool, **values: Any) -> None:
 @run_argument
 @click.option("--samples", type=click.IntRange(min=2), default=10000, show_default=True, help="Images to generate.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of judge and samples.")
+@device_option
 @out_option
 @as_json
 @verbose
-def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool) -> None:
+def evaluate(run: Path, out: Path | None, as_json: bool, **values: Any) -> None:
     """Judge the images of the trained RUN: correctness, fidelity, coverage, usefulness, memorisation.
 
     Default of --out: RUN.
@@ -316,7 +319,7 @@ def evaluate(run: Path, out: Path | None, samples: int, seed: int, as_json: bool
     from pipelines.source.evaluate import as_markdown, evaluate_run
 
     with show() as progress:
-        result = evaluate_run(run, out, samples=samples, seed=seed, progress=progress)
+        result = evaluate_run(run, out, progress=progress, **values)
     print_result(result, as_json, lambda: as_markdown(result))
 
 

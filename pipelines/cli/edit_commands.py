@@ -11,6 +11,7 @@ from pipelines.cli.options import (
     JobCommand,
     JobGroup,
     as_json,
+    device_option,
     format_option,
     out_option,
     run_argument,
@@ -38,18 +39,18 @@ edit_out = click.option(
 )
 file_type = click.Path(path_type=Path, dir_okay=False)
 files_argument = click.argument("files", nargs=-1, required=True, type=file_type)
-edit_options = together(label_option, edit_out, as_json, verbose)
+edit_options = together(label_option, device_option, edit_out, as_json, verbose)
 
 
 @edit.command(cls=JobCommand, short_help="Encode images and render them again.")
 @run_argument
 @files_argument
 @edit_options
-def reconstruct(run: Path, files: tuple[Path, ...], label: str | None, out: Path | None, as_json: bool) -> None:
+def reconstruct(run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool, **values: Any) -> None:
     """Encode the FILES by the trained RUN and render them again, side by side in reconstruct.png."""
     from pipelines.edit.files import reconstruct_files
 
-    print_edit(reconstruct_files(run, files, out or run / "edits", label=label), as_json)
+    print_edit(reconstruct_files(run, files, out or run / "edits", **values), as_json)
 
 
 @edit.command(cls=JobCommand, short_help="Walk from one image of a class to another.")
@@ -73,18 +74,11 @@ def morph(
 @files_argument
 @click.option("--to", metavar="A,B", callback=split_commas, help="Classes to render.  [default: all]")
 @edit_options
-def transfer(
-    run: Path,
-    files: tuple[Path, ...],
-    to: tuple[str, ...] | None,
-    label: str | None,
-    out: Path | None,
-    as_json: bool,
-) -> None:
+def transfer(run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool, **values: Any) -> None:
     """Render the attributes of the FILES (stroke, pose, light) as other classes."""
     from pipelines.edit.files import transfer_files
 
-    print_edit(transfer_files(run, files, out or run / "edits", label=label, to=to), as_json)
+    print_edit(transfer_files(run, files, out or run / "edits", **values), as_json)
 
 
 @edit.command(cls=JobCommand, short_help="New classes from blended labels, as a synthetic set.")
@@ -98,6 +92,7 @@ def transfer(
     "--per-class", type=click.IntRange(min=1), default=10, show_default=True, help="Images of every new class."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of mixtures and images.")
+@device_option
 @format_option
 @out_option
 @as_json
@@ -141,17 +136,20 @@ def inpaint(
 @run_argument
 @files_argument
 @click.option("--attributes", required=True, type=file_type, help="The photo to take pose, light, background from.")
+@device_option
 @edit_out
 @as_json
 @verbose
-def frontalize(run: Path, files: tuple[Path, ...], attributes: Path, out: Path | None, as_json: bool) -> None:
+def frontalize(
+    run: Path, files: tuple[Path, ...], attributes: Path, device: str | None, out: Path | None, as_json: bool
+) -> None:
     """Show the people in the FILES, known to the RUN or not, as a chosen photo shows its own.
 
     Needs a run of the family ip_gan; give --attributes a face seen from the front to turn faces to it.
     """
     from pipelines.edit.files import frontalize_files
 
-    print_edit(frontalize_files(run, files, attributes, out or run / "edits"), as_json)
+    print_edit(frontalize_files(run, files, attributes, out or run / "edits", device=device), as_json)
 
 
 @edit.command(cls=JobCommand, short_help="Whom renders of unknown people show, by a judge.")
@@ -164,6 +162,7 @@ def frontalize(run: Path, files: tuple[Path, ...], attributes: Path, out: Path |
     "--judge-steps", type=click.IntRange(min=1), default=1500, show_default=True, help="Training steps of the judge."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the judge.")
+@device_option
 @out_option
 @as_json
 @verbose

@@ -123,6 +123,9 @@ verbose = click.option(
     help="Show the traceback of an error.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document, nothing else.")
+device_option = click.option(
+    "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N, mps.  [default: that of the training]"
+)
 out_option = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
 format_option = click.option(
     "--format",

@@ -226,7 +226,7 @@ def _measured(job: CompareJob, told: _Told) -> Section:
     if job.trains:
         train_run(config, job.run, resume=True, progress=told)
     seconds = {"train": time.perf_counter() - start}
-    loaded = load_source(job.run)
+    loaded = load_source(job.run, config.device)
     bundle = load_data(config.data, config.seed)
     settings = settings_of(config, loaded.config.source.family)
     reference = load_reference(job.reference, bundle, settings, loaded.source.device)

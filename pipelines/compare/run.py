@@ -65,6 +65,7 @@ def compare_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     rows = known_rows(config)
+    device_of(config)  # one that is not on this machine is refused before any work
     use_threads(config)
     with (
         RunDir(out).lock(),
@@ -119,7 +120,7 @@ def _extra_keys(config: Config, bundle: DataBundle) -> dict[str, tuple[Config, s
     found = {}
     for name, run in config.compare.extra.items():
         try:
-            loaded = load_source(Path(run))
+            loaded = load_source(Path(run), config.device)
             require_same_kind(loaded.source, bundle)
             refuse_seen_test_images(loaded, bundle)
         except DataError as error:

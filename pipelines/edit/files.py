@@ -52,7 +52,13 @@ class EditReport:
 
 
 def reconstruct_files(
-    run: Path, files: Sequence[Path], out: Path, *, label: str | None = None, predict: Predict | None = None
+    run: Path,
+    files: Sequence[Path],
+    out: Path,
+    *,
+    label: str | None = None,
+    predict: Predict | None = None,
+    device: str | None = None,
 ) -> EditReport:
     """Encode images and render them again: how much of an image a source can hold.
 
@@ -62,12 +68,13 @@ def reconstruct_files(
         out: Folder to write to; files of the same names are overwritten.
         label: Class of all files; else see ``predict``.
         predict: A judge that decides the class of every image. Without it a file's folder has to bear its name.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Raises:
-        ConfigError: If the source has no encoder, or the class of an image isn't known.
+        ConfigError: If the source has no encoder, the class of an image isn't known, or the device isn't here.
         DataError: If there is no run, or a file is no usable image; the message names it.
     """
-    o = _open(run, "reconstruct", files, label, predict)
+    o = _open(run, "reconstruct", files, label, predict, device)
     x_rec = reconstruct(o.source, o.x, o.y)
     picture = _overview(o, torch.stack([o.x, x_rec], dim=1), ["image", "reconstruction"])
     return _write(o, out, "reconstruct", picture, x_rec[:, None], [""])
@@ -83,6 +90,7 @@ def morph_files(
     predict: Predict | None = None,
     steps: int = 8,
     gif: bool = False,
+    device: str | None = None,
 ) -> EditReport:
     """Walk from one image of a class to another of it; see ``reconstruct_files`` for the rest.
 
@@ -95,12 +103,13 @@ def morph_files(
         predict: A judge that decides the class.
         steps: Images on the way, both ends included.
         gif: Draw the overview as an animation, there and back, instead of a row.
+        device: Where to compute.
 
     Raises:
         ConfigError: As there, if the two classes differ, or there are fewer than two steps.
         DataError: As there.
     """
-    o = _open(run, "morph", [first, last], label, predict)
+    o = _open(run, "morph", [first, last], label, predict, device)
     if steps < 2 or bool(o.y[0] != o.y[1]):
         raise ConfigError(f"morph needs 2 or more steps and two images of one class, got {steps} and {o.labels}")
     walk = morph(o.source, o.x[:1], o.x[1:], o.y[:1], steps)
@@ -116,6 +125,7 @@ def transfer_files(
     label: str | None = None,
     predict: Predict | None = None,
     to: Sequence[str] | None = None,
+    device: str | None = None,
 ) -> EditReport:
     """Render the attributes of images under the labels of other classes; see ``reconstruct_files`` for the rest.
 
@@ -126,12 +136,13 @@ def transfer_files(
         label: Class of all files.
         predict: A judge that decides the class of every image.
         to: Names of the classes to render; all of them unless given.
+        device: Where to compute.
 
     Raises:
         ConfigError: As there, or if a class is unknown.
         DataError: As there.
     """
-    o = _open(run, "transfer", files, label, predict)
+    o = _open(run, "transfer", files, label, predict, device)
     names = list(to or o.source.classes)
     wanted = [torch.full_like(o.y, _index(o.source, name, "--to")) for name in names]
     x_new = torch.stack([transfer(o.source, o.x, o.y, y) for y in wanted], dim=1)
@@ -150,6 +161,7 @@ def inpaint_files(
     mask: Path | None = None,
     box: Box | None = None,
     rounds: int = 10,
+    device: str | None = None,
 ) -> EditReport:
     """Fill a hole in images, round after round; see ``reconstruct_files`` for the rest.
 
@@ -162,12 +174,13 @@ def inpaint_files(
         mask: An image that is white in the hole and black elsewhere; cut and resized as the images are.
         box: The hole as (left, top, width, height) in pixels of the source's images, instead of ``mask``.
         rounds: How often it is filled.
+        device: Where to compute.
 
     Raises:
         ConfigError: As there, if not one of ``mask`` and ``box`` is given, or the hole is empty or everything.
         DataError: As there.
     """
-    o = _open(run, "inpaint", files, label, predict)
+    o = _open(run, "inpaint", files, label, predict, device)
     hole = _hole(mask, box, o.x.shape[-1])
     filled = inpaint(o.source, o.x, o.y, hole.to(o.x.device), rounds)
     steps = torch.cat([o.x[None], filled]).transpose(0, 1)
@@ -175,7 +188,9 @@ def inpaint_files(
     return _write(o, out, "inpaint", picture, filled[-1][:, None], [""])
 
 
-def frontalize_files(run: Path, files: Sequence[Path], frontal: Path, out: Path) -> EditReport:
+def frontalize_files(
+    run: Path, files: Sequence[Path], frontal: Path, out: Path, *, device: str | None = None
+) -> EditReport:
     """Show the people of images as another photo shows its own; they may be people the source has never seen.
 
     Args:
@@ -183,12 +198,13 @@ def frontalize_files(run: Path, files: Sequence[Path], frontal: Path, out: Path)
         files: Images of the people; their classes do not count.
         frontal: The photo whose pose, light and background all are to have, such as a face seen from the front.
         out: Folder to write to; files of the same names are overwritten.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Raises:
-        ConfigError: If the source takes no identity from an image.
+        ConfigError: If the source takes no identity from an image, or the device isn't here.
         DataError: If there is no run, or a file is no usable image; the message names it.
     """
-    source = identity_source(run, "frontalize")
+    source = identity_source(run, "frontalize", device)
     x = read_files([frontal, *files], source.image_shape).to(device_of(source))
     x_frontal, x = x[:1], x[1:]
     x_new = frontalize(source, x, x_frontal)
@@ -197,35 +213,35 @@ def frontalize_files(run: Path, files: Sequence[Path], frontal: Path, out: Path)
     return _write(o, out, "frontalize", picture, x_new[:, None], [""])
 
 
-def encoding_source(run: Path, operation: str) -> EncodingSource:
+def encoding_source(run: Path, operation: str, device: str | None = None) -> EncodingSource:
     """The source of a run that can encode.
 
     Raises:
         ConfigError: If its family has no encoder; the message names those that have one.
         DataError: If there is no intact run.
     """
-    source, refusal = _loaded(run, "encode", f"has no encoder, which {operation} needs")
+    source, refusal = _loaded(run, device, "encode", f"has no encoder, which {operation} needs")
     if not isinstance(source, EncodingSource):
         raise refusal
     return source
 
 
-def identity_source(run: Path, operation: str) -> IdentitySource:
+def identity_source(run: Path, operation: str, device: str | None = None) -> IdentitySource:
     """The source of a run that takes identities from images.
 
     Raises:
         ConfigError: If its family does not; the message names those that do.
         DataError: If there is no intact run.
     """
-    source, refusal = _loaded(run, "render", f"takes no identity from an image, as {operation} must")
+    source, refusal = _loaded(run, device, "render", f"takes no identity from an image, as {operation} must")
     if not isinstance(source, IdentitySource):
         raise refusal
     return source
 
 
-def _loaded(run: Path, method: str, lack: str) -> tuple[SampleSource, ConfigError]:
+def _loaded(run: Path, device: str | None, method: str, lack: str) -> tuple[SampleSource, ConfigError]:
     """The source of a run, and what to raise if it lacks a method."""
-    loaded = load_source(run)
+    loaded = load_source(run, device)
     use_threads(loaded.config)
     able = ", ".join(name for name, family in FAMILIES.items() if hasattr(family.model, method))
     family = loaded.config.source.family
@@ -276,8 +292,10 @@ class _Opened:
         return tuple(self.source.classes[index] for index in self.y.tolist())
 
 
-def _open(run: Path, operation: str, files: Sequence[Path], label: str | None, predict: Predict | None) -> _Opened:
-    source = encoding_source(run, operation)
+def _open(
+    run: Path, operation: str, files: Sequence[Path], label: str | None, predict: Predict | None, device: str | None
+) -> _Opened:
+    source = encoding_source(run, operation, device)
     x = read_files(files, source.image_shape).to(device_of(source))
     if label is not None:
         y = [_index(source, label, "--label")] * len(files)

@@ -68,6 +68,7 @@ def identity_quality_run(
     train_folds: Sequence[int] = (),
     judge_steps: int = 1500,
     seed: int = 0,
+    device: str | None = None,
     command: str | None = None,
 ) -> Section:
     """Render people a source has never seen, and ask a verification network whom it sees.
@@ -80,17 +81,18 @@ def identity_quality_run(
         train_folds: Folds of the pairs whose people the network, not the source, learns from too.
         judge_steps: Its training steps.
         seed: Its seed.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
         command: How the result says it was made; this process's command line unless given.
 
     Returns:
         What stands in ``identity_quality.json``.
 
     Raises:
-        ConfigError: If the source takes no identity from an image, or too few folds are left.
+        ConfigError: If the source takes no identity from an image, too few folds are left, or the device isn't here.
         DataError: If there is no run, data or pairs cannot be used, or the source has seen people in the pairs.
     """
     began = time.monotonic()
-    loaded, source, learned, scored = _opened(run, pairs, train_folds)
+    loaded, source, learned, scored = _opened(run, pairs, train_folds, device)
     cases, judge_seed = cases_of(scored), derived_seed(seed, "judge")
     with watch_signals() as watch:
         judge = train_verifier(learned, None, judge_config(loaded.config, judge_steps), judge_seed, watch)
@@ -112,10 +114,10 @@ def identity_quality_run(
 
 
 def _opened(
-    run: Path, pairs: str, train_folds: Sequence[int]
+    run: Path, pairs: str, train_folds: Sequence[int], device: str | None
 ) -> tuple[LoadedRun, IdentitySource, LabelledImages, VerificationPairs]:
     """The run, its source, what the judge learns from, and the pairs that neither has seen."""
-    loaded, source = load_source(run), identity_source(run, "identity-quality")
+    loaded, source = load_source(run, device), identity_source(run, "identity-quality", device)
     use_threads(loaded.config)
     bundle = load_data(loaded.config.data, loaded.config.seed)
     if bundle.train.classes != source.classes or bundle.train.image_shape != source.image_shape:

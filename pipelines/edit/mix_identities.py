@@ -36,6 +36,7 @@ def mix_identities_run(
     per_class: int = 10,
     seed: int = 0,
     format: Format = "folder",
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> SynthesisReport:
     """Render classes that are mixtures of a run's, or finish the set an interrupted call left. No encoder is needed.
@@ -49,6 +50,7 @@ def mix_identities_run(
         per_class: Images of every new class.
         seed: Seed of the mixtures and the latents.
         format: A folder of PNG files a class, or tar shards in WebDataset's layout.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
         progress: Who is told.
 
     Returns:
@@ -63,7 +65,7 @@ def mix_identities_run(
     Source:
         Bao et al. 2017, arXiv:1703.10155, section 4.5: new identities from three.
     """
-    began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run)
+    began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
     use_threads(loaded.config)
     classes = loaded.source.classes
     mixtures = even_mixtures(classes, mixes) | drawn_mixtures(classes, new, of, seed)

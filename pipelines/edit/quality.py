@@ -37,7 +37,7 @@ ROUNDS = (0, 1, 5, 10)
 JUDGE_STEPS = 600
 
 
-def edit_quality_run(run: Path, out: Path, *, images: int = 200, seed: int = 0) -> Section:
+def edit_quality_run(run: Path, out: Path, *, images: int = 200, seed: int = 0, device: str | None = None) -> Section:
     """Measure the editing of a run on its test images and write ``out`` and the same as a page beside it.
 
     Args:
@@ -45,15 +45,16 @@ def edit_quality_run(run: Path, out: Path, *, images: int = 200, seed: int = 0) 
         out: The JSON file; the page has the suffix ``.md``.
         images: Test images, the first of every class in equal shares.
         seed: Seed of the judge.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Returns:
         What stands in ``out``.
 
     Raises:
-        ConfigError: If the source has no encoder.
+        ConfigError: If the source has no encoder, or the device isn't here.
         DataError: If there is no run, or the data no longer fit it.
     """
-    began, loaded, source = time.monotonic(), load_source(run), encoding_source(run, "editing")
+    began, loaded, source = time.monotonic(), load_source(run, device), encoding_source(run, "editing", device)
     use_threads(loaded.config)
     bundle = load_data(loaded.config.data, loaded.config.seed)
     if bundle.test.classes != source.classes or bundle.test.image_shape != source.image_shape:
@@ -189,7 +190,7 @@ def _transfer(source: EncodingSource, test: LabelledImages, predict: Predict) ->
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The command: ``RUN OUT.json [--images N]``."""
+    """The command: ``RUN OUT.json [--images N] [--seed N] [--device DEVICE]``."""
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m pipelines.edit.quality", description=__doc__)
@@ -197,8 +198,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device")
     given = parser.parse_args(arguments)
-    edit_quality_run(given.run, given.out, images=given.images, seed=given.seed)
+    edit_quality_run(given.run, given.out, images=given.images, seed=given.seed, device=given.device)
 
 
 if __name__ == "__main__":

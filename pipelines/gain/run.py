@@ -67,6 +67,7 @@ def gain_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     chosen_family(config)  # a wrong name is refused before any work
+    device_of(config)  # and so is a device that is not on this machine
     use_threads(config)
     if config.gain.tuning:
         config = config.model_copy(update={"seed": config.seed + TUNING_SEED})

@@ -124,6 +124,7 @@ def semi_run(
     progress, start = progress or Silent(), time.perf_counter()
     use_threads(config)
     methods = known_methods(config)
+    device_of(config)  # one that is not on this machine is refused before any work
     with (
         RunDir(out).lock(),
         watch_signals() as watch,

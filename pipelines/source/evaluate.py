@@ -29,6 +29,7 @@ def evaluate_run(
     *,
     samples: int = 10_000,
     seed: int = 0,
+    device: str | None = None,
     progress: Progress | None = None,
     settings: EvaluateSettings = DEFAULTS,
 ) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def evaluate_run(
         out: Folder to write to; the run's own unless given.
         samples: Generated images, in equal shares of the classes.
         seed: Seed of judge, student, latents and subsets.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
         progress: Where to report; nowhere unless given.
         settings: All else that can be set.
 
@@ -47,9 +49,10 @@ def evaluate_run(
 
     Raises:
         OSError: If ``out`` cannot be written to; found before any work.
+        ConfigError: If this machine does not have the device.
         DataError: If there is no intact run, the data no longer fit its source, or the source saw a test image.
     """
-    loaded = load_source(run)
+    loaded = load_source(run, device)
     use_threads(loaded.config)
     bundle = load_data(loaded.config.data, loaded.config.seed)
     refuse_seen_test_images(loaded, bundle)
@@ -57,6 +60,7 @@ def evaluate_run(
     settings = replace(settings, samples=samples, domain=domain_of(loaded.config))
     evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
     command = f"augmentor evaluate {run.name if run.is_absolute() else run} --samples {samples} --seed {seed}"
+    command += "" if device is None else f" --device {device}"
     origin = provenance(evaluation.result["seconds"], str(device_of(loaded.source)), command=command)
     result = evaluation.result | {"source": _described(loaded)} | origin
     _write(out or run, result, evaluation)

@@ -75,6 +75,7 @@ def synthesize_run(
     filter: str | None = None,
     seed: int = 0,
     format: Format = "folder",
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> SynthesisReport:
     """Write synthetic images of a run's source, or finish the set an interrupted call left.
@@ -92,18 +93,19 @@ def synthesize_run(
             least the probability P of their class.
         seed: Seed of the latents; another seed is another set.
         format: A folder of PNG files a class, or tar shards in WebDataset's layout.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
         progress: Who is told.
 
     Returns:
         What the set holds.
 
     Raises:
-        ConfigError: If an option cannot be read, or names an unknown class.
+        ConfigError: If an option cannot be read, or names an unknown class or a device that is not here.
         DataError: If there is nothing to add, ``out`` holds something else, or the filter accepts too few of a class.
         Interrupted: After a signal; finished shards stay.
         RunLockedError: If another process writes to ``out``.
     """
-    began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run)
+    began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
     use_threads(loaded.config)
     training = functools.cache(functools.partial(_training_part, loaded))
     counts = _counts(loaded.source.classes, training, strategy, per_class, ratio, classes)

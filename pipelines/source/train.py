@@ -82,7 +82,7 @@ class LoadedRun:
 
     Args:
         source: The averaged model of the newest intact checkpoint.
-        config: The run's config.
+        config: The run's config, with the device it is used on.
         checkpoint_sha256: Of the checkpoint's tensors.
         trained_on: Fingerprints of every image the source saw, int64 (n,).
         step: Training steps done.
@@ -179,6 +179,7 @@ def train_run(config: Config, out: Path, *, resume: bool = False, progress: Prog
     """
     run, progress, began = RunDir(out), progress or Silent(), time.monotonic()
     chosen_family(config)  # a wrong name is refused before any work
+    device_of(config)  # and so is a device that is not on this machine
     use_threads(config)
     with run.lock(), watch_signals() as watch:
         checkpoint = _open_run(run, config, resume)
@@ -218,21 +219,28 @@ def require_run_of(run: Path, config: Config) -> None:
         raise ConfigError(f"source.steps: {run} was trained for {done} already; give as many, or another --out")
 
 
-def load_source(run: Path) -> LoadedRun:
+def load_source(run: Path, device: str | None = None) -> LoadedRun:
     """Load what a run trained.
+
+    Args:
+        run: Folder of the run.
+        device: Where it is to compute, as ``Config.device``; where it was trained unless given.
 
     Raises:
         DataError: If there is no run, or no intact checkpoint; the message names the files.
-        ConfigError: If the run's config cannot be read.
+        ConfigError: If the run's config cannot be read, or this machine does not have the device.
     """
     folder = RunDir(run)
     if not folder.config.exists():
         raise DataError(f"{run}: no run here (config.yaml is missing); augmentor train makes one")
     text = folder.config.read_text(encoding="utf-8")
     config = config_from(parse_yaml(text, where=str(folder.config)), where=str(folder.config))
+    if device is not None:
+        config = config_from(config.model_dump() | {"device": device}, where="options")
+    where = device_of(config)  # asked for before the checkpoint is read
     checkpoint = load_checkpoint(folder.checkpoints)
     trained_on = checkpoint.state["facts"]["trained_on"].numpy()
-    source = source_of(checkpoint, device_of(config))
+    source = source_of(checkpoint, where)
     return LoadedRun(source, config, checkpoint.sha256, trained_on, checkpoint.step)
 
 

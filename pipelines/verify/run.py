@@ -90,6 +90,7 @@ def verify_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     _require_usable(config)
+    device_of(config)  # one that is not on this machine is refused before any work
     use_threads(config)
     with RunDir(out).lock(), watch_signals() as watch:
         pairs, arms = _loaded(config, 0)

@@ -144,12 +144,20 @@ def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]
     run = str(tmp_path)
     assert cli.main(["synth", run, "--class-balance", "--out", "there", "--classes", "a, b"]) == 0
     assert cli.main(["synth", run, "--class-balance=minority", "--filter", "confidence=0.5", "--seed", "2"]) == 0
-    assert cli.main(["synth", run, "--per-class", "5", "--format", "shards"]) == 0
+    assert cli.main(["synth", run, "--per-class", "5", "--format", "shards", "--device", "cpu"]) == 0
     nothing = {"per_class": None, "ratio": None, "classes": None, "filter": None, "seed": 0, "format": "folder"}
+    nothing |= {"device": None}
     assert calls[0] == (tmp_path, Path("there"), nothing | {"strategy": "auto", "classes": ("a", "b")})
     filtered = {"strategy": "minority", "filter": "confidence=0.5", "seed": 2}
     assert calls[1] == (tmp_path, tmp_path / "synthetic", nothing | filtered)
-    assert calls[2][2] == nothing | {"strategy": None, "per_class": 5, "format": "shards"}
+    assert calls[2][2] == nothing | {"strategy": None, "per_class": 5, "format": "shards", "device": "cpu"}
+
+
+def test_every_command_on_a_trained_run_can_be_told_where(capsys: pytest.CaptureFixture[str]) -> None:
+    edits = ["reconstruct", "morph", "transfer", "mix-identities", "inpaint", "frontalize", "identity-quality"]
+    for command in (["synth"], ["evaluate"], *(["edit", name] for name in edits)):
+        assert cli.main([*command, "--help"]) == 0
+        assert "--device DEVICE" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Any:
     found = Codes()
     config = config_from({"threads": 1})
 
-    def load(run: Path) -> LoadedRun:
+    def load(run: Path, device: str | None) -> LoadedRun:
         return LoadedRun(found, config, "a" * 64, np.array([3, 5]), 1)  # type: ignore[arg-type]
 
     for job in (edit, mix_identities):
@@ -149,7 +149,7 @@ def test_a_family_without_encoder_is_refused(
     tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, config = Levels(), config_from({"source": {"family": "cgan"}, "threads": 1})
-    monkeypatch.setattr(edit, "load_source", lambda run: LoadedRun(plain, config, "", np.array([1]), 1))  # type: ignore[arg-type]
+    monkeypatch.setattr(edit, "load_source", lambda run, device: LoadedRun(plain, config, "", np.array([1]), 1))  # type: ignore[arg-type]
     assert cli.main(["edit", "transfer", str(tmp_path), str(files[0])]) == 2
     error = capsys.readouterr().err
     assert "a cgan has no encoder, which transfer needs; train one of the families cvae_gan, vae" in error
@@ -163,7 +163,7 @@ def test_frontalize_takes_the_person_of_a_file_and_the_rest_of_the_photo(
             return 0.75 * identity_image + 0.25 * attribute_image
 
     config = config_from({"source": {"family": "ip_gan"}, "threads": 1})
-    monkeypatch.setattr(edit, "load_source", lambda run: LoadedRun(Identities(), config, "", np.array([1]), 1))  # type: ignore[arg-type]
+    monkeypatch.setattr(edit, "load_source", lambda run, device: LoadedRun(Identities(), config, "", np.array([1]), 1))  # type: ignore[arg-type]
     files[0].parent.rename(tmp_path / "people")  # of no class that the source knows
     a, b = tmp_path / "people" / "a.png", tmp_path / "people" / "b.png"
     command = ["edit", "frontalize", str(tmp_path), str(b), str(a), "--attributes", str(a)]

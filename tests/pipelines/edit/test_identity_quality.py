@@ -70,7 +70,7 @@ def use(monkeypatch: pytest.MonkeyPatch, folder: Path, source: Any, trained_on: 
     seen = np.array([1], np.int64) if trained_on is None else trained_on
     loaded = LoadedRun(source, config_from(values), "a" * 64, seen, 7)
     for module in (job, edit):
-        monkeypatch.setattr(module, "load_source", lambda run: loaded)
+        monkeypatch.setattr(module, "load_source", lambda run, device: loaded)
 
 
 def test_cases_are_two_people_of_one_fold_and_a_third_photo(folder: Path) -> None:

@@ -215,7 +215,7 @@ def loaded_run(trained_on: Tensor) -> LoadedRun:
 
 
 def fake_run(monkeypatch: pytest.MonkeyPatch, trained_on: Tensor) -> None:
-    monkeypatch.setattr(pipelines.source.evaluate, "load_source", lambda run: loaded_run(trained_on))
+    monkeypatch.setattr(pipelines.source.evaluate, "load_source", lambda run, device: loaded_run(trained_on))
     monkeypatch.setattr(pipelines.source.evaluate, "load_data", lambda data, seed: digits())
 
 

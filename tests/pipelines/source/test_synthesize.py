@@ -59,7 +59,7 @@ class Run:
         self.checkpoint = "a" * 64
         path.mkdir()
 
-    def load(self, path: Path) -> LoadedRun:
+    def load(self, path: Path, device: str | None) -> LoadedRun:
         assert path == self.path
         return LoadedRun(self.source, self.config, self.checkpoint, fingerprints(self.train.x), 1)  # type: ignore[arg-type]
 

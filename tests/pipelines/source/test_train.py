@@ -9,7 +9,8 @@ import torch
 from augmentor.data.fingerprint import fingerprints
 from augmentor.training.checkpoint import load_checkpoint
 from augmentor.types import DataError, DivergedError
-from pipelines.config import ConfigError, config_from
+from pipelines import cli
+from pipelines.config import ConfigError, config_from, dump_config
 from pipelines.datasets import load_data
 from pipelines.interrupt import Interrupted
 from pipelines.pool import label_pool
@@ -149,6 +150,27 @@ def test_a_wrong_family_is_refused_before_any_work(tmp_path):
     with pytest.raises(ConfigError, match="unknown family 'gnn'; known: cvae_gan"):
         train_run(wrong, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_here_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device cuda: not on this machine; give --device cpu"):
+        train_run(config().model_copy(update={"device": "cuda"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_a_gpu_can_be_used_without_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    run = tmp_path / "run"
+    train_run(config(), run)
+    RunDir(run).config.write_text(dump_config(config().model_copy(update={"device": "cuda"})))  # as if on a GPU
+    assert cli.main(["synth", str(run), "--per-class", "1"]) == 2
+    assert "device cuda: not on this machine; give --device cpu" in capsys.readouterr().err
+    assert cli.main(["synth", str(run), "--per-class", "1", "--device", "cpu"]) == 0
+    loaded = load_source(run, "cpu")
+    assert (loaded.source.device, loaded.config.device) == (torch.device("cpu"), "cpu")
+    with pytest.raises(ConfigError, match="options: device"):
+        load_source(run, "gpu")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

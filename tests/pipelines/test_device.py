@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pipelines.config import Config, ConfigError
+from pipelines.device import device_of
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, *, gpus: int, apple: bool = False) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: apple)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "apple", "found"), [(1, False, "cuda"), (1, True, "cuda"), (0, True, "mps"), (0, False, "cpu")]
+)
+def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch, gpus: int, apple: bool, found: str) -> None:
+    machine(monkeypatch, gpus=gpus, apple=apple)
+    assert device_of(Config()) == torch.device(found)
+    assert device_of(Config(device=found)) == torch.device(found)
+
+
+@pytest.mark.parametrize(("gpus", "asked"), [(0, "cuda"), (0, "cuda:0"), (1, "cuda:1"), (1, "mps")])
+def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch, gpus: int, asked: str) -> None:
+    machine(monkeypatch, gpus=gpus)
+    with pytest.raises(ConfigError, match=f"^device {asked}: not on this machine; give --device cpu$"):
+        device_of(Config(device=asked))
