@@ -126,7 +126,7 @@ def start_session(images: LabelledImages, config: Config, seed: int) -> Session:
     """Untrained networks, their optimisers, and the batches, all from ``seed``."""
     family, options = chosen_family(config)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # manual_seed would reseed a GPU's too, for good
         model = family.model(images.classes, images.image_shape, options)
     model.to(device_of(config)).to(memory_format=torch.channels_last)
     augment = classical_of(config) if _augments(config) else None

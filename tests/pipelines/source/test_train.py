@@ -15,7 +15,7 @@ from pipelines.datasets import load_data
 from pipelines.interrupt import Interrupted
 from pipelines.pool import label_pool
 from pipelines.run_dir import RunDir
-from pipelines.source.train import load_source, train_run, train_source
+from pipelines.source.train import load_source, start_session, train_run, train_source
 
 
 def config(steps=6, **data):
@@ -150,6 +150,15 @@ def test_a_wrong_family_is_refused_before_any_work(tmp_path):
     with pytest.raises(ConfigError, match="unknown family 'gnn'; known: cvae_gan"):
         train_run(wrong, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_leaves_the_random_state_of_every_device(monkeypatch):
+    reseeded, before = [], torch.get_rng_state()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
+    monkeypatch.setattr(torch.mps, "manual_seed", reseeded.append)
+    start_session(load_data(config().data, 0).train, config(), seed=5)
+    assert not reseeded
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_device_that_is_not_here_is_refused_before_any_work(tmp_path, monkeypatch):
