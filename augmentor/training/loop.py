@@ -23,7 +23,7 @@ class Trainer(Protocol):
 
     @property
     def step(self) -> Callable[..., dict[str, Tensor]]:
-        """Train on one batch, given as its tensors and a generator (x, y, generator); named scalar losses."""
+        """Train on one batch, given as its tensors and a generator (x, y, generator); named scalars, on one device."""
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on."""
@@ -62,7 +62,8 @@ def fit(
     """
     for step in range(start, steps):
         losses = trainer.step(*batch_at(step), generator_for("step", seed, step))
-        values = {name: float(loss) for name, loss in losses.items()}
+        # Together: a GPU is waited for once a step, not once a loss.
+        values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
         _check_finite(values, trainer.model, step + 1)
         average.update_parameters(trainer.model)
         yield StepReport(step + 1, values, average.module)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from augmentor.training.batches import Batches
 from augmentor.training.ema import averaged
@@ -50,6 +51,33 @@ def test_fit_yields_a_report_a_step_and_lowers_the_loss():
     reports = list(fit(trainer, averaged(trainer.model, 0.9), batches(), steps=50, seed=0))
     assert [report.step for report in reports] == list(range(1, 51))
     assert reports[-1].losses["pull"] < 0.1 * reports[0].losses["pull"]
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a single number is read, for which a GPU would be waited for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_many_losses_are_read_as_one_and_exactly():
+    class Talkative(Pull):
+        def step(self, x, y, generator):
+            loss = super().step(x, y, generator)["pull"]
+            return {str(n): loss / (n + 3) for n in range(9)} | {"pull": loss}
+
+    def reads(trainer):
+        with Reads() as counted:
+            (report,) = fit(trainer, averaged(trainer.model, 0.9), batches(), steps=1, seed=0)
+        return counted.count, report.losses
+
+    (few, one), (many, ten) = reads(Pull()), reads(Talkative())
+    assert many == few
+    loss = torch.tensor(one["pull"])
+    assert ten == {str(n): float(loss / (n + 3)) for n in range(9)} | one
 
 
 def test_a_resumed_loop_equals_the_whole_one():
