@@ -94,6 +94,7 @@ def train_classifier(
     x, y = x.to(device), y.to(device)  # once: sets of small images fit, and a copy a step would keep a GPU waiting
     order, noise = stream(seed, 0), stream(seed, 1)
     optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True)
+    num_classes = 0 if mix is None or y.is_floating_point() else _num_classes(model, x)
     model.train().to(memory_format=torch.channels_last)
     with seeded_dropout(seed, device):
         batches = draw_batches(_draw_weights(len(x), weights), settings.batch_size, order)
@@ -102,7 +103,7 @@ def train_classifier(
             if augment is not None:
                 batch = augment(batch, noise)
             if mix is not None:
-                batch, target = mix(batch, _one_hot(target, model, x), noise)
+                batch, target = mix(batch, one_hot(target, num_classes).float() if num_classes else target, noise)
             set_learning_rate(optimizer, learning_rate_at(step, settings))
             value = _train_step(model, optimizer, batch, target, settings, step, margin, loss)
             if on_step is not None:
@@ -220,14 +221,11 @@ def seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _one_hot(y: Tensor, model: nn.Module, x: Tensor) -> Tensor:
-    if y.is_floating_point():
-        return y
-    model.eval()
-    with torch.no_grad():
-        num_classes = model(x[:1]).shape[1]
-    model.train()
-    return one_hot(y, num_classes).float()
+@torch.no_grad()
+def _num_classes(model: nn.Module, x: Tensor) -> int:
+    """Classes a network answers with, which the labels alone do not tell; it is left in evaluation mode."""
+    logits: Tensor = model.eval()(x[:1])
+    return logits.shape[1]
 
 
 def _draw_weights(count: int, weights: Tensor | None) -> Tensor:

@@ -124,6 +124,13 @@ def test_mixing_trains_on_mixed_targets() -> None:
     assert math.isfinite(float(predict_logits(model, x).sum()))
 
 
+def test_mixing_costs_one_pass_of_the_network_and_not_one_a_step() -> None:
+    model, passes = fresh(), []
+    model.register_forward_hook(lambda network, inputs, outputs: passes.append(network.training))
+    train_classifier(model, *small_set(), SHORT, seed=0, mix=mixup)
+    assert passes == [False] + [True] * SHORT.steps
+
+
 def test_bfloat16_trains_too() -> None:
     x, y = small_set()
     model = train_classifier(fresh(), x, y, TrainSettings(steps=3, batch_size=8, bfloat16=True), seed=0)
