@@ -9,7 +9,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from augmentor.data.candidates import latents
+from augmentor.data.candidates import BATCH_SIZE, latents
 from augmentor.data.class_names import class_index
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
@@ -149,18 +149,26 @@ class Source:
             Images, float32 (N, C, H, W) in [-1, 1].
 
         Raises:
-            ValueError: If the class is unknown; the message names the known ones.
+            ValueError: If only one of ``y`` and ``z`` is given, or neither they nor a label, or the class is unknown;
+                the message says what is missing, or names the known classes.
         """
-        if y is None or z is None:
-            y, z = self._request(label, n, seed)
-        return self.model.sample(y, z)
+        if y is not None and z is not None:
+            return self.model.sample(y, z)
+        if y is not None or z is not None:
+            raise ValueError(f"sample needs y and z together; {'z' if z is None else 'y'} is missing")
+        return self._of_class(label, n, seed)
 
-    def _request(self, label: str, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    def _of_class(self, label: str, n: int, seed: int) -> Tensor:
+        if not label:
+            raise ValueError(f"sample needs y and z, or a label; known classes: {', '.join(self.classes)}")
         index = class_index(label, self.classes)
         if index is None:
             raise ValueError(f"unknown class {label!r}; known: {', '.join(self.classes)}")
-        z = latents(seed, index, 0, n, self.latent_dim).to(self.device)
-        return torch.full((n,), index, device=self.device), z
+        images = [torch.empty(0, *self.image_shape, device=self.device)]
+        for start in range(0, n, BATCH_SIZE):  # all at once would need memory for the activations of n images
+            z = latents(seed, index, start, min(BATCH_SIZE, n - start), self.latent_dim).to(self.device)
+            images.append(self.model.sample(torch.full((len(z),), index, device=self.device), z))
+        return torch.cat(images)
 
 
 class EncoderSource(Source):

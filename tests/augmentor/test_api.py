@@ -3,6 +3,7 @@ import torch
 
 import augmentor
 from augmentor.api import Source, build, describe
+from augmentor.data.candidates import latents
 from augmentor.families import FAMILIES
 from augmentor.families.cvae_gan import CvaeGan
 from augmentor.training.checkpoint import save_checkpoint
@@ -40,6 +41,30 @@ def test_a_class_is_asked_for_by_its_name(run):
     assert not torch.equal(source.sample(label="cat", n=6, seed=3), images)
     with pytest.raises(ValueError, match="unknown class 'cow'; known: cat, dog"):
         source.sample(label="cow", n=1)
+
+
+def test_many_images_of_a_class_are_rendered_in_parts(monkeypatch):
+    trained, sizes = model(), []
+    render = trained.sample
+    monkeypatch.setattr(trained, "sample", lambda y, z: sizes.append(len(z)) or render(y, z))
+    images = Source(trained).sample(label="dog", n=300, seed=3)
+    assert sizes == [128, 128, 44]
+    at_once = render(torch.ones(300, dtype=torch.int64), latents(3, 1, 0, 300, 5))
+    torch.testing.assert_close(images, at_once)
+    assert Source(trained).sample(label="dog", n=0).shape == (0, 1, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"y": torch.zeros(2, dtype=torch.int64)}, "y and z together; z is missing"),
+        ({"z": torch.zeros(2, 5)}, "y and z together; y is missing"),
+        ({}, "y and z, or a label; known classes: cat, dog"),
+    ],
+)
+def test_what_a_request_lacks_is_named(given, words):
+    with pytest.raises(ValueError, match=words):
+        Source(model()).sample(**given)
 
 
 def test_a_description_builds_the_like():
