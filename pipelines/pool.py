@@ -16,11 +16,12 @@ from downstream.consistency import Advice, FixMatchSettings, pseudo_labels
 from downstream.evaluate import predict_logits
 from downstream.label_graph import invariant_graph, margins, spread_labels
 from downstream.losses import logit_adjusted_cross_entropy
-from downstream.train import TrainSettings, balanced_weights, train_classifier
+from downstream.train import balanced_weights, train_classifier
 from pipelines.augmentation import augmentation_of, classical_of
 from pipelines.config import Config
 from pipelines.device import device_of, memory_for
 from pipelines.interrupt import Watch, on_step
+from pipelines.train_settings import train_settings
 
 CLEAREST = 0.7  # share of every class of the graph's labels that is kept
 ALONE, FADED = 1 / 7, 2 / 3  # shares of FixMatch's steps: on the graph's labels alone; until their weight is zero
@@ -88,7 +89,7 @@ def teacher_logits(
     """
     c = config.classifier
     model = build_classifier(c.name, len(known.classes), known.image_shape, seed=seed).to(device_of(config))
-    settings = TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay)
+    settings = train_settings(c)
     adjusted, counts = config.pool.loss == "logit_adjusted", torch.bincount(known.y, minlength=len(known.classes))
     with memory_for(c.batch_size, "classifier.batch_size:"):
         train_classifier(

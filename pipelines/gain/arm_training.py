@@ -27,6 +27,7 @@ from pipelines.device import device_of, memory_for
 from pipelines.gain.recipes import CONSISTENCY, Recipe
 from pipelines.interrupt import Watch, on_step
 from pipelines.pool import graph_start
+from pipelines.train_settings import train_settings
 
 MIXES: dict[str, Mix | None] = {"none": None, "mixup": mixup, "cutmix": cutmix}
 
@@ -70,13 +71,7 @@ def train_arm(
             return _decoupled(model, recipe, images, config, seed, watch)
         if recipe.training == "pretrain":
             return _pretrained(model, recipe, images, weights, synthetic, config, seed, watch)
-        return _plain(model, recipe, images, weights, settings_of(config), config, seed, watch)
-
-
-def settings_of(config: Config) -> TrainSettings:
-    """The settings that all arms share."""
-    c = config.classifier
-    return TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay)
+        return _plain(model, recipe, images, weights, train_settings(c), config, seed, watch)
 
 
 def loss_of(recipe: Recipe, images: LabelledImages, weights: Tensor | None = None) -> Loss:
@@ -131,7 +126,7 @@ def _decoupled(
         model,
         images.x,
         images.y,
-        settings_of(config),
+        train_settings(config.classifier),
         seed=seed,
         num_classes=len(images.classes),
         augment=augmentation_of(config, recipe.augment, recipe.strength),
@@ -152,7 +147,7 @@ def _pretrained(
     """Synthetic images first, then real ones; each stage has a warm-up and a cosine of its own."""
     if synthetic is None:
         raise ValueError("pre-training needs synthetic images")
-    settings = settings_of(config)
+    settings = train_settings(config.classifier)
     first = round(recipe.share * settings.steps)
     alike = balanced_weights(synthetic.y, len(synthetic.classes))
     stages = (synthetic, alike, first), (images, weights, settings.steps - first)

@@ -13,11 +13,12 @@ from torch import Tensor
 from augmentor.types import LabelledImages, Predict
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
-from downstream.train import TrainSettings, balanced_weights, train_classifier
+from downstream.train import balanced_weights, train_classifier
 from pipelines.augmentation import classical_of
 from pipelines.config import Config
 from pipelines.device import device_of
 from pipelines.pool import label_pool
+from pipelines.train_settings import train_settings
 
 OnStep = Callable[[int, int, Mapping[str, float]], None]
 """Steps done, steps in all, and the named values to draw as curves. May raise: a signal ends the training here."""
@@ -69,7 +70,7 @@ def _classifier(task: SemiTask, images: LabelledImages, *, augmented: bool) -> P
         model.to(device_of(task.config)),
         images.x,
         images.y,
-        TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay),
+        train_settings(c),
         seed=task.seed,
         weights=balanced_weights(images.y, len(images.classes)),
         augment=classical_of(task.config) if augmented else None,

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -28,11 +28,12 @@ from augmentor.types import DataError, LabelledImages, SampleSource, device_of
 from downstream.augment import classical
 from downstream.classifier import build_classifier, features
 from downstream.evaluate import accuracy, balanced_accuracy, predict_logits
-from downstream.train import TrainSettings, balanced_weights, train_classifier
+from downstream.train import balanced_weights, train_classifier
 from pipelines.config import ClassifierConfig
 from pipelines.datasets import DataBundle
 from pipelines.pictures import class_rows, sample_grid
 from pipelines.progress import Progress
+from pipelines.train_settings import train_settings
 
 Section = dict[str, Any]
 Kind = Literal["pixels", "features"]
@@ -429,13 +430,8 @@ def _trained(
 ) -> nn.Module:
     """A classifier trained on these images, every class drawn equally often."""
     model = build_classifier(config.name, len(images.classes), images.image_shape, seed=seed).to(device)
-    settings = TrainSettings(
-        steps=config.steps,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        label_smoothing=0.0,  # it would take the certainty out of the inception score
-    )
+    # Smoothing would take the certainty out of the inception score.
+    settings = replace(train_settings(config), label_smoothing=0.0)
     weights = balanced_weights(images.y, len(images.classes))
     augment = classical(domain, config.strength)
     return train_classifier(model, images.x, images.y, settings, seed=seed, weights=weights, augment=augment)

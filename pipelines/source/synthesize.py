@@ -25,7 +25,7 @@ from augmentor.sampling.synthesize import Accept, synthesize_set
 from augmentor.types import DataError, LabelledImages, device_of
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
-from downstream.train import TrainSettings, balanced_weights, train_classifier
+from downstream.train import balanced_weights, train_classifier
 from pipelines.augmentation import classical_of, domain_of
 from pipelines.config import Config, ConfigError
 from pipelines.datasets import load_data
@@ -35,6 +35,7 @@ from pipelines.pictures import class_rows, png_bytes, sample_grid
 from pipelines.progress import Progress, Silent
 from pipelines.run_dir import RunDir
 from pipelines.source.train import LoadedRun, load_source
+from pipelines.train_settings import train_settings
 
 SHEET_COLUMNS, SHEET_ROWS = 10, 200
 JUDGE_SEED = 7919
@@ -253,12 +254,11 @@ def _new_judge(config: Config, train: LabelledImages) -> nn.Module:
 
 
 def _train_judge(judge: nn.Module, config: Config, train: LabelledImages, watch: Watch) -> None:
-    c = config.classifier
     train_classifier(
         judge,
         train.x,
         train.y,
-        TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay),
+        train_settings(config.classifier),
         seed=config.seed + JUDGE_SEED,
         weights=balanced_weights(train.y, len(train.classes)),
         augment=classical_of(config),

@@ -26,7 +26,7 @@ from augmentor.types import DataError, LabelledImages
 from downstream.classifier import build_classifier, features
 from downstream.gain import holm, paired_t
 from downstream.heads import margin_of, with_cosine_head
-from downstream.train import TrainSettings, balanced_weights, train_classifier
+from downstream.train import balanced_weights, train_classifier
 from downstream.verification import (
     Figure,
     Verification,
@@ -44,6 +44,7 @@ from pipelines.interrupt import Watch, watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.results import device_name, package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
+from pipelines.train_settings import train_settings
 from pipelines.verify.pairs import VerificationPairs, find_pairs, read_pairs
 from pipelines.verify.report import BASELINE, METRICS, REAL_PEOPLE, as_markdown, verdict
 
@@ -134,11 +135,11 @@ def train_verifier(
     """
     c, v, device, margin = config.classifier, config.verify, device_of(config), None
     model = build_classifier(c.name, len(images.classes), images.image_shape, seed=seed, checkpoint_path=v.weights)
+    settings = train_settings(c)
     if v.head != "softmax":
         model, margin = with_cosine_head(model, seed), margin_of(v.head, v.margin, v.scale)
-    # Smoothing would pull the other people's cosines up, against the margin.
-    smoothing = TrainSettings.label_smoothing if margin is None else 0.0
-    settings = TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay, label_smoothing=smoothing)
+        # Smoothing would pull the other people's cosines up, against the margin.
+        settings = replace(settings, label_smoothing=0.0)
     return train_classifier(
         model.to(device),
         images.x.to(device),
