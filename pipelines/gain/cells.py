@@ -72,28 +72,38 @@ class GainJob:
 
 
 def make_cell(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
-    """Do one job and leave its cell; runs in a worker."""
+    """Do one job and leave its cell; runs in a worker. A replicate that is stopped keeps its finished trainings."""
     if job.tuning:
-        content = tune(bundle_of(job.config, job.config.seed), job.config, job.index, on_part, watch)
+        _write(job.path, tune(bundle_of(job.config, job.config.seed), job.config, job.index, on_part, watch))
     else:
-        content = _replicate(job, on_part, watch)
-    write_text(job.path, json.dumps(content, allow_nan=False, separators=(",", ":")))
+        _replicate(job, on_part, watch)
 
 
-def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> dict[str, Any]:
+def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
     """Train what is missing. The images that are scored are looked at here and nowhere else."""
     config, seed = job.config, job.config.seed + job.index
     bundle = bundle_of(config, seed)
     bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch, job.judge)
     cell = read_cell(job.path) if job.path.exists() else {"trainings": [], "seconds": {}, "notes": []}
+    gallery = job.path.with_suffix(".safetensors")
     for recipe in dict.fromkeys(job.missing):
         guesses = predictions(bench.classifier(recipe), bundle.test.x)
         cell["trainings"].append({"recipe": asdict(recipe), "predictions": guesses})
-    if job.index == 0 and "source" in bench.seconds:
-        save_gallery(job.path.with_suffix(".safetensors"), _make_gallery(bench))
-    parts = {*cell["seconds"], *bench.seconds}
-    seconds = {part: cell["seconds"].get(part, 0.0) + bench.seconds.get(part, 0.0) for part in sorted(parts)}
-    return cell | {"seconds": seconds, "notes": sorted({*cell["notes"], *bench.notes})}
+        if job.index == 0 and "source" in bench.seconds and not gallery.exists():
+            save_gallery(gallery, _make_gallery(bench))
+        _write(job.path, cell | {"seconds": _sums(cell["seconds"], bench.seconds)} | {"notes": _notes(cell, bench)})
+
+
+def _sums(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    return {part: first.get(part, 0.0) + second.get(part, 0.0) for part in sorted({*first, *second})}
+
+
+def _notes(cell: Mapping[str, Any], bench: Bench) -> list[str]:
+    return sorted({*cell["notes"], *bench.notes})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, allow_nan=False, separators=(",", ":")))
 
 
 def found(trainings: Sequence[Mapping[str, Any]], recipe: Recipe) -> list[int] | None:

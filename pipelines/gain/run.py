@@ -1,7 +1,7 @@
 """The job ``gain``: every arm in every replicate, the paired comparison, gain.json and the report.
 
 The work is cut into jobs, a tuning split or a replicate each, which leave a cell. A run that was stopped, or is asked
-for more replicates or arms, makes what is missing only.
+for more replicates or arms, makes only what is missing.
 """
 
 from __future__ import annotations

@@ -128,6 +128,27 @@ def test_one_arm_more_is_the_only_one_that_is_trained(tmp_path: Path, monkeypatc
     assert len(trained) == 8 + 6
 
 
+def test_a_replicate_that_is_stopped_keeps_its_finished_trainings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def stopping(bench: arms.Bench, recipe: recipes.Recipe) -> Any:
+        if len(trained) == 1:
+            trained.append("stopped")
+            raise Interrupted(signal.SIGTERM)
+        trained.append(recipe.images)
+        return classifier(bench, recipe)
+
+    classifier = arms.Bench.classifier
+    monkeypatch.setattr(arms.Bench, "classifier", stopping)
+    options = {"arms": ["real", "smote"]}
+    with pytest.raises(Interrupted):
+        gain_run(tiny(gain=options), tmp_path)
+    gain_run(tiny(gain=options), tmp_path)
+    assert trained == ["labelled", "stopped", "smote", "labelled", "smote"]
+
+
 def test_cells_are_made_anew_for_an_image_of_another_replicate_and_not_for_what_they_do_not_read(
     tmp_path: Path, made: list[tuple[bool, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
