@@ -8,12 +8,12 @@ made a source of classes the standard way: all five networks get the label.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import half_squared_distance
@@ -120,7 +120,7 @@ class Aegan(Renderer):
         return z.detach()
 
 
-class AeganTrainer:
+class AeganTrainer(Resumable):
     """The optimisers and the step.
 
     Args:
@@ -152,7 +152,7 @@ class AeganTrainer:
         weights_fake = weights[torch.randperm(len(x), generator=generator).to(self.device)]
 
         # The autoencoder: squared error, the mean over pixels.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             codes, _ = m.encoder(x, weights)
             x_rec = m.generator(codes, weights)
         loss_ae = 2 * half_squared_distance(x, x_rec).mean() / x[0].numel()
@@ -160,7 +160,7 @@ class AeganTrainer:
         codes, x_rec = codes.detach(), x_rec.detach()
 
         # D1 tells codes of images from generated ones, D2 reconstructions from decoded generated codes.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             codes_fake = m.latent_generator(z, weights_fake)
             x_fake = m.generator(codes_fake, weights_fake)
             code_logits = m.latent_discriminator(codes, weights)
@@ -172,7 +172,7 @@ class AeganTrainer:
         self.players.descend({("latent_discriminator",): loss_d1, ("discriminator",): loss_d2})
 
         # G1 plays against both just improved; the decoder only passes the gradient on.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             code_fake_logits = m.latent_discriminator(codes_fake, weights_fake)
             fake_logits, _ = m.discriminator(x_fake, weights_fake)
         loss_code, loss_image = (
@@ -184,14 +184,3 @@ class AeganTrainer:
         losses = {"autoencoder": loss_ae, "latent_generator": loss_g1, "latent_discriminator": loss_d1}
         losses |= {"discriminator": loss_d2, "adversarial_codes": loss_code, "adversarial": loss_image}
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def _autocast(self) -> torch.autocast:
-        return autocast(self.device, self.options.bfloat16)
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])

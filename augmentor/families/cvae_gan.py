@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import (
@@ -136,7 +136,7 @@ class CvaeGan(EncodingRenderer):
         self.classifier = Classifier(image_shape, k, o.width)
 
 
-class CvaeGanTrainer:
+class CvaeGanTrainer(Resumable):
     """The optimisers, the moving centres and the step of the paper.
 
     Args:
@@ -252,9 +252,9 @@ class CvaeGanTrainer:
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict(), "centres": self.centres.state_dict()}
+        return super().state() | {"centres": self.centres.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])
+        super().restore(state)
         self.centres.load_state_dict(state["centres"])

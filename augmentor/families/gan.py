@@ -13,12 +13,12 @@ In a few hundred steps on small digits ``cgan`` learnt the classes, but one pict
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import mean_feature_matching
@@ -90,7 +90,7 @@ class Gan(Renderer):
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm, o.minibatch_discrimination)
 
 
-class GanTrainer:
+class GanTrainer(Resumable):
     """The optimisers and the step of the paper.
 
     Args:
@@ -122,7 +122,7 @@ class GanTrainer:
         weights_fake = weights[torch.randperm(len(x), generator=generator).to(self.device)]
 
         # The discriminator ascends the value function. Two passes: its batch norm must not mix real and generated.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             x_fake = m.generator(z, weights_fake)
             real_logits, _ = m.discriminator(x, weights)
             fake_logits, _ = m.discriminator(x_fake.detach(), weights_fake)
@@ -130,7 +130,7 @@ class GanTrainer:
         self.players.descend({("discriminator",): loss_d})
 
         # The generator descends its own loss against the discriminator just improved.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             fake_logits, features_fake = m.discriminator(x_fake, weights_fake)
             loss_mean = self._mean_matching(x, weights, features_fake)
         loss_adversarial = generator_loss(fake_logits, o.game).mean()
@@ -146,14 +146,3 @@ class GanTrainer:
         with torch.no_grad():
             _, features_real = self.model.discriminator(x, weights)
         return mean_feature_matching(features_real.mean(dim=0), features_fake.mean(dim=0))
-
-    def _autocast(self) -> torch.autocast:
-        return autocast(self.device, self.options.bfloat16)
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, real_loss
 from augmentor.losses.feature_matching import class_means, half_squared_distance
@@ -166,7 +166,7 @@ class IpGan(EncodingRenderer):
         return image
 
 
-class IpGanTrainer:
+class IpGanTrainer(Resumable):
     """The optimisers and the step of the paper.
 
     Args:
@@ -232,11 +232,3 @@ class IpGanTrainer:
         losses |= {"kl": loss_kl, "pixels": loss_pixels}
         losses |= {"features_c": loss_features_c, "features_d": loss_features_d}
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.losses.pixel_likelihood import (
     bits_per_dimension,
     discretised_logistic_cdf,
@@ -114,7 +113,7 @@ class PixelCnn(nn.Module):
         return x.clamp(-1, 1)
 
 
-class PixelCnnTrainer:
+class PixelCnnTrainer(Resumable):
     """The optimiser and the step: maximum likelihood.
 
     Args:
@@ -144,11 +143,3 @@ class PixelCnnTrainer:
             loss = bits_per_dimension(m.nll(x, weights).mean(), m.latent_dim)
         self.players.descend({("network",): loss})
         return {"bits_per_dimension": loss.detach()}
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])

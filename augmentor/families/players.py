@@ -1,4 +1,4 @@
-"""The optimisers of a family's networks."""
+"""The optimisers of a family's networks, and what a trainer of such networks keeps between steps."""
 
 from __future__ import annotations
 
@@ -41,6 +41,20 @@ class Players:
         """Take up what ``state_dict`` returned."""
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(state[name])
+
+
+class Resumable:
+    """A trainer whose next step depends on its model and on the optimisers of its ``players``, on nothing else."""
+
+    players: Players
+
+    def state(self) -> dict[str, Any]:
+        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
+        return {"optimisers": self.players.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what ``state`` returned."""
+        self.players.load_state_dict(state["optimisers"])
 
 
 def adam_players(model: nn.Module, rates: dict[str, float], beta1: float) -> Players:

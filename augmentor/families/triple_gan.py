@@ -8,13 +8,13 @@ images of the batch serve as unlabelled ones, their labels put away.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.classifier_game import classifier_game
@@ -88,7 +88,7 @@ class TripleGan(Renderer):
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
 
-class TripleGanTrainer:
+class TripleGanTrainer(Resumable):
     """The optimisers and the step of the paper.
 
     Args:
@@ -128,7 +128,7 @@ class TripleGanTrainer:
         weights_fake = weights[torch.randperm(len(x), generator=generator).to(self.device)]
 
         # The discriminator: true pairs against the classifier's and the generator's.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             x_fake = m.generator(z, weights_fake)
             guessed_logits, _ = m.classifier(x_unlabelled)
             weights_guessed = one_hot(guessed_logits.argmax(dim=1), k).float()
@@ -140,7 +140,7 @@ class TripleGanTrainer:
         self.players.descend({("discriminator",): loss_d})
 
         # The other two, against the discriminator just improved. The generator's samples are examples too.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             class_logits, _ = m.classifier(x)
             generated_logits, _ = m.classifier(x_fake.detach())
             guess_logits, _ = m.discriminator(x_unlabelled, weights_guessed)
@@ -154,14 +154,3 @@ class TripleGanTrainer:
         losses = {"discriminator": loss_d, "classifier": loss_c, "generator": loss_g, "labelled": loss_labelled}
         losses |= {"guessed": loss_guess, "generated": loss_generated}
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def _autocast(self) -> torch.autocast:
-        return autocast(self.device, self.options.bfloat16)
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])

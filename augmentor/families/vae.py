@@ -7,12 +7,12 @@ beside z. What is left between the two is the encoder, q(z | x) in the VAE and q
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, reparameterise
 from augmentor.networks.blocks import class_weights
@@ -103,7 +103,7 @@ class Vae(EncodingRenderer):
         return -self.nll(x, reparameterise(mu, logvar, noise), weights) - kl_divergence(mu, logvar)
 
 
-class VaeTrainer:
+class VaeTrainer(Resumable):
     """The optimisers and the step of the paper.
 
     Args:
@@ -141,11 +141,3 @@ class VaeTrainer:
         loss = loss_nll + o.weight_kl * loss_kl
         self.players.descend({("encoder", "generator"): loss})
         return {"bound": loss.detach(), "nll": loss_nll.detach(), "kl": loss_kl.detach()}
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])

@@ -7,12 +7,12 @@ get the label.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import half_squared_distance
@@ -84,7 +84,7 @@ class VaeGan(EncodingRenderer):
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
 
-class VaeGanTrainer:
+class VaeGanTrainer(Resumable):
     """The optimisers and the step of the paper.
 
     Args:
@@ -139,11 +139,3 @@ class VaeGanTrainer:
         losses = {"encoder": loss_e, "generator": loss_g, "discriminator": loss_d, "kl": loss_kl}
         losses |= {"features": loss_features, "adversarial": loss_adversarial}
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])

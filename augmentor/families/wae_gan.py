@@ -7,12 +7,11 @@ discriminator of latents, so that the latents of every class, not those of all t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from augmentor.families.players import adam_players
+from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import half_squared_distance
@@ -77,7 +76,7 @@ class WaeGan(EncodingRenderer):
         self.discriminator = LatentDiscriminator(o.latent_dim, k, hidden=8 * o.width)
 
 
-class WaeGanTrainer:
+class WaeGanTrainer(Resumable):
     """The optimisers and the step of the paper.
 
     Args:
@@ -107,14 +106,14 @@ class WaeGanTrainer:
         z_prior = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
 
         # The discriminator tells the prior's latents from encoded ones.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             z, _ = m.posterior(x, weights)
             prior_logits, z_logits = m.discriminator(z_prior, weights), m.discriminator(z.detach(), weights)
         loss_d = real_loss(prior_logits, o.game).mean() + fake_loss(z_logits, o.game).mean()
         self.players.descend({("discriminator",): loss_d})
 
         # Encoder and generator reconstruct; the encoder's latents are to be taken for the prior's.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             x_rec, z_logits = m.generator(z, weights), m.discriminator(z, weights)
         loss_pixels = 2 * half_squared_distance(x, x_rec).mean()
         loss_adversarial = generator_loss(z_logits, o.game).mean()
@@ -122,14 +121,3 @@ class WaeGanTrainer:
         self.players.descend({("encoder", "generator"): loss})
         losses = {"autoencoder": loss, "discriminator": loss_d, "pixels": loss_pixels, "adversarial": loss_adversarial}
         return {name: value.detach() for name, value in losses.items()}
-
-    def _autocast(self) -> torch.autocast:
-        return autocast(self.device, self.options.bfloat16)
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])

@@ -6,13 +6,13 @@ A WGAN knows no class. It is made a source of classes as the CGAN is: generator 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.optim import RMSprop
 
-from augmentor.families.players import Players, adam
+from augmentor.families.players import Players, Resumable, adam
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import fake_loss, generator_loss, real_loss
 from augmentor.losses.gradient_penalty import gradient_penalty
@@ -91,7 +91,7 @@ class Wgan(Renderer):
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
 
-class WganTrainer:
+class WganTrainer(Resumable):
     """The optimisers and the step of the paper.
 
     Args:
@@ -129,12 +129,12 @@ class WganTrainer:
 
         # The generator rests while the critic learns: one pass renders for all its updates. A generated image has
         # the class of the real one beside it, so that what lies between the two has a class.
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             x_fake = m.generator(z, weights)
         dealt = (part.tensor_split(o.critic_steps) for part in (x, x_fake.detach(), weights, mix))
         for real, fake, seen, share in zip(*dealt, strict=True):
             # The critic ascends E D(x) - E D(G(z)) within its bound.
-            with self._autocast():
+            with autocast(self.device, self.options.bfloat16):
                 loss_d = real_loss(m.discriminator(real, seen)[0], "wasserstein").mean()
                 loss_d = loss_d + fake_loss(m.discriminator(fake, seen)[0], "wasserstein").mean()
             distance = -loss_d.detach()
@@ -145,7 +145,7 @@ class WganTrainer:
                 self._clip()
 
         # The generator descends -E D(G(z)).
-        with self._autocast():
+        with autocast(self.device, self.options.bfloat16):
             loss_g = generator_loss(m.discriminator(x_fake, weights)[0], "wasserstein").mean()
         self.players.descend({("generator",): loss_g})
         return {"discriminator": loss_d.detach(), "generator": loss_g.detach(), "distance": distance}
@@ -164,14 +164,3 @@ class WganTrainer:
         if o.lipschitz == "clip":
             return RMSprop(network.parameters(), lr=o.learning_rate)
         return adam(network, o.learning_rate, o.beta1, o.beta2)
-
-    def _autocast(self) -> torch.autocast:
-        return autocast(self.device, self.options.bfloat16)
-
-    def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
-        return {"optimisers": self.players.state_dict()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what ``state`` returned."""
-        self.players.load_state_dict(state["optimisers"])
