@@ -159,11 +159,10 @@ class Source:
         return self._of_class(label, n, seed)
 
     def _of_class(self, label: str, n: int, seed: int) -> Tensor:
-        if not label:
-            raise ValueError(f"sample needs y and z, or a label; known classes: {', '.join(self.classes)}")
         index = class_index(label, self.classes)
         if index is None:
-            raise ValueError(f"unknown class {label!r}; known: {', '.join(self.classes)}")
+            problem = f"unknown class {label!r}" if label else "sample needs y and z, or a label"
+            raise ValueError(f"{problem}; known classes: {', '.join(self.classes)}")
         images = [torch.empty(0, *self.image_shape, device=self.device)]
         for start in range(0, n, BATCH_SIZE):  # all at once would need memory for the activations of n images
             z = latents(seed, index, start, min(BATCH_SIZE, n - start), self.latent_dim).to(self.device)

@@ -39,7 +39,7 @@ def test_a_class_is_asked_for_by_its_name(run):
     assert images.shape == (6, 1, 8, 8)
     torch.testing.assert_close(source.sample(label="dog", n=2, seed=3), images[:2])
     assert not torch.equal(source.sample(label="cat", n=6, seed=3), images)
-    with pytest.raises(ValueError, match="unknown class 'cow'; known: cat, dog"):
+    with pytest.raises(ValueError, match="unknown class 'cow'; known classes: cat, dog"):
         source.sample(label="cow", n=1)
 
 

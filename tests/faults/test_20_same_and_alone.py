@@ -21,7 +21,7 @@ from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.types import LabelledImages
 from pipelines.cli import main
 from pipelines.config import dump_config
-from pipelines.gain import run as gain
+from pipelines.gain import cells
 from pipelines.run_dir import RunDir
 from pipelines.source import synthesize, train
 from tests.faults.children import fork
@@ -167,7 +167,7 @@ def test_an_output_folder_is_tried_before_any_work(tmp_path, tally, monkeypatch,
     import pipelines.source.evaluate
 
     monkeypatch.setattr(train, "load_data", too_late)
-    monkeypatch.setattr(gain, "load_data", too_late)
+    monkeypatch.setattr(cells, "load_data", too_late)
     monkeypatch.setattr(pipelines.source.evaluate, "evaluate_source", too_late)
     monkeypatch.setattr(synthesize, "synthesize_set", too_late)
     code, line = said(arguments, tmp_path / "said")
