@@ -79,7 +79,9 @@ def _renders(result: Mapping[str, Any], arm: str) -> bool:
 def _told(row: Row, picked: Collection[str]) -> str:
     if row["delta"] == 0 and set(row["ci95"]) == {0}:  # auto chose that very arm
         return f"{row['arm']} is as good as {row['baseline']} in every replicate"
-    word = {"better": "gain", "worse": "loss", "open": "not decided"}[_outcome(row, picked)]
+    word = {"better": "gain", "worse": "loss", "open": "not decided"}[_outcome(row, ())]
+    if word == "loss" and row["baseline"] in picked:
+        word = "behind the best seen"
     return f"{row['arm']} against {row['baseline']} {_points(row, word)}"
 
 

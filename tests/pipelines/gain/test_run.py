@@ -339,7 +339,7 @@ def test_being_behind_a_yardstick_that_the_scored_images_picked_is_no_loss() -> 
     result["mixtures"] = {"synthetic+classical": "classical + 50% synthetic"}
     sentence = verdict(result | {"comparisons": [behind]}, ["classical"], {"classical"})
     assert sentence.startswith("Do without synthetic images, for which no gain is shown, and use classical: ")
-    assert "not decided" in sentence
+    assert "-3.0 to -2.0, behind the best seen)" in sentence
     assert verdict(result | {"comparisons": [ahead]}, ["classical"], {"classical"}).startswith("Use synthetic images")
 
 
