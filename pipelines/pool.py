@@ -130,25 +130,21 @@ def graph_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int,
     return labels, clear
 
 
-def graph_start(
-    train: LabelledImages, pool: Tensor, config: Config, seed: int, settings: FixMatchSettings
-) -> tuple[FixMatchSettings, Advice]:
-    """What FixMatch needs to begin with the labels of a graph of augmentation-invariant neighbours.
+def begun_with(labels: Tensor, clear: Tensor, settings: FixMatchSettings) -> tuple[FixMatchSettings, Advice]:
+    """What FixMatch needs to begin with labels from elsewhere, such as those of ``graph_labels``.
 
-    With a few labels a class, FixMatch's first labels are a network's guesses, and their errors stay; a graph's are
-    better than any network's at that time. They are learned alone first, the clearest of them; then an image counts
-    where graph and teacher agree or one of them is sure, and in the last third the teacher decides alone.
+    With a few labels a class, FixMatch's first labels are a network's guesses, and their errors stay; those of a graph
+    of augmentation-invariant neighbours are better than any network's at that time. They are learned alone first, the
+    clearest of them; then an image counts where they and the teacher agree or one of them is sure, and in the last
+    third the teacher decides alone.
 
     Args:
-        train: Labelled images.
-        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
-        config: As for ``graph_labels``.
-        seed: Draws the augmentations of the graph.
+        labels: A class for every unlabelled image, int64 (M,).
+        clear: Which of them are the clearest, bool (M,), at least one.
         settings: Of FixMatch; ``steps`` and ``balanced`` stay.
 
     Returns:
         The settings with a threshold and a weight that suit the better start, and the labels.
     """
-    labels, clear = graph_labels(train, pool, config, seed, CLEAREST)
     advice = Advice(labels, clear, round(ALONE * settings.steps), round(FADED * settings.steps))
     return replace(settings, threshold=THRESHOLD, weight_unlabelled=WEIGHT_UNLABELLED), advice

@@ -26,8 +26,11 @@ from pipelines.config import Config
 from pipelines.device import device_of, memory_for
 from pipelines.gain.recipes import CONSISTENCY, Recipe
 from pipelines.interrupt import Watch, on_step
-from pipelines.pool import graph_start
+from pipelines.pool import begun_with
 from pipelines.train_settings import train_settings
+
+Start = tuple[Tensor, Tensor]
+"""A class for every image of a pool, int64 (M,), and which of these are the clearest, bool (M,)."""
 
 MIXES: dict[str, Mix | None] = {"none": None, "mixup": mixup, "cutmix": cutmix}
 
@@ -41,6 +44,7 @@ def train_arm(
     *,
     pool: Tensor | None = None,
     synthetic: LabelledImages | None = None,
+    start: Start | None = None,
     watch: Watch | None = None,
 ) -> nn.Module:
     """Train the classifier of an arm; all arms have the same network, start and steps.
@@ -51,8 +55,9 @@ def train_arm(
         weights: How often each is drawn (N,); None is equally often.
         config: ``classifier``, ``pool`` and ``device`` are used.
         seed: Decides first weights, order and augmentation.
-        pool: Unlabelled images (M, C, H, W), for ``fixmatch`` and ``graph_fixmatch``.
+        pool: Unlabelled images (M, C, H, W), for FixMatch.
         synthetic: Images of the first stage, for ``pretrain``.
+        start: Labels that FixMatch begins with; None for ``fixmatch``, which begins with its own.
         watch: Looked at after every step.
 
     Returns:
@@ -66,7 +71,7 @@ def train_arm(
     model = build_classifier(c.name, len(images.classes), images.image_shape, seed=seed).to(device_of(config))
     with memory_for(c.batch_size, "classifier.batch_size:"):
         if recipe.training in CONSISTENCY:
-            return _fixmatch(model, recipe, images, weights, pool, config, seed, watch)
+            return _fixmatch(model, recipe, images, weights, pool, start, config, seed, watch)
         if recipe.training == "decoupled":
             return _decoupled(model, recipe, images, config, seed, watch)
         if recipe.training == "pretrain":
@@ -163,6 +168,7 @@ def _fixmatch(
     images: LabelledImages,
     weights: Tensor | None,
     pool: Tensor | None,
+    start: Start | None,
     config: Config,
     seed: int,
     watch: Watch | None,
@@ -171,8 +177,8 @@ def _fixmatch(
         raise ValueError("FixMatch needs unlabelled images")
     settings, advice = FixMatchSettings(balanced=config.pool.balanced), None
     settings = replace(settings, steps=fixmatch_steps(config, settings))
-    if recipe.training == "graph_fixmatch":
-        settings, advice = graph_start(images, pool, config, seed, settings)
+    if start is not None:
+        settings, advice = begun_with(*start, settings)
     strong = augmentation_of(config, recipe.augment, recipe.strength)
     if strong is None:
         raise ValueError("FixMatch needs a strong augmentation")

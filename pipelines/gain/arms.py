@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -21,15 +21,16 @@ from augmentor.sampling.synthesize import Accept, render
 from augmentor.types import DataError, EncodingSource, LabelledImages, SampleSource
 from augmentor.types import device_of as where_it_renders
 from downstream.classifier import features
+from downstream.consistency import pseudo_labels
 from downstream.evaluate import predict_logits
 from downstream.retrieval import nearest_labelled
 from downstream.train import balanced_weights
 from pipelines.config import Config
-from pipelines.gain.arm_training import train_arm
-from pipelines.gain.joint_labels import joint_labels
-from pipelines.gain.recipes import GENERATOR_FREE, Recipe
+from pipelines.gain.arm_training import Start, train_arm
+from pipelines.gain.joint_labels import OTHER, joint_labels, product, second_opinion
+from pipelines.gain.recipes import GENERATOR_FREE, STARTED, Recipe
 from pipelines.interrupt import Watch
-from pipelines.pool import label_pool
+from pipelines.pool import CLEAREST, graph_labels, label_pool
 from pipelines.source.train import train_source
 
 NEIGHBOURS = 5  # SMOTE's own default, fewer in a class that has fewer
@@ -154,6 +155,7 @@ class Bench:
         if recipe not in self._classifiers:
             images, weights = self.training_set(recipe)
             first = self._synthetic_of(recipe) if recipe.training == "pretrain" else None
+            start = self._start_of(recipe)
             with self._timed("classifier"):
                 self._classifiers[recipe] = train_arm(
                     recipe,
@@ -163,9 +165,33 @@ class Bench:
                     self.seed,
                     pool=self.pool,
                     synthetic=first,
+                    start=start,
                     watch=self.watch,
                 )
         return self._classifiers[recipe]
+
+    def _start_of(self, recipe: Recipe) -> Start | None:
+        """The labels that FixMatch begins with: a graph's, or those of two opinions; ``fixmatch`` begins with none."""
+        if self.pool is None or recipe.training not in STARTED:
+            return None
+        if recipe.training == "graph_fixmatch":
+            with self._timed("graph"):
+                return graph_labels(self.train, self.pool, self.config, self.seed, CLEAREST)
+        opinion = self._two_opinions(self.pool, recipe)
+        numbers, _ = pseudo_labels(opinion, self.config.pool.threshold, balanced=self.config.pool.balanced)
+        clear = torch.zeros(len(self.pool), dtype=torch.bool)
+        clear[numbers] = True
+        return opinion.argmax(dim=1), clear
+
+    def _two_opinions(self, pool: Tensor, recipe: Recipe) -> Tensor:
+        """What ``graph_fixmatch`` says of a pool (M, K), times what a CVAE or another such training says."""
+        first = replace(recipe, training="graph_fixmatch")
+        logits = predict_logits(self.classifier(first), pool)
+        if recipe.training == "joint_fixmatch":
+            with self._timed("second opinion"):
+                return second_opinion(self.train, pool, logits, self.config, self.seed, self.watch)
+        other = replace(self, seed=self.seed + OTHER, _classifiers={})  # of all its parts only this one is asked for
+        return product(logits, predict_logits(other.classifier(first), pool))
 
     def training_set(self, recipe: Recipe) -> tuple[LabelledImages, Tensor | None]:
         """Images of a recipe, and how often each is drawn (N,); None is equally often. Of two stages, the second's."""

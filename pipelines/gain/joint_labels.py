@@ -61,10 +61,38 @@ def joint_labels(
             second = _bounds(train, known, pool, config, seed + number, watch)
         else:
             second = teacher_logits(train.joined(known), pool, config, seed + OTHER + number, watch)
-        opinion = logits.double().log_softmax(dim=1)
-        both = opinion + tempered(second, float(opinion.exp().amax(dim=1).mean()))
-        known = _sure(pool, both, config, train.classes)
+        known = _sure(pool, product(logits, second), config, train.classes)
     return known
+
+
+def second_opinion(
+    train: LabelledImages, pool: Tensor, logits: Tensor, config: Config, seed: int, watch: Watch | None = None
+) -> Tensor:
+    """What a classifier says of a pool times what a CVAE says that learned from its labels, as in ``joint_labels``.
+
+    Args:
+        train: Labelled images.
+        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1], M >= 1.
+        logits: The classifier's, (M, K).
+        config: ``pool`` and ``source`` (batch size) and ``device`` are used.
+        seed: Decides the CVAE.
+        watch: Looked at after every step.
+
+    Returns:
+        Log-probabilities but for a constant, float64 (M, K).
+
+    Raises:
+        Interrupted: If ``watch`` was told to stop.
+        DivergedError: If the training stops being finite.
+    """
+    known = _sure(pool, logits, config, train.classes)
+    return product(logits, _bounds(train, known, pool, config, seed, watch))
+
+
+def product(logits: Tensor, second: Tensor) -> Tensor:
+    """Log-probabilities (N, K) of two opinions, of which the second is made as sure as the first is on average."""
+    opinion = logits.double().log_softmax(dim=1)
+    return opinion + tempered(second, float(opinion.exp().amax(dim=1).mean()))
 
 
 def _sure(pool: Tensor, logits: Tensor, config: Config, classes: tuple[str, ...]) -> LabelledImages:

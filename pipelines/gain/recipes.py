@@ -23,7 +23,8 @@ class Recipe:
         mix: Of the augmented images of a batch: ``none``, ``mixup`` or ``cutmix``.
         loss: ``cross_entropy``, ``class_balanced`` or ``logit_adjusted``.
         training: ``plain``; ``decoupled`` (the last layer anew on balanced classes); ``fixmatch`` (the pool labelled at
-            every step; ``augment`` is the strong one); ``graph_fixmatch`` (that, beginning with a graph's labels);
+            every step; ``augment`` is the strong one), which can begin with the labels of a graph
+            (``graph_fixmatch``), or of that and a generator (``joint_fixmatch``) or of two such (``pair_fixmatch``);
             ``pretrain`` (the first ``share`` of the steps on synthetic images, the others on real ones).
         share: Part of the draws that are synthetic images, in [0, 1], every class equally often.
         confidence: Least probability of its class that a judge must give a synthetic image; 0 keeps all.
@@ -60,7 +61,8 @@ class Recipe:
         return self.images in FROM_POOL or self.training in CONSISTENCY or self.latents == "pool"
 
 
-CONSISTENCY = ("fixmatch", "graph_fixmatch")
+STARTED = ("graph_fixmatch", "pair_fixmatch", "joint_fixmatch")
+CONSISTENCY = ("fixmatch", *STARTED)
 FROM_POOL = ("pseudo_label", "retrieval", "pair_label", "joint_label")
 
 GENERATOR_FREE = {
@@ -80,10 +82,14 @@ GENERATOR_FREE = {
     "pseudo_label": Recipe("pseudo_label", balanced=True, augment="classical"),
     "fixmatch": Recipe("labelled", balanced=True, augment="classical", training="fixmatch"),
     "graph_fixmatch": Recipe("labelled", balanced=True, augment="classical", training="graph_fixmatch"),
+    "pair_fixmatch": Recipe("labelled", balanced=True, augment="classical", training="pair_fixmatch"),
     "retrieval": Recipe("retrieval", balanced=True, augment="classical"),
     "pair_label": Recipe("pair_label", balanced=True, augment="classical"),
 }
-WITH_GENERATOR = {"joint_label": Recipe("joint_label", balanced=True, augment="classical")}
+WITH_GENERATOR = {
+    "joint_label": Recipe("joint_label", balanced=True, augment="classical"),
+    "joint_fixmatch": Recipe("labelled", balanced=True, augment="classical", training="joint_fixmatch"),
+}
 """The arms in which a generator does something else than render images."""
 
 BASES = GENERATOR_FREE | WITH_GENERATOR
@@ -112,8 +118,8 @@ class Policy:
     """An arm as the base, and synthetic images mixed into its draws; ``auto`` chooses one.
 
     Args:
-        base: One of ``BASES``; with a share above 0 none of ``reweight``, ``decoupled``, ``fixmatch`` and
-            ``graph_fixmatch``. Real images are drawn as without synthetic ones: in their own proportions for ``real``
+        base: One of ``BASES``; with a share above 0 none of ``reweight``, ``decoupled`` and those
+            with FixMatch. Real images are drawn as without synthetic ones: in their own proportions for ``real``
             and ``logit_adjusted``.
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.

@@ -36,6 +36,8 @@ ARM_NOTES = {
     "pseudo_label": ("pool", "unlabelled images with predicted labels, augmentation; no generator"),
     "fixmatch": ("pool", "unlabelled images labelled anew at every step, augmentation; no generator"),
     "graph_fixmatch": ("pool", "the same, beginning with the labels of a graph of similar images; no generator"),
+    "pair_fixmatch": ("pool", "FixMatch that begins with the labels of two of the former; no generator"),
+    "joint_fixmatch": ("synthetic", "FixMatch that begins with the labels of graph_fixmatch and a CVAE together"),
     "retrieval": ("pool", "the unlabelled images nearest to labelled ones, augmentation; no generator"),
     "pair_label": ("pool", "unlabelled images labelled by two classifiers together, augmentation; no generator"),
     "joint_label": ("synthetic", "unlabelled images labelled by a classifier and a CVAE together, augmentation"),

@@ -8,7 +8,7 @@ from downstream.consistency import WEAK, Advice, FixMatchSettings, train_fixmatc
 from downstream.evaluate import predict_logits
 from pipelines.augmentation import classical_of
 from pipelines.device import device_of
-from pipelines.pool import graph_start
+from pipelines.pool import CLEAREST, begun_with, graph_labels
 from pipelines.semi.methods import SemiTask
 
 
@@ -18,9 +18,10 @@ def fixmatch(task: SemiTask) -> Predict:
 
 
 def graph_fixmatch(task: SemiTask) -> Predict:
-    """FixMatch that begins with the labels of a graph of similar images; see ``pool.graph_start``."""
+    """FixMatch that begins with the labels of a graph of similar images; see ``pool.begun_with``."""
+    labels, clear = graph_labels(task.train, task.pool, task.config, task.seed, CLEAREST)
     settings = FixMatchSettings(steps=task.config.semi.consistency_steps)
-    return _train(task, *graph_start(task.train, task.pool, task.config, task.seed, settings))
+    return _train(task, *begun_with(labels, clear, settings))
 
 
 def _train(task: SemiTask, settings: FixMatchSettings, advice: Advice | None) -> Predict:

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from augmentor.types import LabelledImages
 from pipelines.config import Config, config_from
+from pipelines.gain import arms
 from pipelines.gain import joint_labels as module
 from pipelines.gain.arms import Bench
 from pipelines.gain.joint_labels import joint_labels
-from pipelines.gain.recipes import GENERATOR_FREE, WITH_GENERATOR, Policy, uses_generator
+from pipelines.gain.recipes import GENERATOR_FREE, WITH_GENERATOR, Policy, Recipe, uses_generator
 from pipelines.gain.yardsticks import yardstick_of
 
 CLASSES = ("dark", "light")
@@ -118,3 +119,33 @@ def test_the_arm_is_one_with_a_generator_and_needs_a_pool() -> None:
     assert not uses_generator({"base": "classical", "share": 0})
     with pytest.raises(ValueError, match="no pool"):
         Bench(greys(3, seed=0), None, config(), seed=5).training_set(WITH_GENERATOR["joint_label"])
+
+
+def test_fixmatch_begins_with_the_labels_of_a_graph_or_of_two_opinions(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, int, Any]] = []
+    real = arms.train_arm
+
+    def recording(recipe: Recipe, *rest: Any, start: Any, **options: Any) -> Any:
+        calls.append((recipe.training, rest[3], start))
+        return real(recipe, *rest, start=start, **options)
+
+    monkeypatch.setattr(arms, "train_arm", recording)
+    pool = greys(20, seed=1)
+    bench = Bench(greys(3, seed=0), pool.x, config(), seed=5)
+    for recipe in (WITH_GENERATOR["joint_fixmatch"], GENERATOR_FREE["pair_fixmatch"]):
+        bench.classifier(recipe)
+    told = [(training, seed) for training, seed, _ in calls]
+    assert told == [
+        ("graph_fixmatch", 5),
+        ("joint_fixmatch", 5),
+        ("graph_fixmatch", 5 + module.OTHER),
+        ("pair_fixmatch", 5),
+    ]
+    for _, _, (labels, clear) in calls:
+        assert torch.equal(labels, pool.y)
+        assert clear.dtype == torch.bool
+        assert 0 < int(clear.sum()) <= len(pool)
+    assert {"graph", "second opinion"} < set(bench.seconds)
+    plain = Bench(greys(3, seed=0), pool.x, config(), seed=5)
+    plain.classifier(GENERATOR_FREE["fixmatch"])
+    assert calls[-1] == ("fixmatch", 5, None)

@@ -17,7 +17,7 @@ from pipelines.gain.recipes import (
     recipe_of,
 )
 
-POOL_ARMS = ["pseudo_label", "fixmatch", "graph_fixmatch", "retrieval", "pair_label"]
+POOL_ARMS = ["pseudo_label", "fixmatch", "graph_fixmatch", "pair_fixmatch", "retrieval", "pair_label"]
 
 
 def config(**gain: Any) -> Config:

@@ -104,7 +104,7 @@ def write(path: Path, document: Any) -> Path:
 
 def test_every_arm_without_a_generator_is_of_one_yardstick_and_no_other_is() -> None:
     pool = {name for name in GENERATOR_FREE if yardstick_of(name) == "same_pool"}
-    assert pool == {"pseudo_label", "fixmatch", "graph_fixmatch", "retrieval", "pair_label"}
+    assert pool == {"pseudo_label", "fixmatch", "graph_fixmatch", "pair_fixmatch", "retrieval", "pair_label"}
     assert {yardstick_of(name) for name in set(GENERATOR_FREE) - pool} == {"classical"}
     assert [yardstick_of(name) for name in ("synthetic", "synthetic+classical", "auto", "own")] == [None] * 4
     assert yardstick_of("own", {"own": "pseudo_label"}) == "same_pool"
