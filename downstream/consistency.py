@@ -110,7 +110,7 @@ class Advice:
 
     Args:
         labels: A class for every unlabelled image, int64 (M,).
-        clear: Which of them are followed without the teacher in the first steps, bool (M,), at least one.
+        clear: Which of them are followed without the teacher in the first steps, bool (M,); none: it is asked.
         alone: Number of these first steps, 0 or more.
         until: Step from which on the advice is not heard any more; its weight falls to zero on a line.
         weight: Part of the advice in the probabilities at step ``alone``; the teacher's is the rest.
@@ -125,8 +125,8 @@ class Advice:
     trust: float = 0.9
 
     def weight_at(self, step: int) -> float:
-        """Part of the advice in the probabilities at a step from ``alone`` on."""
-        return self.weight * max(0.0, 1 - (step - self.alone) / max(1, self.until - self.alone))
+        """Part of the advice in the probabilities at a step; it falls from ``alone`` on."""
+        return self.weight * max(0.0, min(1.0, 1 - (step - self.alone) / max(1, self.until - self.alone)))
 
     def blended(self, probabilities: Tensor, numbers: Tensor, step: int) -> Tensor:
         """The teacher's probabilities (N, K) of the images ``numbers`` (N,), with the advice of this step."""
@@ -272,7 +272,7 @@ def _pseudo_labelled(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Endless batches of unlabelled images, labels (at first the advice's, then the teacher's), and which count."""
     size, alone = settings.unlabelled_batch, 0
-    if advice is not None:
+    if advice is not None and bool(advice.clear.any()):
         clear, alone = advice.clear.nonzero().flatten(), advice.alone
         for _, chosen in zip(range(alone), draw_batches(_alike(len(clear)), size, generator), strict=False):
             labels = advice.labels[clear[chosen]].to(unlabelled.device)

@@ -203,9 +203,9 @@ class GainConfig(Section):
         strict=False,
         min_length=1,
         description="Arms to run, names of policies too; default: real, oversample, logit_adjusted, classical, smote, "
-        "smote+classical, with a pool retrieval and pseudo_label, synthetic, synthetic+classical, auto. By name only: "
-        "trivialaugment, randaugment, mixup, cutmix, reweight, decoupled, and with a pool fixmatch, "
-        "graph_fixmatch.",
+        "smote+classical, with a pool retrieval, pseudo_label and graph_fixmatch, synthetic, synthetic+classical, "
+        "auto. By name only: trivialaugment, randaugment, mixup, cutmix, reweight, decoupled, and with a pool "
+        "fixmatch, joint_label, pair_label, joint_fixmatch, pair_fixmatch.",
     )
     candidates: tuple[str, ...] | None = Field(
         default=None,

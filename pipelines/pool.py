@@ -140,7 +140,7 @@ def begun_with(labels: Tensor, clear: Tensor, settings: FixMatchSettings) -> tup
 
     Args:
         labels: A class for every unlabelled image, int64 (M,).
-        clear: Which of them are the clearest, bool (M,), at least one.
+        clear: Which of them are the clearest, bool (M,).
         settings: Of FixMatch; ``steps`` and ``balanced`` stay.
 
     Returns:

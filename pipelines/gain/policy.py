@@ -23,7 +23,7 @@ from downstream.evaluate import balanced_accuracy
 from pipelines.config import Config
 from pipelines.datasets import DataBundle
 from pipelines.gain.arms import Bench, predictions
-from pipelines.gain.recipes import ARMS, BASES, FROM_POOL, USUAL_BASES, Policy, named_policies
+from pipelines.gain.recipes import ARMS, BASES, Policy, named_policies, usual_bases
 from pipelines.interrupt import Watch
 
 RULE = (
@@ -46,8 +46,7 @@ def candidates(config: Config, *, pool: bool) -> list[Policy]:
         ValueError: If ``gain.candidates`` names what is no such arm or policy, or needs a pool that is not there.
     """
     named = named_policies(config)
-    usual = tuple(base for base in USUAL_BASES if pool or base not in FROM_POOL)
-    wanted = config.gain.candidates or usual
+    wanted = config.gain.candidates or usual_bases(pool=pool)
     if unknown := [name for name in wanted if name not in BASES and name not in named]:
         raise ValueError(f"unknown candidate {unknown[0]!r}; known: {', '.join((*BASES, *named))}")
     alone = [policy for base in wanted if base in BASES for policy in _strengths_of(base, config)]

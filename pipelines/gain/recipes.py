@@ -105,6 +105,7 @@ USUAL_BASES = (
     "smote+classical",
     "retrieval",
     "pseudo_label",
+    "graph_fixmatch",
 )
 """The generator-free arms that run, and that ``auto`` may choose, where the config names none."""
 
@@ -273,6 +274,11 @@ def policy_of_arm(
     return Policy(base, share, strength=strengths.get(base, strengths.get("classical", 1.0)))
 
 
+def usual_bases(*, pool: bool) -> tuple[str, ...]:
+    """``USUAL_BASES``, as far as the data allow."""
+    return tuple(base for base in USUAL_BASES if pool or not BASES[base].needs_pool)
+
+
 def known_arms(config: Config, *, pool: bool) -> tuple[str, ...]:
     """The arms to run: those of the config, else the usual ones, as far as the data allow.
 
@@ -280,8 +286,7 @@ def known_arms(config: Config, *, pool: bool) -> tuple[str, ...]:
         ValueError: If an arm is unknown, named twice, or needs a pool that is not there.
     """
     named = named_policies(config)
-    usual = tuple(arm for arm in (*USUAL_BASES, *SYNTHETIC, "auto") if pool or arm not in FROM_POOL)
-    arms = config.gain.arms or usual
+    arms = config.gain.arms or (*usual_bases(pool=pool), *SYNTHETIC, "auto")
     if unknown := [arm for arm in arms if arm not in ARMS and arm not in named]:
         raise ValueError(f"unknown arm {unknown[0]!r}; known: {', '.join((*ARMS, *named))}")
     if len(set(arms)) != len(arms):

@@ -78,9 +78,15 @@ def test_only_clear_advice_is_followed_alone() -> None:
     assert error(trained(advice=Advice(half_wrong, clear, alone=60, until=60))) < 0.05
 
 
+def test_without_clear_advice_the_teacher_is_asked_at_once() -> None:
+    _, truth = halves(300, 2)
+    nothing = torch.zeros(300, dtype=torch.bool)
+    assert error(trained(advice=Advice(truth, nothing, alone=20, until=40))) < 0.05
+
+
 def test_weight_of_advice_falls_on_a_line() -> None:
     advice = Advice(torch.zeros(3, dtype=torch.int64), torch.ones(3, dtype=torch.bool), alone=10, until=30, weight=0.4)
-    assert [advice.weight_at(step) for step in (10, 20, 30, 99)] == [0.4, 0.2, 0.0, 0.0]
+    assert [advice.weight_at(step) for step in (0, 10, 20, 30, 99)] == [0.4, 0.4, 0.2, 0.0, 0.0]
 
 
 def test_advice_by_hand() -> None:

@@ -32,8 +32,8 @@ def full(y: list[int], wrong: dict[str, range], config: Config = CONFIG) -> dict
 
 def test_candidates_begin_with_every_generator_free_base() -> None:
     names = [candidate.name for candidate in candidates(CONFIG, pool=True)]
-    assert tuple(names[:8]) == USUAL_BASES
-    assert len(names) == 8 + 2 * 2 * 2
+    assert tuple(names[:9]) == USUAL_BASES
+    assert len(names) == 9 + 2 * 2 * 2
     assert len(set(names)) == len(names)
     assert not any("pseudo_label" in candidate.name for candidate in candidates(CONFIG, pool=False))
 

@@ -27,8 +27,8 @@ def config(**gain: Any) -> Config:
 def test_the_arms_that_run_unasked_are_the_usual_ones() -> None:
     synthetic = ("synthetic", "synthetic+classical", "auto")
     assert known_arms(config(), pool=True) == (*USUAL_BASES, *synthetic)
-    assert known_arms(config(), pool=False) == (*USUAL_BASES[:-2], *synthetic)
-    assert USUAL_BASES[-2:] == ("retrieval", "pseudo_label")
+    assert known_arms(config(), pool=False) == (*USUAL_BASES[:-3], *synthetic)
+    assert USUAL_BASES[-3:] == ("retrieval", "pseudo_label", "graph_fixmatch")
 
 
 def test_every_arm_can_be_asked_for_by_name() -> None:
