@@ -149,6 +149,9 @@ def key_maker(config: Config, bundle: DataBundle) -> Key:
     Args:
         config: The run.
         bundle: The data of its first replicate.
+
+    Returns:
+        What turns the rest that decides a cell, plain values, into sixteen hex digits.
     """
     read = config.model_dump(mode="json", exclude=IRRELEVANT)
     parts = [CELLS, read, config.gain.tuning, device_of(config).type, options_of(config)]

@@ -90,7 +90,15 @@ def second_opinion(
 
 
 def product(logits: Tensor, second: Tensor) -> Tensor:
-    """Log-probabilities (N, K) of two opinions, of which the second is made as sure as the first is on average."""
+    """Two opinions multiplied, of which the second is made as sure as the first is on average.
+
+    Args:
+        logits: Of a classifier, (N, K), N >= 1.
+        second: Logits or log-likelihoods of another model, (N, K), at any temperature.
+
+    Returns:
+        Log-probabilities but for a constant a row, float64 (N, K).
+    """
     opinion = logits.double().log_softmax(dim=1)
     return opinion + tempered(second, float(opinion.exp().amax(dim=1).mean()))
 
