@@ -30,8 +30,8 @@ def build(description: dict[str, Any]) -> Any:
     """The untrained model that ``describe`` described.
 
     Raises:
-        DataError: If this version does not know the family or an option of it, there is no list of class names, or the
-            shape of an image is none.
+        DataError: If this version does not know the family or an option of it, there is no list of
+            class names, or the shape of an image is none.
     """
     name = description["family"]
     if name not in FAMILIES:
@@ -39,9 +39,15 @@ def build(description: dict[str, Any]) -> Any:
     try:
         options = FAMILIES[name].options_for("default", description["options"])
     except ValueError as error:
-        raise DataError(f"the source, a {name}, has options this version does not know: {error}") from error
+        raise DataError(
+            f"the source, a {name}, has options this version does not know: {error}"
+        ) from error
     classes, image_shape = description["classes"], tuple(description["image_shape"])
-    if not isinstance(classes, list) or not classes or not all(isinstance(one, str) for one in classes):
+    if (
+        not isinstance(classes, list)
+        or not classes
+        or not all(isinstance(one, str) for one in classes)
+    ):
         raise DataError("the source has no list of class names")
     if len(image_shape) != 3 or not all(type(side) is int and side >= 1 for side in image_shape):
         raise DataError(f"the source has images of the shape {image_shape}")
@@ -56,8 +62,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
         device: Where it is to render.
 
     Returns:
-        The averaged model of the newest intact checkpoint; an ``EncodingSource`` if its family has an encoder,
-        an ``IdentitySource`` if it takes identities from images.
+        The averaged model of the newest intact checkpoint; an ``EncodingSource`` if its family has
+        an encoder, an ``IdentitySource`` if it takes identities from images.
 
     Raises:
         DataError: If there is no intact checkpoint; the message names the files.
@@ -71,14 +77,17 @@ def source_of(checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Sou
     """The averaged model in a checkpoint.
 
     Raises:
-        DataError: If the checkpoint is of no source: it describes none, or another one than its weights are of.
+        DataError: If the checkpoint is of no source: it describes none, or another one than its
+            weights are of.
     """
     try:
         _require_weights_of(checkpoint)
         model = build(checkpoint.meta)
         model.load_state_dict(checkpoint.state["average"])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
-        raise DataError(f"the checkpoint of step {checkpoint.step} holds no source ({error}); train again") from error
+        raise DataError(
+            f"the checkpoint of step {checkpoint.step} holds no source ({error}); train again"
+        ) from error
     model.to(device, memory_format=torch.channels_last).eval()
     if isinstance(model, IdentitySource):
         return RenderSource(model)
@@ -86,13 +95,16 @@ def source_of(checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Sou
 
 
 def _require_weights_of(checkpoint: Checkpoint) -> None:
-    """Compare description and weights before memory is taken: a file from elsewhere may describe a network of any size.
+    """Compare description and weights before memory is taken: a file from elsewhere may describe a
+    network of any size.
 
     Raises:
         ValueError: If they are not of one network.
     """
     with torch.device("meta"):
-        described = {name: weight.shape for name, weight in build(checkpoint.meta).state_dict().items()}
+        described = {
+            name: weight.shape for name, weight in build(checkpoint.meta).state_dict().items()
+        }
     if described != {name: weight.shape for name, weight in checkpoint.state["average"].items()}:
         raise ValueError("its weights are not those of the network it describes")
 
@@ -134,9 +146,16 @@ class Source:
     def sample(self, *, label: str, n: int, seed: int = 0) -> Tensor: ...
 
     def sample(
-        self, y: Tensor | None = None, z: Tensor | None = None, *, label: str = "", n: int = 1, seed: int = 0
+        self,
+        y: Tensor | None = None,
+        z: Tensor | None = None,
+        *,
+        label: str = "",
+        n: int = 1,
+        seed: int = 0,
     ) -> Tensor:
-        """Render by latents, as ``types.SampleSource.sample``, or ``n`` images of the class ``label``.
+        """Render by latents, as ``types.SampleSource.sample``, or ``n`` images of the class
+        ``label``.
 
         Args:
             y: Classes (N,) or mixtures (N, K), with ``z``.
@@ -149,13 +168,15 @@ class Source:
             Images, float32 (N, C, H, W) in [-1, 1].
 
         Raises:
-            ValueError: If only one of ``y`` and ``z`` is given, or neither they nor a label, or the class is unknown;
-                the message says what is missing, or names the known classes.
+            ValueError: If only one of ``y`` and ``z`` is given, or neither they nor a label, or the
+                class is unknown; the message says what is missing, or names the known classes.
         """
         if y is not None and z is not None:
             return self.model.sample(y, z)
         if y is not None or z is not None:
-            raise ValueError(f"sample needs y and z together; {'z' if z is None else 'y'} is missing")
+            raise ValueError(
+                f"sample needs y and z together; {'z' if z is None else 'y'} is missing"
+            )
         return self._of_class(label, n, seed)
 
     def _of_class(self, label: str, n: int, seed: int) -> Tensor:
@@ -164,8 +185,12 @@ class Source:
             problem = f"unknown class {label!r}" if label else "sample needs y and z, or a label"
             raise ValueError(f"{problem}; known classes: {', '.join(self.classes)}")
         images = [torch.empty(0, *self.image_shape, device=self.device)]
-        for start in range(0, n, BATCH_SIZE):  # all at once would need memory for the activations of n images
-            z = latents(seed, index, start, min(BATCH_SIZE, n - start), self.latent_dim).to(self.device)
+        for start in range(
+            0, n, BATCH_SIZE
+        ):  # all at once would need memory for the activations of n images
+            z = latents(seed, index, start, min(BATCH_SIZE, n - start), self.latent_dim).to(
+                self.device
+            )
             images.append(self.model.sample(torch.full((len(z),), index, device=self.device), z))
         return torch.cat(images)
 

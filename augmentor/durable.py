@@ -16,11 +16,13 @@ from pathlib import Path
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that a crash leaves the old content or the new, never a part.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and take the name by a rename. A failure (a
-    full disk) removes the temporary file and leaves an existing ``path`` as it was.
+    The bytes go to a temporary file in the same folder, reach the disk, and take the name by a
+    rename. A failure (a full disk) removes the temporary file and leaves an existing ``path`` as it
+    was.
 
     Args:
-        path: Where to write; its folder must exist. Gets the mode any new file of this process would get.
+        path: Where to write; its folder must exist. Gets the mode any new file of this process
+            would get.
         data: The whole content.
 
     Raises:
@@ -61,7 +63,9 @@ def room_for(path: Path, size: int) -> Iterator[None]:
         if isinstance(error, DiskFullError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         free = shutil.disk_usage(path.parent).free
-        raise DiskFullError(error.errno, f"disk full: {size} bytes are needed, {free} are free", str(path)) from error
+        raise DiskFullError(
+            error.errno, f"disk full: {size} bytes are needed, {free} are free", str(path)
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -84,7 +88,8 @@ def write_json(path: Path, value: object) -> None:
 def json_bytes(value: object) -> bytes:
     """What :func:`write_json` writes."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    # Names of files may hold half surrogates, which UTF-8 lacks; a backslash escape is how JSON writes them.
+    # Names of files may hold half surrogates, which UTF-8 lacks; a backslash escape is how JSON
+    # writes them.
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -107,7 +112,9 @@ def publish_folder(temporary: Path, final: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files and folders that a killed process left; for one who holds the folder alone."""
+    """Remove the temporary files and folders that a killed process left; for one who holds the
+    folder alone.
+    """
     for path in folder.glob(".*.tmp"):
         if path.is_dir():
             shutil.rmtree(path)

@@ -1,4 +1,6 @@
-"""A sampler in imbalanced-learn's manner that adds synthetic images instead of interpolated ones."""
+"""A sampler in imbalanced-learn's manner that adds synthetic images instead of interpolated
+ones.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,23 @@ from augmentor.types import DataError, SampleSource
 
 
 class GanOverSampler(BaseEstimator):  # type: ignore[misc]
-    """Balance the classes of images with a trained source: ``fit_resample(X, y)``, also inside imblearn's ``Pipeline``.
+    """Balance the classes of images with a trained source: ``fit_resample(X, y)``, also inside
+    imblearn's ``Pipeline``.
 
-    The source must be trained on the training part only; in a cross-validation that means one source a fold, or the
-    score is of images the source has seen.
+    The source must be trained on the training part only; in a cross-validation that means one
+    source a fold, or the score is of images the source has seen.
 
     Args:
-        source: A trained source, such as ``augmentor.load(run)``. Its classes are matched with ``str(label)``.
-        sampling_strategy: As ``data.class_counts.resolve_counts`` takes it: ``"auto"``, ``"minority"``,
-            ``"not majority"``, ``"not minority"``, ``"all"``, images per class, a ratio to the largest class, or
-            ``{label: images in all}``.
+        source: A trained source, such as ``augmentor.load(run)``. Its classes are matched with
+            ``str(label)``.
+        sampling_strategy: As ``data.class_counts.resolve_counts`` takes it: ``"auto"``,
+            ``"minority"``, ``"not majority"``, ``"not minority"``, ``"all"``, images per class, a
+            ratio to the largest class, or ``{label: images in all}``.
         random_state: Seed, ``RandomState`` or ``None`` for a new draw each time.
-        value_range: What black and white are in ``X``. By default 0 and 255 for uint8, 0 and 1 for floats in
-            [0, 1], -1 and 1 for floats in [-1, 1]; anything else has to be said.
-        accept: A filter, such as ``sampling.filters.confidence_filter``; the source's images that pass are added.
+        value_range: What black and white are in ``X``. By default 0 and 255 for uint8, 0 and 1 for
+            floats in [0, 1], -1 and 1 for floats in [-1, 1]; anything else has to be said.
+        accept: A filter, such as ``sampling.filters.confidence_filter``; the source's images that
+            pass are added.
 
     Attributes:
         sampling_strategy_: Images added per label, for labels that got some.
@@ -56,7 +61,7 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
         self.value_range = value_range
         self.accept = accept
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803  (scikit-learn's word)
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Check the data and settle how many images each class is to get; draws nothing.
 
         Args:
@@ -74,7 +79,7 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
         self._settle(images, labels)
         return self
 
-    def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:  # noqa: N803
+    def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
         """Append synthetic images, class after class.
 
         Args:
@@ -82,11 +87,13 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
             y: Labels, shape (N,): class names of the source, or numbers whose text is one.
 
         Returns:
-            The given images followed by the synthetic ones, in the shape and type of ``X``, and their labels.
+            The given images followed by the synthetic ones, in the shape and type of ``X``, and
+            their labels.
 
         Raises:
             DataError: If a label is no class of the source.
-            ValueError: If the shapes do not fit the source, the range of ``X`` must be said, or the strategy is wrong.
+            ValueError: If the shapes do not fit the source, the range of ``X`` must be said, or the
+                strategy is wrong.
         """
         images, labels = _checked(X, y)
         added = self._settle(images, labels)
@@ -97,7 +104,9 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
             pixels = pixels.round()
         label_of = dict(zip(self._source_classes(), self.classes_, strict=True))
         new_labels = np.array([label_of[index] for index in made.y.tolist()], dtype=labels.dtype)
-        return np.concatenate([images, pixels.astype(images.dtype)]), np.concatenate([labels, new_labels])
+        return np.concatenate([images, pixels.astype(images.dtype)]), np.concatenate(
+            [labels, new_labels]
+        )
 
     def _settle(self, images: NDArray[Any], labels: NDArray[Any]) -> dict[int, int]:
         """Images to add per class of the source; sets the fitted attributes."""
@@ -107,7 +116,9 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
         if isinstance(strategy, Mapping):
             strategy = {_name(label): n for label, n in strategy.items()}
         seen = self.classes_.tolist()
-        added = resolve_counts(strategy, dict(enumerate(counts.tolist())), [_name(label) for label in seen])
+        added = resolve_counts(
+            strategy, dict(enumerate(counts.tolist())), [_name(label) for label in seen]
+        )
         self.sampling_strategy_ = {seen[i]: n for i, n in added.items() if n}
         return {index: added[i] for i, index in enumerate(self._source_classes())}
 
@@ -116,7 +127,8 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
         names, known = [_name(label) for label in self.classes_.tolist()], self.source.classes
         if unknown := {name for name in names if name not in known}:
             raise DataError(
-                f"the source has no class for the labels {listed(unknown)}: it knows {listed(known)}; "
+                f"the source has no class for the labels {listed(unknown)}: it knows "
+                f"{listed(known)}; "
                 f"give labels by these names, or a source trained on these classes"
             )
         return [known.index(name) for name in names]
@@ -130,7 +142,10 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
 def _checked(images: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
     x, y = np.asarray(images), np.asarray(labels)
     if x.ndim not in (2, 3, 4) or y.shape != x.shape[:1] or not len(y):
-        raise ValueError(f"X must be (N, C*H*W), (N, H, W) or (N, C, H, W) and y (N,), got {x.shape} and {y.shape}")
+        raise ValueError(
+            f"X must be (N, C*H*W), (N, H, W) or (N, C, H, W) and y (N,), got {x.shape} and "
+            f"{y.shape}"
+        )
     if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
         raise ValueError("X must hold finite numbers")
     return x, y
@@ -138,9 +153,15 @@ def _checked(images: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArra
 
 def _check_shape(images: NDArray[Any], image_shape: tuple[int, int, int]) -> None:
     channels, height, width = image_shape
-    fitting = {2: (channels * height * width,), 3: (height, width) if channels == 1 else None, 4: image_shape}
+    fitting = {
+        2: (channels * height * width,),
+        3: (height, width) if channels == 1 else None,
+        4: image_shape,
+    }
     if images.shape[1:] != fitting[images.ndim]:
-        raise ValueError(f"images of shape {images.shape[1:]} do not fit the source, which renders {image_shape}")
+        raise ValueError(
+            f"images of shape {images.shape[1:]} do not fit the source, which renders {image_shape}"
+        )
 
 
 def _usual_range(images: NDArray[Any]) -> tuple[float, float]:
@@ -148,7 +169,9 @@ def _usual_range(images: NDArray[Any]) -> tuple[float, float]:
         return 0, 255
     low, high = float(images.min()), float(images.max())
     if not np.issubdtype(images.dtype, np.floating) or low < -1 or high > 1:
-        raise ValueError(f"X holds numbers from {low:g} to {high:g}: say what black and white are by value_range")
+        raise ValueError(
+            f"X holds numbers from {low:g} to {high:g}: say what black and white are by value_range"
+        )
     return (0, 1) if low >= 0 else (-1, 1)
 
 

@@ -14,7 +14,9 @@ Predict = Callable[[Tensor], Tensor]
 
 
 class DataError(Exception):
-    """The user's data cannot be used as they are; the message names the class or file and the next step."""
+    """The user's data cannot be used as they are; the message names the class or file and the next
+    step.
+    """
 
 
 class DivergedError(Exception):
@@ -40,11 +42,18 @@ class LabelledImages:
 
     def __post_init__(self) -> None:
         if self.x.ndim != 4 or self.x.dtype != torch.float32:
-            raise ValueError(f"x must be (N, C, H, W) float32, got {tuple(self.x.shape)} {self.x.dtype}")
+            raise ValueError(
+                f"x must be (N, C, H, W) float32, got {tuple(self.x.shape)} {self.x.dtype}"
+            )
         if self.y.shape != (len(self.x),) or self.y.dtype != torch.int64:
-            raise ValueError(f"y must be ({len(self.x)},) int64, got {tuple(self.y.shape)} {self.y.dtype}")
+            raise ValueError(
+                f"y must be ({len(self.x)},) int64, got {tuple(self.y.shape)} {self.y.dtype}"
+            )
         if len(self.y) and not 0 <= int(self.y.min()) <= int(self.y.max()) < len(self.classes):
-            raise ValueError(f"y must lie in [0, {len(self.classes)}), got {int(self.y.min())} to {int(self.y.max())}")
+            raise ValueError(
+                f"y must lie in [0, {len(self.classes)}), got {int(self.y.min())} to "
+                f"{int(self.y.max())}"
+            )
 
     def __len__(self) -> int:
         return len(self.x)
@@ -72,12 +81,16 @@ class LabelledImages:
         """
         if self.classes != other.classes:
             raise ValueError(f"class lists differ: {self.classes} and {other.classes}")
-        return LabelledImages(torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), self.classes)
+        return LabelledImages(
+            torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), self.classes
+        )
 
 
 @runtime_checkable
 class SampleSource(Protocol):
-    """Anything that renders an image of a class from a standard normal latent; always in evaluation mode."""
+    """Anything that renders an image of a class from a standard normal latent; always in evaluation
+    mode.
+    """
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -99,7 +112,8 @@ class SampleSource(Protocol):
             z: Latents from N(0, I), float32 (N, latent_dim).
 
         Returns:
-            Images, float32 (N, C, H, W) in [-1, 1], on the device of ``z``. Row i depends on row i of y and z only.
+            Images, float32 (N, C, H, W) in [-1, 1], on the device of ``z``. Row i depends on row i
+            of y and z only.
         """
 
 
@@ -108,7 +122,9 @@ class EncodingSource(SampleSource, Protocol):
     """A source that can also find the latent of an image."""
 
     def encode(self, x: Tensor, y: Tensor) -> Tensor:
-        """Posterior means of images (N, C, H, W) of classes y (as in ``sample``), float32 (N, latent_dim)."""
+        """Posterior means of images (N, C, H, W) of classes y (as in ``sample``), float32 (N,
+        latent_dim).
+        """
 
 
 @runtime_checkable
@@ -116,7 +132,8 @@ class DensitySource(SampleSource, Protocol):
     """A source that also tells how likely an image is under a class."""
 
     def log_density(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
-        """A lower bound of log p(x | y) in nats by one draw of the latent, without gradient, float32 (N,).
+        """A lower bound of log p(x | y) in nats by one draw of the latent, without gradient,
+        float32 (N,).
 
         Args:
             x: Images, float32 (N, C, H, W) in [-1, 1].
@@ -127,7 +144,9 @@ class DensitySource(SampleSource, Protocol):
 
 @runtime_checkable
 class IdentitySource(EncodingSource, Protocol):
-    """A source that takes who is to be seen from an image; the person need not be one of its classes."""
+    """A source that takes who is to be seen from an image; the person need not be one of its
+    classes.
+    """
 
     def render(self, identity_image: Tensor, attribute_image: Tensor) -> Tensor:
         """Who the one image shows, shown as the other image is, without gradient.
@@ -142,7 +161,9 @@ class IdentitySource(EncodingSource, Protocol):
 
 
 def device_of(source: SampleSource) -> torch.device:
-    """Where a source renders: its ``device`` attribute if it has one, else where its weights are, else the CPU."""
+    """Where a source renders: its ``device`` attribute if it has one, else where its weights are,
+    else the CPU.
+    """
     device = getattr(source, "device", None)
     if device is None and isinstance(source, nn.Module):
         device = next((weight.device for weight in source.parameters()), None)

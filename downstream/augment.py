@@ -1,4 +1,6 @@
-"""Classical augmentation of a batch of images: affine maps, flips, colour; and the mixing of pairs of images."""
+"""Classical augmentation of a batch of images: affine maps, flips, colour; and the mixing of pairs
+of images.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ Augment = Callable[[Tensor, Generator], Tensor]
 """Images (N, C, H, W) in [-1, 1] and a generator to images of the same shape and range."""
 
 Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
-"""Images (N, C, H, W), class probabilities (N, K) and a generator to mixed images and probabilities."""
+"""Images (N, C, H, W), class probabilities (N, K) and a generator to mixed images and
+probabilities."""
 
 DOMAINS = ("digits", "natural")
 
@@ -21,10 +24,11 @@ DOMAINS = ("digits", "natural")
 def classical(domain: str, strength: float = 1.0) -> Augment:
     """The usual augmentation of a domain, drawn anew for every image.
 
-    ``digits`` (figures on an empty background): rotation up to 12 degrees, scale 0.85 to 1.15, shear up to 8 degrees,
-    shift up to 10 % of the side; what comes in from outside is empty (-1). ``natural`` (photographs): the same with
-    a mirrored border, horizontal flips of every second image, and brightness, contrast and saturation changed by up
-    to 20 %. Rotations stay small because strong ones turn one digit into another.
+    ``digits`` (figures on an empty background): rotation up to 12 degrees, scale 0.85 to 1.15,
+    shear up to 8 degrees, shift up to 10 % of the side; what comes in from outside is empty (-1).
+    ``natural`` (photographs): the same with a mirrored border, horizontal flips of every second
+    image, and brightness, contrast and saturation changed by up to 20 %. Rotations stay small
+    because strong ones turn one digit into another.
 
     Args:
         domain: ``digits`` or ``natural``.
@@ -53,8 +57,11 @@ def _augment_natural(x: Tensor, generator: Generator, strength: float) -> Tensor
     return color_jitter(x, generator, 0.2 * strength)
 
 
-def random_affine(x: Tensor, generator: Generator, strength: float, *, empty_border: bool) -> Tensor:
-    """Rotate, scale, shear and shift every image by its own random amounts, in one bilinear resampling.
+def random_affine(
+    x: Tensor, generator: Generator, strength: float, *, empty_border: bool
+) -> Tensor:
+    """Rotate, scale, shear and shift every image by its own random amounts, in one bilinear
+    resampling.
 
     Args:
         x: Images, shape (N, C, H, W), in [-1, 1].
@@ -70,9 +77,11 @@ def random_affine(x: Tensor, generator: Generator, strength: float, *, empty_bor
     shear = shear * math.tan(math.radians(8)) * strength
     scale = torch.exp(log_scale * math.log(1.15) * strength)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    linear = torch.stack([torch.stack([cos, shear * cos - sin], 1), torch.stack([sin, shear * sin + cos], 1)], dim=1)
-    # affine_grid maps output to input positions in [-1, 1], where 10 % of the side is 0.2; going through the linear
-    # part makes the shift one of the output, whatever the scale.
+    linear = torch.stack(
+        [torch.stack([cos, shear * cos - sin], 1), torch.stack([sin, shear * sin + cos], 1)], dim=1
+    )
+    # affine_grid maps output to input positions in [-1, 1], where 10 % of the side is 0.2; going
+    # through the linear part makes the shift one of the output, whatever the scale.
     shift = linear @ (torch.stack([shift_x, shift_y], dim=1).unsqueeze(2) * 0.2 * strength)
     grid = affine_grid(torch.cat([linear, shift], dim=2), list(x.shape), align_corners=False)
     if empty_border:
@@ -81,15 +90,20 @@ def random_affine(x: Tensor, generator: Generator, strength: float, *, empty_bor
 
 
 def random_flip(x: Tensor, generator: Generator, probability: float) -> Tensor:
-    """Mirror each image left to right with the given probability; shapes and range as in ``random_affine``."""
-    flipped = torch.rand(len(x), generator=generator, device=generator.device).to(x.device) < probability
+    """Mirror each image left to right with the given probability; shapes and range as in
+    ``random_affine``.
+    """
+    flipped = (
+        torch.rand(len(x), generator=generator, device=generator.device).to(x.device) < probability
+    )
     return torch.where(flipped.view(-1, 1, 1, 1), x.flip(3), x)
 
 
 def color_jitter(x: Tensor, generator: Generator, amount: float) -> Tensor:
     """Change brightness, contrast and saturation of every image by up to ``amount`` (0.2 is 20 %).
 
-    Grey images keep their one channel and have no saturation to change. Shapes and range as in ``random_affine``.
+    Grey images keep their one channel and have no saturation to change. Shapes and range as in
+    ``random_affine``.
     """
     draws = 1 + amount * _uniform(len(x), 3, generator, x)
     brightness, contrast, saturation = draws.clamp(min=0).view(3, -1, 1, 1, 1).unbind()
@@ -131,7 +145,8 @@ def mixup(x: Tensor, y: Tensor, generator: Generator, alpha: float = 0.4) -> tup
 
 
 def cutmix(x: Tensor, y: Tensor, generator: Generator, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Paste a random box of another image into every image; probabilities follow the area that was replaced.
+    """Paste a random box of another image into every image; probabilities follow the area that was
+    replaced.
 
     Args:
         x: Images, shape (N, C, H, W).
@@ -158,7 +173,9 @@ def cutmix(x: Tensor, y: Tensor, generator: Generator, alpha: float = 1.0) -> tu
 
 
 def _inside(center: Tensor, half: Tensor, size: int) -> Tensor:
-    """Which of ``size`` pixels lie within ``half`` of the centre, both in units of the side; bool (N, size)."""
+    """Which of ``size`` pixels lie within ``half`` of the centre, both in units of the side; bool
+    (N, size).
+    """
     position = (torch.arange(size, device=center.device) + 0.5) / size
     return (position - center.unsqueeze(1)).abs() < half.unsqueeze(1)
 
@@ -167,7 +184,9 @@ def _beta(count: int, alpha: float, generator: Generator) -> Tensor:
     """Draws from Beta(alpha, alpha), shape (count,), made from the generator alone."""
     if not 0 < alpha < math.inf:
         raise ValueError(f"alpha must be above 0, got {alpha}")
-    gammas = torch._standard_gamma(torch.full((2, count), alpha, device=generator.device), generator=generator)
+    gammas = torch._standard_gamma(
+        torch.full((2, count), alpha, device=generator.device), generator=generator
+    )
     gammas = gammas.clamp(min=torch.finfo(gammas.dtype).tiny)
     share: Tensor = gammas[0] / gammas.sum(dim=0)
     return share

@@ -1,4 +1,6 @@
-"""Labels that a classifier gives to unlabelled images, once for all (pseudo-labels) or at every step (FixMatch)."""
+"""Labels that a classifier gives to unlabelled images, once for all (pseudo-labels) or at every
+step (FixMatch).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from downstream.train import (
     stream,
 )
 
-WEAK = 0.5  # strength of the teacher's augmentation in that of the student's, where a caller has no other
+# strength of the teacher's augmentation in that of the student's, where a caller has no other
+WEAK = 0.5
 NORM_BATCHES, NORM_BATCH_SIZE = 20, 256
 
 
@@ -32,13 +35,15 @@ def pseudo_labels(
 ) -> tuple[Tensor, Tensor]:
     """Choose the images whose most likely class is likely enough, and label them with it.
 
-    A classifier trained on a long tail gives too many images to the large classes, so a class keeps only its most
-    confident ones, up to a limit. That limit fits a pool with about equal classes; turn it off for another pool.
+    A classifier trained on a long tail gives too many images to the large classes, so a class keeps
+    only its most confident ones, up to a limit. That limit fits a pool with about equal classes;
+    turn it off for another pool.
 
     Args:
         logits: Logits of the unlabelled images, shape (N, K).
         threshold: Least probability of the most likely class, in [0, 1].
-        per_class: At most so many images of a class; None is the equal share, N / K rounded up, if ``balanced``.
+        per_class: At most so many images of a class; None is the equal share, N / K rounded up, if
+            ``balanced``.
         balanced: Whether a class is limited to its equal share where ``per_class`` names no limit.
 
     Returns:
@@ -53,17 +58,24 @@ def pseudo_labels(
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ValueError(f"logits must be (N, K), got {tuple(logits.shape)}")
     if not 0 <= threshold <= 1 or (per_class is not None and per_class < 0):
-        raise ValueError(f"need threshold in [0, 1] and per_class >= 0, got {threshold} and {per_class}")
+        raise ValueError(
+            f"need threshold in [0, 1] and per_class >= 0, got {threshold} and {per_class}"
+        )
     if per_class is None:
         per_class = math.ceil(len(logits) / logits.shape[1]) if balanced else len(logits)
     confidence, labels = logits.softmax(dim=1).max(dim=1)
-    kept = [_most_confident(confidence, labels == label, threshold, per_class) for label in range(logits.shape[1])]
+    kept = [
+        _most_confident(confidence, labels == label, threshold, per_class)
+        for label in range(logits.shape[1])
+    ]
     indices = torch.cat(kept).sort().values
     return indices, labels[indices]
 
 
 def _most_confident(confidence: Tensor, members: Tensor, threshold: float, limit: int) -> Tensor:
-    """Numbers of the members from the threshold on, the most confident first, at most ``limit``; ties go by number."""
+    """Numbers of the members from the threshold on, the most confident first, at most ``limit``;
+    ties go by number.
+    """
     sure = (members & (confidence >= threshold)).nonzero().flatten()
     return sure[confidence[sure].argsort(descending=True, stable=True)[:limit]]
 
@@ -82,8 +94,8 @@ class FixMatchSettings:
         weight_unlabelled: Weight of the unlabelled images' loss beside the labelled images'.
         label_smoothing: Probability taken from the label and spread over all classes, in [0, 1).
         average_decay: Share of the teacher's weights kept in a step, in [0, 1).
-        balanced: Assume that the unlabelled images have about equally many of each class: the teacher's probabilities
-            are divided by their own running mean (distribution alignment).
+        balanced: Assume that the unlabelled images have about equally many of each class: the
+            teacher's probabilities are divided by their own running mean (distribution alignment).
     """
 
     steps: int = 1500
@@ -100,20 +112,30 @@ class FixMatchSettings:
     def __post_init__(self) -> None:
         if min(self.steps, self.labelled_batch, self.unlabelled_batch) < 1:
             raise ValueError(f"steps and batches must be 1 or more: {self}")
-        if not (0 <= self.threshold <= 1 and 0 <= self.label_smoothing < 1 and 0 <= self.average_decay < 1):
-            raise ValueError(f"threshold, label_smoothing and average_decay must lie in [0, 1]: {self}")
+        if not (
+            0 <= self.threshold <= 1
+            and 0 <= self.label_smoothing < 1
+            and 0 <= self.average_decay < 1
+        ):
+            raise ValueError(
+                f"threshold, label_smoothing and average_decay must lie in [0, 1]: {self}"
+            )
 
 
 @dataclass(frozen=True)
 class Advice:
-    """Labels of the unlabelled images from elsewhere: followed at first, then weighed less and less.
+    """Labels of the unlabelled images from elsewhere: followed at first, then weighed less and
+    less.
 
     Args:
         labels: A class for every unlabelled image, int64 (M,).
-        clear: Which of them are followed without the teacher in the first steps, bool (M,); none: it is asked.
+        clear: Which of them are followed without the teacher in the first steps, bool (M,); none:
+            it is asked.
         alone: Number of these first steps, 0 or more.
-        until: Step from which on the advice is not heard any more; its weight falls to zero on a line.
-        weight: Part of the advice in the probabilities at step ``alone``; the teacher's is the rest.
+        until: Step from which on the advice is not heard any more; its weight falls to zero on a
+            line.
+        weight: Part of the advice in the probabilities at step ``alone``; the teacher's is the
+            rest.
         trust: Probability that the advice gives to its class; the other classes share the rest.
     """
 
@@ -126,10 +148,14 @@ class Advice:
 
     def weight_at(self, step: int) -> float:
         """Part of the advice in the probabilities at a step; it falls from ``alone`` on."""
-        return self.weight * max(0.0, min(1.0, 1 - (step - self.alone) / max(1, self.until - self.alone)))
+        return self.weight * max(
+            0.0, min(1.0, 1 - (step - self.alone) / max(1, self.until - self.alone))
+        )
 
     def blended(self, probabilities: Tensor, numbers: Tensor, step: int) -> Tensor:
-        """The teacher's probabilities (N, K) of the images ``numbers`` (N,), with the advice of this step."""
+        """The teacher's probabilities (N, K) of the images ``numbers`` (N,), with the advice of
+        this step.
+        """
         others = (1 - self.trust) / (probabilities.shape[1] - 1)
         given = torch.full_like(probabilities, others)
         given.scatter_(1, self.labels[numbers].to(given.device)[:, None], self.trust)
@@ -152,18 +178,20 @@ def train_fixmatch(
 ) -> nn.Module:
     r"""Train on labelled and unlabelled images by consistency: FixMatch with an averaged teacher.
 
-    The teacher (the moving average of the weights) labels a weakly augmented image; where it is sure enough, the
-    student has to give the same label to a strongly augmented one:
+    The teacher (the moving average of the weights) labels a weakly augmented image; where it is
+    sure enough, the student has to give the same label to a strongly augmented one:
 
     .. math:: \ell = H(y, p(s(x))) + \lambda\,\mathbb 1[\max q(w(u)) \ge \tau]\, H(\arg\max q(w(u)), p(s(u)))
 
-    Beside the paper: the teacher is averaged and has its own batch-norm statistics, measured on the weakly augmented
-    images it sees (with the student's, from strongly augmented ones, the error on MNIST was half as large again);
-    labelled images are strongly augmented too; the teacher's probabilities are aligned if ``settings.balanced``. What
-    is strong is up to the caller; the paper's are RandAugment and CTAugment, with Cutout.
+    Beside the paper: the teacher is averaged and has its own batch-norm statistics, measured on the
+    weakly augmented images it sees (with the student's, from strongly augmented ones, the error on
+    MNIST was half as large again); labelled images are strongly augmented too; the teacher's
+    probabilities are aligned if ``settings.balanced``. What is strong is up to the caller; the
+    paper's are RandAugment and CTAugment, with Cutout.
 
     Args:
-        model: Network from images to logits (N, K); trained in place on the device of its weights (the student).
+        model: Network from images to logits (N, K); trained in place on the device of its weights
+            (the student).
         x: Labelled images, shape (N, C, H, W), float32 in [-1, 1], N > 0.
         y: Classes, int64 (N,).
         unlabelled: Unlabelled images, shape (M, C, H, W), M > 0.
@@ -171,41 +199,55 @@ def train_fixmatch(
         seed: Decides order, augmentation and dropout; the global random state stays untouched.
         weak: Augmentation for the teacher.
         strong: Augmentation for the student.
-        advice: Labels to begin with; without them the teacher decides alone from the first step on. Images on which
-            the two disagree are not learned while the advice has weight.
-        weights: How often each labelled image is drawn, float64 (N,), summing to one; None is equally often.
-        on_step: Called after every step with the steps done, the loss and the accepted share of the unlabelled.
+        advice: Labels to begin with; without them the teacher decides alone from the first step on.
+            Images on which the two disagree are not learned while the advice has weight.
+        weights: How often each labelled image is drawn, float64 (N,), summing to one; None is
+            equally often.
+        on_step: Called after every step with the steps done, the loss and the accepted share of the
+            unlabelled.
 
     Returns:
-        The teacher in evaluation mode, its batch-norm statistics measured on unaugmented unlabelled images.
+        The teacher in evaluation mode, its batch-norm statistics measured on unaugmented unlabelled
+        images.
 
     Raises:
         NonFiniteLossError: If the loss stops being finite.
         ValueError: If there is no image of a kind.
 
     Source:
-        Sohn et al. 2020, "FixMatch", arXiv:2001.07685; alignment: Berthelot et al. 2020, arXiv:1911.09785; the
-        averaged teacher: Tarvainen & Valpola 2017, arXiv:1703.01780.
+        Sohn et al. 2020, "FixMatch", arXiv:2001.07685; alignment: Berthelot et al. 2020,
+        arXiv:1911.09785; the averaged teacher: Tarvainen & Valpola 2017, arXiv:1703.01780.
     """
     if not (len(x) and len(y) == len(x) and len(unlabelled)):
-        raise ValueError(f"need labelled and unlabelled images: {len(x)} images, {len(y)} labels, {len(unlabelled)}")
+        raise ValueError(
+            f"need labelled and unlabelled images: {len(x)} images, {len(y)} labels, "
+            f"{len(unlabelled)}"
+        )
     device, s = next(model.parameters()).device, settings
     x, y, unlabelled = x.to(device), y.to(device), unlabelled.to(device)
     noise = stream(seed, 1)
     teacher = Teacher(model, s.average_decay, balanced=s.balanced)
-    optimizer = torch.optim.AdamW(parameter_groups(model, s.weight_decay), lr=s.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, s.weight_decay), lr=s.learning_rate, fused=True
+    )
     model.train().to(memory_format=torch.channels_last)
-    labelled_order = draw_batches(_alike(len(x)) if weights is None else weights, s.labelled_batch, stream(seed, 0))
+    labelled_order = draw_batches(
+        _alike(len(x)) if weights is None else weights, s.labelled_batch, stream(seed, 0)
+    )
     pseudo_labelled = _pseudo_labelled(teacher, unlabelled, s, weak, noise, advice, stream(seed, 2))
     with seeded_dropout(seed, device):
-        for step, chosen, (images, labels, sure) in zip(range(s.steps), labelled_order, pseudo_labelled, strict=False):
+        for step, chosen, (images, labels, sure) in zip(
+            range(s.steps), labelled_order, pseudo_labelled, strict=False
+        ):
             set_learning_rate(optimizer, _rate_at(step, s))
             batch = strong(torch.cat([x[chosen], images]), noise)
             loss = _fixmatch_loss(_logits(model, batch), y[chosen], labels, sure, s)
             _descend(optimizer, loss, step)
             teacher.follow(model)
             if on_step is not None:
-                on_step(step + 1, {"loss": float(loss.detach()), "accepted": float(sure.float().mean())})
+                on_step(
+                    step + 1, {"loss": float(loss.detach()), "accepted": float(sure.float().mean())}
+                )
     return teacher.finished(unlabelled, stream(seed, 3))
 
 
@@ -219,12 +261,15 @@ class Teacher:
     """
 
     def __init__(self, student: nn.Module, decay: float, *, balanced: bool) -> None:
-        self.network = copy.deepcopy(student).to(memory_format=torch.channels_last).requires_grad_(False)
+        self.network = (
+            copy.deepcopy(student).to(memory_format=torch.channels_last).requires_grad_(False)
+        )
         self.decay, self.balanced = decay, balanced
         self.updates, self.mean = 0, torch.empty(0)
         self.network.eval()
         for norm in _norms(self.network):
-            norm.train()  # its own statistics: those of strongly augmented batches would not fit what it sees
+            # its own statistics: those of strongly augmented batches would not fit what it sees
+            norm.train()
 
     @torch.no_grad()
     def follow(self, student: nn.Module) -> None:
@@ -245,7 +290,9 @@ class Teacher:
         for norm in _norms(self.network):
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over the batches
-        order = draw_batches(_alike(len(unlabelled)), min(NORM_BATCH_SIZE, len(unlabelled)), generator)
+        order = draw_batches(
+            _alike(len(unlabelled)), min(NORM_BATCH_SIZE, len(unlabelled)), generator
+        )
         with torch.no_grad():
             for _, chosen in zip(range(NORM_BATCHES), order, strict=False):
                 _logits(self.network, unlabelled[chosen])
@@ -270,14 +317,20 @@ def _pseudo_labelled(
     advice: Advice | None,
     generator: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches of unlabelled images, labels (at first the advice's, then the teacher's), and which count."""
+    """Endless batches of unlabelled images, labels (at first the advice's, then the teacher's), and
+    which count.
+    """
     size, alone = settings.unlabelled_batch, 0
     if advice is not None and bool(advice.clear.any()):
         clear, alone = advice.clear.nonzero().flatten(), advice.alone
-        for _, chosen in zip(range(alone), draw_batches(_alike(len(clear)), size, generator), strict=False):
+        for _, chosen in zip(
+            range(alone), draw_batches(_alike(len(clear)), size, generator), strict=False
+        ):
             labels = advice.labels[clear[chosen]].to(unlabelled.device)
             yield unlabelled[clear[chosen]], labels, torch.ones_like(labels, dtype=torch.bool)
-    for step, chosen in enumerate(draw_batches(_alike(len(unlabelled)), size, generator), start=alone):
+    for step, chosen in enumerate(
+        draw_batches(_alike(len(unlabelled)), size, generator), start=alone
+    ):
         images = unlabelled[chosen]
         probabilities = teacher.probabilities(weak(images, noise))
         if advice is not None:
@@ -286,17 +339,25 @@ def _pseudo_labelled(
         yield images, guesses, confidence >= settings.threshold
 
 
-def _fixmatch_loss(logits: Tensor, y: Tensor, labels: Tensor, sure: Tensor, settings: FixMatchSettings) -> Tensor:
-    """Labelled rows first, then the unlabelled ones, whose mean is taken over the unsure ones too."""
+def _fixmatch_loss(
+    logits: Tensor, y: Tensor, labels: Tensor, sure: Tensor, settings: FixMatchSettings
+) -> Tensor:
+    """Labelled rows first, then the unlabelled ones, whose mean is taken over the unsure ones
+    too.
+    """
     own, guessed = torch.split(logits, [len(y), len(labels)])
     loss_labelled = cross_entropy(own, y, label_smoothing=settings.label_smoothing)
-    losses = cross_entropy(guessed, labels, reduction="none", label_smoothing=settings.label_smoothing)
+    losses = cross_entropy(
+        guessed, labels, reduction="none", label_smoothing=settings.label_smoothing
+    )
     return loss_labelled + settings.weight_unlabelled * (losses * sure).mean()
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, step: int) -> None:
     if not math.isfinite(float(loss.detach())):
-        raise NonFiniteLossError(f"the loss of FixMatch is {float(loss.detach())} at step {step + 1}")
+        raise NonFiniteLossError(
+            f"the loss of FixMatch is {float(loss.detach())} at step {step + 1}"
+        )
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

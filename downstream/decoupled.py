@@ -1,4 +1,6 @@
-"""Decoupled training for long tails: features from images as they are, then a new last layer on balanced classes."""
+"""Decoupled training for long tails: features from images as they are, then a new last layer on
+balanced classes.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,12 @@ def train_decoupled(
     augment: Augment | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
-    """Train a network with every image drawn equally often, then its last layer anew with every class.
+    """Train a network with every image drawn equally often, then its last layer anew with every
+    class.
 
-    The second stage begins with the last layer as it was before the first and leaves everything else as the first
-    left it, batch-norm statistics too. Each has a warm-up and a cosine of its own; together they take
-    ``settings.steps`` steps.
+    The second stage begins with the last layer as it was before the first and leaves everything
+    else as the first left it, batch-norm statistics too. Each has a warm-up and a cosine of its
+    own; together they take ``settings.steps`` steps.
 
     Args:
         model: A network with timm's ``get_classifier``; trained in place.
@@ -51,8 +54,8 @@ def train_decoupled(
         ValueError: If shapes do not fit or there is one step only.
 
     Source:
-        Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tailed Recognition", arXiv:1910.09217,
-        there cRT (classifier re-training).
+        Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tailed Recognition",
+        arXiv:1910.09217, there cRT (classifier re-training).
     """
     head = cast(nn.Module, cast(Any, model).get_classifier())
     drawn = copy.deepcopy(head.state_dict())
@@ -63,7 +66,14 @@ def train_decoupled(
     balanced = balanced_weights(y, num_classes)
     second = replace(settings, steps=head_steps)
     train_classifier(
-        _HeadOnly(model, head), x, y, second, seed=seed + 1, weights=balanced, augment=augment, on_step=on_step
+        _HeadOnly(model, head),
+        x,
+        y,
+        second,
+        seed=seed + 1,
+        weights=balanced,
+        augment=augment,
+        on_step=on_step,
     )
     return model.requires_grad_(True).eval()
 

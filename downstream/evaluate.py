@@ -12,7 +12,8 @@ def predict_logits(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor
 
     Args:
         model: Classifier; left in the mode it was in.
-        x: Images, shape (N, C, H, W), in [-1, 1]; N may be 0 only if the caller needs no class count.
+        x: Images, shape (N, C, H, W), in [-1, 1]; N may be 0 only if the caller needs no class
+            count.
         batch_size: Images per pass; changes the result by rounding only.
 
     Returns:
@@ -49,10 +50,15 @@ def per_class_recall(predictions: Tensor, y: Tensor, num_classes: int) -> Tensor
 
 
 def balanced_accuracy(predictions: Tensor, y: Tensor, num_classes: int) -> float:
-    """Mean recall over the classes that have images, in [0, 1]; equals accuracy if classes have equal size."""
+    """Mean recall over the classes that have images, in [0, 1]; equals accuracy if classes have
+    equal size.
+    """
     return float(per_class_recall(predictions, y, num_classes).nanmean())
 
 
 def _check(predictions: Tensor, y: Tensor) -> None:
     if predictions.shape != y.shape or y.ndim != 1 or len(y) == 0:
-        raise ValueError(f"need equal shapes (N,) with N > 0, got {tuple(predictions.shape)} and {tuple(y.shape)}")
+        raise ValueError(
+            f"need equal shapes (N,) with N > 0, got {tuple(predictions.shape)} and "
+            f"{tuple(y.shape)}"
+        )

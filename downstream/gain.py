@@ -1,7 +1,7 @@
 """Whether one arm is better than another: paired statistics on predictions of the same test images.
 
-A replicate is one repetition of a whole experiment, with its own seed. All arms run in every replicate, so arms are
-compared by their differences within replicates.
+A replicate is one repetition of a whole experiment, with its own seed. All arms run in every
+replicate, so arms are compared by their differences within replicates.
 """
 
 from __future__ import annotations
@@ -121,16 +121,20 @@ def measure_gain(
     """Score all arms and compare the declared pairs.
 
     Args:
-        predictions: Predicted classes of every arm, integers, shape (R, N): R replicates, N test images.
+        predictions: Predicted classes of every arm, integers, shape (R, N): R replicates, N test
+            images.
         y: True classes, int64, (N,) if all replicates share the test images, else (R, N).
         num_classes: Number of classes K.
-        comparisons: Pairs (arm, baseline), declared before looking; their number enters Holm's correction.
-        metric: ``balanced_accuracy`` (mean recall of the classes that have test images) or ``accuracy``.
+        comparisons: Pairs (arm, baseline), declared before looking; their number enters Holm's
+            correction.
+        metric: ``balanced_accuracy`` (mean recall of the classes that have test images) or
+            ``accuracy``.
         seed: Decides the bootstrap and, above 16 replicates, the sign patterns.
         bootstraps: Resamples behind ``ci95_bootstrap``.
 
     Returns:
-        The report. Identical arms give delta 0 and p 1; a swapped pair gives the negative delta and interval.
+        The report. Identical arms give delta 0 and p 1; a swapped pair gives the negative delta and
+        interval.
 
     Raises:
         ValueError: If shapes differ, there are fewer than two replicates, or a name is unknown.
@@ -140,11 +144,14 @@ def measure_gain(
     correct = (guesses == labels).astype(np.float64)
     image_weights = np.stack([_image_weights(row, metric) for row in labels])
     scores = dict(zip(predictions, (correct * image_weights).sum(axis=2), strict=True))
-    resampled = _resample_images(correct, labels, image_weights, y.ndim == 1, bootstraps, np.random.default_rng(seed))
+    resampled = _resample_images(
+        correct, labels, image_weights, y.ndim == 1, bootstraps, np.random.default_rng(seed)
+    )
     draws = dict(zip(predictions, resampled.mean(axis=2), strict=True))
     recalls = dict(zip(predictions, _mean_recalls(correct, labels, num_classes), strict=True))
     compared = [
-        _compare(pair, scores[pair[0]] - scores[pair[1]], draws[pair[0]] - draws[pair[1]], seed) for pair in comparisons
+        _compare(pair, scores[pair[0]] - scores[pair[1]], draws[pair[0]] - draws[pair[1]], seed)
+        for pair in comparisons
     ]
     return GainReport(
         metric=metric,
@@ -163,8 +170,8 @@ def paired_t(differences: Floats) -> tuple[Interval, float]:
         differences: One difference a replicate, shape (R,), R >= 2.
 
     Returns:
-        The interval and p. Equal differences do not tell their spread, so they show nothing: p is 1, and the interval
-        reaches from zero to twice their mean.
+        The interval and p. Equal differences do not tell their spread, so they show nothing: p is
+        1, and the interval reaches from zero to twice their mean.
     """
     count, mean = len(differences), float(differences.mean())
     error = float(differences.std(ddof=1)) / math.sqrt(count)
@@ -175,9 +182,11 @@ def paired_t(differences: Floats) -> tuple[Interval, float]:
 
 
 def sign_flip_p(differences: Floats, seed: int = 0, draws: int = 100_000) -> float:
-    """Two-sided p of a permutation test: how often random signs give a mean at least as far from zero.
+    """Two-sided p of a permutation test: how often random signs give a mean at least as far from
+    zero.
 
-    Exact over all 2^R sign patterns up to 16 replicates, else over ``draws`` random ones (counting the observed one).
+    Exact over all 2^R sign patterns up to 16 replicates, else over ``draws`` random ones (counting
+    the observed one).
 
     Args:
         differences: One difference a replicate, shape (R,).
@@ -194,11 +203,14 @@ def sign_flip_p(differences: Floats, seed: int = 0, draws: int = 100_000) -> flo
         bits = np.random.default_rng(seed).integers(0, 2, size=(draws, count))
     sums = np.abs((1 - 2 * bits) @ differences)
     extreme = sums >= abs(differences.sum()) - 1e-12  # rounding must not lose the observed pattern
-    return float(extreme.mean()) if count <= EXACT_UP_TO else float((extreme.sum() + 1) / (draws + 1))
+    return (
+        float(extreme.mean()) if count <= EXACT_UP_TO else float((extreme.sum() + 1) / (draws + 1))
+    )
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for their number, step down: the chance of any false claim stays under the level.
+    """Correct p values for their number, step down: the chance of any false claim stays under the
+    level.
 
     Args:
         p_values: m values in [0, 1].
@@ -217,12 +229,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def outcome(ci95: Sequence[float], p_holm: float | None = None) -> str:
-    """``better``, ``worse`` or ``open``: on which side of zero the whole 95 % interval of a difference lies.
+    """``better``, ``worse`` or ``open``: on which side of zero the whole 95 % interval of a
+    difference lies.
 
     Args:
         ci95: The interval.
-        p_holm: The p value corrected for the number of comparisons; where it is given and not below 0.05 the outcome
-            is ``open`` too.
+        p_holm: The p value corrected for the number of comparisons; where it is given and not below
+            0.05 the outcome is ``open`` too.
     """
     low, high = ci95
     if p_holm is not None and p_holm >= LEVEL:
@@ -230,7 +243,9 @@ def outcome(ci95: Sequence[float], p_holm: float | None = None) -> str:
     return "better" if low > 0 else "worse" if high < 0 else "open"
 
 
-def _compare(pair: tuple[str, str], differences: Floats, image_draws: Floats, seed: int) -> Comparison:
+def _compare(
+    pair: tuple[str, str], differences: Floats, image_draws: Floats, seed: int
+) -> Comparison:
     """Compare by differences (R,) and by mean differences on resampled test images (B,)."""
     interval, p = paired_t(differences)
     permuted = sign_flip_p(differences, seed) if len(differences) >= FEWEST_TO_PERMUTE else None
@@ -246,7 +261,9 @@ def _compare(pair: tuple[str, str], differences: Floats, image_draws: Floats, se
 
 
 def _over_images_too(differences: Floats, image_draws: Floats) -> Interval:
-    """As ``paired_t``, with the variance over draws of the test images added to that over replicates."""
+    """As ``paired_t``, with the variance over draws of the test images added to that over
+    replicates.
+    """
     count, mean = len(differences), float(differences.mean())
     error = math.sqrt(float(differences.var(ddof=1)) / count + float(image_draws.var()))
     half = float(stats.t.ppf(0.975, count - 1)) * error
@@ -255,17 +272,24 @@ def _over_images_too(differences: Floats, image_draws: Floats) -> Interval:
 
 def _with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     corrected = holm([one.p for one in comparisons])
-    return [Comparison(**{**vars(one), "p_holm": p}) for one, p in zip(comparisons, corrected, strict=True)]
+    return [
+        Comparison(**{**vars(one), "p_holm": p})
+        for one, p in zip(comparisons, corrected, strict=True)
+    ]
 
 
 def _arm_scores(scores: Floats, recalls: Floats) -> ArmScores:
     mean = float(scores.mean())
     low, high = paired_t(scores - mean)[0]
-    return ArmScores(tuple(scores.tolist()), mean, (mean + low, mean + high), tuple(recalls.tolist()))
+    return ArmScores(
+        tuple(scores.tolist()), mean, (mean + low, mean + high), tuple(recalls.tolist())
+    )
 
 
 def _image_weights(labels: npt.NDArray[np.int64], metric: str) -> Floats:
-    """Weight of each test image, so that the score is the sum of the weights of the recognised ones."""
+    """Weight of each test image, so that the score is the sum of the weights of the recognised
+    ones.
+    """
     if metric == "accuracy":
         return np.full(len(labels), 1 / len(labels))
     counts = np.bincount(labels)
@@ -291,8 +315,9 @@ def _resample_images(
 ) -> Floats:  # fmt: skip
     """Scores on resampled test images, (A, B, R).
 
-    Images are drawn with replacement within each class, so every class keeps its size. All arms see the same draw;
-    so do all replicates if they share the test images, for then a lucky image is lucky in all of them.
+    Images are drawn with replacement within each class, so every class keeps its size. All arms see
+    the same draw; so do all replicates if they share the test images, for then a lucky image is
+    lucky in all of them.
     """
     arms, replicates, _ = correct.shape
     scores = np.zeros((arms, bootstraps, replicates))
@@ -308,16 +333,30 @@ def _resample_images(
 
 
 def _draw_counts(size: int, bootstraps: int, generator: np.random.Generator) -> Floats:
-    """How often each of ``size`` things comes up in ``size`` draws with replacement, shape (bootstraps, size)."""
-    drawn = generator.integers(0, size, size=(bootstraps, size)) + size * np.arange(bootstraps)[:, None]
-    return np.bincount(drawn.ravel(), minlength=bootstraps * size).reshape(bootstraps, size).astype(np.float64)
+    """How often each of ``size`` things comes up in ``size`` draws with replacement, shape
+    (bootstraps, size).
+    """
+    drawn = (
+        generator.integers(0, size, size=(bootstraps, size)) + size * np.arange(bootstraps)[:, None]
+    )
+    return (
+        np.bincount(drawn.ravel(), minlength=bootstraps * size)
+        .reshape(bootstraps, size)
+        .astype(np.float64)
+    )
 
 
 def _arm_json(arm: ArmScores, classes: Sequence[str]) -> dict[str, object]:
     recalls = {
-        name: None if math.isnan(recall) else recall for name, recall in zip(classes, arm.per_class_recall, strict=True)
+        name: None if math.isnan(recall) else recall
+        for name, recall in zip(classes, arm.per_class_recall, strict=True)
     }
-    return {"scores": list(arm.scores), "mean": arm.mean, "ci95": list(arm.ci95), "per_class_recall": recalls}
+    return {
+        "scores": list(arm.scores),
+        "mean": arm.mean,
+        "ci95": list(arm.ci95),
+        "per_class_recall": recalls,
+    }
 
 
 def _comparison_json(one: Comparison) -> dict[str, object]:
@@ -325,7 +364,11 @@ def _comparison_json(one: Comparison) -> dict[str, object]:
 
 
 def _checked(
-    predictions: Mapping[str, Tensor], y: Tensor, num_classes: int, comparisons: Sequence[tuple[str, str]], metric: str
+    predictions: Mapping[str, Tensor],
+    y: Tensor,
+    num_classes: int,
+    comparisons: Sequence[tuple[str, str]],
+    metric: str,
 ) -> npt.NDArray[np.int64]:
     """The labels as (R, N), after every argument was looked at."""
     if metric not in METRICS:
@@ -333,7 +376,9 @@ def _checked(
     shapes = {name: tuple(one.shape) for name, one in predictions.items()}
     shape = next(iter(shapes.values()), ())
     if len(set(shapes.values())) != 1 or len(shape) != 2 or shape[0] < 2 or shape[1] == 0:
-        raise ValueError(f"every arm needs predictions (R, N) of one shape with R >= 2, got {shapes}")
+        raise ValueError(
+            f"every arm needs predictions (R, N) of one shape with R >= 2, got {shapes}"
+        )
     if tuple(y.shape) not in (shape, shape[1:]):
         raise ValueError(f"y must be {shape[1:]} or {shape}, got {tuple(y.shape)}")
     if not 0 <= int(y.min()) <= int(y.max()) < num_classes:

@@ -1,7 +1,8 @@
-"""Heads for embeddings: cosines to one direction a class, and the margins that draw the classes apart in training.
+"""Heads for embeddings: cosines to one direction a class, and the margins that draw the classes
+apart in training.
 
-A network with ``with_cosine_head`` gives cosines, so its largest output is still the class; the margin enters the loss
-alone, as ``train_classifier(..., margin=...)``.
+A network with ``with_cosine_head`` gives cosines, so its largest output is still the class; the
+margin enters the loss alone, as ``train_classifier(..., margin=...)``.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ SCALE = 30.0
 
 
 class CosineHead(nn.Module):
-    r"""Cosines between features and one learned direction a class, :math:`\cos\theta_k = \langle f, w_k\rangle`.
+    r"""Cosines between features and one learned direction a class, :math:`\cos\theta_k = \langle f,
+    w_k\rangle`.
 
-    Both are scaled to length one first. Computed in float32, also under autocast: a scale of thirty would make the
-    rounding of bfloat16 a tenth of a logit.
+    Both are scaled to length one first. Computed in float32, also under autocast: a scale of thirty
+    would make the rounding of bfloat16 a tenth of a logit.
 
     Args:
         num_features: Length F of the features.
@@ -40,7 +42,9 @@ class CosineHead(nn.Module):
         self.weight = nn.Parameter(torch.randn(num_classes, num_features, generator=generator))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, F) to cosines, float32 (N, K) in [-1, 1]; unchanged by a positive factor on a row."""
+        """Features (N, F) to cosines, float32 (N, K) in [-1, 1]; unchanged by a positive factor on
+        a row.
+        """
         with torch.autocast(features.device.type, enabled=False):
             return linear(normalize(features.float(), dim=1), normalize(self.weight.float(), dim=1))
 
@@ -49,7 +53,8 @@ def with_cosine_head(model: nn.Module, seed: int) -> nn.Module:
     """Put a ``CosineHead`` in the place of a timm network's last linear layer.
 
     Args:
-        model: A network with timm's ``get_classifier``, such as ``build_classifier`` makes; changed in place.
+        model: A network with timm's ``get_classifier``, such as ``build_classifier`` makes; changed
+            in place.
         seed: Decides the directions.
 
     Returns:
@@ -60,7 +65,10 @@ def with_cosine_head(model: nn.Module, seed: int) -> nn.Module:
     """
     last = cast(Any, model).get_classifier()
     if not isinstance(last, nn.Linear):
-        raise ValueError(f"the network ends in {type(last).__name__}, not in one linear layer; use the softmax head")
+        raise ValueError(
+            f"the network ends in {type(last).__name__}, not in one linear layer; use the softmax "
+            "head"
+        )
     name = next(name for name, module in model.named_modules() if module is last)
     head = CosineHead(last.in_features, last.out_features, torch.Generator().manual_seed(seed))
     *path, leaf = name.split(".")
@@ -81,7 +89,9 @@ def margin_of(head: str, margin: float | None = None, scale: float = SCALE) -> M
     """
     functions = {"arcface": arcface_logits, "cosface": cosface_logits}
     if head not in functions:
-        raise ValueError(f"unknown head {head!r}; known heads with a margin: {', '.join(functions)}")
+        raise ValueError(
+            f"unknown head {head!r}; known heads with a margin: {', '.join(functions)}"
+        )
     function, m = functions[head], MARGINS[head] if margin is None else margin
     _check_numbers(head, m, scale)
     return lambda cosines, y: function(cosines, y, m, scale)
@@ -93,8 +103,8 @@ def arcface_logits(cosines: Tensor, y: Tensor, margin: float = 0.5, scale: float
     .. math:: s \cos(\theta_y + m) \text{ for the class of the image, } s \cos\theta_k \text{ for the others}
 
     Where :math:`\theta_y + m` passes :math:`\pi` the cosine would rise again; there the target is
-    :math:`s (\cos\theta_y - m \sin m)`, lower than any before it and still falling in the angle (as in the authors'
-    code; the paper leaves it open).
+    :math:`s (\cos\theta_y - m \sin m)`, lower than any before it and still falling in the angle (as
+    in the authors' code; the paper leaves it open).
 
     Args:
         cosines: Shape (N, K), in [-1, 1].
@@ -103,7 +113,8 @@ def arcface_logits(cosines: Tensor, y: Tensor, margin: float = 0.5, scale: float
         scale: s, above 0.
 
     Returns:
-        Logits, shape (N, K); the target's is never above ``scale`` times its cosine, the others are that.
+        Logits, shape (N, K); the target's is never above ``scale`` times its cosine, the others are
+        that.
 
     Raises:
         ValueError: If shapes or numbers do not fit.
@@ -124,7 +135,9 @@ def arcface_logits(cosines: Tensor, y: Tensor, margin: float = 0.5, scale: float
     return scale * cosines
 
 
-def cosface_logits(cosines: Tensor, y: Tensor, margin: float = 0.35, scale: float = SCALE) -> Tensor:
+def cosface_logits(
+    cosines: Tensor, y: Tensor, margin: float = 0.35, scale: float = SCALE
+) -> Tensor:
     r"""Logits of an additive cosine margin.
 
     .. math:: s (\cos\theta_y - m) \text{ for the class of the image, } s \cos\theta_k \text{ for the others}
@@ -156,11 +169,15 @@ def _is_target(cosines: Tensor, y: Tensor) -> Tensor:
 def _check(cosines: Tensor, y: Tensor) -> None:
     if cosines.ndim != 2 or y.shape != (len(cosines),) or y.dtype != torch.int64:
         raise ValueError(
-            f"need cosines (N, K) and classes, int64 (N,): {tuple(cosines.shape)}, {y.dtype} {tuple(y.shape)}"
+            f"need cosines (N, K) and classes, int64 (N,): {tuple(cosines.shape)}, {y.dtype} "
+            f"{tuple(y.shape)}"
         )
 
 
 def _check_numbers(head: str, margin: float, scale: float) -> None:
     most = math.pi / 2 if head == "arcface" else 2.0
     if not (0 <= margin <= most and 0 < scale < math.inf):
-        raise ValueError(f"{head} needs a margin in [0, {most:.3g}] and a scale above 0, got {margin} and {scale}")
+        raise ValueError(
+            f"{head} needs a margin in [0, {most:.3g}] and a scale above 0, got {margin} and "
+            f"{scale}"
+        )

@@ -1,4 +1,6 @@
-"""Labels spread over a graph whose edges join images that an augmentation can bring close to each other."""
+"""Labels spread over a graph whose edges join images that an augmentation can bring close to each
+other.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,13 @@ from torch import Generator, Tensor
 from downstream.augment import Augment
 
 ROWS = 500  # images compared at a time; 500 rows of 60,000 distances are 120 MB
-LARGEST_SQUARE = 3072  # side of the matrices of which all eigenvectors are taken: RGB images of 32 pixels
-EXTRA, ROUNDS = 10, 6  # of the search for components where images and their numbers are both more than that
+LARGEST_SQUARE = (
+    3072  # side of the matrices of which all eigenvectors are taken: RGB images of 32 pixels
+)
+EXTRA, ROUNDS = (
+    10,
+    6,
+)  # of the search for components where images and their numbers are both more than that
 
 
 def invariant_graph(
@@ -33,8 +40,9 @@ def invariant_graph(
     .. math:: d(i, j) = \min_t \lVert P\,t(x_i) - P\,x_j \rVert, \qquad
               w_{ij} = \exp(-4\,d(i, j)^2 / d_k(i)^2),
 
-    with P the first principal components of augmented images and d_k(i) the distance to the k-th neighbour, a
-    one-sided tangent distance by sampling. Neighbours are looked for among the nearest ones without augmentation.
+    with P the first principal components of augmented images and d_k(i) the distance to the k-th
+    neighbour, a one-sided tangent distance by sampling. Neighbours are looked for among the nearest
+    ones without augmentation.
 
     Args:
         x: Images, shape (N, C, H, W), in [-1, 1], N >= 2.
@@ -49,12 +57,14 @@ def invariant_graph(
         Weights in (0, 1], float32, sparse (N, N), symmetric, with an empty diagonal.
 
     Source:
-        The weights are those of Calder et al. 2020, arXiv:2006.11184; the distance is in the spirit of Simard et al.
-        1992 (tangent distance).
+        The weights are those of Calder et al. 2020, arXiv:2006.11184; the distance is in the spirit
+        of Simard et al. 1992 (tangent distance).
     """
     generator = torch.Generator().manual_seed(seed)
     pieces = _pieces(x)
-    directions, mean = _principal_components(_augmented(pieces, augment, generator), components, seed)
+    directions, mean = _principal_components(
+        _augmented(pieces, augment, generator), components, seed
+    )
     points = _projected(pieces, mean, directions)
     nearest = _nearest(points, min(candidates, len(x) - 1))
     distances = _distances(points[:, None], points, nearest)
@@ -65,18 +75,22 @@ def invariant_graph(
     return _symmetric(nearest.gather(1, closest.indices), closest.values)
 
 
-def spread_labels(graph: csr_array, labelled: Tensor, y: Tensor, num_classes: int, steps: int = 500) -> Tensor:
+def spread_labels(
+    graph: csr_array, labelled: Tensor, y: Tensor, num_classes: int, steps: int = 500
+) -> Tensor:
     r"""Label scores of every image from a few labelled ones: Poisson learning.
 
-    Random walkers start at the labelled images, equally many from every class, and are counted wherever they pass, less
-    the mean over classes:
+    Random walkers start at the labelled images, equally many from every class, and are counted
+    wherever they pass, less the mean over classes:
 
     .. math:: u \leftarrow u + D^{-1}(b - L u), \qquad
-              b_i = \frac{n}{K n_{y_i}} \left(e_{y_i} - \frac{1}{K}\right) \text{ at labelled images, else } 0,
+              b_i = \frac{n}{K n_{y_i}} \left(e_{y_i} - \frac{1}{K}\right) \text{ at labelled
+              images, else } 0,
 
-    with n labels, n_c of class c, and K classes that have one. It stays informative at one label a class, where
-    spreading that clamps the labels forgets them. Of a long tail of labels the classes still get equal parts of the
-    graph; by single labels the common ones would take nearly all of it.
+    with n labels, n_c of class c, and K classes that have one. It stays informative at one label a
+    class, where spreading that clamps the labels forgets them. Of a long tail of labels the classes
+    still get equal parts of the graph; by single labels the common ones would take nearly all of
+    it.
 
     Args:
         graph: Symmetric weights, sparse (N, N), every image with an edge.
@@ -86,17 +100,20 @@ def spread_labels(graph: csr_array, labelled: Tensor, y: Tensor, num_classes: in
         steps: Iterations.
 
     Returns:
-        Scores, float32 (N, K), rows summing to about zero; the largest is the class. Labelled images may be overruled.
+        Scores, float32 (N, K), rows summing to about zero; the largest is the class. Labelled
+        images may be overruled.
 
     Raises:
         ValueError: If there is no label or the shapes differ.
 
     Source:
-        Calder et al. 2020, "Poisson Learning", arXiv:2006.11184, algorithm 1; its prior, here equal class sizes,
-        weighs the labels instead of the scores: the same largest score, other margins.
+        Calder et al. 2020, "Poisson Learning", arXiv:2006.11184, algorithm 1; its prior, here equal
+        class sizes, weighs the labels instead of the scores: the same largest score, other margins.
     """
     if len(labelled) == 0 or labelled.shape != y.shape:
-        raise ValueError(f"need as many labels as labelled images, more than none: {len(labelled)} and {len(y)}")
+        raise ValueError(
+            f"need as many labels as labelled images, more than none: {len(labelled)} and {len(y)}"
+        )
     walk, degree = _walk(graph)
     source = np.zeros((graph.shape[0], num_classes), np.float32)
     source[labelled.numpy()] = _from_each_label(y.numpy(), num_classes)
@@ -108,13 +125,17 @@ def spread_labels(graph: csr_array, labelled: Tensor, y: Tensor, num_classes: in
 
 
 def margins(scores: Tensor) -> Tensor:
-    """How clear the largest of the scores (N, K) is: its lead over the second by the sum of sizes, (N,) in [0, 1]."""
+    """How clear the largest of the scores (N, K) is: its lead over the second by the sum of sizes,
+    (N,) in [0, 1].
+    """
     first, second = scores.topk(2, dim=1).values.unbind(dim=1)
     return (first - second) / scores.abs().sum(dim=1).clamp(min=1e-12)
 
 
 def _pieces(x: Tensor) -> Sequence[Tensor]:
-    """The images whole, so that the draws of their augmentation stay what they were, or large ones some at a time."""
+    """The images whole, so that the draws of their augmentation stay what they were, or large ones
+    some at a time.
+    """
     return torch.split(x, len(x) if x[0].numel() <= LARGEST_SQUARE else ROWS)
 
 
@@ -132,10 +153,11 @@ def _projected(pieces: Iterable[Tensor], mean: Tensor, directions: Tensor) -> Te
 
 
 def _principal_components(x: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Directions (D, count), orthonormal, of the largest variance, and the mean (D,); fewer if N or D are smaller.
+    """Directions (D, count), orthonormal, of the largest variance, and the mean (D,); fewer if N or
+    D are smaller.
 
-    They are exact where N or D is at most ``LARGEST_SQUARE``; the D x D covariance of larger images would fill the
-    memory. Else they are searched for from a random start.
+    They are exact where N or D is at most ``LARGEST_SQUARE``; the D x D covariance of larger images
+    would fill the memory. Else they are searched for from a random start.
     """
     mean = x.mean(dim=0)
     if x.shape[1] <= LARGEST_SQUARE:
@@ -154,17 +176,23 @@ def _components_of_few(centred: Tensor, count: int) -> Tensor:
 
 
 def _components_by_search(x: Tensor, mean: Tensor, count: int, seed: int) -> Tensor:
-    """Nearly the principal directions (D, count) of many rows (N, D), never more than ``ROWS`` of them centred at once.
+    """Nearly the principal directions (D, count) of many rows (N, D), never more than ``ROWS`` of
+    them centred at once.
 
     Source:
-        Halko et al. 2011, arXiv:0909.4061, algorithm 4.4 (randomized subspace iteration), on the covariance.
+        Halko et al. 2011, arXiv:0909.4061, algorithm 4.4 (randomized subspace iteration), on the
+        covariance.
     """
-    start = torch.randn(x.shape[1], count + EXTRA, generator=torch.Generator().manual_seed(seed)).to(x)
+    start = torch.randn(
+        x.shape[1], count + EXTRA, generator=torch.Generator().manual_seed(seed)
+    ).to(x)
     basis = torch.linalg.qr(start).Q
     for _ in range(ROUNDS):
         # The covariance times the basis, without the covariance.
         parts = (some - mean for some in torch.split(x, ROWS))
-        basis = torch.linalg.qr(sum((part.t() @ (part @ basis) for part in parts), torch.zeros_like(basis))).Q
+        basis = torch.linalg.qr(
+            sum((part.t() @ (part @ basis) for part in parts), torch.zeros_like(basis))
+        ).Q
     within = torch.cat([(some - mean) @ basis for some in torch.split(x, ROWS)])
     directions: Tensor = basis @ torch.linalg.eigh(within.t() @ within).eigenvectors[:, -count:]
     return directions
@@ -181,7 +209,9 @@ def _nearest(points: Tensor, count: int) -> Tensor:
 
 
 def _distances(versions: Tensor, points: Tensor, nearest: Tensor) -> Tensor:
-    """Least distance over the versions (N, T, D) of every image to its candidates (N, C), shape (N, C)."""
+    """Least distance over the versions (N, T, D) of every image to its candidates (N, C), shape (N,
+    C).
+    """
     parts = zip(torch.split(versions, ROWS), torch.split(nearest, ROWS), strict=True)
     return torch.cat([torch.cdist(some, points[near]).amin(dim=1) for some, near in parts])
 
@@ -197,7 +227,9 @@ def _symmetric(indices: Tensor, distances: Tensor) -> csr_array:
 
 
 def _from_each_label(y: np.ndarray, num_classes: int) -> np.ndarray:
-    """What starts at each label (L, K): rows sum to zero, columns too, and every class there is has the same mass."""
+    """What starts at each label (L, K): rows sum to zero, columns too, and every class there is has
+    the same mass.
+    """
     counts = np.bincount(y, minlength=num_classes)
     present = counts > 0
     rows = np.eye(num_classes)[y] - present / present.sum()

@@ -1,7 +1,8 @@
-"""RandAugment and TrivialAugment: random operations of torchvision's published spaces, drawn from a generator.
+"""RandAugment and TrivialAugment: random operations of torchvision's published spaces, drawn from a
+generator.
 
-Torchvision's own classes draw from the global random state and give a whole batch one operation. Here every image has
-its own draws, and the images that drew the same are transformed together.
+Torchvision's own classes draw from the global random state and give a whole batch one operation.
+Here every image has its own draws, and the images that drew the same are transformed together.
 """
 
 from __future__ import annotations
@@ -43,19 +44,33 @@ STANDARD = Space(shear=0.3, shift=150 / 331, degrees=30, blend=0.9, bits_lost=4)
 """Torchvision's space of RandAugment."""
 
 WIDE = Space(shear=0.99, shift=32 / 224, degrees=135, blend=0.99, bits_lost=6)
-"""Torchvision's of TrivialAugment; its shift of 32 pixels is taken as one of 224, for small images."""
+"""Torchvision's of TrivialAugment; its shift of 32 pixels is taken as one of 224, for small
+images."""
 
-SIGNED = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color", "contrast", "sharpness")
+SIGNED = (
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+    "rotate",
+    "brightness",
+    "color",
+    "contrast",
+    "sharpness",
+)
 OPERATIONS = ("identity", *SIGNED, "posterize", "solarize", "autocontrast", "equalize")
 NOT_FOR_DIGITS = ("color", "solarize")
-"""Grey figures on an empty background have no colour to change, and solarizing would turn ink into background."""
+"""Grey figures on an empty background have no colour to change, and solarizing would turn ink into
+background."""
 
 
 def rand_augment(domain: str, operations: int = 2, magnitude: int = 9) -> Augment:
-    """RandAugment: every image goes through some random operations of one magnitude and random sign.
+    """RandAugment: every image goes through some random operations of one magnitude and random
+    sign.
 
-    Resampling is bilinear and about the centre; what comes in from outside is empty (-1). ``digits``: without
-    ``NOT_FOR_DIGITS``, never flipped. ``natural``: every second image is flipped first, as is usual with it.
+    Resampling is bilinear and about the centre; what comes in from outside is empty (-1).
+    ``digits``: without ``NOT_FOR_DIGITS``, never flipped. ``natural``: every second image is
+    flipped first, as is usual with it.
 
     Args:
         domain: ``digits`` or ``natural``.
@@ -72,7 +87,10 @@ def rand_augment(domain: str, operations: int = 2, magnitude: int = 9) -> Augmen
         Cubuk et al. 2020, arXiv:1909.13719; the space and its numbers are torchvision's.
     """
     if operations < 1 or not 0 <= magnitude < BINS:
-        raise ValueError(f"need operations >= 1 and magnitude in 0 to {BINS - 1}, got {operations} and {magnitude}")
+        raise ValueError(
+            f"need operations >= 1 and magnitude in 0 to {BINS - 1}, got {operations} and "
+            f"{magnitude}"
+        )
     names = _operations_of(domain)
 
     def augment(x: Tensor, generator: Generator) -> Tensor:
@@ -85,10 +103,12 @@ def rand_augment(domain: str, operations: int = 2, magnitude: int = 9) -> Augmen
 
 
 def trivial_augment(domain: str) -> Augment:
-    """TrivialAugment: every image goes through one random operation of random magnitude; nothing is to be tuned.
+    """TrivialAugment: every image goes through one random operation of random magnitude; nothing is
+    to be tuned.
 
-    As ``rand_augment``, in the wide space for ``natural``; in the standard one for ``digits``, for a rotation by up to
-    135 degrees turns one digit into another and a brightness of nearly 0 erases it.
+    As ``rand_augment``, in the wide space for ``natural``; in the standard one for ``digits``, for
+    a rotation by up to 135 degrees turns one digit into another and a brightness of nearly 0 erases
+    it.
 
     Args:
         domain: ``digits`` or ``natural``.
@@ -100,7 +120,8 @@ def trivial_augment(domain: str) -> Augment:
         ValueError: If the domain is unknown.
 
     Source:
-        Müller & Hutter 2021, arXiv:2103.10158; the space and its numbers are torchvision's ``TrivialAugmentWide``.
+        Müller & Hutter 2021, arXiv:2103.10158; the space and its numbers are torchvision's
+        ``TrivialAugmentWide``.
     """
     names, space = _operations_of(domain), STANDARD if domain == "digits" else WIDE
 
@@ -157,12 +178,18 @@ def _affine(
     translate: tuple[float, float] = (0.0, 0.0),
     shear: tuple[float, float] = (0.0, 0.0),
 ) -> Tensor:
-    moved: Tensor = tv.affine(x, angle, list(translate), 1.0, list(shear), interpolation=InterpolationMode.BILINEAR)
+    moved: Tensor = tv.affine(
+        x, angle, list(translate), 1.0, list(shear), interpolation=InterpolationMode.BILINEAR
+    )
     return moved
 
 
-def _random_operation(x: Tensor, names: tuple[str, ...], space: Space, bins: Tensor, generator: Generator) -> Tensor:
-    """One random operation an image, of the magnitudes ``bins`` (N,); images that drew the same go together."""
+def _random_operation(
+    x: Tensor, names: tuple[str, ...], space: Space, bins: Tensor, generator: Generator
+) -> Tensor:
+    """One random operation an image, of the magnitudes ``bins`` (N,); images that drew the same go
+    together.
+    """
     drawn = torch.randint(len(names), (len(x),), generator=generator, device=generator.device).cpu()
     signs = torch.randint(2, (len(x),), generator=generator, device=generator.device).cpu()
     keys = torch.stack([drawn, bins.cpu(), signs], dim=1)

@@ -1,4 +1,6 @@
-"""Training of one classifier on one set of images, fast on one CPU thread and repeatable for a seed."""
+"""Training of one classifier on one set of images, fast on one CPU thread and repeatable for a
+seed.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ class TrainSettings:
         weight_decay: Decoupled decay of weights with two or more axes.
         warmup: Share of the steps spent warming up, in [0, 1).
         label_smoothing: Probability taken from the label and spread over all classes, in [0, 1).
-        bfloat16: Autocast to bfloat16; None does so where the device computes it natively and that was
-            measured to be faster.
+        bfloat16: Autocast to bfloat16; None does so where the device computes it natively and that
+            was measured to be faster.
     """
 
     steps: int = 600
@@ -46,11 +48,18 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch_size < 2:
-            raise ValueError(f"need steps >= 1 and batch_size >= 2, got {self.steps} and {self.batch_size}")
+            raise ValueError(
+                f"need steps >= 1 and batch_size >= 2, got {self.steps} and {self.batch_size}"
+            )
         if not (self.learning_rate > 0 and self.weight_decay >= 0):
-            raise ValueError(f"need learning_rate > 0, weight_decay >= 0: {self.learning_rate}, {self.weight_decay}")
+            raise ValueError(
+                f"need learning_rate > 0, weight_decay >= 0: {self.learning_rate}, "
+                f"{self.weight_decay}"
+            )
         if not (0 <= self.warmup < 1 and 0 <= self.label_smoothing < 1):
-            raise ValueError(f"need warmup, label_smoothing in [0, 1): {self.warmup}, {self.label_smoothing}")
+            raise ValueError(
+                f"need warmup, label_smoothing in [0, 1): {self.warmup}, {self.label_smoothing}"
+            )
 
 
 def train_classifier(
@@ -70,20 +79,24 @@ def train_classifier(
     """Train a classifier in place, by cross entropy unless ``loss`` is another.
 
     Args:
-        model: Network from images to logits (N, K); trained on the device of its weights, where all images go too.
+        model: Network from images to logits (N, K); trained on the device of its weights, where all
+            images go too.
         x: Images, shape (N, C, H, W), float32 in [-1, 1].
         y: Classes, int64 (N,), or soft targets, float (N, K) with rows summing to one.
         settings: Steps, rates and so on.
         seed: Decides order, augmentation and dropout; the global random state stays untouched.
-        weights: How often each image is drawn, shape (N,), not negative, any scale; None draws all equally often.
+        weights: How often each image is drawn, shape (N,), not negative, any scale; None draws all
+            equally often.
         augment: Applied to every drawn image.
         mix: Blends images and targets of a batch after ``augment`` (``mixup``, ``cutmix``).
-        margin: Turns outputs and classes into the logits of the loss (``heads.margin_of``); not with ``mix``.
+        margin: Turns outputs and classes into the logits of the loss (``heads.margin_of``); not
+            with ``mix``.
         loss: Of logits and targets; the others are in ``losses``, their own numbers bound.
         on_step: Called after every step with the number of steps done and the batch's loss.
 
     Returns:
-        The same model in evaluation mode. Equal arguments give equal weights on one CPU and thread count.
+        The same model in evaluation mode. Equal arguments give equal weights on one CPU and thread
+        count.
 
     Raises:
         NonFiniteLossError: If the loss or a weight stops being finite.
@@ -91,9 +104,14 @@ def train_classifier(
     """
     _check_data(x, y, weights)
     device = next(model.parameters()).device
-    x, y = x.to(device), y.to(device)  # once: sets of small images fit, and a copy a step would keep a GPU waiting
+    x, y = (
+        x.to(device),
+        y.to(device),
+    )  # once: sets of small images fit, and a copy a step would keep a GPU waiting
     order, noise = stream(seed, 0), stream(seed, 1)
-    optimizer = torch.optim.AdamW(parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True
+    )
     num_classes = 0 if mix is None or y.is_floating_point() else _num_classes(model, x)
     model.train().to(memory_format=torch.channels_last)
     with seeded_dropout(seed, device):
@@ -103,14 +121,18 @@ def train_classifier(
             if augment is not None:
                 batch = augment(batch, noise)
             if mix is not None:
-                batch, target = mix(batch, one_hot(target, num_classes).float() if num_classes else target, noise)
+                batch, target = mix(
+                    batch, one_hot(target, num_classes).float() if num_classes else target, noise
+                )
             set_learning_rate(optimizer, learning_rate_at(step, settings))
             value = _train_step(model, optimizer, batch, target, settings, step, margin, loss)
             if on_step is not None:
                 on_step(step + 1, value)
     # A bad gradient shows in the next loss; of the last step there is none.
     if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
-        raise NonFiniteLossError(f"a weight of the classifier is not finite after step {settings.steps}")
+        raise NonFiniteLossError(
+            f"a weight of the classifier is not finite after step {settings.steps}"
+        )
     return model.eval()
 
 
@@ -131,7 +153,9 @@ def _train_step(
     loss = criterion(logits, y, label_smoothing=settings.label_smoothing)
     value = float(loss.detach())
     if not math.isfinite(value):
-        raise NonFiniteLossError(f"the classifier's loss is {value} at step {step + 1} of {settings.steps}")
+        raise NonFiniteLossError(
+            f"the classifier's loss is {value} at step {step + 1} of {settings.steps}"
+        )
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
@@ -155,8 +179,9 @@ def balanced_weights(y: Tensor, num_classes: int) -> Tensor:
 def draw_batches(weights: Tensor, batch_size: int, generator: Generator) -> Iterator[Tensor]:
     """Endless batches of image numbers, in proportion to the weights and as evenly as possible.
 
-    Numbers come in rounds of N draws by systematic resampling: in one round image i comes up either the floor or the
-    ceiling of N times its share. Equal weights therefore show every image exactly once a round.
+    Numbers come in rounds of N draws by systematic resampling: in one round image i comes up either
+    the floor or the ceiling of N times its share. Equal weights therefore show every image exactly
+    once a round.
 
     Args:
         weights: Float64 (N,), summing to one.
@@ -173,7 +198,9 @@ def draw_batches(weights: Tensor, batch_size: int, generator: Generator) -> Iter
             start = torch.rand(1, generator=generator, dtype=torch.float64)
             points = (torch.arange(count, dtype=torch.float64) + start) / count
             hit = torch.searchsorted(weights[shuffled].cumsum(0), points).clamp(max=count - 1)
-            waiting = torch.cat([waiting, shuffled[hit][torch.randperm(count, generator=generator)]])
+            waiting = torch.cat(
+                [waiting, shuffled[hit][torch.randperm(count, generator=generator)]]
+            )
         yield waiting[:batch_size]
         waiting = waiting[batch_size:]
 
@@ -183,7 +210,11 @@ def learning_rate_at(step: int, settings: TrainSettings) -> float:
     warm = round(settings.warmup * settings.steps)
     if step < warm:
         return settings.learning_rate * (step + 1) / warm
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / (settings.steps - warm)))
+    return (
+        settings.learning_rate
+        * 0.5
+        * (1 + math.cos(math.pi * (step - warm) / (settings.steps - warm)))
+    )
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -193,7 +224,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """The trainable weights for an optimiser: those with two or more axes are decayed, the others are not."""
+    """The trainable weights for an optimiser: those with two or more axes are decayed, the others
+    are not.
+    """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # Decaying biases and batch-norm scales only shrinks the features and helps nothing.
     return [
@@ -203,13 +236,17 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
 
 
 def stream(seed: int, number: int) -> Generator:
-    """A CPU generator; streams of one seed are independent, so augmenting does not change the order."""
+    """A CPU generator; streams of one seed are independent, so augmenting does not change the
+    order.
+    """
     return Generator().manual_seed((seed * 2 + number) % 2**63)
 
 
 @contextmanager
 def seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout knows only the global generators: seed the CPU's and the device's, and put them back afterwards."""
+    """Dropout knows only the global generators: seed the CPU's and the device's, and put them back
+    afterwards.
+    """
     devices = [device] if device.type in ("cuda", "mps") else []
     with torch.random.fork_rng(devices, device_type=device.type):
         torch.default_generator.manual_seed(seed)
@@ -223,7 +260,9 @@ def seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
 
 @torch.no_grad()
 def _num_classes(model: nn.Module, x: Tensor) -> int:
-    """Classes a network answers with, which the labels alone do not tell; it is left in evaluation mode."""
+    """Classes a network answers with, which the labels alone do not tell; it is left in evaluation
+    mode.
+    """
     logits: Tensor = model.eval()(x[:1])
     return logits.shape[1]
 
@@ -237,8 +276,15 @@ def _draw_weights(count: int, weights: Tensor | None) -> Tensor:
 
 def _check_data(x: Tensor, y: Tensor, weights: Tensor | None) -> None:
     if x.ndim != 4 or len(x) == 0 or len(y) != len(x):
-        raise ValueError(f"need images (N, C, H, W), N > 0, with N targets: {tuple(x.shape)}, {tuple(y.shape)}")
+        raise ValueError(
+            f"need images (N, C, H, W), N > 0, with N targets: {tuple(x.shape)}, {tuple(y.shape)}"
+        )
     if y.ndim != (2 if y.is_floating_point() else 1):
-        raise ValueError(f"targets are classes, int64 (N,), or probabilities, float (N, K): {y.dtype} {tuple(y.shape)}")
-    if weights is not None and (weights.shape != (len(x),) or not bool(weights.min() >= 0 < weights.sum())):
+        raise ValueError(
+            f"targets are classes, int64 (N,), or probabilities, float (N, K): {y.dtype} "
+            f"{tuple(y.shape)}"
+        )
+    if weights is not None and (
+        weights.shape != (len(x),) or not bool(weights.min() >= 0 < weights.sum())
+    ):
         raise ValueError(f"weights must be ({len(x)},), not negative, with a positive sum")

@@ -1,4 +1,6 @@
-"""Verification: do two images show one person? Judged by the cosine of their features, in folds of different people."""
+"""Verification: do two images show one person? Judged by the cosine of their features, in folds of
+different people.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ FARS = (1e-2, 1e-3)
 
 @dataclass(frozen=True)
 class Figure:
-    """One number, and its values with each fold left out, from which its interval over people comes.
+    """One number, and its values with each fold left out, from which its interval over people
+    comes.
 
     Args:
         value: On all folds.
@@ -65,7 +68,9 @@ def mean_figure(figures: Sequence[Figure]) -> Figure:
     if not count or len({len(one.without) for one in figures}) > 1:
         raise ValueError("need figures of the same folds")
     columns = zip(*(one.without for one in figures), strict=True)
-    return Figure(sum(one.value for one in figures) / count, tuple(sum(column) / count for column in columns))
+    return Figure(
+        sum(one.value for one in figures) / count, tuple(sum(column) / count for column in columns)
+    )
 
 
 def difference(first: Figure, second: Figure) -> Figure:
@@ -75,20 +80,24 @@ def difference(first: Figure, second: Figure) -> Figure:
 
 
 def pair_scores(first: Tensor, second: Tensor) -> Tensor:
-    r"""Cosine of the features of two images, :math:`\langle f, g\rangle / (\lVert f\rVert \lVert g\rVert)`.
+    r"""Cosine of the features of two images, :math:`\langle f, g\rangle / (\lVert f\rVert \lVert
+    g\rVert)`.
 
     Args:
         first: Features, shape (N, F).
         second: Those of the other images, shape (N, F).
 
     Returns:
-        Scores, float64 (N,) in [-1, 1]; 1 for equal directions, 0 where features are all zero. Symmetric.
+        Scores, float64 (N,) in [-1, 1]; 1 for equal directions, 0 where features are all zero.
+        Symmetric.
 
     Raises:
         ValueError: If the shapes are not the same (N, F), or a feature is not finite.
     """
     if first.ndim != 2 or first.shape != second.shape:
-        raise ValueError(f"need two times (N, F), got {tuple(first.shape)} and {tuple(second.shape)}")
+        raise ValueError(
+            f"need two times (N, F), got {tuple(first.shape)} and {tuple(second.shape)}"
+        )
     if not bool(first.isfinite().all() & second.isfinite().all()):
         raise ValueError("features hold NaN or infinite values")
     return cosine_similarity(first.double(), second.double()).clamp(-1, 1)
@@ -100,7 +109,8 @@ def measure_verification(scores: Tensor, same: Tensor, folds: Tensor) -> Verific
     Args:
         scores: One score a pair, shape (N,); higher means rather the same person.
         same: Whether the two are one person, bool (N,).
-        folds: Fold of every pair, int64 (N,); two at least, none with people of another, both kinds in each.
+        folds: Fold of every pair, int64 (N,); two at least, none with people of another, both kinds
+            in each.
 
     Returns:
         The figures. Scores that are all alike give 1/2, 1/2 and 0; equal scores give equal figures.
@@ -127,15 +137,15 @@ def fold_accuracies(scores: Tensor, same: Tensor, folds: Tensor) -> Floats:
         folds: As there.
 
     Returns:
-        Share of pairs judged rightly, float64, one a fold in ascending order, in [0, 1]. Unchanged by a positive factor
-        on the scores or a constant added.
+        Share of pairs judged rightly, float64, one a fold in ascending order, in [0, 1]. Unchanged
+        by a positive factor on the scores or a constant added.
 
     Raises:
         ValueError: As there.
 
     Source:
-        Huang et al. 2007, "Labeled Faces in the Wild", UMass technical report 07-49, section 4: the estimated mean
-        accuracy of view 2.
+        Huang et al. 2007, "Labeled Faces in the Wild", UMass technical report 07-49, section 4: the
+        estimated mean accuracy of view 2.
     """
     s, y, f = _checked(scores, same, folds)
     accuracies = []
@@ -149,8 +159,8 @@ def fold_accuracies(scores: Tensor, same: Tensor, folds: Tensor) -> Floats:
 def best_threshold(scores: Floats, same: Bools) -> float:
     """The threshold above which pairs are best called the same.
 
-    Thresholds lie half-way between neighbouring scores, or below or above all; of equally good ones it is the middle
-    one (the upper of two).
+    Thresholds lie half-way between neighbouring scores, or below or above all; of equally good ones
+    it is the middle one (the upper of two).
 
     Args:
         scores: Float64 (N,), N > 0.
@@ -170,14 +180,16 @@ def best_threshold(scores: Floats, same: Bools) -> float:
 
 
 def roc_auc(scores: Tensor, same: Tensor) -> float:
-    """Area under the ROC curve: the chance that a pair of one person scores above a pair of two; ties count half.
+    """Area under the ROC curve: the chance that a pair of one person scores above a pair of two;
+    ties count half.
 
     Args:
         scores: Shape (N,).
         same: Bool (N,), both kinds among them.
 
     Returns:
-        The area in [0, 1]; unchanged by any strictly increasing map of the scores, 1 minus itself for negated ones.
+        The area in [0, 1]; unchanged by any strictly increasing map of the scores, 1 minus itself
+        for negated ones.
 
     Raises:
         ValueError: If shapes differ or a kind is missing.
@@ -187,10 +199,11 @@ def roc_auc(scores: Tensor, same: Tensor) -> float:
 
 
 def tar_at_far(scores: Tensor, same: Tensor, far: float) -> float:
-    """Share of pairs of one person accepted at the threshold of ``far_threshold`` (true accept at false accept rate).
+    """Share of pairs of one person accepted at the threshold of ``far_threshold`` (true accept at
+    false accept rate).
 
-    With fewer different pairs than 1 / far not one of them may be accepted: what comes back is then the rate at a false
-    accept rate of zero, which is no more than that at ``far``.
+    With fewer different pairs than 1 / far not one of them may be accepted: what comes back is then
+    the rate at a false accept rate of zero, which is no more than that at ``far``.
 
     Args:
         scores: Shape (N,).
@@ -198,7 +211,8 @@ def tar_at_far(scores: Tensor, same: Tensor, far: float) -> float:
         far: The false accept rate allowed, in [0, 1].
 
     Returns:
-        The share in [0, 1]; unchanged by any strictly increasing map of the scores, never less for a larger ``far``.
+        The share in [0, 1]; unchanged by any strictly increasing map of the scores, never less for
+        a larger ``far``.
 
     Raises:
         ValueError: If shapes differ, a kind is missing or the rate is out of range.
@@ -208,10 +222,11 @@ def tar_at_far(scores: Tensor, same: Tensor, far: float) -> float:
 
 
 def far_threshold(different: Floats, far: float) -> float:
-    r"""The lowest threshold at which at most a share ``far`` of different pairs is accepted, that is scores above it.
+    r"""The lowest threshold at which at most a share ``far`` of different pairs is accepted, that
+    is scores above it.
 
-    It is the score of rank :math:`\lfloor n \cdot far \rfloor + 1` from above; equal scores are accepted together or
-    not at all, so that fewer than allowed may be.
+    It is the score of rank :math:`\lfloor n \cdot far \rfloor + 1` from above; equal scores are
+    accepted together or not at all, so that fewer than allowed may be.
 
     Args:
         different: Scores of pairs of two people, float64 (n,), n > 0.
@@ -264,7 +279,9 @@ def share_interval(accepted: int, total: int) -> Interval:
     return float(low), float(high)
 
 
-def _figure(statistic: Callable[[Floats, Bools], float], s: Floats, y: Bools, f: Integers) -> Figure:
+def _figure(
+    statistic: Callable[[Floats, Bools], float], s: Floats, y: Bools, f: Integers
+) -> Figure:
     value = statistic(s, y)
     return Figure(value, tuple(statistic(s[f != fold], y[f != fold]) for fold in np.unique(f)))
 
@@ -280,7 +297,9 @@ def _tar(scores: Floats, same: Bools, far: float) -> float:
 def _checked(scores: Tensor, same: Tensor, folds: Tensor | None) -> tuple[Floats, Bools, Integers]:
     s, y = scores.detach().cpu().double().numpy(), same.cpu().numpy()
     if s.ndim != 1 or s.shape != y.shape or y.dtype != np.bool_ or not np.isfinite(s).all():
-        raise ValueError(f"need finite scores (N,) and same, bool (N,): {s.shape}, {y.dtype} {y.shape}")
+        raise ValueError(
+            f"need finite scores (N,) and same, bool (N,): {s.shape}, {y.dtype} {y.shape}"
+        )
     f = np.zeros(len(s), dtype=np.int64) if folds is None else folds.cpu().numpy()
     if f.shape != s.shape or not np.issubdtype(f.dtype, np.integer):
         raise ValueError(f"need folds, integers (N,): {f.dtype} {f.shape} for {len(s)} pairs")

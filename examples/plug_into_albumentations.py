@@ -1,11 +1,14 @@
-"""A synthetic image of the same class as one more albumentations transform, with draws that repeat for a seed.
+"""A synthetic image of the same class as one more albumentations transform, with draws that repeat
+for a seed.
 
 Trains a small CVAE-GAN on digits (seconds on a CPU), then reads one epoch through the pipeline.
 """
 
 import os
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network for news
+os.environ.setdefault(
+    "NO_ALBUMENTATIONS_UPDATE", "1"
+)  # else importing it asks the network for news
 
 import albumentations
 import numpy as np
@@ -39,7 +42,9 @@ def main(steps: int = 300) -> tuple[list[np.ndarray], list[np.ndarray]]:
     replace = SyntheticReplace(source, train.classes, p=0.3)
     compose = albumentations.Compose([replace, albumentations.Affine(rotate=(-10, 10), p=0.5)])
     images = to_uint8(train.x).permute(0, 2, 3, 1).numpy()
-    items = SeededItems(Arrays(images, train.y.numpy()), compose, seed=0, label_key=replace.metadata_key)
+    items = SeededItems(
+        Arrays(images, train.y.numpy()), compose, seed=0, label_key=replace.metadata_key
+    )
     epochs = []
     for epoch in range(2):
         items.set_epoch(epoch)
@@ -49,4 +54,7 @@ def main(steps: int = 300) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 if __name__ == "__main__":
     first, second = main()
-    print(f"{sum(bool((a != b).any()) for a, b in zip(first, second, strict=True))} of {len(first)} items differ")
+    print(
+        f"{sum(bool((a != b).any()) for a, b in zip(first, second, strict=True))} of {len(first)} "
+        "items differ"
+    )

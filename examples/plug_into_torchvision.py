@@ -1,4 +1,5 @@
-"""Replace part of every batch by synthetic images of the same classes, as MixUp is used: in a ``collate_fn``.
+"""Replace part of every batch by synthetic images of the same classes, as MixUp is used: in a
+``collate_fn``.
 
 Trains a small CVAE-GAN on digits (seconds on a CPU), then runs one epoch of a loader.
 """
@@ -18,8 +19,12 @@ def main(steps: int = 300) -> list[torch.Size]:
     config = config_from({"data": {"data": "digits"}, "source": {"steps": steps}})
     train = load_data(config.data, seed=0).train
     source = train_source(train, None, config, seed=0)
-    to_input = v2.Lambda(lambda pixels: pixels.float() / 127.5 - 1)  # the loader's images are in [-1, 1]
-    transform = v2.Compose([SyntheticBatch(source, train.classes, p=0.5, to_input=to_input), v2.MixUp(num_classes=10)])
+    to_input = v2.Lambda(
+        lambda pixels: pixels.float() / 127.5 - 1
+    )  # the loader's images are in [-1, 1]
+    transform = v2.Compose(
+        [SyntheticBatch(source, train.classes, p=0.5, to_input=to_input), v2.MixUp(num_classes=10)]
+    )
     torch.manual_seed(0)
     loader = DataLoader(
         TensorDataset(train.x, train.y),

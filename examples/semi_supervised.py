@@ -1,7 +1,8 @@
 """Twenty labels and 881 unlabelled images: what do semi-supervised methods make of them?
 
-Trains five methods on the same two labelled subsets of digits (about a minute on a CPU) and prints a table. The
-command line does the same: ``augmentor semi --data digits --labels 20 --subsets 2 --methods classical,graph_fixmatch``.
+Trains five methods on the same two labelled subsets of digits (about a minute on a CPU) and prints
+a table. The command line does the same: ``augmentor semi --data digits --labels 20 --subsets 2
+--methods classical,graph_fixmatch``.
 """
 
 from pathlib import Path
@@ -25,7 +26,9 @@ def main(steps: int = 300) -> dict[str, Any]:
             "threads": 1,  # two threads only get in each other's way on networks this small
         }
     )
-    with TemporaryDirectory() as folder:  # give a folder of your own to keep the report, and to go on where it ended
+    with (
+        TemporaryDirectory() as folder
+    ):  # give a folder of your own to keep the report, and to go on where it ended
         return semi_run(config, Path(folder))
 
 

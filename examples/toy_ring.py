@@ -1,9 +1,11 @@
-"""Points from a ring of eight modes: GAN, WGAN, WGAN-GP, feature matching and VAE + feature matching, one budget.
+"""Points from a ring of eight modes: GAN, WGAN, WGAN-GP, feature matching and VAE + feature
+matching, one budget.
 
-The toy example of the CVAE-GAN paper (Bao et al. 2017, section 4.1): which objective finds all modes, and how soon?
-Every method has the same generator, the same discriminator and as many updates of the generator; a WGAN's critic
-learns five times as often, as in its paper. Prints a table, draws the points over training time; a minute or two a
-seed on a CPU. Seeds are arguments: ``python examples/toy_ring.py 10 11 12``; one run takes seed 0.
+The toy example of the CVAE-GAN paper (Bao et al. 2017, section 4.1): which objective finds all
+modes, and how soon? Every method has the same generator, the same discriminator and as many updates
+of the generator; a WGAN's critic learns five times as often, as in its paper. Prints a table, draws
+the points over training time; a minute or two a seed on a CPU. Seeds are arguments: ``python
+examples/toy_ring.py 10 11 12``; one run takes seed 0.
 """
 
 import math
@@ -29,13 +31,17 @@ Step = Callable[[Players, Tensor, torch.Generator], None]
 
 
 class Toy(nn.Module):
-    """The networks of all methods; the discriminator also serves as a critic, its last hidden layer as features."""
+    """The networks of all methods; the discriminator also serves as a critic, its last hidden layer
+    as features.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = dense(2, 2 * LATENT_DIM)
         self.generator = dense(LATENT_DIM, 2)
-        self.discriminator = nn.Sequential(dense(2, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 1))
+        self.discriminator = nn.Sequential(
+            dense(2, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, 1)
+        )
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,) and features (N, HIDDEN) of points (N, 2)."""
@@ -45,13 +51,20 @@ class Toy(nn.Module):
 
 def dense(inputs: int, outputs: int) -> nn.Sequential:
     """Two hidden layers."""
-    hidden = [nn.Linear(inputs, HIDDEN), nn.LeakyReLU(0.2), nn.Linear(HIDDEN, HIDDEN), nn.LeakyReLU(0.2)]
+    hidden = [
+        nn.Linear(inputs, HIDDEN),
+        nn.LeakyReLU(0.2),
+        nn.Linear(HIDDEN, HIDDEN),
+        nn.LeakyReLU(0.2),
+    ]
     return nn.Sequential(*hidden, nn.Linear(HIDDEN, outputs))
 
 
 def real_points(n: int, noise: torch.Generator) -> Tensor:
     """Points (n, 2) of the ring."""
-    return CENTRES[torch.randint(MODES, (n,), generator=noise)] + SIGMA * torch.randn(n, 2, generator=noise)
+    return CENTRES[torch.randint(MODES, (n,), generator=noise)] + SIGMA * torch.randn(
+        n, 2, generator=noise
+    )
 
 
 def latents(n: int, noise: torch.Generator) -> Tensor:
@@ -64,7 +77,9 @@ def learn_to_tell(players: Players, x: Tensor, *generated: Tensor) -> None:
     toy = players.model
     loss_d = real_loss(toy.judge(x)[0], "non_saturating").mean()
     for points in generated:
-        loss_d = loss_d + fake_loss(toy.judge(points.detach())[0], "non_saturating").mean() / len(generated)
+        loss_d = loss_d + fake_loss(toy.judge(points.detach())[0], "non_saturating").mean() / len(
+            generated
+        )
     players.descend({("discriminator",): loss_d})
 
 
@@ -81,20 +96,30 @@ def fm_gan(players: Players, x: Tensor, noise: torch.Generator) -> None:
     toy = players.model
     x_fake = toy.generator(latents(BATCH, noise))
     learn_to_tell(players, x, x_fake)
-    features_real, features_fake = toy.judge(x)[1].detach().mean(dim=0), toy.judge(x_fake)[1].mean(dim=0)
+    features_real, features_fake = (
+        toy.judge(x)[1].detach().mean(dim=0),
+        toy.judge(x_fake)[1].mean(dim=0),
+    )
     players.descend({("generator",): mean_feature_matching(features_real, features_fake)})
 
 
 def vae_fm(players: Players, x: Tensor, noise: torch.Generator) -> None:
-    """With an encoder: pairs are matched in points and features, prior samples by the mean (the paper's losses)."""
+    """With an encoder: pairs are matched in points and features, prior samples by the mean (the
+    paper's losses).
+    """
     toy = players.model
     mu, logvar = toy.encoder(x).chunk(2, dim=1)
     x_rec = toy.generator(reparameterise(mu, logvar, latents(BATCH, noise)))
     x_fake = toy.generator(latents(BATCH, noise))
     learn_to_tell(players, x, x_rec, x_fake)
-    features_real, features_rec, features_fake = (toy.judge(points)[1] for points in (x, x_rec, x_fake))
+    features_real, features_rec, features_fake = (
+        toy.judge(points)[1] for points in (x, x_rec, x_fake)
+    )
     features_real = features_real.detach()
-    loss_pairs = half_squared_distance(x, x_rec).mean() + half_squared_distance(features_real, features_rec).mean()
+    loss_pairs = (
+        half_squared_distance(x, x_rec).mean()
+        + half_squared_distance(features_real, features_rec).mean()
+    )
     loss_mean = mean_feature_matching(features_real.mean(dim=0), features_fake.mean(dim=0))
     loss_kl = 0.01 * kl_divergence(mu, logvar).mean()
     players.descend({("encoder",): loss_kl + loss_pairs, ("generator",): loss_pairs + loss_mean})
@@ -103,7 +128,9 @@ def vae_fm(players: Players, x: Tensor, noise: torch.Generator) -> None:
 def wgan(players: Players, x: Tensor, noise: torch.Generator) -> None:
     """Five updates of a critic whose weights are clipped."""
     for _ in range(5):
-        players.descend({("discriminator",): critic_loss(players.model, real_points(BATCH, noise), noise)[0]})
+        players.descend(
+            {("discriminator",): critic_loss(players.model, real_points(BATCH, noise), noise)[0]}
+        )
         with torch.no_grad():
             for weight in players.model.discriminator.parameters():
                 weight.clamp_(-0.1, 0.1)
@@ -126,7 +153,9 @@ def critic_loss(toy: Toy, x: Tensor, noise: torch.Generator) -> tuple[Tensor, Te
     """The critic's values of generated points less those of real ones, and the generated points."""
     x_fake = toy.generator(latents(BATCH, noise)).detach()
     real_values, fake_values = toy.judge(x)[0], toy.judge(x_fake)[0]
-    return real_loss(real_values, "wasserstein").mean() + fake_loss(fake_values, "wasserstein").mean(), x_fake
+    return real_loss(real_values, "wasserstein").mean() + fake_loss(
+        fake_values, "wasserstein"
+    ).mean(), x_fake
 
 
 def descend_the_critic(players: Players, noise: torch.Generator) -> None:
@@ -135,7 +164,13 @@ def descend_the_critic(players: Players, noise: torch.Generator) -> None:
     players.descend({("generator",): generator_loss(values, "wasserstein").mean()})
 
 
-METHODS: dict[str, Step] = {"GAN": gan, "WGAN": wgan, "WGAN-GP": wgan_gp, "FM-GAN": fm_gan, "VAE+FM": vae_fm}
+METHODS: dict[str, Step] = {
+    "GAN": gan,
+    "WGAN": wgan,
+    "WGAN-GP": wgan_gp,
+    "FM-GAN": fm_gan,
+    "VAE+FM": vae_fm,
+}
 
 
 def train(method: str, steps: int, looks: list[int], seed: int = 0) -> list[Tensor]:
@@ -144,9 +179,14 @@ def train(method: str, steps: int, looks: list[int], seed: int = 0) -> list[Tens
     toy, noise = Toy(), torch.Generator().manual_seed(seed)
     networks = dict(toy.named_children())
     if method == "WGAN":
-        players = Players(toy, {name: RMSprop(network.parameters(), 5e-4) for name, network in networks.items()})
+        players = Players(
+            toy, {name: RMSprop(network.parameters(), 5e-4) for name, network in networks.items()}
+        )
     else:
-        players = Players(toy, {name: adam(network, 5e-4, beta1=0.5, beta2=0.9) for name, network in networks.items()})
+        players = Players(
+            toy,
+            {name: adam(network, 5e-4, beta1=0.5, beta2=0.9) for name, network in networks.items()},
+        )
     seen = []
     for step in range(1, steps + 1):
         METHODS[method](players, real_points(BATCH, noise), noise)
@@ -185,7 +225,9 @@ def draw(points: dict[str, list[Tensor]], looks: list[int], path: Path) -> None:
 def main(
     steps: int = 2500, seeds: Sequence[int] = (0,), picture: Path | None = None
 ) -> dict[str, list[tuple[int, float]]]:
-    """Train all methods; modes found and share of good points at the end, for every seed. The first one is drawn."""
+    """Train all methods; modes found and share of good points at the end, for every seed. The first
+    one is drawn.
+    """
     looks = sorted({max(1, steps * share // 40) for share in (1, 4, 10, 20, 40)})
     results: dict[str, list[tuple[int, float]]] = {method: [] for method in METHODS}
     for seed in seeds:
@@ -201,7 +243,8 @@ def table(results: dict[str, list[tuple[int, float]]]) -> str:
     """Markdown, a row a method."""
     head = ["| method | modes of 8, every seed | good points, every seed |", "|---|---|---|"]
     rows = [
-        f"| {name} | {' '.join(str(modes) for modes, _ in found)} | {' '.join(f'{good:.0%}' for _, good in found)} |"
+        f"| {name} | {' '.join(str(modes) for modes, _ in found)} | "
+        f"{' '.join(f'{good:.0%}' for _, good in found)} |"
         for name, found in results.items()
     ]
     return "\n".join(head + rows)

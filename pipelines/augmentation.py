@@ -17,7 +17,9 @@ def domain_of(config: Config) -> Literal["digits", "natural"]:
 
 
 def classical_of(config: Config, factor: float = 1.0) -> Augment:
-    """The classical augmentation for the domain of the data, at ``factor`` times ``classifier.strength``."""
+    """The classical augmentation for the domain of the data, at ``factor`` times
+    ``classifier.strength``.
+    """
     return classical(domain_of(config), config.classifier.strength * factor)
 
 
@@ -42,5 +44,7 @@ def augmentation_of(config: Config, kind: str, factor: float = 1.0) -> Augment |
     if kind == "randaugment":
         return rand_augment(domain_of(config))
     if kind != "none":
-        raise ValueError(f"unknown augmentation {kind!r}; known: classical, trivialaugment, randaugment, none")
+        raise ValueError(
+            f"unknown augmentation {kind!r}; known: classical, trivialaugment, randaugment, none"
+        )
     return None

@@ -1,4 +1,6 @@
-"""The names of cells: a finished part of a run is found again by a hash of all that decides what is in it."""
+"""The names of cells: a finished part of a run is found again by a hash of all that decides what is
+in it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ def cell_key(parts: Sequence[Any], images: Iterable[bytes]) -> str:
 
 
 def bytes_of(images: LabelledImages | Tensor | None) -> bytes:
-    """What a key takes of images, float32 (N, C, H, W): their fingerprints, and their classes if they have some.
+    """What a key takes of images, float32 (N, C, H, W): their fingerprints, and their classes if
+    they have some.
 
     Nothing where there are no images.
     """

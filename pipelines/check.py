@@ -91,7 +91,10 @@ class CheckReport:
         lines += [f"stored modes: {_most(self.modes)}"] if self.modes else []
         lines += [f"not images by their name: {self.ignored}"] if self.ignored else []
         lines += ["", f"{'class':<{width}}  train   test"]
-        lines += [f"{names[name]:<{width}} {n:>6} {self.test.get(name, 0):>6}" for name, n in self.train.items()]
+        lines += [
+            f"{names[name]:<{width}} {n:>6} {self.test.get(name, 0):>6}"
+            for name, n in self.train.items()
+        ]
         lines += ["", f"bad files: {len(self.bad)}"] if self.bad else []
         lines += [f"  {one}" for one in self.bad]
         lines += [f"problem: {problem}" for problem in self.problems]
@@ -102,7 +105,8 @@ def check_data(data: DataConfig, progress: Progress | None = None) -> CheckRepor
     """Read every image.
 
     Raises:
-        DataError: If there is no such data set or it has no class folders; every other finding is in the report.
+        DataError: If there is no such data set or it has no class folders; every other finding is
+            in the report.
     """
     if data.data in NAMED_DATA:
         return _check_named(data)
@@ -111,12 +115,18 @@ def check_data(data: DataConfig, progress: Progress | None = None) -> CheckRepor
 
 
 def _check_named(data: DataConfig) -> CheckReport:
-    whole = data.model_copy(update={"per_class": None, "imbalance": 1.0, "labels": None, "unlabelled": None})
+    whole = data.model_copy(
+        update={"per_class": None, "imbalance": 1.0, "labels": None, "unlabelled": None}
+    )
     bundle = load_data(whole, seed=0)
     names = bundle.train.classes
-    train, test = (dict(zip(names, part.counts.values(), strict=True)) for part in (bundle.train, bundle.test))
+    train, test = (
+        dict(zip(names, part.counts.values(), strict=True)) for part in (bundle.train, bundle.test)
+    )
     channels, size, _ = bundle.train.image_shape
-    return CheckReport(bundle.name, bundle.note, train, test, _form(size, channels == 1), sizes={}, modes={})
+    return CheckReport(
+        bundle.name, bundle.note, train, test, _form(size, channels == 1), sizes={}, modes={}
+    )
 
 
 def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) -> CheckReport:
@@ -145,13 +155,17 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
 def _read_all(
     layout: FolderLayout, headers: dict[Path, Header], size: int, grey: bool, progress: Progress
 ) -> tuple[list[str], list[BadFile]]:
-    """Decode everything that has a header: pictures on both sides of the split, and damaged files."""
+    """Decode everything that has a header: pictures on both sides of the split, and damaged
+    files.
+    """
     bad: list[BadFile] = []
 
     def read(tree: ImageTree, index: list[int]) -> tuple[NDArray[np.int64], list[Path]]:
         paths = [tree.paths[i] for i in index if tree.paths[i] in headers]
         part = "test images" if index is layout.test_index else "training images"
-        prints, damaged = _fingerprints_of(paths, size, grey, partial(progress.step, f"reading {part}"))
+        prints, damaged = _fingerprints_of(
+            paths, size, grey, partial(progress.step, f"reading {part}")
+        )
         bad.extend(damaged)
         lost = {one.path for one in damaged}
         kept = [i for i, path in enumerate(paths) if path not in lost]

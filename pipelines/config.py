@@ -1,4 +1,6 @@
-"""What a run is: one YAML file, read strictly into frozen models. The field descriptions document the keys."""
+"""What a run is: one YAML file, read strictly into frozen models. The field descriptions document
+the keys.
+"""
 
 from __future__ import annotations
 
@@ -40,36 +42,52 @@ class DataConfig(Section):
     data: str = Field(
         default="digits",
         min_length=1,
-        description="digits, mnist, fashion-mnist, or a folder: train/ and test/ with one folder a class, or one "
-        "folder a class that is split here. A path that does not exist is looked for under data_root.",
+        description="digits, mnist, fashion-mnist, or a folder: train/ and test/ with one folder "
+        "a class, or one "
+        "folder a class that is split here. A path that does not exist is looked for under "
+        "data_root.",
     )
     data_root: FilePath | None = Field(
-        default=None, description="Where data sets live; else $AUGMENTOR_DATA, else ~/.cache/augmentor."
+        default=None,
+        description="Where data sets live; else $AUGMENTOR_DATA, else ~/.cache/augmentor.",
     )
     size: ImageSize | None = Field(
         default=None,
-        description="Side of the square images; default: the largest of 8, 16, 28, 32, 64, 128 the data fill.",
+        description="Side of the square images; default: the largest of 8, 16, 28, 32, 64, 128 "
+        "the data fill.",
     )
     grey: bool | None = Field(
-        default=None, description="One channel or three; default: one if every image is stored grey."
+        default=None,
+        description="One channel or three; default: one if every image is stored grey.",
     )
     per_class: int | None = Field(
-        default=None, ge=1, description="Labelled training images of the largest class; default: all there are."
+        default=None,
+        ge=1,
+        description="Labelled training images of the largest class; default: all there are.",
     )
     imbalance: float = Field(
         default=1.0,
         ge=1,
-        description="Largest class over smallest class of the exponential long tail; needs per_class.",
+        description="Largest class over smallest class of the exponential long tail; needs "
+        "per_class.",
     )
     labels: int | None = Field(
-        default=None, ge=1, description="Labelled training images in all, equally many a class; the rest is the pool."
+        default=None,
+        ge=1,
+        description="Labelled training images in all, equally many a class; the rest is the pool.",
     )
     unlabelled: str | None = Field(
-        default=None, description="rest: the training images left over, without labels; or a folder of images."
+        default=None,
+        description="rest: the training images left over, without labels; or a folder of images.",
     )
-    max_pool: int | None = Field(default=None, ge=1, description="Most unlabelled images to keep, drawn by the seed.")
+    max_pool: int | None = Field(
+        default=None, ge=1, description="Most unlabelled images to keep, drawn by the seed."
+    )
     test_fraction: float = Field(
-        default=0.25, gt=0, lt=1, description="Test part of every class, for a folder without train/ and test/."
+        default=0.25,
+        gt=0,
+        lt=1,
+        description="Test part of every class, for a folder without train/ and test/.",
     )
 
     @model_validator(mode="after")
@@ -79,7 +97,9 @@ class DataConfig(Section):
         if self.imbalance > 1 and self.per_class is None:
             raise ValueError("imbalance needs per_class, the size of the largest class")
         if self.unlabelled == "rest" and self.labels is None and self.per_class is None:
-            raise ValueError("unlabelled: rest needs per_class or labels, otherwise nothing is left over")
+            raise ValueError(
+                "unlabelled: rest needs per_class or labels, otherwise nothing is left over"
+            )
         return self
 
 
@@ -87,15 +107,20 @@ class SourceConfig(Section):
     """The generator and its training."""
 
     family: str = Field(default="cvae_gan", description="Which generative model.")
-    preset: str = Field(default="default", description="Named set of its options: default, or paper.")
+    preset: str = Field(
+        default="default", description="Named set of its options: default, or paper."
+    )
     steps: int = Field(default=3000, ge=1, description="Training steps.")
     batch_size: int = Field(default=64, ge=2, description="Images a step.")
     class_power: Fraction = Field(
-        default=0.5, description="A class of n images is drawn with a share like n ** class_power; 0 draws all alike."
+        default=0.5,
+        description="A class of n images is drawn with a share like n ** class_power; 0 draws all "
+        "alike.",
     )
     source_augment: Literal["none", "classical"] = Field(
         default="none",
-        description="classical: real images are augmented before the generator sees them; declared in tables.",
+        description="classical: real images are augmented before the generator sees them; "
+        "declared in tables.",
     )
     options: dict[str, bool | int | float | str] = Field(
         default_factory=dict, description="Options of the family that differ from the preset."
@@ -109,29 +134,46 @@ class PoolConfig(Section):
 
     method: Literal["classifier", "graph", "graph_classifier"] = Field(
         default="classifier",
-        description="classifier: its confident predictions, in rounds; graph: labels spread over similar images, the "
-        "clearest of every class (threshold, rounds, balanced and loss do not count then); graph_classifier: the "
+        description="classifier: its confident predictions, in rounds; graph: labels spread over "
+        "similar images, the "
+        "clearest of every class (threshold, rounds, balanced and loss do not count then); "
+        "graph_classifier: the "
         "classifier's, which learns from those of the graph in its first round.",
     )
-    threshold: Fraction = Field(default=0.7, description="Least probability at which a pseudo-label is kept.")
-    rounds: int = Field(default=2, ge=1, description="Times the pool is labelled; later rounds learn from the earlier.")
-    balanced: bool = Field(default=True, description="Keep equally many pseudo-labels a class at most.")
+    threshold: Fraction = Field(
+        default=0.7, description="Least probability at which a pseudo-label is kept."
+    )
+    rounds: int = Field(
+        default=2,
+        ge=1,
+        description="Times the pool is labelled; later rounds learn from the earlier.",
+    )
+    balanced: bool = Field(
+        default=True, description="Keep equally many pseudo-labels a class at most."
+    )
     loss: Literal["cross_entropy", "logit_adjusted"] = Field(
         default="logit_adjusted",
-        description="Of the classifier that labels: logit_adjusted (made for a long tail) on all images equally "
+        description="Of the classifier that labels: logit_adjusted (made for a long tail) on all "
+        "images equally "
         "often, or cross_entropy on equally many draws of every class.",
     )
     augment: Augmentation = Field(
         default="classical",
-        description="Of the images that those classifiers learn from; a graph always has the classical one.",
+        description="Of the images that those classifiers learn from; a graph always has the "
+        "classical one.",
     )
     joint_rounds: int = Field(
-        default=2, ge=1, description="Times that the arm joint_label asks classifier and CVAE together."
+        default=2,
+        ge=1,
+        description="Times that the arm joint_label asks classifier and CVAE together.",
     )
-    joint_steps: int = Field(default=2000, ge=1, description="Training steps of that CVAE in a round.")
+    joint_steps: int = Field(
+        default=2000, ge=1, description="Training steps of that CVAE in a round."
+    )
     joint_options: dict[str, bool | int | float | str] = Field(
         default_factory=lambda: dict[str, bool | int | float | str](sigma=0.3),
-        description="Its options that differ from the preset; likelihood: bernoulli suits images that are nearly black "
+        description="Its options that differ from the preset; likelihood: bernoulli suits images "
+        "that are nearly black "
         "and white.",
     )
 
@@ -139,58 +181,77 @@ class PoolConfig(Section):
 class ClassifierConfig(Section):
     """The downstream classifier; the same for every arm."""
 
-    name: str = Field(default="auto", description="auto: a small network that suits the image size; or any timm name.")
+    name: str = Field(
+        default="auto",
+        description="auto: a small network that suits the image size; or any timm name.",
+    )
     steps: int = Field(default=600, ge=1, description="Training steps.")
     batch_size: int = Field(default=64, ge=2, description="Images a step.")
     learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate.")
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay.")
     domain: Literal["digits", "natural", "auto"] = Field(
         default="auto",
-        description="Which classical augmentation: digits never flips; auto goes by the name of the data.",
+        description="Which classical augmentation: digits never flips; auto goes by the name of "
+        "the data.",
     )
-    strength: float = Field(default=1.0, ge=0, description="Strength of the classical augmentation; 0 is none.")
+    strength: float = Field(
+        default=1.0, ge=0, description="Strength of the classical augmentation; 0 is none."
+    )
 
 
 class PolicyConfig(Section):
-    """A way to mix synthetic images in, with a name of its own: an arm, and if asked for a candidate of auto."""
+    """A way to mix synthetic images in, with a name of its own: an arm, and if asked for a
+    candidate of auto.
+    """
 
     base: str = Field(
         default="classical",
-        description="Arm to start from; with a share not reweight, decoupled, fixmatch or graph_fixmatch.",
+        description="Arm to start from; with a share not reweight, decoupled, fixmatch or "
+        "graph_fixmatch.",
     )
     share: Fraction = Field(default=0.5, description="Synthetic part of the draws.")
-    confidence: Fraction = Field(default=0.0, description="Least probability of its class; 0 is no filter.")
+    confidence: Fraction = Field(
+        default=0.0, description="Least probability of its class; 0 is no filter."
+    )
     strength: float = Field(default=1.0, ge=0, description="Factor on classifier.strength.")
     augment: Augmentation | None = Field(
-        default=None, description="Of all images drawn, in the place of the base's; with fixmatch the strong one."
+        default=None,
+        description="Of all images drawn, in the place of the base's; with fixmatch the strong "
+        "one.",
     )
     schedule: Literal["mixed", "pretrain"] = Field(
         default="mixed",
-        description="mixed: in every batch; pretrain: synthetic images alone in the first share of the steps, then "
+        description="mixed: in every batch; pretrain: synthetic images alone in the first share "
+        "of the steps, then "
         "real ones alone.",
     )
     latents: Literal["prior", "encoded", "transfer", "pool"] = Field(
         default="prior",
-        description="Where latents come from: prior; encoded: those of the class's own images; transfer: those of "
-        "images of well-covered classes (at least half the largest), for every class; pool: those of the labelled "
+        description="Where latents come from: prior; encoded: those of the class's own images; "
+        "transfer: those of "
+        "images of well-covered classes (at least half the largest), for every class; pool: those "
+        "of the labelled "
         "pool, for every class. All but prior need a family with an encoder.",
     )
     spread: float | None = Field(
         default=None,
         ge=0,
-        description="Standard deviation of prior latents (default 1; more is wider), or of the noise on encoded ones "
+        description="Standard deviation of prior latents (default 1; more is wider), or of the "
+        "noise on encoded ones "
         "(default 0.3).",
     )
     realism: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Part of every class's synthetic images to drop, those that the family's discriminator finds the "
+        description="Part of every class's synthetic images to drop, those that the family's "
+        "discriminator finds the "
         "least real; together with confidence both must pass.",
     )
     short_only: bool = Field(
         default=False,
-        description="A class gets synthetic images only for what it lacks to the largest one, at most share; with "
+        description="A class gets synthetic images only for what it lacks to the largest one, at "
+        "most share; with "
         "base pseudo_label they balance the pseudo-labels.",
     )
 
@@ -202,31 +263,42 @@ class GainConfig(Section):
         default=None,
         strict=False,
         min_length=1,
-        description="Arms to run, names of policies too; default: real, oversample, logit_adjusted, classical, smote, "
-        "smote+classical, with a pool retrieval, pseudo_label and graph_fixmatch, synthetic, synthetic+classical, "
-        "auto. By name only: trivialaugment, randaugment, mixup, cutmix, reweight, decoupled, and with a pool "
+        description="Arms to run, names of policies too; default: real, oversample, "
+        "logit_adjusted, classical, smote, "
+        "smote+classical, with a pool retrieval, pseudo_label and graph_fixmatch, synthetic, "
+        "synthetic+classical, "
+        "auto. By name only: trivialaugment, randaugment, mixup, cutmix, reweight, decoupled, and "
+        "with a pool "
         "fixmatch, joint_label, pair_label, joint_fixmatch, pair_fixmatch.",
     )
     candidates: tuple[str, ...] | None = Field(
         default=None,
         strict=False,
         min_length=1,
-        description="Generator-free arms and policies that auto may choose; default: those arms that run by default. "
+        description="Generator-free arms and policies that auto may choose; default: those arms "
+        "that run by default. "
         "Synthetic images are offered with classical and pseudo_label.",
     )
     strengths: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(1.0,),
         strict=False,
         min_length=1,
-        description="Factors on classifier.strength: with more than one, every arm with classical augmentation has "
-        "the one that was best on the tuning splits (an arm that is no candidate: the one of classical).",
+        description="Factors on classifier.strength: with more than one, every arm with classical "
+        "augmentation has "
+        "the one that was best on the tuning splits (an arm that is no candidate: the one of "
+        "classical).",
     )
     policies: dict[RowName, PolicyConfig] = Field(
-        default_factory=dict, description="{name: {base: …, share: …, latents: …}}: policies to run as arms."
+        default_factory=dict,
+        description="{name: {base: …, share: …, latents: …}}: policies to run as arms.",
     )
-    replicates: int = Field(default=5, ge=2, description="Paired repetitions, each with its own seeds.")
+    replicates: int = Field(
+        default=5, ge=2, description="Paired repetitions, each with its own seeds."
+    )
     processes: int = Field(default=1, ge=1, description="Replicates that run at the same time.")
-    synthetic_share: Fraction = Field(default=0.5, description="Synthetic part of a batch in the synthetic arms.")
+    synthetic_share: Fraction = Field(
+        default=0.5, description="Synthetic part of a batch in the synthetic arms."
+    )
     shares: tuple[Fraction, ...] = Field(
         default=(0.25, 0.5, 0.75),
         strict=False,
@@ -242,21 +314,26 @@ class GainConfig(Section):
     tuning_splits: int = Field(
         default=2,
         ge=1,
-        description="Tuning splits of the training part on which auto chooses; in a long tail every other common class "
+        description="Tuning splits of the training part on which auto chooses; in a long tail "
+        "every other common class "
         "stands in for a rare one, so an even number gives each its turn.",
     )
     tuning_fraction: float = Field(
         default=0.25,
         gt=0,
         lt=1,
-        description="Part of a class that a tuning split holds out; in a long tail rare classes stay whole.",
+        description="Part of a class that a tuning split holds out; in a long tail rare classes "
+        "stay whole.",
     )
     comparisons: tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None = Field(
-        default=None, strict=False, description="Pairs [arm, baseline] to test; default: those the verdict needs."
+        default=None,
+        strict=False,
+        description="Pairs [arm, baseline] to test; default: those the verdict needs.",
     )
     tuning: bool = Field(
         default=False,
-        description="Screen arms before they are declared: seeds from 100 on, scores on a sixth of the training images "
+        description="Screen arms before they are declared: seeds from 100 on, scores on a sixth "
+        "of the training images "
         "held out for it; test images are not looked at.",
     )
 
@@ -265,27 +342,43 @@ class SemiConfig(Section):
     """The comparison of semi-supervised methods: error against the number of labels."""
 
     labels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(20, 100), strict=False, min_length=1, description="Numbers of labelled images, balanced by class."
+        default=(20, 100),
+        strict=False,
+        min_length=1,
+        description="Numbers of labelled images, balanced by class.",
     )
-    subsets: int = Field(default=5, ge=1, description="Labelled subsets of every size, drawn by seeds.")
+    subsets: int = Field(
+        default=5, ge=1, description="Labelled subsets of every size, drawn by seeds."
+    )
     methods: tuple[str, ...] | None = Field(
-        default=None, strict=False, min_length=1, description="Methods to run; default: all there are."
+        default=None,
+        strict=False,
+        min_length=1,
+        description="Methods to run; default: all there are.",
     )
     default_method: str = Field(
         default="graph_fixmatch", description="The method that is compared with every other one."
     )
     baseline_labels: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
-        default=None, strict=False, min_length=1, description="Those of labels at which the other methods run; all."
+        default=None,
+        strict=False,
+        min_length=1,
+        description="Those of labels at which the other methods run; all.",
     )
     baseline_subsets: int | None = Field(
         default=None, ge=1, description="How many of the subsets the other methods run on; all."
     )
-    consistency_steps: int = Field(default=1500, ge=1, description="Steps of fixmatch and graph_fixmatch.")
-    gan_steps: int = Field(default=6000, ge=1, description="Steps of improved_gan; published with 180,000.")
+    consistency_steps: int = Field(
+        default=1500, ge=1, description="Steps of fixmatch and graph_fixmatch."
+    )
+    gan_steps: int = Field(
+        default=6000, ge=1, description="Steps of improved_gan; published with 180,000."
+    )
     processes: int = Field(default=1, ge=1, description="Trainings that run at the same time.")
     tuning: bool = Field(
         default=False,
-        description="Subset seeds from 100 on, and errors on a sixth of the training images held out for it; "
+        description="Subset seeds from 100 on, and errors on a sixth of the training images held "
+        "out for it; "
         "test images are not looked at.",
     )
 
@@ -299,7 +392,9 @@ class SemiConfig(Section):
 class VariantConfig(Section):
     """One row of a comparison of families."""
 
-    family: str | None = Field(default=None, description="Which generative model; default: the row's name is one.")
+    family: str | None = Field(
+        default=None, description="Which generative model; default: the row's name is one."
+    )
     preset: str = Field(default="default", description="Named set of its options.")
     options: dict[str, bool | int | float | str] = Field(
         default_factory=dict, description="Options of the family that differ from the preset."
@@ -312,19 +407,29 @@ class CompareConfig(Section):
     families: dict[RowName, VariantConfig] | None = Field(
         default=None,
         min_length=1,
-        description="Families to train, or {name: {family: …, preset: …, options: {…}}}; default: all there are.",
+        description="Families to train, or {name: {family: …, preset: …, options: {…}}}; default: "
+        "all there are.",
     )
     extra: dict[RowName, str] = Field(
-        default_factory=dict, description="{name: folder of a finished run}: measured too, at its own budget."
+        default_factory=dict,
+        description="{name: folder of a finished run}: measured too, at its own budget.",
     )
     samples: int = Field(
-        default=5000, ge=2, description="Generated images a row rests on; a PixelCNN makes at most 500."
+        default=5000,
+        ge=2,
+        description="Generated images a row rests on; a PixelCNN makes at most 500.",
     )
-    judge_steps: int = Field(default=1500, ge=1, description="Training steps of the judge, who is the same for all.")
+    judge_steps: int = Field(
+        default=1500, ge=1, description="Training steps of the judge, who is the same for all."
+    )
     student_steps: int = Field(
-        default=1500, ge=1, description="Training steps of the classifiers that learn from generated images alone."
+        default=1500,
+        ge=1,
+        description="Training steps of the classifiers that learn from generated images alone.",
     )
-    processes: int = Field(default=1, ge=1, description="Families that are trained at the same time.")
+    processes: int = Field(
+        default=1, ge=1, description="Families that are trained at the same time."
+    )
 
     @field_validator("families", mode="before")
     @classmethod
@@ -344,42 +449,58 @@ class CompareConfig(Section):
         if both := set(self.families or ()) & set(self.extra):
             raise ValueError(f"{sorted(both)[0]!r} names a family and an extra row")
         if taken := names & {"cells", "lock"}:
-            raise ValueError(f"{sorted(taken)[0]!r} is no name for a row: the run keeps its own files there")
+            raise ValueError(
+                f"{sorted(taken)[0]!r} is no name for a row: the run keeps its own files there"
+            )
         return self
 
 
 class VerifyConfig(Section):
-    """Verification of faces: a network learns people, then says of pairs of others whether they show one person."""
+    """Verification of faces: a network learns people, then says of pairs of others whether they
+    show one person.
+    """
 
     pairs: str | None = Field(
         default=None,
         min_length=1,
-        description="Folder with pairs.csv (fold,same,first,second) and the images, a folder a person; looked for "
+        description="Folder with pairs.csv (fold,same,first,second) and the images, a folder a "
+        "person; looked for "
         "under data_root too.",
     )
     train_folds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         default=(),
         strict=False,
-        description="Folds whose real photos, with names, form the control arm real_people; only the other folds are "
+        description="Folds whose real photos, with names, form the control arm real_people; only "
+        "the other folds are "
         "scored, for every arm.",
     )
     synthetic: tuple[FilePath, ...] = Field(
         default=(),
         strict=False,
-        description="Synthetic sets, each an arm: more images of people of the data (by name), or new people.",
+        description="Synthetic sets, each an arm: more images of people of the data (by name), or "
+        "new people.",
     )
     synthetic_share: Fraction = Field(
-        default=0.25, description="Part of a batch that is synthetic, or of real_people, in these arms."
+        default=0.25,
+        description="Part of a batch that is synthetic, or of real_people, in these arms.",
     )
     head: Literal["softmax", "arcface", "cosface"] = Field(
-        default="softmax", description="What the people are learned with; the features are compared by their cosine."
+        default="softmax",
+        description="What the people are learned with; the features are compared by their cosine.",
     )
-    margin: float | None = Field(default=None, ge=0, description="Of arcface or cosface; default: their papers'.")
-    scale: float = Field(default=30.0, gt=0, description="Factor on the cosines of arcface and cosface.")
+    margin: float | None = Field(
+        default=None, ge=0, description="Of arcface or cosface; default: their papers'."
+    )
+    scale: float = Field(
+        default=30.0, gt=0, description="Factor on the cosines of arcface and cosface."
+    )
     weights: FilePath | None = Field(
-        default=None, description="File with weights of the timm network (classifier.name) to start from."
+        default=None,
+        description="File with weights of the timm network (classifier.name) to start from.",
     )
-    replicates: int = Field(default=3, ge=1, description="Paired repetitions, each with its own seeds.")
+    replicates: int = Field(
+        default=3, ge=1, description="Paired repetitions, each with its own seeds."
+    )
 
 
 class Config(Section):
@@ -395,17 +516,24 @@ class Config(Section):
     verify: VerifyConfig = VerifyConfig()
     seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of everything random.")
     device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N, mps."
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:N, mps.",
     )
-    threads: int | None = Field(default=None, ge=1, description="CPU threads; default: torch's own choice.")
-    out: FilePath | None = Field(default=None, description="Folder of the run; default: runs/<name of config or data>.")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads; default: torch's own choice."
+    )
+    out: FilePath | None = Field(
+        default=None, description="Folder of the run; default: runs/<name of config or data>."
+    )
 
 
 def load_config(path: str | Path) -> Config:
     """Read a config file.
 
     Raises:
-        ConfigError: If the file is not readable by ``read_yaml``, or has unknown keys or values out of range.
+        ConfigError: If the file is not readable by ``read_yaml``, or has unknown keys or values out
+            of range.
     """
     return config_from(read_yaml(Path(path)), where=str(path))
 
@@ -438,20 +566,26 @@ def config_from(mapping: Mapping[str, Any], where: str = "config") -> Config:
 
 
 def dump_config(config: Config) -> str:
-    """The config as YAML that ``parse_yaml`` and ``config_from`` read back, to an equal one if no text has controls."""
+    """The config as YAML that ``parse_yaml`` and ``config_from`` read back, to an equal one if no
+    text has controls.
+    """
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def data_root(data: DataConfig) -> Path:
-    """Where data sets live: the config's ``data_root``, else ``$AUGMENTOR_DATA``, else ``~/.cache/augmentor``."""
-    return (data.data_root or Path(os.environ.get("AUGMENTOR_DATA") or "~/.cache/augmentor")).expanduser()
+    """Where data sets live: the config's ``data_root``, else ``$AUGMENTOR_DATA``, else
+    ``~/.cache/augmentor``.
+    """
+    return (
+        data.data_root or Path(os.environ.get("AUGMENTOR_DATA") or "~/.cache/augmentor")
+    ).expanduser()
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """Read the plain part of YAML: mappings, lists, strings, numbers, true, false and null.
 
-    Anchors, aliases, tags and repeated keys are refused; ``1e-4`` is a number, ``no`` a word, and so is one of more
-    than 300 digits, which no key takes.
+    Anchors, aliases, tags and repeated keys are refused; ``1e-4`` is a number, ``no`` a word, and
+    so is one of more than 300 digits, which no key takes.
 
     Raises:
         ConfigError: With file and line.
@@ -463,14 +597,16 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     except RecursionError as error:
         raise ConfigError(f"{where}: nested too deeply") from error
     if not isinstance(value, dict | None):
-        raise ConfigError(f"{where}: must be a mapping such as 'seed: 0', found {type(value).__name__}")
+        raise ConfigError(
+            f"{where}: must be a mapping such as 'seed: 0', found {type(value).__name__}"
+        )
     return value or {}
 
 
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader without what surprises: see ``parse_yaml``."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the name is PyYAML's
+    yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -478,23 +614,33 @@ class _StrictLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not allowed", problem_mark=event.start_mark
+            )
         if getattr(event, "tag", None):
-            raise yaml.MarkedYAMLError(problem=f"tag {event.tag} is not allowed", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem=f"tag {event.tag} is not allowed", problem_mark=event.start_mark
+            )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem="a key must be a word", problem_mark=key.start_mark
+                )
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep=True)
 
 
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf")
+)
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,299})$"), list("-+0123456789")
 )
@@ -535,7 +681,11 @@ def _brief(value: object) -> str:
 def _known_keys(location: Sequence[str | int]) -> list[str]:
     here: Any = Config
     for part in location:
-        here = here.model_fields[str(part)].annotation if hasattr(here, "model_fields") else _values_of(here)
+        here = (
+            here.model_fields[str(part)].annotation
+            if hasattr(here, "model_fields")
+            else _values_of(here)
+        )
     return list(here.model_fields)
 
 

@@ -1,4 +1,6 @@
-"""Independent jobs in worker processes, or here one after another; told of their parts, stopped by a signal."""
+"""Independent jobs in worker processes, or here one after another; told of their parts, stopped by
+a signal.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from pipelines.interrupt import Watch
 T = TypeVar("T")
 OnPart = Callable[[str], None]
 Work = Callable[[T, OnPart, Watch | None], None]
-"""A job: its description, whom to tell of a finished part, and a watch to look at (None in a worker)."""
+"""A job: its description, whom to tell of a finished part, and a watch to look at (None in a
+worker)."""
 
 POLL = 0.2  # seconds between two looks at the watch
 
@@ -28,7 +31,8 @@ _parts: Any = None  # in a worker: the queue to the parent
 
 
 class Crew(Generic[T]):
-    """Runs jobs; with one process in this one, else in freshly spawned ones, which are kept from call to call.
+    """Runs jobs; with one process in this one, else in freshly spawned ones, which are kept from
+    call to call.
 
     Args:
         work: What a job does; a function of a module, as it travels by name.
@@ -48,7 +52,9 @@ class Crew(Generic[T]):
         """The crew itself; workers start with the first jobs."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
         """Let the workers go; at an error or a signal at once."""
         if self._pool is None:
             return
@@ -64,8 +70,8 @@ class Crew(Generic[T]):
 
         Args:
             jobs: What to do, in this order.
-            on_part: Called here with the number of a job and a few words when a part of it is finished, and with an
-                empty text when all of it is.
+            on_part: Called here with the number of a job and a few words when a part of it is
+                finished, and with an empty text when all of it is.
 
         Raises:
             Interrupted: If a signal came; running jobs are cut off.
@@ -74,7 +80,9 @@ class Crew(Generic[T]):
         """
         if self._processes == 1:
             for index, job in enumerate(jobs):
-                self._work(job, lambda part, index=index: self._pass_on(on_part, index, part), self._watch)  # type: ignore[misc]
+                self._work(
+                    job, lambda part, index=index: self._pass_on(on_part, index, part), self._watch
+                )  # type: ignore[misc]
                 on_part(index, "")
         elif jobs:
             self._run_in_workers(jobs, on_part)
@@ -103,7 +111,9 @@ class Crew(Generic[T]):
                     for other in waiting:
                         other.cancel()
         if isinstance(failure, BrokenProcessPool):
-            raise RuntimeError("a worker process died, perhaps for want of memory; what is finished is kept")
+            raise RuntimeError(
+                "a worker process died, perhaps for want of memory; what is finished is kept"
+            )
         if failure is not None:
             raise failure
 
@@ -111,7 +121,9 @@ class Crew(Generic[T]):
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._queue = context.Queue()
-            self._pool = ProcessPoolExecutor(self._processes, context, _start_worker, (self._queue, self._threads))
+            self._pool = ProcessPoolExecutor(
+                self._processes, context, _start_worker, (self._queue, self._threads)
+            )
         return self._pool
 
     def _hear(self, on_part: Callable[[int, str], None]) -> None:
@@ -126,7 +138,9 @@ class Crew(Generic[T]):
 def _start_worker(parts: Any, threads: int) -> None:
     global _parts
     _parts = parts
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent decides
     torch.set_num_threads(threads)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

@@ -1,4 +1,6 @@
-"""From the name of a data set to tensors: the fixed training and test parts, then the labels a regime leaves."""
+"""From the name of a data set to tensors: the fixed training and test parts, then the labels a
+regime leaves.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,11 @@ class DataBundle:
         regime: How many labels were left, in words.
         train: Labelled training images.
         test: All test images, or what stands in for them; read once, at the end.
-        pool: Unlabelled images (N, C, H, W) float32 in [-1, 1] in random order, or None. Their labels are gone.
+        pool: Unlabelled images (N, C, H, W) float32 in [-1, 1] in random order, or None. Their
+            labels are gone.
         note: Where the split and the form of the images come from, in words.
-        test_paths: Files of the test images, in their order; None where the data set has none of its own.
+        test_paths: Files of the test images, in their order; None where the data set has none of
+            its own.
         scored_on: What ``test`` holds, in the words of the result files.
     """
 
@@ -76,11 +80,14 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
 
     Args:
         data: What to load.
-        seed: Draws the training subset of a regime and the order of the pool; the test part never depends on it.
-        tuning: Let a sixth of every class of the training images stand in for the test images, which are dropped.
+        seed: Draws the training subset of a regime and the order of the pool; the test part never
+            depends on it.
+        tuning: Let a sixth of every class of the training images stand in for the test images,
+            which are dropped.
 
     Raises:
-        DataError: If the data are missing, damaged, too few, or if a test image is also a training image.
+        DataError: If the data are missing, damaged, too few, or if a test image is also a training
+            image.
     """
     full = _load_named(data) if data.data in NAMED_DATA else _load_folder(data)
     full = _for_tuning(full) if tuning else full
@@ -89,7 +96,9 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
     pool = _pool(data, full, chosen, seed)
     regime = _regime(data, train, pool)
     scored_on = "held-out training images" if tuning else "test"
-    return DataBundle(full.name, regime, train, full.test, pool, full.note, full.test_paths, scored_on)
+    return DataBundle(
+        full.name, regime, train, full.test, pool, full.note, full.test_paths, scored_on
+    )
 
 
 def find_folder(data: DataConfig) -> Path:
@@ -105,30 +114,43 @@ def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
     """Find the training and test files of a folder.
 
     Raises:
-        DataError: If the folder is no image tree, or the class lists of ``train`` and ``test`` differ.
+        DataError: If the folder is no image tree, or the class lists of ``train`` and ``test``
+            differ.
     """
     if not (root / "train").is_dir():
         return _one_level(root, test_fraction, "files sorted by SHA-256 of <class>/<file>")
     if not (root / "test").is_dir():
-        return _one_level(root / "train", test_fraction, "train/ alone, files sorted by SHA-256 of <class>/<file>")
+        return _one_level(
+            root / "train", test_fraction, "train/ alone, files sorted by SHA-256 of <class>/<file>"
+        )
     train, test = list_tree(root / "train"), list_tree(root / "test")
     if lost := sorted(set(train.classes) ^ set(test.classes)):
         side = "train" if lost[0] in train.classes else "test"
-        raise DataError(f"{shown(root)}: class {lost[0]!r} is only in {side}/; train/ and test/ need the same classes")
-    return FolderLayout(train, test, list(range(len(train.paths))), list(range(len(test.paths))), "train/ and test/")
+        raise DataError(
+            f"{shown(root)}: class {lost[0]!r} is only in {side}/; train/ and test/ need the same "
+            "classes"
+        )
+    return FolderLayout(
+        train, test, list(range(len(train.paths))), list(range(len(test.paths))), "train/ and test/"
+    )
 
 
 def layout_problems(layout: FolderLayout) -> list[str]:
-    """What keeps a layout from being used, in words; empty if nothing does. Bad files are listed apart."""
+    """What keeps a layout from being used, in words; empty if nothing does. Bad files are listed
+    apart.
+    """
     problems = []
     if len(layout.train.classes) < 2:
-        problems.append(f"only one class, {layout.train.classes[0]!r}; a classifier needs two at least")
+        problems.append(
+            f"only one class, {layout.train.classes[0]!r}; a classifier needs two at least"
+        )
     one_level = layout.train is layout.test
     for tree in [layout.train] if one_level else [layout.train, layout.test]:
         needed = 2 if one_level else 1
         few = {name: n for name, n in tree.counts().items() if n < needed}
         problems += [
-            f"class {name!r} in {shown(tree.root)} has {n} images, needs {needed}; add images or remove the folder"
+            f"class {name!r} in {shown(tree.root)} has {n} images, needs {needed}; add images or "
+            "remove the folder"
             for name, n in few.items()
         ]
     return problems
@@ -147,17 +169,25 @@ def read_headers(paths: Sequence[Path]) -> tuple[dict[Path, Header], list[BadFil
 
 
 def chosen_form(data: DataConfig, headers: Sequence[Header]) -> tuple[int, bool]:
-    """Side and greyness: as asked for, else the largest size that the smallest image fills, grey if every file is."""
+    """Side and greyness: as asked for, else the largest size that the smallest image fills, grey if
+    every file is.
+    """
     smallest = min(min(header.width, header.height) for header in headers)
-    size: int = data.size or max((int(size) for size in IMAGE_SIZES if size <= smallest), default=IMAGE_SIZES[0])
+    size: int = data.size or max(
+        (int(size) for size in IMAGE_SIZES if size <= smallest), default=IMAGE_SIZES[0]
+    )
     grey = data.grey if data.grey is not None else all(header.grey for header in headers)
     return size, grey
 
 
 def same_pictures(
-    train: NDArray[np.int64], train_paths: Sequence[Path], test: NDArray[np.int64], test_paths: Sequence[Path]
+    train: NDArray[np.int64],
+    train_paths: Sequence[Path],
+    test: NDArray[np.int64],
+    test_paths: Sequence[Path],
 ) -> list[str]:
-    """A sentence for every test image whose pixels are also a training image's: memory would count as success.
+    """A sentence for every test image whose pixels are also a training image's: memory would count
+    as success.
 
     Args:
         train: Fingerprints of the training images, as used (resized).
@@ -167,7 +197,8 @@ def same_pictures(
     """
     known = dict(zip(train.tolist(), train_paths, strict=True))
     return [
-        f"test image {shown(test_paths[i])} is the same picture as training image {shown(known[int(test[i])])}; "
+        f"test image {shown(test_paths[i])} is the same picture as training image "
+        f"{shown(known[int(test[i])])}; "
         "remove one of them"
         for i in overlap(test, train).tolist()
     ]
@@ -185,7 +216,13 @@ class _Full:
 def _for_tuning(full: _Full) -> _Full:
     fit, held_out = stratified_split(full.train.y, 1 - HELD_OUT, SPLIT_SEED)
     note = f"{full.note}; held out instead of the test images: a sixth of every class of the training images"
-    return replace(full, train=full.train.subset(fit), test=full.train.subset(held_out), note=note, test_paths=None)
+    return replace(
+        full,
+        train=full.train.subset(fit),
+        test=full.train.subset(held_out),
+        note=note,
+        test_paths=None,
+    )
 
 
 def _load_named(data: DataConfig) -> _Full:
@@ -200,7 +237,9 @@ def _load_digits(data: DataConfig) -> _Full:
 
     digits = load_digits()
     images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))
-    everything = _named_images(data, images, torch.from_numpy(digits.target), [str(i) for i in range(10)])
+    everything = _named_images(
+        data, images, torch.from_numpy(digits.target), [str(i) for i in range(10)]
+    )
     train, test = stratified_split(everything.y, 0.5, SPLIT_SEED)
     note = f"stratified halves, seed {SPLIT_SEED}"
     return _Full("digits", everything.subset(train), everything.subset(test), note)
@@ -212,7 +251,9 @@ def _torchvision(data: DataConfig, *, train: bool) -> LabelledImages:
     kind = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[data.data]
     root = data_root(data)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # torchvision prints, and standard output is for results
+        with contextlib.redirect_stdout(
+            sys.stderr
+        ):  # torchvision prints, and standard output is for results
             found = kind(root, train=train, download=True)  # downloads only what is missing
     except Exception as error:  # urllib, checksum, permission and parse errors alike
         reason = str(error).strip().partition("\n")[0].rstrip(":")
@@ -224,12 +265,16 @@ def _torchvision(data: DataConfig, *, train: bool) -> LabelledImages:
     return _named_images(data, found.data, found.targets, names)
 
 
-def _named_images(data: DataConfig, images: Tensor, y: Tensor, names: Sequence[str]) -> LabelledImages:
+def _named_images(
+    data: DataConfig, images: Tensor, y: Tensor, names: Sequence[str]
+) -> LabelledImages:
     """Grey images (N, H, W) uint8 in the form asked for; their own side unless a size is given."""
     size = data.size or max(size for size in IMAGE_SIZES if size <= images.shape[-1])
     squares = fit_square(images[:, None], size)
     return LabelledImages(
-        from_uint8(squares if data.grey is not False else squares.repeat(1, 3, 1, 1)), y.long(), (*names,)
+        from_uint8(squares if data.grey is not False else squares.repeat(1, 3, 1, 1)),
+        y.long(),
+        (*names,),
     )
 
 
@@ -253,13 +298,19 @@ def _load_folder(data: DataConfig) -> _Full:
 def _one_level(root: Path, test_fraction: float, rule: str) -> FolderLayout:
     tree = list_tree(root)
     train, test = hashed_split(tree, test_fraction)
-    return FolderLayout(tree, tree, train, test, f"{rule}, first {test_fraction:g} of a class is test")
+    return FolderLayout(
+        tree, tree, train, test, f"{rule}, first {test_fraction:g} of a class is test"
+    )
 
 
 def _read(root: Path, tree: ImageTree, index: list[int], size: int, grey: bool) -> LabelledImages:
     images, bad = read_squares([tree.paths[i] for i in index], size=size, grey=grey)
     _refuse(root, [], bad)
-    return LabelledImages(from_uint8(images), torch.tensor([tree.y[i] for i in index], dtype=torch.int64), tree.classes)
+    return LabelledImages(
+        from_uint8(images),
+        torch.tensor([tree.y[i] for i in index], dtype=torch.int64),
+        tree.classes,
+    )
 
 
 def _refuse(root: Path, problems: Sequence[str], bad: Sequence[BadFile]) -> None:
@@ -268,11 +319,14 @@ def _refuse(root: Path, problems: Sequence[str], bad: Sequence[BadFile]) -> None
         return
     more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
     raise DataError(
-        f"{shown(root)}: {'; '.join(lines[:3])}{more}; repair or remove them, `augmentor check` lists everything"
+        f"{shown(root)}: {'; '.join(lines[:3])}{more}; repair or remove them, `augmentor check` "
+        "lists everything"
     )
 
 
-def _refuse_leak(train: Tensor, train_paths: Sequence[Path], test: Tensor, test_paths: Sequence[Path]) -> None:
+def _refuse_leak(
+    train: Tensor, train_paths: Sequence[Path], test: Tensor, test_paths: Sequence[Path]
+) -> None:
     if twins := same_pictures(fingerprints(train), train_paths, fingerprints(test), test_paths):
         more = f" (and {len(twins) - 1} more)" if len(twins) > 1 else ""
         raise DataError(f"{twins[0]}{more}")
@@ -298,7 +352,8 @@ def _pool(data: DataConfig, full: _Full, chosen: Tensor | None, seed: int) -> Te
     if not parts or not sum(map(len, parts)):
         return None
     pool = torch.cat(parts)
-    # A random order, because the files of a folder are sorted by class and order would tell the labels.
+    # A random order, because the files of a folder are sorted by class and order would tell the
+    # labels.
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(seed))
     return pool[order[: data.max_pool]]
 
@@ -315,7 +370,8 @@ def _read_pool(data: DataConfig, full: _Full) -> Tensor:
     pool = from_uint8(images)
     if len(twins := overlap(fingerprints(pool), fingerprints(full.test.x))):
         raise DataError(
-            f"{shown(paths[twins[0]])} is also a test image; remove it (one of {len(twins)}) from {shown(root)}"
+            f"{shown(paths[twins[0]])} is also a test image; remove it (one of {len(twins)}) from "
+            f"{shown(root)}"
         )
     return pool
 
@@ -326,7 +382,8 @@ def _existing_folder(data: DataConfig, name: str) -> Path:
         if folder.is_dir():
             return folder
     raise DataError(
-        f"no folder {shown(here)} and no {shown(there)}; name a folder, or set --data-root or $AUGMENTOR_DATA"
+        f"no folder {shown(here)} and no {shown(there)}; name a folder, or set --data-root or "
+        "$AUGMENTOR_DATA"
     )
 
 
@@ -335,7 +392,11 @@ def _regime(data: DataConfig, train: LabelledImages, pool: Tensor | None) -> str
         words = f"{len(train)} labels"
     elif data.per_class is not None:
         smallest = min(train.counts.values())
-        words = f"{data.per_class} a class" if data.imbalance == 1 else f"{data.per_class} to {smallest} a class"
+        words = (
+            f"{data.per_class} a class"
+            if data.imbalance == 1
+            else f"{data.per_class} to {smallest} a class"
+        )
     else:
         words = f"all {len(train)} labels"
     return words if pool is None else f"{words}, {len(pool)} unlabelled"

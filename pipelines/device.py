@@ -17,7 +17,9 @@ def device_of(config: Config) -> torch.device:
         ConfigError: If this machine does not have it.
     """
     if config.device == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if _is_here(torch.device(name))))
+        return torch.device(
+            next(name for name in ("cuda", "mps", "cpu") if _is_here(torch.device(name)))
+        )
     device = torch.device(config.device)
     if not _is_here(device):
         raise ConfigError(f"device {config.device}: not on this machine; give --device cpu")
@@ -51,7 +53,11 @@ def memory_for(batch_size: int, option: str) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         # On the CPU torch has no class of its own for it.
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "t allocate memory" not in str(error):
+        if not isinstance(
+            error, torch.OutOfMemoryError | MemoryError
+        ) and "t allocate memory" not in str(error):
             raise
         smaller = max(2, batch_size // 2)
-        raise MemoryError(f"not enough memory for {batch_size} images a step; try {option} {smaller}") from error
+        raise MemoryError(
+            f"not enough memory for {batch_size} images a step; try {option} {smaller}"
+        ) from error

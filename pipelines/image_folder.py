@@ -1,4 +1,6 @@
-"""Folders of images: finds the files of each class and reads them as square tensors, never following a link outside."""
+"""Folders of images: finds the files of each class and reads them as square tensors, never
+following a link outside.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,18 @@ from torch.nn import functional
 
 from augmentor.types import DataError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"})
-# A phone's MPO photo opens as JPEG. Pillow's other formats call outside programs (EPS) or are no photos.
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
+)
+# A phone's MPO photo opens as JPEG. Pillow's other formats call outside programs (EPS) or are no
+# photos.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MOST_PIXELS = 64_000_000
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
 
 
-class ImageProblem(Exception):  # noqa: N818 - a finding about one file, collected rather than raised to the user
+class ImageProblem(Exception):
     """Why a file cannot be used."""
 
 
@@ -85,12 +90,15 @@ class ImageTree:
 
 
 def list_tree(root: Path) -> ImageTree:
-    """Find the image files of every class folder below ``root``; deeper folders belong to their class.
+    """Find the image files of every class folder below ``root``; deeper folders belong to their
+    class.
 
-    Hidden folders and files are left out. Links to folders are not followed, and links to files only inside ``root``.
+    Hidden folders and files are left out. Links to folders are not followed, and links to files
+    only inside ``root``.
 
     Raises:
-        DataError: If ``root`` is missing or unreadable, holds no class folder, or two spellings of one name.
+        DataError: If ``root`` is missing or unreadable, holds no class folder, or two spellings of
+            one name.
     """
     folders, linked = _class_folders(root)
     names = sorted(folders)
@@ -107,7 +115,8 @@ def list_tree(root: Path) -> ImageTree:
 
 
 def list_images(folder: Path, inside: Path | None = None) -> tuple[list[Path], list[BadFile], int]:
-    """Image files below ``folder`` at any depth, sorted; links must stay below ``inside`` (default: ``folder``).
+    """Image files below ``folder`` at any depth, sorted; links must stay below ``inside`` (default:
+    ``folder``).
 
     Returns:
         Files, what cannot be used, and the number of other or hidden files.
@@ -139,7 +148,8 @@ def read_header(path: Path) -> Header:
 def read_pixels(path: Path, *, grey: bool) -> Tensor:
     """Decode an image as it is meant to be seen.
 
-    EXIF orientation is applied, transparency is laid on white, palettes and CMYK become RGB, and 16 bits become 8.
+    EXIF orientation is applied, transparency is laid on white, palettes and CMYK become RGB, and 16
+    bits become 8.
 
     Returns:
         uint8, shape (1, H, W) if ``grey`` else (3, H, W).
@@ -156,7 +166,8 @@ def read_pixels(path: Path, *, grey: bool) -> Tensor:
 def fit_square(images: Tensor, size: int) -> Tensor:
     """Cut the central square and resize it, antialiased bilinear.
 
-    Cutting first gives the same picture as resizing the short side first, and bounds the memory of a very long image.
+    Cutting first gives the same picture as resizing the short side first, and bounds the memory of
+    a very long image.
 
     Args:
         images: uint8, shape (N, C, H, W).
@@ -191,11 +202,13 @@ def read_squares(paths: Sequence[Path], *, size: int, grey: bool) -> tuple[Tenso
 
 
 def hashed_split(tree: ImageTree, fraction: float) -> tuple[list[int], list[int]]:
-    """Split every class by a rule that needs no seed: files sorted by the SHA-256 of ``<class>/<path in the class>``.
+    """Split every class by a rule that needs no seed: files sorted by the SHA-256 of
+    ``<class>/<path in the class>``.
 
     Args:
         tree: What to split; every class has two images at least.
-        fraction: Part of a class, rounded, that comes first; one image at least, and one at least is left.
+        fraction: Part of a class, rounded, that comes first; one image at least, and one at least
+            is left.
 
     Returns:
         Indices of the training part and of the test part (the first ``fraction``), each ascending.
@@ -215,12 +228,16 @@ def hashed_split(tree: ImageTree, fraction: float) -> tuple[list[int], list[int]
 
 
 def shown(path: Path) -> str:
-    """The path as text that any terminal and JSON file can hold, even where its bytes are no UTF-8."""
+    """The path as text that any terminal and JSON file can hold, even where its bytes are no
+    UTF-8.
+    """
     return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def printable(text: str) -> str:
-    """The text with control characters escaped, so that a name cannot steer the terminal or break a line."""
+    """The text with control characters escaped, so that a name cannot steer the terminal or break a
+    line.
+    """
     return "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
 
 
@@ -254,7 +271,10 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
             raise DataError(f"{shown(path)}: the name of this class is no UTF-8; rename the folder")
         folders[name] = path
     if not folders:
-        raise DataError(f"{shown(root)}: holds no class folders; put the images of each class in a folder of its own")
+        raise DataError(
+            f"{shown(root)}: holds no class folders; put the images of each class in a folder of "
+            "its own"
+        )
     return folders, linked
 
 
@@ -309,12 +329,18 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 def _check(image: Image.Image) -> None:
     if image.width * image.height > MOST_PIXELS:
-        raise ImageProblem(f"{image.width}x{image.height} is more than {MOST_PIXELS // 10**6} million pixels")
+        raise ImageProblem(
+            f"{image.width}x{image.height} is more than {MOST_PIXELS // 10**6} million pixels"
+        )
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a phone's MPO photo has its depth map as a second frame
+    if (
+        frames > 1 and image.format != "MPO"
+    ):  # a phone's MPO photo has its depth map as a second frame
         raise ImageProblem(f"{frames} frames; save the one that is meant as a still image")
     if image.mode not in GREY_MODES | COLOUR_MODES:
-        raise ImageProblem(f"mode {image.mode} has no known white; save it with 8 or 16 bits a channel")
+        raise ImageProblem(
+            f"mode {image.mode} has no known white; save it with 8 or 16 bits a channel"
+        )
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -16,7 +16,9 @@ ANSWERED = 2.0
 """Seconds that the answer to a signal may take: saving nothing, closing files, a sentence."""
 
 
-class Interrupted(BaseException):  # a request, as KeyboardInterrupt is: who catches errors must not swallow it
+class Interrupted(
+    BaseException
+):  # a request, as KeyboardInterrupt is: who catches errors must not swallow it
     """The user or the system asked to stop.
 
     Args:
@@ -53,7 +55,9 @@ class Watch:
 
 
 def on_step(watch: Watch | None) -> Callable[..., None] | None:
-    """The watch's ``check`` as a training's hook, whatever that tells of its steps; None where nobody watches."""
+    """The watch's ``check`` as a training's hook, whatever that tells of its steps; None where
+    nobody watches.
+    """
     return None if watch is None else lambda *told: watch.check()
 
 
@@ -62,7 +66,8 @@ class SignalGate:
     """Whether a signal may raise.
 
     Args:
-        is_open: Set to False, by an assignment alone, where an exception is answered: a call could be interrupted.
+        is_open: Set to False, by an assignment alone, where an exception is answered: a call could
+            be interrupted.
         last: When a signal raised last, in seconds of the monotonic clock.
     """
 
@@ -70,7 +75,9 @@ class SignalGate:
     last: float = -math.inf
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
-        """A handler that raises, unless a signal did so a moment ago and is still being answered."""
+        """A handler that raises, unless a signal did so a moment ago and is still being
+        answered.
+        """
         now = time.monotonic()
         if self.is_open and now - self.last > ANSWERED:
             self.last = now
@@ -79,15 +86,17 @@ class SignalGate:
 
 @contextmanager
 def signals_raise(*, restore: bool = True) -> Iterator[SignalGate]:
-    """Let SIGINT raise ``KeyboardInterrupt`` and SIGTERM ``Interrupted`` where no job watches for them.
+    """Let SIGINT raise ``KeyboardInterrupt`` and SIGTERM ``Interrupted`` where no job watches for
+    them.
 
-    A second signal within two seconds of one that raised does nothing: it would else end the process without a sentence
-    and with another exit code. A signal that this process was started to ignore stays ignored. Outside the main thread
-    Python allows no handlers, so there nothing changes.
+    A second signal within two seconds of one that raised does nothing: it would else end the
+    process without a sentence and with another exit code. A signal that this process was started to
+    ignore stays ignored. Outside the main thread Python allows no handlers, so there nothing
+    changes.
 
     Args:
-        restore: Put the former handlers back at the end; otherwise both signals are ignored from there on, for a
-            process that has only to exit.
+        restore: Put the former handlers back at the end; otherwise both signals are ignored from
+            there on, for a process that has only to exit.
 
     Yields:
         What shuts signals out before that, where an exception is answered.
@@ -112,7 +121,8 @@ def _heard() -> list[signal.Signals]:
 
 @contextmanager
 def watch_signals() -> Iterator[Watch]:
-    """Note SIGINT and SIGTERM instead of dying from them; a second one falls back to the former handling.
+    """Note SIGINT and SIGTERM instead of dying from them; a second one falls back to the former
+    handling.
 
     Outside the main thread Python allows no handlers, so there the watch stays silent.
 

@@ -1,4 +1,6 @@
-"""What all report pages share: the template engine, axes, numbers in words, pictures inside the page."""
+"""What all report pages share: the template engine, axes, numbers in words, pictures inside the
+page.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ MOST_TICKS = 8
 
 
 def render_page(template: str, **values: Any) -> str:
-    """A page from a template of ``pipelines/templates``; every value is escaped, and a missing one is an error."""
+    """A page from a template of ``pipelines/templates``; every value is escaped, and a missing one
+    is an error.
+    """
     environment = Environment(
         loader=PackageLoader("pipelines"),
         autoescape=True,
@@ -60,7 +64,9 @@ class Axis:
 
 
 def axis_of(values: Iterable[float], start: float, end: float) -> Axis:
-    """An axis that holds all values; logarithmic if all are above zero and they span more than a factor of four."""
+    """An axis that holds all values; logarithmic if all are above zero and they span more than a
+    factor of four.
+    """
     given = list(values) or [0.0, 1.0]
     if min(given) > 0 and max(given) > 4 * min(given):
         ticks = _log_ticks(min(given), max(given))
@@ -104,13 +110,18 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
         x: Images, shape (N, C, H, W) in [-1, 1], one or three channels.
 
     Returns:
-        ``uri``, ``count`` and the ``width`` and ``height`` of the strip in pixels; None if there is no image.
+        ``uri``, ``count`` and the ``width`` and ``height`` of the strip in pixels; None if there is
+        no image.
     """
     if not len(x):
         return None
     count, _, height, width = x.shape
-    pixels = ((x.cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).expand(count, 3, height, width)
-    tiles = torch.cat([pixels, torch.full((count, 1, height, width), 255, dtype=torch.uint8)], dim=1)
+    pixels = (
+        ((x.cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).expand(count, 3, height, width)
+    )
+    tiles = torch.cat(
+        [pixels, torch.full((count, 1, height, width), 255, dtype=torch.uint8)], dim=1
+    )
     gap = torch.zeros(4, height, 1, dtype=torch.uint8)
     parts = [part for tile in tiles for part in (tile, gap)][:-1]
     strip = torch.cat(parts, dim=2)
@@ -123,7 +134,8 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
 def signed_points(value: float | None, digits: int = 1) -> str:
     """A difference in points (a point is 0.01) with a real minus sign, a dash for none.
 
-    What would round to zero is told with one digit more, so that an interval shows on which side of zero it ends.
+    What would round to zero is told with one digit more, so that an interval shows on which side of
+    zero it ends.
     """
     if value is None:
         return "–"
@@ -146,4 +158,8 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 120
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )

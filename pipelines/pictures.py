@@ -30,8 +30,8 @@ def sample_grid(
     """Draw one row of images per name; small images are enlarged by a whole factor, pixel by pixel.
 
     Args:
-        images: K rows, each (n, C, H, W) in [-1, 1] with C 1 or 3; a (K, n, C, H, W) tensor will do. Rows may differ
-            in length; images must not differ in size.
+        images: K rows, each (n, C, H, W) in [-1, 1] with C 1 or 3; a (K, n, C, H, W) tensor will
+            do. Rows may differ in length; images must not differ in size.
         row_names: K names to write beside the rows; long ones are cut.
         column_names: Names to write above the columns, or none.
         group: Leave a wider gap after this many columns; 0 for even gaps.
@@ -40,7 +40,8 @@ def sample_grid(
         An RGB picture. The same input gives the same picture.
 
     Raises:
-        ValueError: If there is no row, a row is not (n, C, H, W), sizes differ, or the names are not as many as rows.
+        ValueError: If there is no row, a row is not (n, C, H, W), sizes differ, or the names are
+            not as many as rows.
     """
     rows = list(images)
     _require_rows(rows, row_names)
@@ -48,7 +49,13 @@ def sample_grid(
     picture = Image.new("RGB", layout.size, _PAPER)
     draw = ImageDraw.Draw(picture)
     for column, name in enumerate(column_names):
-        draw.text((layout.x(column) + layout.width // 2, layout.top - 4), name, _INK, layout.font, anchor="ms")
+        draw.text(
+            (layout.x(column) + layout.width // 2, layout.top - 4),
+            name,
+            _INK,
+            layout.font,
+            anchor="ms",
+        )
     for row, (tiles, name) in enumerate(zip(rows, row_names, strict=True)):
         middle = layout.y(row) + layout.height // 2
         draw.text((layout.left - 8, middle), _shortened(name), _INK, layout.font, anchor="rm")
@@ -80,18 +87,25 @@ def png_bytes(picture: Image.Image) -> bytes:
 
 
 def packed(x: Tensor) -> str:
-    """Images side by side as a PNG in base64, to stand in a JSON file; ``unpacked`` is the way back.
+    """Images side by side as a PNG in base64, to stand in a JSON file; ``unpacked`` is the way
+    back.
 
     Args:
         x: Square images, shape (N, C, H, H) in [-1, 1], C 1 or 3, N at least 1.
     """
-    pixels = ((x.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).nan_to_num().to(torch.uint8)
+    pixels = (
+        ((x.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).nan_to_num().to(torch.uint8)
+    )
     strip = torch.cat(list(pixels), dim=2).permute(1, 2, 0).numpy()
-    return base64.b64encode(png_bytes(Image.fromarray(strip[..., 0] if strip.shape[2] == 1 else strip))).decode("ascii")
+    return base64.b64encode(
+        png_bytes(Image.fromarray(strip[..., 0] if strip.shape[2] == 1 else strip))
+    ).decode("ascii")
 
 
 def unpacked(text: str) -> Tensor:
-    """Images (N, C, H, H) in [-1, 1] that ``packed`` made into text; equal to the originals up to 8 bits."""
+    """Images (N, C, H, H) in [-1, 1] that ``packed`` made into text; equal to the originals up to 8
+    bits.
+    """
     with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
         strip = torch.from_numpy(np.array(picture, dtype=np.float32)) / 127.5 - 1
     strip = strip[None] if strip.ndim == 2 else strip.permute(2, 0, 1)
@@ -119,10 +133,14 @@ class _Layout:
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.x(max(self.columns - 1, 0)) + self.width + _MARGIN, self.y(self.rows - 1) + self.height + _MARGIN
+        return self.x(max(self.columns - 1, 0)) + self.width + _MARGIN, self.y(
+            self.rows - 1
+        ) + self.height + _MARGIN
 
 
-def _layout(rows: list[Tensor], row_names: Sequence[str], column_names: Sequence[str], group: int) -> _Layout:
+def _layout(
+    rows: list[Tensor], row_names: Sequence[str], column_names: Sequence[str], group: int
+) -> _Layout:
     height, width = rows[0].shape[-2:]
     factor = max(1, -(-_LEAST_TILE // height))
     font = ImageFont.truetype(_font_file(), _FONT_SIZE)
@@ -151,7 +169,13 @@ def _shortened(name: str) -> str:
 
 
 def _tile(image: Tensor, factor: int) -> Image.Image:
-    pixels = ((image.detach().float().cpu() + 1) * 127.5).round().clamp(0, 255).nan_to_num().to(torch.uint8)
+    pixels = (
+        ((image.detach().float().cpu() + 1) * 127.5)
+        .round()
+        .clamp(0, 255)
+        .nan_to_num()
+        .to(torch.uint8)
+    )
     array = pixels.expand(3, -1, -1).permute(1, 2, 0).numpy()
     tile = Image.fromarray(array)
     return tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
@@ -160,9 +184,12 @@ def _tile(image: Tensor, factor: int) -> Image.Image:
 def _require_rows(rows: list[Tensor], row_names: Sequence[str]) -> None:
     if not rows or len(rows) != len(row_names):
         raise ValueError(
-            f"need as many names as rows and at least one row, got {len(rows)} rows, {len(row_names)} names"
+            f"need as many names as rows and at least one row, got {len(rows)} rows, "
+            f"{len(row_names)} names"
         )
     if any(row.ndim != 4 or row.shape[1] not in (1, 3) for row in rows):
-        raise ValueError(f"every row must be (n, 1 or 3, H, W), got {[tuple(row.shape) for row in rows]}")
+        raise ValueError(
+            f"every row must be (n, 1 or 3, H, W), got {[tuple(row.shape) for row in rows]}"
+        )
     if len({row.shape[1:] for row in rows}) > 1:
         raise ValueError(f"images differ in size: {sorted({tuple(row.shape[1:]) for row in rows})}")

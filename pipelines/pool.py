@@ -1,4 +1,6 @@
-"""Labels for unlabelled images, from a classifier that learned on the labelled ones or from a graph over all."""
+"""Labels for unlabelled images, from a classifier that learned on the labelled ones or from a graph
+over all.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +26,27 @@ from pipelines.interrupt import Watch, on_step
 from pipelines.train_settings import train_settings
 
 CLEAREST = 0.7  # share of every class of the graph's labels that is kept
-ALONE, FADED = 1 / 7, 2 / 3  # shares of FixMatch's steps: on the graph's labels alone; until their weight is zero
-THRESHOLD = 0.7  # with a good start the unsure images are the informative ones; at 0.9 they are never learned
+ALONE, FADED = (
+    1 / 7,
+    2 / 3,
+)  # shares of FixMatch's steps: on the graph's labels alone; until their weight is zero
+# with a good start the unsure images are the informative ones; at 0.9 they are never learned
+THRESHOLD = 0.7
 WEIGHT_UNLABELLED = 6.0  # there are six times as many unlabelled images in a batch
 
 
 def label_pool(
     train: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None = None
 ) -> LabelledImages:
-    """The images of a pool that a classifier is sure of, or a graph the clearest about, with their labels.
+    """The images of a pool that a classifier is sure of, or a graph the clearest about, with their
+    labels.
 
-    The classifier learns from the labelled images with the augmentation of ``config.pool.augment``, and with
-    class-balanced sampling or a loss for the long tail (``config.pool.loss``); from the second round on from the
-    pseudo-labels of the round before too, and in the first from the clearest ones of a graph, if that is asked for
-    (``config.pool.method``). Whoever compares with these labels must know that this augmentation is in them; so is the
-    classical one in those of a graph, whose distance is that of the nearest augmented version.
+    The classifier learns from the labelled images with the augmentation of ``config.pool.augment``,
+    and with class-balanced sampling or a loss for the long tail (``config.pool.loss``); from the
+    second round on from the pseudo-labels of the round before too, and in the first from the
+    clearest ones of a graph, if that is asked for (``config.pool.method``). Whoever compares with
+    these labels must know that this augmentation is in them; so is the classical one in those of a
+    graph, whose distance is that of the nearest augmented version.
 
     Args:
         train: Labelled images.
@@ -48,7 +56,8 @@ def label_pool(
         watch: Looked at after every step of a classifier.
 
     Returns:
-        At most M images; of a balanced classifier (``config.pool.balanced``) at most an equal share in each class.
+        At most M images; of a balanced classifier (``config.pool.balanced``) at most an equal share
+        in each class.
 
     Raises:
         Interrupted: If ``watch`` was told to stop.
@@ -68,7 +77,9 @@ def pool_labels(
     for round_index in range(0 if config.pool.method == "graph" else config.pool.rounds):
         known = train.joined(LabelledImages(pool[indices], labels, train.classes))
         logits = teacher_logits(known, pool, config, seed + round_index, watch)
-        indices, labels = pseudo_labels(logits, config.pool.threshold, balanced=config.pool.balanced)
+        indices, labels = pseudo_labels(
+            logits, config.pool.threshold, balanced=config.pool.balanced
+        )
     return indices, labels
 
 
@@ -88,9 +99,14 @@ def teacher_logits(
         Interrupted: If ``watch`` was told to stop.
     """
     c = config.classifier
-    model = build_classifier(c.name, len(known.classes), known.image_shape, seed=seed).to(device_of(config))
+    model = build_classifier(c.name, len(known.classes), known.image_shape, seed=seed).to(
+        device_of(config)
+    )
     settings = train_settings(c)
-    adjusted, counts = config.pool.loss == "logit_adjusted", torch.bincount(known.y, minlength=len(known.classes))
+    adjusted, counts = (
+        config.pool.loss == "logit_adjusted",
+        torch.bincount(known.y, minlength=len(known.classes)),
+    )
     with memory_for(c.batch_size, "classifier.batch_size:"):
         train_classifier(
             model,
@@ -106,8 +122,11 @@ def teacher_logits(
     return predict_logits(model, pool)
 
 
-def graph_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int, share: float) -> tuple[Tensor, Tensor]:
-    """Labels that a graph over labelled and unlabelled images gives to the whole pool; no network is trained.
+def graph_labels(
+    train: LabelledImages, pool: Tensor, config: Config, seed: int, share: float
+) -> tuple[Tensor, Tensor]:
+    """Labels that a graph over labelled and unlabelled images gives to the whole pool; no network
+    is trained.
 
     Args:
         train: Labelled images.
@@ -117,10 +136,13 @@ def graph_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int,
         share: Part of every class that counts as clear, in (0, 1].
 
     Returns:
-        A label for every image of the pool, int64 (M,); and which are the clearest ones of their class, bool (M,).
+        A label for every image of the pool, int64 (M,); and which are the clearest ones of their
+        class, bool (M,).
     """
     graph = invariant_graph(torch.cat([train.x, pool]), classical_of(config), seed=seed)
-    scores = spread_labels(graph, torch.arange(len(train)), train.y, len(train.classes))[len(train) :]
+    scores = spread_labels(graph, torch.arange(len(train)), train.y, len(train.classes))[
+        len(train) :
+    ]
     labels, lead = scores.argmax(dim=1), margins(scores)
     clear = torch.zeros(len(pool), dtype=torch.bool)
     for label in range(len(train.classes)):
@@ -130,13 +152,15 @@ def graph_labels(train: LabelledImages, pool: Tensor, config: Config, seed: int,
     return labels, clear
 
 
-def begun_with(labels: Tensor, clear: Tensor, settings: FixMatchSettings) -> tuple[FixMatchSettings, Advice]:
+def begun_with(
+    labels: Tensor, clear: Tensor, settings: FixMatchSettings
+) -> tuple[FixMatchSettings, Advice]:
     """What FixMatch needs to begin with labels from elsewhere, such as those of ``graph_labels``.
 
-    With a few labels a class, FixMatch's first labels are a network's guesses, and their errors stay; those of a graph
-    of augmentation-invariant neighbours are better than any network's at that time. They are learned alone first, the
-    clearest of them; then an image counts where they and the teacher agree or one of them is sure, and in the last
-    third the teacher decides alone.
+    With a few labels a class, FixMatch's first labels are a network's guesses, and their errors
+    stay; those of a graph of augmentation-invariant neighbours are better than any network's at
+    that time. They are learned alone first, the clearest of them; then an image counts where they
+    and the teacher agree or one of them is sure, and in the last third the teacher decides alone.
 
     Args:
         labels: A class for every unlabelled image, int64 (M,).

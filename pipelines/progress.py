@@ -1,4 +1,6 @@
-"""How a job tells the person waiting what it is doing; the job itself never knows where the words go."""
+"""How a job tells the person waiting what it is doing; the job itself never knows where the words
+go.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class Progress(Protocol):
     """What a job calls while it works."""
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
-        """Report that ``done`` of ``total`` parts of ``task`` are finished; ``note`` is shown beside it."""
+        """Report that ``done`` of ``total`` parts of ``task`` are finished; ``note`` is shown
+        beside it.
+        """
 
     def say(self, line: str) -> None:
         """Show one line that stays."""
@@ -90,7 +94,13 @@ def show(stream: TextIO | None = None) -> Iterator[Progress]:
         yield Lines(stream)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

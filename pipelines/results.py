@@ -1,4 +1,6 @@
-"""The one module that writes and checks result files, so that gain.json, semi.json and the rest keep their forms."""
+"""The one module that writes and checks result files, so that gain.json, semi.json and the rest
+keep their forms.
+"""
 
 from __future__ import annotations
 
@@ -76,10 +78,14 @@ class GainResult(_Result):
     def _complete(self) -> Self:
         for name, arm in self.arms.items():
             if len(arm.scores) != self.replicates:
-                raise ValueError(f"arm {name!r} has {len(arm.scores)} scores for {self.replicates} replicates")
+                raise ValueError(
+                    f"arm {name!r} has {len(arm.scores)} scores for {self.replicates} replicates"
+                )
         for pair in self.comparisons:
             if missing := {pair.arm, pair.baseline} - set(self.arms):
-                raise ValueError(f"a comparison names arm {sorted(missing)[0]!r}, which was not run")
+                raise ValueError(
+                    f"a comparison names arm {sorted(missing)[0]!r}, which was not run"
+                )
         return self
 
 
@@ -118,7 +124,9 @@ class SemiScores(_Part):
 
 
 class SemiDifference(_Part):
-    """The default method minus another; below zero the default makes fewer errors. No interval of a single pair."""
+    """The default method minus another; below zero the default makes fewer errors. No interval of a
+    single pair.
+    """
 
     method: str
     baseline: str
@@ -133,7 +141,9 @@ class SemiResult(_Result):
 
     dataset: str
     default_method: str
-    methods: dict[str, dict[Annotated[str, Field(pattern=r"^[1-9][0-9]*$")], SemiScores]] = Field(min_length=1)
+    methods: dict[str, dict[Annotated[str, Field(pattern=r"^[1-9][0-9]*$")], SemiScores]] = Field(
+        min_length=1
+    )
     differences: list[SemiDifference]
     scored_on: Literal["test", "held-out training images"]
     verdict: str = Field(min_length=1)
@@ -143,12 +153,16 @@ class SemiResult(_Result):
         for row in self.differences:
             for name in (row.method, row.baseline):
                 if str(row.labels) not in self.methods.get(name, {}):
-                    raise ValueError(f"a difference names {name!r} with {row.labels} labels, which was not run")
+                    raise ValueError(
+                        f"a difference names {name!r} with {row.labels} labels, which was not run"
+                    )
         return self
 
 
 class CompareRow(_Part):
-    """What was measured of one row; no number where there were too few images, or a training came to nothing."""
+    """What was measured of one row; no number where there were too few images, or a training came
+    to nothing.
+    """
 
     top1: Probability | None
     inception_score: Annotated[float, Field(ge=0)] | None
@@ -195,7 +209,9 @@ class CompareResult(_Result):
             raise ValueError("budget.images is not steps times batch_size")
         for name, row in self.families.items():
             if row.equal_budget and row.step != self.budget.steps:
-                raise ValueError(f"family {name!r} has {row.step} steps, the budget is {self.budget.steps}")
+                raise ValueError(
+                    f"family {name!r} has {row.step} steps, the budget is {self.budget.steps}"
+                )
         return self
 
 
@@ -253,10 +269,14 @@ class VerifyResult(_Result):
     def _complete(self) -> Self:
         for name, arm in self.arms.items():
             if len(arm.accuracy.scores) != self.replicates:
-                raise ValueError(f"arm {name!r} has {len(arm.accuracy.scores)} scores, not {self.replicates}")
+                raise ValueError(
+                    f"arm {name!r} has {len(arm.accuracy.scores)} scores, not {self.replicates}"
+                )
         for row in self.comparisons:
             if missing := {row.arm, row.baseline} - set(self.arms):
-                raise ValueError(f"a comparison names arm {sorted(missing)[0]!r}, which was not run")
+                raise ValueError(
+                    f"a comparison names arm {sorted(missing)[0]!r}, which was not run"
+                )
         return self
 
 
@@ -294,7 +314,8 @@ def read_result(path: Path, kind: Kind) -> dict[str, Any]:
     """Read a result file and check that it keeps its promise.
 
     Raises:
-        DataError: If it is missing, no JSON, or of another form; the message names the file and the key.
+        DataError: If it is missing, no JSON, or of another form; the message names the file and the
+            key.
     """
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -307,7 +328,10 @@ def read_result(path: Path, kind: Kind) -> dict[str, Any]:
 
 
 def provenance(
-    seconds: Mapping[str, float], device: str, versions: Mapping[str, str] | None = None, command: str | None = None
+    seconds: Mapping[str, float],
+    device: str,
+    versions: Mapping[str, str] | None = None,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Where a result comes from: the keys every result file shares.
 
@@ -318,7 +342,8 @@ def provenance(
         command: The command line; this process's own unless given.
 
     Returns:
-        ``command``, ``versions``, ``device`` (with the name of the processor) and ``seconds`` rounded to tenths.
+        ``command``, ``versions``, ``device`` (with the name of the processor) and ``seconds``
+        rounded to tenths.
     """
     return {
         "command": command or this_command(),

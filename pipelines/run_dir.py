@@ -17,7 +17,8 @@ class RunLockedError(RuntimeError):
 
 
 def require_writable(folder: Path) -> None:
-    """Find out before any work whether files can be written to a folder, which is made with its parents if absent.
+    """Find out before any work whether files can be written to a folder, which is made with its
+    parents if absent.
 
     Raises:
         OSError: If not.
@@ -75,10 +76,11 @@ class RunDir:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Make the folder, hold it for this process, and clear away what a killed one left half written.
+        """Make the folder, hold it for this process, and clear away what a killed one left half
+        written.
 
-        The kernel drops the lock with its holder, however that ends, so a lock left behind by a dead process is no
-        obstacle.
+        The kernel drops the lock with its holder, however that ends, so a lock left behind by a
+        dead process is no obstacle.
 
         Raises:
             RunLockedError: If another process holds it; the message names its pid.
@@ -104,7 +106,8 @@ class RunDir:
                 f"{self.path} is in use by process {holder}; wait for it or give another --out"
             ) from error
         os.truncate(handle, 0)
-        # Written at once, so that a folder without room or permission is refused before any work is done.
+        # Written at once, so that a folder without room or permission is refused before any work is
+        # done.
         with room_for(self.path / "lock", 20):
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
             os.fsync(handle)

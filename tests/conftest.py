@@ -1,4 +1,5 @@
-"""What all tests share: one thread, no network, small folders of images, and the data root where there is one."""
+"""What all tests share: one thread, no network, small folders of images, and the data root where
+there is one."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-# Before anything imports them: albumentations asks the registry for news, timm retries downloads for minutes.
+# Before anything imports them: albumentations asks the registry for news, timm retries downloads
+# for minutes.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -62,17 +64,24 @@ MakeFolder = Callable[..., Path]
 
 @pytest.fixture
 def make_folder() -> MakeFolder:
-    """Writes PNG files of noise, a folder a class: ``make_folder(root, {"cat": 3, "dog": 2}, size=(12, 10))``."""
+    """Writes PNG files of noise, a folder a class: ``make_folder(root, {"cat": 3, "dog": 2},
+    size=(12, 10))``."""
 
     def make(
-        root: Path, counts: Mapping[str, int], size: tuple[int, int] = (8, 8), mode: str = "RGB", seed: int = 0
+        root: Path,
+        counts: Mapping[str, int],
+        size: tuple[int, int] = (8, 8),
+        mode: str = "RGB",
+        seed: int = 0,
     ) -> Path:
         rng = np.random.default_rng(seed)
         for name, count in counts.items():
             (root / name).mkdir(parents=True)
             for index in range(count):
                 shape = (size[1], size[0]) if mode == "L" else (size[1], size[0], 3)
-                Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(root / name / f"{index}.png")
+                Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(
+                    root / name / f"{index}.png"
+                )
         return root
 
     return make

@@ -48,15 +48,28 @@ def test_albumentations(example):
 
 def test_semi_supervised(example):
     result = example("semi_supervised")(steps=3)
-    assert list(result["methods"]) == ["supervised", "classical", "pseudo_label", "fixmatch", "graph_fixmatch"]
+    assert list(result["methods"]) == [
+        "supervised",
+        "classical",
+        "pseudo_label",
+        "fixmatch",
+        "graph_fixmatch",
+    ]
     assert all(len(found["20"]["errors"]) == 2 for found in result["methods"].values())
-    assert [row["baseline"] for row in result["differences"]] == ["supervised", "classical", "pseudo_label", "fixmatch"]
+    assert [row["baseline"] for row in result["differences"]] == [
+        "supervised",
+        "classical",
+        "pseudo_label",
+        "fixmatch",
+    ]
 
 
 def test_toy_ring(example, tmp_path):
     results = example("toy_ring")(steps=20, seeds=(1, 2), picture=tmp_path / "ring.png")
     assert list(results) == ["GAN", "WGAN", "WGAN-GP", "FM-GAN", "VAE+FM"]
-    assert all(0 <= modes <= 8 and 0 <= good <= 1 for found in results.values() for modes, good in found)
+    assert all(
+        0 <= modes <= 8 and 0 <= good <= 1 for found in results.values() for modes, good in found
+    )
     assert all(len(found) == 2 for found in results.values())
     assert (tmp_path / "ring.png").stat().st_size > 10_000
 
@@ -64,7 +77,14 @@ def test_toy_ring(example, tmp_path):
 def test_edit_digits(example, tmp_path):
     rows = example("edit_digits")(steps=3, folder=tmp_path)
     assert {path.stem for path in tmp_path.glob("*.png")} == set(rows)
-    assert list(rows) == ["reconstruct", "morph", "transfer", "inpaint", "mix-identities", "frontalize"]
+    assert list(rows) == [
+        "reconstruct",
+        "morph",
+        "transfer",
+        "inpaint",
+        "mix-identities",
+        "frontalize",
+    ]
     assert torch.equal(rows["morph"][:, 0], rows["reconstruct"][:, 1])
     own = rows["transfer"][torch.arange(10), 1 + torch.arange(10)]
     assert torch.allclose(own, rows["reconstruct"][:, 1], atol=1e-5)
@@ -75,7 +95,9 @@ def test_the_ring_scores_itself_as_good_and_one_mode_as_one(example_module):
     points = ring.real_points(4000, torch.Generator().manual_seed(0))
     modes, good = ring.score(points)
     assert modes == 8
-    assert good == pytest.approx(1 - math.exp(-4.5), abs=0.005)  # three sigma of a normal in the plane
+    assert good == pytest.approx(
+        1 - math.exp(-4.5), abs=0.005
+    )  # three sigma of a normal in the plane
     assert ring.score(ring.CENTRES[:1].expand(100, 2)) == (1, 1.0)
     assert ring.score(torch.zeros(100, 2)) == (0, 0.0)
     assert ring.table({"GAN": [(8, 1.0), (5, 0.25)]}).splitlines()[2] == "| GAN | 8 5 | 100% 25% |"

@@ -1,4 +1,5 @@
-"""The guide's commands and snippets, run as they stand and in order, on tiny images with all trainings shortened."""
+"""The guide's commands and snippets, run as they stand and in order, on tiny images with all
+trainings shortened."""
 
 import re
 from pathlib import Path
@@ -22,13 +23,16 @@ from tests.test_readme import run
 ROOT = Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 # A fenced block, or the command in a row of the table of editing operations.
-BLOCK = re.compile(r"```(bash|python|yaml)\n(.*?)```|^\| `(augmentor [^`\n]+)`", flags=re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"```(bash|python|yaml)\n(.*?)```|^\| `(augmentor [^`\n]+)`", flags=re.DOTALL | re.MULTILINE
+)
 BLOCKS = [(found[1] or "bash", found[2] or found[3]) for found in BLOCK.finditer(GUIDE)]
 FEW = 2
 
 
 def shortened(config: Config) -> Config:
-    """The config with what costs time made small; which data, arms, methods, families and policies stays."""
+    """The config with what costs time made small; which data, arms, methods, families and policies
+    stays."""
     families = config.compare.families and {
         name: variant.model_copy(update={"options": variant.options | _narrow(name)})
         for name, variant in config.compare.families.items()
@@ -45,25 +49,40 @@ def shortened(config: Config) -> Config:
         "compare": {"families": families, "samples": 60, "judge_steps": FEW, "student_steps": FEW},
         "verify": {"replicates": 1},
     }
-    sections = {name: getattr(config, name).model_copy(update=update) for name, update in smaller.items()}
+    sections = {
+        name: getattr(config, name).model_copy(update=update) for name, update in smaller.items()
+    }
     return config.model_copy(update=sections | {"threads": 1, "device": "cpu"})
 
 
 def _narrow(family):
     known = FAMILIES[family].options_for("default", {})
-    return {name: value for name, value in (("width", 4), ("latent_dim", 8)) if hasattr(known, name)}
+    return {
+        name: value for name, value in (("width", 4), ("latent_dim", 8)) if hasattr(known, name)
+    }
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder with the data the guide speaks of, where every training is short and no filter is strict."""
+    """A folder with the data the guide speaks of, where every training is short and no filter is
+    strict."""
     monkeypatch.chdir(tmp_path)
     read, keep = commands.config_of, filters.confidence_filter
-    monkeypatch.setattr(commands, "config_of", lambda *given, **asked: shortened(read(*given, **asked)))
-    for module in ("augmentor.sampling.filters", "pipelines.source.synthesize", "pipelines.gain.arms"):
-        monkeypatch.setattr(f"{module}.confidence_filter", lambda predict, threshold: keep(predict, 0.0))
+    monkeypatch.setattr(
+        commands, "config_of", lambda *given, **asked: shortened(read(*given, **asked))
+    )
+    for module in (
+        "augmentor.sampling.filters",
+        "pipelines.source.synthesize",
+        "pipelines.gain.arms",
+    ):
+        monkeypatch.setattr(
+            f"{module}.confidence_filter", lambda predict, threshold: keep(predict, 0.0)
+        )
     short = ClassifierConfig(steps=FEW)
-    monkeypatch.setitem(evaluate_run.__kwdefaults__, "settings", EvaluateSettings(judge=short, student=short))
+    monkeypatch.setitem(
+        evaluate_run.__kwdefaults__, "settings", EvaluateSettings(judge=short, student=short)
+    )
     torch.manual_seed(0)
     _photos(tmp_path)
     _people(tmp_path)
@@ -77,7 +96,11 @@ def test_the_way_through_the_guide(place, capsys):
             (place / text.splitlines()[0].removeprefix("# ")).write_text(text)
         else:
             run(language, _shortened_numbers(text), names)
-    for file in ("photos-gain/report.html", "photos-policies/gain.json", "photos-families/compare.json"):
+    for file in (
+        "photos-gain/report.html",
+        "photos-policies/gain.json",
+        "photos-families/compare.json",
+    ):
         assert (place / "runs" / file).is_file()
     assert len(names["X_more"]) > len(names["X"])
     assert names["predicted"].shape == names["few"].test.y.shape
@@ -85,8 +108,8 @@ def test_the_way_through_the_guide(place, capsys):
 
 
 def _shortened_numbers(text):
-    """Steps that are said in the page itself; and loaders without workers, whose forks of a process that tests and
-    measures coverage do not always end well (workers have tests of their own).
+    """Steps that are said in the page itself; and loaders without workers, whose forks of a process
+    that tests and measures coverage do not always end well (workers have tests of their own).
     """
     fewer = re.sub(r"(\bsteps=|--judge-steps )\d{3,}", rf"\g<1>{FEW}", text)
     return re.sub(r"num_workers=\d", "num_workers=0", fewer)
@@ -132,9 +155,17 @@ def test_the_files_the_guide_links_to_are_there(link):
 @pytest.mark.parametrize("deltas", [(0.021, 0.03), (0.021, 0.004), (-0.03, -0.02)])
 def test_the_verdicts_it_shows_are_those_of_gain(deltas):
     rows = [
-        {"arm": "synthetic+classical", "baseline": base, "delta": delta, "ci95": [delta - 0.012, delta + 0.011]}
+        {
+            "arm": "synthetic+classical",
+            "baseline": base,
+            "delta": delta,
+            "ci95": [delta - 0.012, delta + 0.011],
+        }
         for base, delta in zip(("classical", "pseudo_label"), deltas, strict=True)
     ]
     result = {"policy": None, "mixtures": {"synthetic+classical": "classical + 50% synthetic"}}
-    said = verdict(result | {"comparisons": rows, "replicates": 10, "scored_on": "test"}, ["classical", "pseudo_label"])
+    said = verdict(
+        result | {"comparisons": rows, "replicates": 10, "scored_on": "test"},
+        ["classical", "pseudo_label"],
+    )
     assert f"- `{said.partition(':')[0]}`" in GUIDE

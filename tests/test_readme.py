@@ -1,4 +1,5 @@
-"""The README's commands and snippets, run as they stand; only the config they name and evaluate's judge are smaller."""
+"""The README's commands and snippets, run as they stand; only the config they name and evaluate's
+judge are smaller."""
 
 import re
 import shlex
@@ -26,7 +27,8 @@ gain: {replicates: 2, tuning_splits: 1, shares: [0.5], confidences: [0.0]}
 
 
 def run(language, text, names=None):
-    """Run a block of a page: Python with the names that earlier blocks left, if given, or lines of the shell."""
+    """Run a block of a page: Python with the names that earlier blocks left, if given, or lines of
+    the shell."""
     if language == "python":
         exec(compile(text, "README.md", "exec"), {} if names is None else names)
         return
@@ -42,7 +44,9 @@ def test_the_walk_through_the_readme(tmp_path, monkeypatch, capsys):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "digits.yaml").write_text(SMALL_CONFIG)
     short = ClassifierConfig(steps=4)
-    monkeypatch.setitem(evaluate_run.__kwdefaults__, "settings", EvaluateSettings(judge=short, student=short))
+    monkeypatch.setitem(
+        evaluate_run.__kwdefaults__, "settings", EvaluateSettings(judge=short, student=short)
+    )
     _photos(tmp_path / "photos")
     torch.manual_seed(0)
     greeting, *walk = BLOCKS
@@ -60,12 +64,20 @@ def _photos(folder):
     for name, base in (("cat", 60), ("dog", 180)):
         (folder / name).mkdir(parents=True)
         for number in range(12):
-            pixels = torch.randint(base - 50, base + 50, (20, 24, 3), dtype=torch.uint8, generator=generator)
+            pixels = torch.randint(
+                base - 50, base + 50, (20, 24, 3), dtype=torch.uint8, generator=generator
+            )
             Image.fromarray(pixels.numpy()).save(folder / name / f"{number}.png")
 
 
 def test_every_shell_line_is_a_command_that_this_test_or_make_runs():
-    lines = [line for language, text in BLOCKS if language == "bash" for line in text.splitlines() if line.strip()]
+    lines = [
+        line
+        for language, text in BLOCKS
+        if language == "bash"
+        for line in text.splitlines()
+        if line.strip()
+    ]
     assert lines
     assert {line.split()[0] for line in lines} <= {"augmentor", "make"}
 
@@ -80,14 +92,25 @@ def test_every_room_of_the_pipelines_is_on_the_page_of_the_architecture():
     root = Path(__file__).parent.parent
     page = (root / "augmentor" / "README.md").read_text(encoding="utf-8")
     rooms = page.partition("## The rooms of `pipelines`")[2].partition("\n## ")[0]
-    packages = {path.name for path in (root / "pipelines").iterdir() if (path / "__init__.py").is_file()}
+    packages = {
+        path.name for path in (root / "pipelines").iterdir() if (path / "__init__.py").is_file()
+    }
     assert {name for name in packages if f"| `{name}/` |" not in rooms} == set()
-    files = {path for path in (root / "pipelines").rglob("*.py") if path.stem not in ("__init__", "__main__", "check")}
-    assert {str(path) for path in files if not re.search(rf"`{path.stem}`", _row(rooms, path.parent.name))} == set()
+    files = {
+        path
+        for path in (root / "pipelines").rglob("*.py")
+        if path.stem not in ("__init__", "__main__", "check")
+    }
+    assert {
+        str(path)
+        for path in files
+        if not re.search(rf"`{path.stem}`", _row(rooms, path.parent.name))
+    } == set()
 
 
 def _row(rooms: str, package: str) -> str:
-    """The line of the table that lists a room's files; the bottom is told in words behind the table."""
+    """The line of the table that lists a room's files; the bottom is told in words behind the
+    table."""
     rows = [line for line in rooms.splitlines() if line.startswith(f"| `{package}/`")]
     return rows[0] if rows else rooms.rpartition("|\n")[2]
 
@@ -95,7 +118,13 @@ def _row(rooms: str, package: str) -> str:
 def test_the_files_that_the_pages_name_are_there():
     root = Path(__file__).parent.parent
     pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), root / "augmentor" / "README.md"]
-    named = re.compile(r"\b(?:augmentor|downstream|pipelines|configs|examples|tests)/[\w/]+\.(?:py|yaml)\b")
-    found = {(page.name, name) for page in pages for name in named.findall(page.read_text(encoding="utf-8"))}
+    named = re.compile(
+        r"\b(?:augmentor|downstream|pipelines|configs|examples|tests)/[\w/]+\.(?:py|yaml)\b"
+    )
+    found = {
+        (page.name, name)
+        for page in pages
+        for name in named.findall(page.read_text(encoding="utf-8"))
+    }
     assert len(found) > 50
     assert {(page, name) for page, name in found if not (root / name).is_file()} == set()

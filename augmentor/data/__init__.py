@@ -1,1 +1,3 @@
-"""Data for training and use: splits, class balance, synthetic sets on disk, and the plugs into datasets and loaders."""
+"""Data for training and use: splits, class balance, synthetic sets on disk, and the plugs into
+datasets and loaders.
+"""

@@ -1,6 +1,8 @@
-"""Plugs into albumentations: a transform that swaps in synthetic images, and a dataset that seeds every item.
+"""Plugs into albumentations: a transform that swaps in synthetic images, and a dataset that seeds
+every item.
 
-Import this module by its full name; nothing else in the library imports albumentations, which takes seconds to load.
+Import this module by its full name; nothing else in the library imports albumentations, which takes
+seconds to load.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from torch.utils.data import Dataset
 from augmentor.data.class_names import listed
 from augmentor.data.synthetic_images import Synthetic, draw_from, fit_shape
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the package registry for its newest version
+os.environ.setdefault(
+    "NO_ALBUMENTATIONS_UPDATE", "1"
+)  # it would ask the package registry for its newest version
 import albumentations
 
 METADATA_KEY = "synthetic_metadata"
@@ -29,12 +33,13 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
     """Replace the image, with probability ``p``, by a synthetic one of the same class.
 
     The class of the image comes with the call, as ``FDA`` gets its reference images:
-    ``transform(image=image, synthetic_metadata="7")``, by name or label. The synthetic image gets the image's size,
-    channels and type (uint8, or float32 in [0, 1]). An image of a class of which a stored set has none stays.
+    ``transform(image=image, synthetic_metadata="7")``, by name or label. The synthetic image gets
+    the image's size, channels and type (uint8, or float32 in [0, 1]). An image of a class of which
+    a stored set has none stays.
 
     Args:
-        synthetic: Folder or shards on disk, ``SyntheticSet``, ``LabelledImages`` or a live source, on the CPU if the
-            loader has workers.
+        synthetic: Folder or shards on disk, ``SyntheticSet``, ``LabelledImages`` or a live source,
+            on the CPU if the loader has workers.
         classes: Class names of the data; position is label.
         metadata_key: The word under which the class is given.
         p: Probability per image, in [0, 1].
@@ -45,7 +50,11 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
     """
 
     def __init__(
-        self, synthetic: Synthetic, classes: Sequence[str], metadata_key: str = METADATA_KEY, p: float = 0.5
+        self,
+        synthetic: Synthetic,
+        classes: Sequence[str],
+        metadata_key: str = METADATA_KEY,
+        p: float = 0.5,
     ) -> None:
         super().__init__(p=p)
         self.classes, self.metadata_key = tuple(classes), metadata_key
@@ -56,7 +65,9 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         """What a call must hold beside the image."""
         return [self.metadata_key]
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
         """Draw the image to put in; ``None`` if there is none of its class."""
         y = torch.tensor([self._label(data[self.metadata_key])])
         if not bool(self.draw.has(y)):
@@ -65,11 +76,18 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         return {"pixels": self.draw(y, torch.Generator().manual_seed(seed))}
 
     def apply(self, img: NDArray[Any], pixels: Tensor | None = None, **params: Any) -> NDArray[Any]:
-        """The drawn image in the form of ``img`` (H, W) or (H, W, C), or ``img`` itself if there is none."""
+        """The drawn image in the form of ``img`` (H, W) or (H, W, C), or ``img`` itself if there is
+        none.
+        """
         if pixels is None:
             return img
         height, width, channels = (*img.shape, 1)[:3]
-        array = fit_shape(pixels, (channels, height, width))[0].permute(1, 2, 0).reshape(img.shape).numpy()
+        array = (
+            fit_shape(pixels, (channels, height, width))[0]
+            .permute(1, 2, 0)
+            .reshape(img.shape)
+            .numpy()
+        )
         return array if img.dtype == np.uint8 else (array / np.float32(255)).astype(img.dtype)
 
     def get_transform_init_args(self) -> dict[str, Any]:
@@ -81,15 +99,20 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
             return self.classes.index(given)
         if not isinstance(given, str) and 0 <= int(given) < len(self.classes):
             return int(given)
-        raise ValueError(f"{self.metadata_key} names the unknown class {given!r}: known are {listed(self.classes)}")
+        raise ValueError(
+            f"{self.metadata_key} names the unknown class {given!r}: known are "
+            f"{listed(self.classes)}"
+        )
 
 
 class SeededItems(Dataset[tuple[Any, Any]]):
-    """Apply albumentations to a dataset so that every item of every epoch has chance of its own, by seed.
+    """Apply albumentations to a dataset so that every item of every epoch has chance of its own, by
+    seed.
 
-    By itself albumentations repeats its draws between workers, and between epochs unless workers persist. Here item i
-    of epoch e is a function of (seed, e, i), whatever the number of workers. (``Compose.set_random_seed`` would not
-    do: it gives all transforms one seed, so a horizontal flip would always come with the vertical one.)
+    By itself albumentations repeats its draws between workers, and between epochs unless workers
+    persist. Here item i of epoch e is a function of (seed, e, i), whatever the number of workers.
+    (``Compose.set_random_seed`` would not do: it gives all transforms one seed, so a horizontal
+    flip would always come with the vertical one.)
 
     Call ``set_epoch`` before each epoch; workers see it at once, persistent ones too.
 
@@ -97,7 +120,8 @@ class SeededItems(Dataset[tuple[Any, Any]]):
         dataset: Items are (image, label), with PIL images or arrays (H, W[, C]).
         compose: An albumentations ``Compose`` or transform; gets ``image=`` and gives ``"image"``.
         seed: Not negative.
-        label_key: Pass the label to ``compose`` under this word too, such as ``SyntheticReplace``'s metadata key.
+        label_key: Pass the label to ``compose`` under this word too, such as ``SyntheticReplace``'s
+            metadata key.
 
     Raises:
         ValueError: If the seed is negative.
@@ -108,7 +132,9 @@ class SeededItems(Dataset[tuple[Any, Any]]):
         ...     train.set_epoch(epoch)
     """
 
-    def __init__(self, dataset: Dataset[Any], compose: Any, seed: int, label_key: str | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset[Any], compose: Any, seed: int, label_key: str | None = None
+    ) -> None:
         if seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
         self.dataset, self.compose, self.seed, self.label_key = dataset, compose, seed, label_key
@@ -140,5 +166,6 @@ class SeededItems(Dataset[tuple[Any, Any]]):
         words = np.random.SeedSequence((self.seed, self.epoch, index))
         numpy_seed, python_seed = words.spawn(2)
         self.compose.set_random_state(
-            np.random.default_rng(numpy_seed), random.Random(int(python_seed.generate_state(1, np.uint64)[0]))
+            np.random.default_rng(numpy_seed),
+            random.Random(int(python_seed.generate_state(1, np.uint64)[0])),
         )

@@ -1,4 +1,6 @@
-"""A batch transform that swaps in synthetic images, for a loader's ``collate_fn`` as torchvision's ``MixUp`` is."""
+"""A batch transform that swaps in synthetic images, for a loader's ``collate_fn`` as torchvision's
+``MixUp`` is.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,18 @@ from augmentor.data.synthetic_images import Synthetic, draw_from, fit_shape
 class SyntheticBatch(nn.Module):
     """Replace every image of a batch, with probability ``p``, by a synthetic one of the same class.
 
-    Chance comes from torch's default generator, as in torchvision's own transforms, so a loader's seeds for its workers
-    and ``torch.manual_seed`` govern it. A live source must be on the CPU if the loader has workers. Images of a class
-    of which a stored set has none stay as they are.
+    Chance comes from torch's default generator, as in torchvision's own transforms, so a loader's
+    seeds for its workers and ``torch.manual_seed`` govern it. A live source must be on the CPU if
+    the loader has workers. Images of a class of which a stored set has none stay as they are.
 
     Args:
         synthetic: Folder or shards on disk, ``SyntheticSet``, ``LabelledImages`` or a live source.
         classes: Class names of the data, as in ``dataset.classes``; position is label.
         p: Probability per image, in [0, 1].
-        to_input: Brings synthetic pixels, uint8 (n, C, H, W), into the form the batch has after the dataset's own
-            transforms, such as ``v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])``. By
-            default they get the batch's channels and size, and are scaled to [0, 1] if the batch is of floats.
+        to_input: Brings synthetic pixels, uint8 (n, C, H, W), into the form the batch has after the
+            dataset's own transforms, such as ``v2.Compose([v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(mean, std)])``. By default they get the batch's channels and size, and are
+            scaled to [0, 1] if the batch is of floats.
 
     Raises:
         DataError: If class names differ or a stored set cannot be read.
@@ -57,7 +60,8 @@ class SyntheticBatch(nn.Module):
             New images of the same shape and type, and the labels as they were.
 
         Raises:
-            ValueError: If shapes or types differ from the above, or the synthetic images do not get the batch's form.
+            ValueError: If shapes or types differ from the above, or the synthetic images do not get
+                the batch's form.
         """
         if images.ndim != 4 or labels.shape != (len(images),) or labels.is_floating_point():
             raise ValueError(
@@ -89,5 +93,7 @@ def _default_form(pixels: Tensor, like: Tensor) -> Tensor:
         return fitted.to(like.dtype)
     low, high = float(like.min()), float(like.max())
     if low < 0 or high > 1:
-        raise ValueError(f"the batch holds numbers from {low:g} to {high:g}, so not in [0, 1]: give to_input")
+        raise ValueError(
+            f"the batch holds numbers from {low:g} to {high:g}, so not in [0, 1]: give to_input"
+        )
     return fitted.to(like.dtype) / 255

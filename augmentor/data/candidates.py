@@ -12,14 +12,16 @@ from augmentor.data.fingerprint import to_uint8
 from augmentor.types import SampleSource, device_of
 
 BATCH_SIZE = 128
-"""Candidates are rendered in whole batches of this size, so that rounding does not depend on how many are wanted."""
+"""Candidates are rendered in whole batches of this size, so that rounding does not depend on how
+many are wanted."""
 
 
 def latents(seed: int, class_index: int, start: int, count: int, latent_dim: int) -> Tensor:
-    """The latents of candidates ``start`` to ``start + count`` of a class, the same on every machine.
+    """The latents of candidates ``start`` to ``start + count`` of a class, the same on every
+    machine.
 
-    Every candidate has a generator of its own, with a key of 128 bits. (A ``torch.Generator`` on a CPU uses 32 bits of
-    its seed: among 100,000 candidates two would be expected to be equal.)
+    Every candidate has a generator of its own, with a key of 128 bits. (A ``torch.Generator`` on a
+    CPU uses 32 bits of its seed: among 100,000 candidates two would be expected to be equal.)
 
     Args:
         seed: Any integer.
@@ -29,7 +31,8 @@ def latents(seed: int, class_index: int, start: int, count: int, latent_dim: int
         latent_dim: Length of one latent.
 
     Returns:
-        Draws from N(0, I), float32 (count, latent_dim), on the CPU; row i depends on (seed, class_index, start + i).
+        Draws from N(0, I), float32 (count, latent_dim), on the CPU; row i depends on (seed,
+        class_index, start + i).
     """
     z = np.empty((count, latent_dim), dtype=np.float32)
     for row, candidate in enumerate(range(start, start + count)):
@@ -54,5 +57,9 @@ def first_candidates(source: SampleSource, class_index: int, n: int, seed: int) 
     batches = [torch.empty(0, *source.image_shape, dtype=torch.uint8)]
     for start in range(0, n, BATCH_SIZE):
         z = latents(seed, class_index, start, BATCH_SIZE, source.latent_dim).to(device_of(source))
-        batches.append(to_uint8(source.sample(torch.full((BATCH_SIZE,), class_index, device=z.device), z)).cpu())
+        batches.append(
+            to_uint8(
+                source.sample(torch.full((BATCH_SIZE,), class_index, device=z.device), z)
+            ).cpu()
+        )
     return torch.cat(batches)[:n]

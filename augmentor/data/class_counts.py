@@ -1,4 +1,6 @@
-"""How many synthetic images of which class: imbalanced-learn's words, resolved once to ``{class: n_to_add}``."""
+"""How many synthetic images of which class: imbalanced-learn's words, resolved once to ``{class:
+n_to_add}``.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +19,27 @@ Strategy = str | int | float | Mapping[str, int] | Mapping[int, int]
 WORDS = ("auto", "minority", "not-majority", "not-minority", "all")
 
 
-def resolve_counts(strategy: Strategy, counts: Mapping[int, int], classes: Sequence[str]) -> dict[int, int]:
+def resolve_counts(
+    strategy: Strategy, counts: Mapping[int, int], classes: Sequence[str]
+) -> dict[int, int]:
     """Turn a class balance strategy into the number of images to add to every class.
 
     Let n_c be the images of class c and n_max those of the largest class.
 
-    ======================  ==============================================================================
-    ``"auto"``              every class but the largest up to n_max (imbalanced-learn's default)
-    ``"not-majority"``      the same as ``"auto"``
-    ``"all"``               every class up to n_max; the largest has that already
+    ======================
+    ============================================================================== ``"auto"``
+    every class but the largest up to n_max (imbalanced-learn's default) ``"not-majority"``      the
+    same as ``"auto"`` ``"all"``               every class up to n_max; the largest has that already
     ``"minority"``          the smallest class up to n_max (all of them if several are smallest)
     ``"not-minority"``      every class but the smallest up to n_max
     int n                   every class up to n images in all; larger classes get none
     float r > 0             every class up to r n_max, rounded; larger classes get none
-    ``{class: n}``          the classes named up to n images in all, no other class; names or indices
-    ======================  ==============================================================================
+    ``{class: n}``          the classes named up to n images in all, no other class; names or
+    indices ======================
+    ==============================================================================
 
-    ``"not majority"`` with a blank, as imbalanced-learn writes it, is the same word. ``1`` is one image in all, ``1.0``
-    is a ratio. NumPy's numbers are as good as Python's.
+    ``"not majority"`` with a blank, as imbalanced-learn writes it, is the same word. ``1`` is one
+    image in all, ``1.0`` is a ratio. NumPy's numbers are as good as Python's.
 
     Args:
         strategy: As above.
@@ -45,8 +50,8 @@ def resolve_counts(strategy: Strategy, counts: Mapping[int, int], classes: Seque
         Images to add for every class index, zeros included, never negative.
 
     Raises:
-        ValueError: If the strategy is unknown or out of range, names an unknown class or one class twice, or asks for
-            fewer images of a class than there are.
+        ValueError: If the strategy is unknown or out of range, names an unknown class or one class
+            twice, or asks for fewer images of a class than there are.
     """
     real = {c: int(counts.get(c, 0)) for c in range(len(classes))}
     if isinstance(strategy, Mapping):
@@ -62,8 +67,8 @@ def read_strategy(text: str) -> Strategy:
     """Read a strategy as written on a command line.
 
     Args:
-        text: A word of ``resolve_counts``, a whole number (images per class), a number with a point (ratio), or the
-            path of a JSON file ``{"class": n}``.
+        text: A word of ``resolve_counts``, a whole number (images per class), a number with a point
+            (ratio), or the path of a JSON file ``{"class": n}``.
 
     Returns:
         The strategy, for ``resolve_counts``.
@@ -81,11 +86,16 @@ def read_strategy(text: str) -> Strategy:
             return kind(text)
         except ValueError:
             continue
-    raise ValueError(f"unknown class balance {text!r}: use {', '.join(WORDS)}, a number, a ratio or a .json file")
+    raise ValueError(
+        f"unknown class balance {text!r}: use {', '.join(WORDS)}, a number, a ratio or a .json file"
+    )
 
 
-def fill_up(counts: Mapping[int, int], budget: int, available: Mapping[int, int] | None = None) -> dict[int, int]:
-    """Spend a budget of images on the smallest classes first, so that the sum is as even as it can be.
+def fill_up(
+    counts: Mapping[int, int], budget: int, available: Mapping[int, int] | None = None
+) -> dict[int, int]:
+    """Spend a budget of images on the smallest classes first, so that the sum is as even as it can
+    be.
 
     Args:
         counts: Real images of every class.
@@ -93,8 +103,8 @@ def fill_up(counts: Mapping[int, int], budget: int, available: Mapping[int, int]
         available: The most that can be added to a class; default no limit. A class left out has 0.
 
     Returns:
-        Images to add for every class; the sum is ``budget``, or all that is available if that is less. Of two equal
-        classes the lower index gets the odd image.
+        Images to add for every class; the sum is ``budget``, or all that is available if that is
+        less. Of two equal classes the lower index gets the odd image.
 
     Raises:
         ValueError: If ``budget`` is negative.
@@ -122,14 +132,19 @@ def _totals_of_word(strategy: str, real: dict[int, int]) -> dict[int, int]:
         case "not-minority":
             chosen = [c for c, n in real.items() if n != smallest]
         case _:
-            raise ValueError(f"unknown class balance {strategy!r}: use {', '.join(WORDS)}, a number, a ratio or a dict")
+            raise ValueError(
+                f"unknown class balance {strategy!r}: use {', '.join(WORDS)}, a number, a ratio "
+                "or a dict"
+            )
     return dict.fromkeys(chosen, largest)
 
 
 def _common_total(strategy: int | float, largest: int) -> int:
     number = isinstance(strategy, Real) and not isinstance(strategy, bool)
     if not number or not math.isfinite(strategy) or strategy < 0:
-        raise ValueError(f"class balance must be a word, a number per class, a ratio or a dict, got {strategy!r}")
+        raise ValueError(
+            f"class balance must be a word, a number per class, a ratio or a dict, got {strategy!r}"
+        )
     return int(strategy) if isinstance(strategy, Integral) else int(float(strategy) * largest + 0.5)
 
 
@@ -144,7 +159,8 @@ def _explicit_totals(
             raise ValueError(f"class {classes[c]!r} is named twice, as {keys[c]!a} and as {key!a}")
         if not _is_whole(total) or total < real[c]:
             raise ValueError(
-                f"class {classes[c]!r} has {real[c]} images: ask for at least as many in all, got {total!r}"
+                f"class {classes[c]!r} has {real[c]} images: ask for at least as many in all, got "
+                f"{total!r}"
             )
         totals[c], keys[c] = int(total), key
     return totals
@@ -168,7 +184,9 @@ def _read_totals(path: Path) -> dict[str, int]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(totals, dict) or not all(type(n) is int for n in totals.values()):
-        raise DataError(f'{path}: must be a JSON object of whole numbers, as in {{"cat": 100, "dog": 80}}')
+        raise DataError(
+            f'{path}: must be a JSON object of whole numbers, as in {{"cat": 100, "dog": 80}}'
+        )
     return totals
 
 

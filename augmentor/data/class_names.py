@@ -12,8 +12,8 @@ from augmentor.types import DataError
 def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
     """Find every synthetic class among one's own, by name.
 
-    Names are compared in Unicode's composed form. Where they do not all agree, the part before `` - `` is compared,
-    which is how torchvision's MNIST writes its digits (``7 - seven``).
+    Names are compared in Unicode's composed form. Where they do not all agree, the part before `` -
+    `` is compared, which is how torchvision's MNIST writes its digits (``7 - seven``).
 
     Args:
         own: Class names of the data at hand.
@@ -23,8 +23,8 @@ def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
         For every synthetic class its index in ``own``.
 
     Raises:
-        DataError: If the two sets of names differ (the message names the classes that have no partner), or a name
-            occurs twice.
+        DataError: If the two sets of names differ (the message names the classes that have no
+            partner), or a name occurs twice.
     """
     for key in (_composed, _before_dash):
         ours, theirs = [key(name) for name in own], [key(name) for name in synthetic]
@@ -33,16 +33,22 @@ def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
             return [index[name] for name in theirs]
     for names in (own, synthetic):
         if twins := _twins(names):
-            raise DataError(f"class names occur twice, perhaps in two spellings: {twins}. Rename one of them")
+            raise DataError(
+                f"class names occur twice, perhaps in two spellings: {twins}. Rename one of them"
+            )
     ours, theirs = [_composed(name) for name in own], [_composed(name) for name in synthetic]
     raise DataError(
-        f"class names differ: only in the data: {listed(set(ours) - set(theirs))}; only in the synthetic images: "
-        f"{listed(set(theirs) - set(ours))}. Use a source trained on these classes, or give the names the data lack"
+        f"class names differ: only in the data: {listed(set(ours) - set(theirs))}; only in the "
+        "synthetic images: "
+        f"{listed(set(theirs) - set(ours))}. Use a source trained on these classes, or give the "
+        "names the data lack"
     )
 
 
 def class_index(name: str, classes: Sequence[str]) -> int | None:
-    """Position of the class a user named, however its accents are spelled in bytes; ``None`` if there is none."""
+    """Position of the class a user named, however its accents are spelled in bytes; ``None`` if
+    there is none.
+    """
     if name in classes:
         return classes.index(name)
     composed = [_composed(known) for known in classes]
@@ -57,7 +63,9 @@ def listed(names: Sequence[str] | set[str], most: int = 20) -> str:
 
 
 def _twins(names: Sequence[str]) -> str:
-    """The names that are one in composed form, in ASCII so that the difference shows; empty if there are none."""
+    """The names that are one in composed form, in ASCII so that the difference shows; empty if
+    there are none.
+    """
     counts = Counter(map(_composed, names))
     twins = sorted((name for name in names if counts[_composed(name)] > 1), key=_composed)
     return " and ".join(f"{name!a}" for name in twins[:4])

@@ -1,4 +1,6 @@
-"""A number per image that is equal for equal pixels: who trained on what, and is it in the test set?"""
+"""A number per image that is equal for equal pixels: who trained on what, and is it in the test
+set?
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ def fingerprints(x: Tensor) -> NDArray[np.int64]:
     if pixels.ndim != 4:
         raise ValueError(f"x must be (N, C, H, W), got {tuple(x.shape)}")
     head = repr(tuple(pixels.shape[1:])).encode()
-    digests = (hashlib.sha256(head + image.tobytes()).digest()[:8] for image in pixels.cpu().contiguous().numpy())
+    digests = (
+        hashlib.sha256(head + image.tobytes()).digest()[:8]
+        for image in pixels.cpu().contiguous().numpy()
+    )
     return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
 
 
@@ -36,7 +41,8 @@ def overlap(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def to_uint8(x: Tensor) -> Tensor:
-    """Images in [-1, 1] as 8-bit pixels of the same shape: ``round((x + 1) * 127.5)``, clipped to [0, 255].
+    """Images in [-1, 1] as 8-bit pixels of the same shape: ``round((x + 1) * 127.5)``, clipped to
+    [0, 255].
 
     Raises:
         ValueError: If a value isn't finite, as the pixel it stands for is unknown.
@@ -48,4 +54,6 @@ def to_uint8(x: Tensor) -> Tensor:
 
 def from_uint8(pixels: Tensor) -> Tensor:
     """8-bit pixels as float32 in [-1, 1]; :func:`to_uint8` gives them back exactly."""
-    return pixels.to(torch.float32, copy=True).div_(127.5).sub_(1)  # in place: a set of images is large
+    return (
+        pixels.to(torch.float32, copy=True).div_(127.5).sub_(1)
+    )  # in place: a set of images is large

@@ -1,4 +1,6 @@
-"""What the items of a torchvision-style dataset look like before its transforms, read without touching the dataset."""
+"""What the items of a torchvision-style dataset look like before its transforms, read without
+touching the dataset.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class ItemForm:
     """The form of a dataset's raw items.
 
     Args:
-        image: A raw image, as an example: PIL image, uint8 or float tensor (C, H, W) or (H, W), or array (H, W[, C]).
+        image: A raw image, as an example: PIL image, uint8 or float tensor (C, H, W) or (H, W), or
+            array (H, W[, C]).
         target: A raw target, as an example: a whole number, or a tensor or array that holds one.
         low: What black is in ``image``'s numbers; unused for PIL.
         high: What white is.
@@ -45,7 +48,9 @@ class ItemForm:
         if isinstance(self.image, Image.Image):
             side = min(self.image.size)
             array = fit_shape(pixels, (pixels.shape[1], side, side))[0].permute(1, 2, 0).numpy()
-            return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).convert(self.image.mode)
+            return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).convert(
+                self.image.mode
+            )
         channels_first = isinstance(self.image, Tensor)
         fitted = fit_shape(pixels, _shape(self.image))[0]
         scaled = self.low + fitted.double() * ((self.high - self.low) / 255)
@@ -54,7 +59,8 @@ class ItemForm:
 
 
 def base_of(dataset: Dataset[Any]) -> tuple[Any, Tensor | None]:
-    """The dataset below any ``Subset`` (such as ``random_split`` makes), and the indices of it that are seen.
+    """The dataset below any ``Subset`` (such as ``random_split`` makes), and the indices of it that
+    are seen.
 
     Raises:
         TypeError: If the dataset is a concatenation, whose parts may differ in their transforms.
@@ -64,15 +70,18 @@ def base_of(dataset: Dataset[Any]) -> tuple[Any, Tensor | None]:
         own = torch.as_tensor(list(dataset.indices), dtype=torch.int64)
         indices, dataset = own if indices is None else own[indices], dataset.dataset
     if isinstance(dataset, ConcatDataset):
-        raise TypeError("parts of a ConcatDataset may differ: mix each part, then concatenate the mixed sets")
+        raise TypeError(
+            "parts of a ConcatDataset may differ: mix each part, then concatenate the mixed sets"
+        )
     return dataset, indices
 
 
 def labels_of(dataset: Dataset[Any], given: Any = None) -> Tensor:
-    """The class index of every item, int64 (N,): those given, else those the dataset keeps, else by reading all items.
+    """The class index of every item, int64 (N,): those given, else those the dataset keeps, else by
+    reading all items.
 
-    A dataset keeps them in ``targets``, ``labels`` or ``tensors``, or in ``_labels`` as many of torchvision do; those
-    are not public, so that they count only if a few items agree.
+    A dataset keeps them in ``targets``, ``labels`` or ``tensors``, or in ``_labels`` as many of
+    torchvision do; those are not public, so that they count only if a few items agree.
 
     Args:
         dataset: Items are (image, target).
@@ -120,7 +129,8 @@ def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> I
 
     Args:
         dataset: Items are (image, target).
-        value_range: What black and white are in the images' numbers; by default 0 and 255 for uint8, 0 and 1 for float.
+        value_range: What black and white are in the images' numbers; by default 0 and 255 for
+            uint8, 0 and 1 for float.
 
     Returns:
         The form.
@@ -136,7 +146,10 @@ def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> I
     image, target = images[0]
     if isinstance(image, Image.Image):
         if image.mode not in PIL_MODES:
-            raise TypeError(f"PIL images of mode {image.mode!r} cannot be mixed with 8-bit images; convert them first")
+            raise TypeError(
+                f"PIL images of mode {image.mode!r} cannot be mixed with 8-bit images; convert "
+                "them first"
+            )
         return ItemForm(image, target, 0, 255)
     _shape(image)
     low, high = value_range or _usual_range([image for image, _ in images])
@@ -146,8 +159,8 @@ def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> I
 def apply_transforms(dataset: Dataset[Any], image: Any, target: Any) -> tuple[Any, Any]:
     """Send a raw item through the dataset's own transforms, as its ``__getitem__`` does.
 
-    ``transform`` and ``target_transform`` are used where one is set, else the joint ``transforms``. A transform of
-    albumentations gets and gives its ``image`` by keyword.
+    ``transform`` and ``target_transform`` are used where one is set, else the joint ``transforms``.
+    A transform of albumentations gets and gives its ``image`` by keyword.
     """
     base, _ = base_of(dataset)
     transform, target_transform, joint = (getattr(base, name, None) for name in TRANSFORMS)
@@ -179,7 +192,8 @@ def _raw_item(plain: Any, index: int) -> tuple[Any, Any]:
         image, target = plain[index]
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise TypeError(
-            f"cannot read item {index} of {type(plain).__name__} as (image, label) without its transform ({error}): "
+            f"cannot read item {index} of {type(plain).__name__} as (image, label) without its "
+            f"transform ({error}): "
             f"wrap the set without a transform and apply the transform to the mixed set's items"
         ) from error
     return image, target
@@ -192,16 +206,24 @@ def _shape(image: Any) -> tuple[int, int, int]:
     elif isinstance(image, np.ndarray) and image.ndim in (2, 3):
         height, width, channels = (*image.shape, 1)[:3]
     else:
-        raise TypeError(f"images must be PIL, tensors (C, H, W) or arrays (H, W, C), got {type(image).__name__}")
+        raise TypeError(
+            f"images must be PIL, tensors (C, H, W) or arrays (H, W, C), got {type(image).__name__}"
+        )
     return channels, height, width
 
 
 def _usual_range(images: list[Any]) -> tuple[float, float]:
     if torch.as_tensor(images[0]).dtype == torch.uint8:
         return 0, 255
-    low, high = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
+    low, high = (
+        min(float(image.min()) for image in images),
+        max(float(image.max()) for image in images),
+    )
     if not torch.as_tensor(images[0]).is_floating_point() or low < 0 or high > 1:
-        raise ValueError(f"images hold numbers from {low:g} to {high:g}: say what black and white are by value_range")
+        raise ValueError(
+            f"images hold numbers from {low:g} to {high:g}: say what black and white are by "
+            "value_range"
+        )
     return 0, 1
 
 

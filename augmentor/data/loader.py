@@ -19,14 +19,17 @@ from augmentor.types import DataError
 
 
 class WatchedLoader:
-    """PyTorch's ``DataLoader`` with a timeout, and with the paths of the items in work in whatever error it ends with.
+    """PyTorch's ``DataLoader`` with a timeout, and with the paths of the items in work in whatever
+    error it ends with.
 
-    By itself a ``DataLoader`` waits for a hung worker for ever, and of a crashed one it tells the process id only.
+    By itself a ``DataLoader`` waits for a hung worker for ever, and of a crashed one it tells the
+    process id only.
 
     Args:
-        dataset: With ``samples`` of (path, label), as ``ImageFolder`` and ``SyntheticMix`` have, paths are named, else
-            positions.
-        timeout: Seconds to wait for a batch of the workers, above 0; without workers nothing is waited for.
+        dataset: With ``samples`` of (path, label), as ``ImageFolder`` and ``SyntheticMix`` have,
+            paths are named, else positions.
+        timeout: Seconds to wait for a batch of the workers, above 0; without workers nothing is
+            waited for.
         options: All else that a ``DataLoader`` takes. Its workers must not be persistent.
 
     Raises:
@@ -38,14 +41,19 @@ class WatchedLoader:
 
     def __init__(self, dataset: Dataset[Any], *, timeout: float = 120.0, **options: Any) -> None:
         if not timeout > 0 or options.get("persistent_workers"):
-            raise ValueError(f"timeout must be above 0, got {timeout}, and workers must not be persistent")
+            raise ValueError(
+                f"timeout must be above 0, got {timeout}, and workers must not be persistent"
+            )
         workers = options.get("num_workers", 0)
         self.dataset = dataset
-        # What every worker is reading and where it failed first; shared memory, so that it outlives the worker.
+        # What every worker is reading and where it failed first; shared memory, so that it outlives
+        # the worker.
         self._reading = torch.full((2, max(1, workers)), -1, dtype=torch.int64)
         self._reading.share_memory_()  # type: ignore[no-untyped-call]
         noted = _Noted(dataset, self._reading)
-        self._loader: DataLoader[Any] = DataLoader(noted, timeout=timeout if workers else 0, **options)
+        self._loader: DataLoader[Any] = DataLoader(
+            noted, timeout=timeout if workers else 0, **options
+        )
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -55,8 +63,8 @@ class WatchedLoader:
         """The batches of an epoch.
 
         Raises:
-            DataError: If an item raises, or a worker crashes or takes longer than ``timeout``; the message names the
-                items that were being read. No worker is left.
+            DataError: If an item raises, or a worker crashes or takes longer than ``timeout``; the
+                message names the items that were being read. No worker is left.
         """
         self._reading.fill_(-1)
         before = set(multiprocessing.active_children())
@@ -75,7 +83,8 @@ class WatchedLoader:
                     yield batch
         except Exception as error:
             with _no_news_of_children():
-                # The loader's iterator, which asks its workers to end when it goes, is in the traceback's frames too.
+                # The loader's iterator, which asks its workers to end when it goes, is in the
+                # traceback's frames too.
                 batches = None
                 traceback.clear_frames(error.__traceback__)
                 for worker in set(multiprocessing.active_children()) - before:
@@ -86,12 +95,16 @@ class WatchedLoader:
     def _in_work(self) -> str:
         reading, failed = ([i for i in row if i >= 0] for row in self._reading.tolist())
         positions = failed or reading
-        return ", ".join(_name(self.dataset, position) for position in positions) or "no item in work"
+        return (
+            ", ".join(_name(self.dataset, position) for position in positions) or "no item in work"
+        )
 
 
 @contextmanager
 def _no_news_of_children() -> Iterator[None]:
-    """Hold PyTorch back from raising in the middle of anything, the user's own code too, when a worker has died."""
+    """Hold PyTorch back from raising in the middle of anything, the user's own code too, when a
+    worker has died.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -103,7 +116,9 @@ def _no_news_of_children() -> Iterator[None]:
 
 
 class _Noted(Dataset[Any]):
-    """Writes down which item is being read, and which one raised: its worker goes on with the next batch."""
+    """Writes down which item is being read, and which one raised: its worker goes on with the next
+    batch.
+    """
 
     def __init__(self, dataset: Dataset[Any], reading: Tensor) -> None:
         self.dataset, self.reading = dataset, reading
@@ -135,6 +150,8 @@ def _name(dataset: Dataset[Any], position: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The error's own words: a worker's comes wrapped in its traceback, the last line of which says it."""
+    """The error's own words: a worker's comes wrapped in its traceback, the last line of which says
+    it.
+    """
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return lines[-1] if lines[0].startswith("Caught ") else lines[0]

@@ -1,4 +1,6 @@
-"""Torchvision's random transforms, repeatable item by item; ``albumentations.SeededItems`` is the same for its kind."""
+"""Torchvision's random transforms, repeatable item by item; ``albumentations.SeededItems`` is the
+same for its kind.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ from augmentor.randomness import generator_for
 
 
 class SeededDraws(Dataset[Any]):
-    """Read a dataset whose transforms draw from PyTorch's or Python's global generator, by a seed of every item's own.
+    """Read a dataset whose transforms draw from PyTorch's or Python's global generator, by a seed
+    of every item's own.
 
-    By itself a loader seeds each worker, so that with another number of workers an item is augmented differently. Here
-    item i of epoch e is a function of (seed, e, i). The global generators are put back after every item.
+    By itself a loader seeds each worker, so that with another number of workers an item is
+    augmented differently. Here item i of epoch e is a function of (seed, e, i). The global
+    generators are put back after every item.
 
     Call ``set_epoch`` before each epoch; workers see it at once, persistent ones too.
 

@@ -1,8 +1,8 @@
 """Which images form which part of the data: long tails, few labels, stratified parts.
 
-Every function returns int64 indices in ascending order and is a pure function of the labels and the seed. Inside a
-class the images are taken from the front of one seeded shuffle, so parts of one seed are nested: the images of a
-longer tail or of fewer labels are among those of the larger request.
+Every function returns int64 indices in ascending order and is a pure function of the labels and the
+seed. Inside a class the images are taken from the front of one seeded shuffle, so parts of one seed
+are nested: the images of a longer tail or of fewer labels are among those of the larger request.
 """
 
 from __future__ import annotations
@@ -49,8 +49,11 @@ def long_tail_counts(num_classes: int, largest: int, imbalance: float) -> list[i
     return [max(1, _nearest(largest * imbalance ** (-c / steps))) for c in range(num_classes)]
 
 
-def long_tail(y: Tensor, largest: int, imbalance: float, seed: int, names: Sequence[str] | None = None) -> Tensor:
-    """Draw a long-tailed subset: class 0 keeps ``largest`` images, the last class ``largest / imbalance``.
+def long_tail(
+    y: Tensor, largest: int, imbalance: float, seed: int, names: Sequence[str] | None = None
+) -> Tensor:
+    """Draw a long-tailed subset: class 0 keeps ``largest`` images, the last class ``largest /
+    imbalance``.
 
     Args:
         y: Class indices, int64 (N,).
@@ -73,7 +76,8 @@ def long_tail(y: Tensor, largest: int, imbalance: float, seed: int, names: Seque
 def few_labels(y: Tensor, labels: int, seed: int, names: Sequence[str] | None = None) -> Tensor:
     """Draw the labelled part of a partly labelled set, balanced by class.
 
-    Every class gets ``labels // K`` images; the remainder goes, one image each, to classes drawn by the seed.
+    Every class gets ``labels // K`` images; the remainder goes, one image each, to classes drawn by
+    the seed.
 
     Args:
         y: Class indices, int64 (N,).
@@ -91,8 +95,14 @@ def few_labels(y: Tensor, labels: int, seed: int, names: Sequence[str] | None = 
     groups = _shuffled_groups(y, seed)
     each, rest = divmod(labels, len(groups))
     if each < 1:
-        raise ValueError(f"labels must be at least the number of classes, {len(groups)}, got {labels}")
-    favoured = set(torch.randperm(len(groups), generator=generator_for("favoured classes", seed))[:rest].tolist())
+        raise ValueError(
+            f"labels must be at least the number of classes, {len(groups)}, got {labels}"
+        )
+    favoured = set(
+        torch.randperm(len(groups), generator=generator_for("favoured classes", seed))[
+            :rest
+        ].tolist()
+    )
     return _fronts(groups, [each + (c in favoured) for c in range(len(groups))], names)
 
 
@@ -114,7 +124,9 @@ def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     _check_fraction(fraction)
     groups = _shuffled_groups(y, seed)
     if single := [c for c, group in enumerate(groups) if len(group) == 1]:
-        raise DataError(f"class {single[0]} has 1 image, too few to split: add images or leave the class out")
+        raise DataError(
+            f"class {single[0]} has 1 image, too few to split: add images or leave the class out"
+        )
     return _parts(groups, [_front(len(group), fraction) if len(group) else 0 for group in groups])
 
 
@@ -124,13 +136,15 @@ def stratified_halves(y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def tuning_split(y: Tensor, fraction: float, seed: int, turn: int = 0) -> tuple[Tensor, Tensor]:
-    """Cut a tuning part from training data; in a long tail, common classes are subsampled to stand in for rare ones.
+    """Cut a tuning part from training data; in a long tail, common classes are subsampled to stand
+    in for rare ones.
 
-    A rare class has no image to spare, and what an arm does to rare classes is what decides a long tail. So every other
-    one of the common half of the classes is cut down to the size of a rare one (the largest to that of the smallest,
-    and so on) and gives all its other images for tuning, while the rare classes stay whole for fitting. Common classes
-    whose turn it is not, and all classes where there is no tail or no more than three classes, give 1 - ``fraction`` of
-    their images. A class of fewer than four images stays whole.
+    A rare class has no image to spare, and what an arm does to rare classes is what decides a long
+    tail. So every other one of the common half of the classes is cut down to the size of a rare one
+    (the largest to that of the smallest, and so on) and gives all its other images for tuning,
+    while the rare classes stay whole for fitting. Common classes whose turn it is not, and all
+    classes where there is no tail or no more than three classes, give 1 - ``fraction`` of their
+    images. A class of fewer than four images stays whole.
 
     Args:
         y: Class indices, int64 (N,).
@@ -182,9 +196,13 @@ def _parts(groups: list[Tensor], counts: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def _shuffled_groups(y: Tensor, seed: int) -> list[Tensor]:
-    """The indices of every class in seeded order; the shuffle of a class does not depend on how many are taken."""
+    """The indices of every class in seeded order; the shuffle of a class does not depend on how
+    many are taken.
+    """
     if y.ndim != 1 or y.dtype != torch.int64 or not len(y):
-        raise ValueError(f"y must be (N,) int64 with at least one label, got {tuple(y.shape)} {y.dtype}")
+        raise ValueError(
+            f"y must be (N,) int64 with at least one label, got {tuple(y.shape)} {y.dtype}"
+        )
     generator = generator_for("split", seed)
     members = [(y == c).nonzero().flatten() for c in range(int(y.max()) + 1)]
     return [group[torch.randperm(len(group), generator=generator)] for group in members]
@@ -194,10 +212,18 @@ def _fronts(groups: list[Tensor], counts: list[int], names: Sequence[str] | None
     for c, (group, count) in enumerate(zip(groups, counts, strict=True)):
         if len(group) < count:
             name = c if names is None else repr(names[c])
-            raise DataError(f"class {name} has {len(group)} images but {count} are asked for: ask for fewer")
-    return torch.cat([group[:count] for group, count in zip(groups, counts, strict=True)]).sort().values
+            raise DataError(
+                f"class {name} has {len(group)} images but {count} are asked for: ask for fewer"
+            )
+    return (
+        torch.cat([group[:count] for group, count in zip(groups, counts, strict=True)])
+        .sort()
+        .values
+    )
 
 
 def _nearest(value: float) -> int:
-    """Halves go up; ``round`` would send them to the even neighbour and halve odd classes unevenly."""
+    """Halves go up; ``round`` would send them to the even neighbour and halve odd classes
+    unevenly.
+    """
     return int(value + 0.5)

@@ -1,4 +1,6 @@
-"""Synthetic images wherever they come from: a set on disk, images in memory, or a source that renders on demand."""
+"""Synthetic images wherever they come from: a set on disk, images in memory, or a source that
+renders on demand.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +23,25 @@ Synthetic = str | Path | SyntheticSet | LabelledImages | SampleSource
 
 
 class Draw(Protocol):
-    """Draws synthetic images of asked classes; the classes are those of the data they are drawn for."""
+    """Draws synthetic images of asked classes; the classes are those of the data they are drawn
+    for.
+    """
 
     def has(self, y: Tensor) -> Tensor:
         """Whether there is an image to draw for every class in ``y`` (N,), bool (N,)."""
 
     def __call__(self, y: Tensor, generator: torch.Generator) -> Tensor:
-        """One image for every class in ``y`` int64 (N,), uint8 (N, C, H, W); every class must have some."""
+        """One image for every class in ``y`` int64 (N,), uint8 (N, C, H, W); every class must have
+        some.
+        """
 
 
 def draw_from(synthetic: Synthetic, classes: Sequence[str]) -> Draw:
     """Make a ``Draw`` for data with these classes, matched by name.
 
     Args:
-        synthetic: Where the images come from. Stored images are drawn with replacement; a live source renders new ones.
+        synthetic: Where the images come from. Stored images are drawn with replacement; a live
+            source renders new ones.
         classes: Class names of the data; position is label.
 
     Returns:
@@ -62,7 +69,10 @@ def opened(synthetic: Synthetic) -> PixelImages | SampleSource:
     if isinstance(synthetic, LabelledImages):
         return PixelImages.of(synthetic)
     if not isinstance(synthetic, SampleSource):
-        raise TypeError(f"synthetic must be a path, a SyntheticSet, LabelledImages or a source, got {type(synthetic)}")
+        raise TypeError(
+            "synthetic must be a path, a SyntheticSet, LabelledImages or a source, got "
+            f"{type(synthetic)}"
+        )
     return synthetic
 
 
@@ -74,25 +84,37 @@ def fit_shape(pixels: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
         image_shape: (C, H, W) wanted, with one channel or three.
 
     Returns:
-        uint8 (N, *image_shape): grey is repeated, RGB weighted to grey, the size changed bicubically with antialiasing.
+        uint8 (N, *image_shape): grey is repeated, RGB weighted to grey, the size changed
+        bicubically with antialiasing.
 
     Raises:
         ValueError: If a number of channels is neither 1 nor 3.
     """
     channels, size = image_shape[0], list(image_shape[1:])
     if {pixels.shape[1], channels} - {1, 3}:
-        raise ValueError(f"images must have one channel or three, got {pixels.shape[1]} and {channels}")
+        raise ValueError(
+            f"images must have one channel or three, got {pixels.shape[1]} and {channels}"
+        )
     if pixels.shape[1] != channels:
-        pixels = pixels.expand(-1, 3, -1, -1) if channels == 3 else image_functions.rgb_to_grayscale(pixels)
+        pixels = (
+            pixels.expand(-1, 3, -1, -1)
+            if channels == 3
+            else image_functions.rgb_to_grayscale(pixels)
+        )
     if list(pixels.shape[2:]) != size:
-        pixels = image_functions.resize(pixels, size, interpolation=InterpolationMode.BICUBIC, antialias=True)
+        pixels = image_functions.resize(
+            pixels, size, interpolation=InterpolationMode.BICUBIC, antialias=True
+        )
     return pixels
 
 
 class _StoredDraw:
     def __init__(self, images: PixelImages, own_class: list[int]) -> None:
         y = torch.tensor(own_class)[images.y]
-        self.pixels, self.order = images.pixels, y.argsort(stable=True)  # sorted pixels would be a second copy
+        self.pixels, self.order = (
+            images.pixels,
+            y.argsort(stable=True),
+        )  # sorted pixels would be a second copy
         self.counts = torch.bincount(y, minlength=len(own_class))
         self.starts = self.counts.cumsum(0) - self.counts
 

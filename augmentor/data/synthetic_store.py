@@ -4,13 +4,15 @@
 
     recipe.json               what decides about the pixels
     trained_on.safetensors    fingerprints of the images the source was trained on
-    manifest.jsonl            one line a finished shard: files with their SHA-256, class, range of candidates
-    <class>/00000012.png      format "folder": candidate 12 of the class; ``torchvision``'s ``ImageFolder`` reads it
-    shard-00003-00000.tar     format "shards": WebDataset's layout, key.png + key.cls + key.json
+    manifest.jsonl            one line a finished shard: files with their SHA-256, class, range of
+    candidates <class>/00000012.png      format "folder": candidate 12 of the class;
+    ``torchvision``'s ``ImageFolder`` reads it shard-00003-00000.tar     format "shards":
+    WebDataset's layout, key.png + key.cls + key.json
 
-A shard is up to ``shard_size`` images of one class. Its line in the manifest is written once its files are on the disk,
-so an interrupted run loses at most the shard it was working on. A finished set holds no time, host or order of work in
-its bytes: it is the same however often it was interrupted.
+A shard is up to ``shard_size`` images of one class. Its line in the manifest is written once its
+files are on the disk, so an interrupted run loses at most the shard it was working on. A finished
+set holds no time, host or order of work in its bytes: it is the same however often it was
+interrupted.
 """
 
 from __future__ import annotations
@@ -47,9 +49,15 @@ from augmentor.types import DataError, LabelledImages
 
 Format = Literal["folder", "shards"]
 RenderShard = Callable[[int, int, int], tuple[Tensor, Tensor]]
-"""(class index, n, first candidate to try) to images (n, C, H, W) in [-1, 1] and their candidates (n,), ascending."""
+"""(class index, n, first candidate to try) to images (n, C, H, W) in [-1, 1] and their candidates
+(n,), ascending."""
 
-RECIPE, MANIFEST, TRAINED_ON, PARTIAL = "recipe.json", "manifest.jsonl", "trained_on.safetensors", ".partial"
+RECIPE, MANIFEST, TRAINED_ON, PARTIAL = (
+    "recipe.json",
+    "manifest.jsonl",
+    "trained_on.safetensors",
+    ".partial",
+)
 CHECK = "check"
 CONTACT_SHEET, LOCK = "contact_sheet.png", "lock"
 """What the jobs may lay beside the files of a set."""
@@ -84,9 +92,11 @@ class Recipe:
         seed: Seed of the latents.
         source_augment: ``none`` or ``classical``: what the source's training images went through.
         trained_on: ``trained_on_digest`` of the images the source was trained on.
-        filter: What was kept, such as ``{"confidence": 0.5, "judge_sha256": …}``; ``None`` for everything.
+        filter: What was kept, such as ``{"confidence": 0.5, "judge_sha256": …}``; ``None`` for
+            everything.
         format: PNG files or tar shards.
-        mixtures: Of mixed classes: the weight of the source's own classes in each; ``None`` where they are its own.
+        mixtures: Of mixed classes: the weight of the source's own classes in each; ``None`` where
+            they are its own.
         batch_size: Images rendered together.
         shard_size: Images of a full shard.
         device: Type of device the set was begun on.
@@ -94,8 +104,8 @@ class Recipe:
         versions: Packages the set was begun with.
 
     Raises:
-        ValueError: If names repeat, a count is negative or of no class, or the images are neither grey nor RGB or have
-            more than 64 million pixels.
+        ValueError: If names repeat, a count is negative or of no class, or the images are neither
+            grey nor RGB or have more than 64 million pixels.
     """
 
     family: str
@@ -119,20 +129,27 @@ class Recipe:
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"class names must differ, got {self.classes}")
         if unknown := sorted(set(self.counts) - set(self.classes)):
-            raise ValueError(f"counts name unknown classes {unknown}; known are {list(self.classes)}")
+            raise ValueError(
+                f"counts name unknown classes {unknown}; known are {list(self.classes)}"
+            )
         if any(n < 0 for n in self.counts.values()):
             raise ValueError(f"counts must not be negative, got {self.counts}")
         channels, height, width = self.image_shape
         if channels not in (1, 3) or min(height, width) < 1 or height * width > MOST_PIXELS:
             raise ValueError(
-                f"images must have one channel or three and sides of use, got the shape {self.image_shape}"
+                "images must have one channel or three and sides of use, got the shape "
+                f"{self.image_shape}"
             )
         if self.format not in ("folder", "shards") or self.batch_size < 1 or self.shard_size < 1:
-            raise ValueError("format must be folder or shards, batch_size and shard_size at least 1")
+            raise ValueError(
+                "format must be folder or shards, batch_size and shard_size at least 1"
+            )
 
     @functools.cached_property
     def hash(self) -> str:
-        """SHA-256 of the recipe without device, dtype and versions, which change a pixel by rounding at most."""
+        """SHA-256 of the recipe without device, dtype and versions, which change a pixel by
+        rounding at most.
+        """
         return hashlib.sha256(json.dumps(self._deciding(), sort_keys=True).encode()).hexdigest()
 
     @functools.cached_property
@@ -153,7 +170,9 @@ class Recipe:
     def _deciding(self) -> dict[str, Any]:
         left_out = {"device", "dtype", "versions"}
         if self.mixtures is None:
-            left_out.add("mixtures")  # so that sets without keep the hash they had before there were any
+            left_out.add(
+                "mixtures"
+            )  # so that sets without keep the hash they had before there were any
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
@@ -188,19 +207,31 @@ class Shard:
     versions: dict[str, str]
 
     def broken_file(self, folder: Path) -> str | None:
-        """The first of its files that is missing or whose bytes have changed; ``None`` if all are whole."""
+        """The first of its files that is missing or whose bytes have changed; ``None`` if all are
+        whole.
+        """
         for name, digest in self.sha256.items():
             try:
                 if not (folder / name).is_file() or durable.sha256_of(folder / name) != digest:
                     return name
-            except (OSError, ValueError):  # a name too long, or with a NUL or half a surrogate, is no file either
+            except (
+                OSError,
+                ValueError,
+            ):  # a name too long, or with a NUL or half a surrogate, is no file either
                 return name
         return None
 
     def well_formed(self) -> bool:
         """Whether the fields are of their types, which a line from elsewhere may not respect."""
         numbers = (self.class_index, self.number, self.count, self.seed, *self.candidates)
-        texts = (self.class_name, self.recipe, self.device, self.dtype, *self.sha256, *self.sha256.values())
+        texts = (
+            self.class_name,
+            self.recipe,
+            self.device,
+            self.dtype,
+            *self.sha256,
+            *self.sha256.values(),
+        )
         whole = all(type(number) is int and 0 <= number < 2**63 for number in numbers)
         return whole and len(self.candidates) == 2 and all(isinstance(text, str) for text in texts)
 
@@ -226,7 +257,9 @@ class PixelImages:
 
     @classmethod
     def of(cls, images: LabelledImages) -> PixelImages:
-        """Images in memory as their 8-bit pixels, a part at a time: of all at once the floats would be there twice."""
+        """Images in memory as their 8-bit pixels, a part at a time: of all at once the floats would
+        be there twice.
+        """
         pixels = torch.empty(images.x.shape, dtype=torch.uint8)
         for some, x in zip(torch.split(pixels, PIECE), torch.split(images.x, PIECE), strict=True):
             some.copy_(to_uint8(x))
@@ -249,28 +282,34 @@ class SyntheticSet:
 
     @functools.cached_property
     def images(self) -> LabelledImages:
-        """All its images as float32 in [-1, 1]: four times the memory of the pixels, taken when first asked for."""
+        """All its images as float32 in [-1, 1]: four times the memory of the pixels, taken when
+        first asked for.
+        """
         return LabelledImages(from_uint8(self.stored.pixels), self.stored.y, self.stored.classes)
 
     def refuse_seen(self, x: Tensor) -> None:
         """Check that the source never saw images, such as those of a test set.
 
-        Only equal pixels are found: another way of resizing gives others, so load images as those of the source were,
-        by ``pipelines.datasets.load_data``.
+        Only equal pixels are found: another way of resizing gives others, so load images as those
+        of the source were, by ``pipelines.datasets.load_data``.
 
         Args:
             x: Images, shape (N, C, H, W) with the set's (C, H, W), float in [-1, 1] or uint8.
 
         Raises:
             DataError: If one of them is among those the source was trained on.
-            ValueError: If the images are of another shape or range, so that they would never be found.
+            ValueError: If the images are of another shape or range, so that they would never be
+                found.
         """
         _require_comparable(x, self.recipe.image_shape)
         seen = overlap(fingerprints(x), self.trained_on)
         if len(seen):
-            first = ", ".join(map(str, seen[:3])) + (f" and {len(seen) - 3} more" if len(seen) > 3 else "")
+            first = ", ".join(map(str, seen[:3])) + (
+                f" and {len(seen) - 3} more" if len(seen) > 3 else ""
+            )
             raise DataError(
-                f"the source of this synthetic set was trained on {len(seen)} of these {len(x)} images (number "
+                f"the source of this synthetic set was trained on {len(seen)} of these {len(x)} "
+                "images (number "
                 f"{first}); train a source on the training part only and synthesize again"
             )
 
@@ -282,14 +321,19 @@ def _require_comparable(x: Tensor, image_shape: tuple[int, int, int]) -> None:
         ValueError: As ``SyntheticSet.refuse_seen`` says.
     """
     if x.ndim != 4 or tuple(x.shape[1:]) != tuple(image_shape):
-        raise ValueError(f"give images (N, {', '.join(map(str, image_shape))}) as the set's, got {tuple(x.shape)}")
+        raise ValueError(
+            f"give images (N, {', '.join(map(str, image_shape))}) as the set's, got "
+            f"{tuple(x.shape)}"
+        )
     if x.dtype == torch.uint8 or not len(x):
         return
     low, high = float(x.min()), float(x.max())
-    # Images in [-1, 1] without one pixel below middle grey are as good as none; if there are, uint8 says what they are.
+    # Images in [-1, 1] without one pixel below middle grey are as good as none; if there are, uint8
+    # says what they are.
     if not x.is_floating_point() or low >= 0 or low < -1 - ROUNDING or high > 1 + ROUNDING:
         raise ValueError(
-            f"the images hold {x.dtype} numbers from {low:g} to {high:g}: give floats in [-1, 1], with -1 for black, "
+            f"the images hold {x.dtype} numbers from {low:g} to {high:g}: give floats in [-1, 1], "
+            "with -1 for black, "
             f"or uint8 in [0, 255]; those in [0, 1] are 2 * x - 1"
         )
 
@@ -310,7 +354,8 @@ def write_set(
         recipe: What is to be made.
         trained_on: Fingerprints of the images the source was trained on, int64 (M,).
         render: Renders the images of a shard.
-        on_shard: Called with images done and images in all, after every shard; may raise to stop between two shards.
+        on_shard: Called with images done and images in all, after every shard; may raise to stop
+            between two shards.
 
     Raises:
         DataError: If the folder holds other files or a set of another recipe.
@@ -326,7 +371,9 @@ def write_set(
         start = shards[class_index, number - 1].candidates[1] if number else 0
         shard = shards.get((class_index, number))
         if shard is None or shard.candidates[0] != start:
-            shard = _write_shard(folder, recipe, class_index, number, start, *render(class_index, n, start))
+            shard = _write_shard(
+                folder, recipe, class_index, number, start, *render(class_index, n, start)
+            )
             shards[class_index, number] = shard
             _append_line(folder / MANIFEST, shard.line)
         done += n
@@ -348,22 +395,36 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
         The set; it takes the memory of its 8-bit pixels until its ``images`` are asked for.
 
     Raises:
-        DataError: If the folder holds no set, the set is unfinished, or a file is missing, damaged or of another shape;
-            the message names the file.
+        DataError: If the folder holds no set, the set is unfinished, or a file is missing, damaged
+            or of another shape; the message names the file.
     """
     folder = Path(folder)
     recipe, shards = read_recipe(folder), read_manifest(folder)
     if foreign := [shard for shard in shards if shard.recipe != recipe.hash]:
-        raise DataError(f"{folder / MANIFEST}: {foreign[0].class_name!r} is of another recipe; {_AGAIN}")
+        raise DataError(
+            f"{folder / MANIFEST}: {foreign[0].class_name!r} is of another recipe; {_AGAIN}"
+        )
     # The number first: a recipe from elsewhere may ask for more shards than memory holds.
-    if len(shards) < _planned(recipe) or {(s.class_index, s.number, s.count) for s in shards} != set(_plan(recipe)):
+    if len(shards) < _planned(recipe) or {
+        (s.class_index, s.number, s.count) for s in shards
+    } != set(_plan(recipe)):
         done = sum(shard.count for shard in shards)
-        raise DataError(f"{folder}: unfinished ({done} of {recipe.total} images); run the same synth command again")
-    # Bytes that grow as images are read, and become the tensor: no second copy, and no more than there is on the disk.
+        raise DataError(
+            f"{folder}: unfinished ({done} of {recipe.total} images); run the same synth command "
+            "again"
+        )
+    # Bytes that grow as images are read, and become the tensor: no second copy, and no more than
+    # there is on the disk.
     data, labels = bytearray(), []
     for class_index, name in enumerate(recipe.classes):
-        wanted = recipe.counts.get(name, 0) if per_class is None else min(per_class, recipe.counts.get(name, 0))
-        for pixels in _read_class(folder, recipe, [s for s in shards if s.class_index == class_index], wanted, verify):
+        wanted = (
+            recipe.counts.get(name, 0)
+            if per_class is None
+            else min(per_class, recipe.counts.get(name, 0))
+        )
+        for pixels in _read_class(
+            folder, recipe, [s for s in shards if s.class_index == class_index], wanted, verify
+        ):
             data += pixels.contiguous().numpy().tobytes()
             labels.append(class_index)
     flat = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
@@ -381,19 +442,27 @@ def read_recipe(folder: Path) -> Recipe:
     try:
         stored = _unchecked(json.loads((folder / RECIPE).read_text("utf-8")))
         _require_types(stored)
-        stored["classes"], stored["image_shape"] = tuple(stored["classes"]), tuple(stored["image_shape"])
+        stored["classes"], stored["image_shape"] = (
+            tuple(stored["classes"]),
+            tuple(stored["image_shape"]),
+        )
         stored.setdefault("mixtures", None)  # written since there are mixed classes
         if unknown := stored.keys() - {f.name for f in fields(Recipe)}:
             raise ValueError(f"unknown key {min(unknown)!r}")
         return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
     except FileNotFoundError as error:
-        raise DataError(f"{folder}: no {RECIPE} there, so no synthetic set; write one with augmentor synth") from error
+        raise DataError(
+            f"{folder}: no {RECIPE} there, so no synthetic set; write one with augmentor synth"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{folder / RECIPE}: cannot be read ({error}); synthesize again into a new folder") from error
+        raise DataError(
+            f"{folder / RECIPE}: cannot be read ({error}); synthesize again into a new folder"
+        ) from error
 
 
 def read_manifest(folder: Path) -> list[Shard]:
-    """The finished shards of a set, in the order of their lines; a half-written last line does not count.
+    """The finished shards of a set, in the order of their lines; a half-written last line does not
+    count.
 
     Raises:
         DataError: If a line cannot be read or names a file outside the folder.
@@ -402,30 +471,43 @@ def read_manifest(folder: Path) -> list[Shard]:
     if not path.is_file():
         return []
     lines = path.read_text("utf-8", errors="replace").split("\n")
-    return [_parse_line(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1)]
+    return [
+        _parse_line(line, f"{path}, line {number}")
+        for number, line in enumerate(lines[:-1], start=1)
+    ]
 
 
 def safe_folder_name(name: str, index: int) -> str:
-    """A class's folder name: the class's own if it is harmless on every system, else ``class_<index>``.
+    """A class's folder name: the class's own if it is harmless on every system, else
+    ``class_<index>``.
 
     Args:
         name: Any string.
         index: Index of the class.
 
     Returns:
-        One path component that neither leads elsewhere nor is special; different for different indices unless two
-        names are equal but for case or Unicode form (:func:`folder_names` sees to those).
+        One path component that neither leads elsewhere nor is special; different for different
+        indices unless two names are equal but for case or Unicode form (:func:`folder_names` sees
+        to those).
     """
     own_file = name.casefold() in (RECIPE, MANIFEST, TRAINED_ON, CONTACT_SHEET, LOCK)
-    reserved = re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|class_\d+", name, re.IGNORECASE | re.DOTALL)
-    odd = not name.isprintable() or re.search(r'[<>:"/\\|?*]', name) or re.search(r"^[. ]|[. ]$|^$", name)
+    reserved = re.fullmatch(
+        r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|class_\d+", name, re.IGNORECASE | re.DOTALL
+    )
+    odd = (
+        not name.isprintable()
+        or re.search(r'[<>:"/\\|?*]', name)
+        or re.search(r"^[. ]|[. ]$|^$", name)
+    )
     if own_file or reserved or odd or len(name.encode("utf-8", "replace")) > 200:
         return f"class_{index:04d}"
     return name
 
 
 def folder_names(classes: Sequence[str]) -> list[str]:
-    """Folder names of all classes: safe, and different even where case and Unicode form do not count."""
+    """Folder names of all classes: safe, and different even where case and Unicode form do not
+    count.
+    """
     taken: set[str] = set()
     names = []
     for index, name in enumerate(classes):
@@ -455,7 +537,8 @@ class Sample:
 
 
 class ShardReader:
-    """Random access to the samples of one tar shard; only offsets are kept, so that worker processes share it cheaply.
+    """Random access to the samples of one tar shard; only offsets are kept, so that worker
+    processes share it cheaply.
 
     Args:
         path: The tar file; nothing of it is ever extracted to disk.
@@ -478,8 +561,12 @@ class ShardReader:
         if any(not parts.keys() >= {"png", "cls", "json"} for parts in members.values()):
             raise DataError(f"{path}: a sample lacks its png, cls or json; {_AGAIN}")
         self._keys = list(members)
-        self._spans = np.array([[members[k][e] for e in ("png", "cls", "json")] for k in members], dtype=np.int64)
-        if (self._spans.sum(-1) > path.stat().st_size).any():  # a sparse member says more than there is
+        self._spans = np.array(
+            [[members[k][e] for e in ("png", "cls", "json")] for k in members], dtype=np.int64
+        )
+        if (
+            self._spans.sum(-1) > path.stat().st_size
+        ).any():  # a sparse member says more than there is
             raise DataError(f"{path}: a sample is longer than the file; {_AGAIN}")
 
     def __len__(self) -> int:
@@ -493,7 +580,9 @@ class ShardReader:
         try:
             return Sample(key, pixels, int(label), json.loads(info))
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{self.path}, {key}: its cls or json cannot be read ({error}); {_AGAIN}") from error
+            raise DataError(
+                f"{self.path}, {key}: its cls or json cannot be read ({error}); {_AGAIN}"
+            ) from error
 
     @staticmethod
     def _read(file: io.BufferedReader, offset: int, size: int) -> bytes:
@@ -512,11 +601,16 @@ def _begin(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:
     if (folder / RECIPE).is_file():
         if changed := read_recipe(folder).differences(recipe):
             raise DataError(
-                f"{folder}: holds a synthetic set of another recipe (different: {', '.join(changed)}); "
+                f"{folder}: holds a synthetic set of another recipe (different: "
+                f"{', '.join(changed)}); "
                 "choose a new folder, or delete this one"
             )
-    elif foreign := sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOCK):
-        raise DataError(f"{folder}: holds other files ({foreign[0]!r}, …); choose a new or empty folder")
+    elif foreign := sorted(
+        p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOCK
+    ):
+        raise DataError(
+            f"{folder}: holds other files ({foreign[0]!r}, …); choose a new or empty folder"
+        )
     else:
         durable.write_json(folder / RECIPE, _checked(asdict(recipe)))
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
@@ -540,11 +634,21 @@ def _planned(recipe: Recipe) -> int:
 def _whole_shards(folder: Path, recipe: Recipe) -> list[Shard]:
     planned = set(_plan(recipe))
     shards = [s for s in read_manifest(folder) if s.recipe == recipe.hash]
-    return [s for s in shards if (s.class_index, s.number, s.count) in planned and s.broken_file(folder) is None]
+    return [
+        s
+        for s in shards
+        if (s.class_index, s.number, s.count) in planned and s.broken_file(folder) is None
+    ]
 
 
 def _write_shard(
-    folder: Path, recipe: Recipe, class_index: int, number: int, start: int, x: Tensor, candidates: Tensor
+    folder: Path,
+    recipe: Recipe,
+    class_index: int,
+    number: int,
+    start: int,
+    x: Tensor,
+    candidates: Tensor,
 ) -> Shard:
     pngs = [_encode(pixels) for pixels in to_uint8(x)]
     if recipe.format == "folder":
@@ -566,8 +670,12 @@ def _write_shard(
     )
 
 
-def _write_pngs(folder: Path, class_folder: str, pngs: list[bytes], candidates: list[int]) -> dict[str, str]:
-    """Write files beside the class folder, then move them into it: whoever looks there sees whole images only."""
+def _write_pngs(
+    folder: Path, class_folder: str, pngs: list[bytes], candidates: list[int]
+) -> dict[str, str]:
+    """Write files beside the class folder, then move them into it: whoever looks there sees whole
+    images only.
+    """
     partial, final = folder / PARTIAL, folder / class_folder
     partial.mkdir(exist_ok=True)
     final.mkdir(exist_ok=True)
@@ -579,11 +687,19 @@ def _write_pngs(folder: Path, class_folder: str, pngs: list[bytes], candidates: 
     for name in names:
         (partial / name).replace(final / name)
     durable.sync(final)
-    return {f"{class_folder}/{name}": hashlib.sha256(png).hexdigest() for name, png in zip(names, pngs, strict=True)}
+    return {
+        f"{class_folder}/{name}": hashlib.sha256(png).hexdigest()
+        for name, png in zip(names, pngs, strict=True)
+    }
 
 
 def _write_tar(
-    folder: Path, recipe: Recipe, class_index: int, number: int, pngs: list[bytes], candidates: list[int]
+    folder: Path,
+    recipe: Recipe,
+    class_index: int,
+    number: int,
+    pngs: list[bytes],
+    candidates: list[int],
 ) -> dict[str, str]:
     buffer = io.BytesIO()
     common = {"class": recipe.classes[class_index], "recipe": recipe.hash, "seed": recipe.seed}
@@ -591,7 +707,11 @@ def _write_tar(
         for png, candidate in zip(pngs, candidates, strict=True):
             key = f"{class_index:05d}-{candidate:08d}"
             _add(tar, f"{key}.cls", str(class_index).encode())
-            _add(tar, f"{key}.json", json.dumps(common | {"candidate": candidate}, sort_keys=True).encode())
+            _add(
+                tar,
+                f"{key}.json",
+                json.dumps(common | {"candidate": candidate}, sort_keys=True).encode(),
+            )
             _add(tar, f"{key}.png", png)
     name = f"shard-{class_index:05d}-{number:05d}.tar"
     durable.write_bytes(folder / name, buffer.getvalue())
@@ -629,8 +749,10 @@ def _require_types(stored: dict[str, Any]) -> None:
     forms = {
         **{name: isinstance(stored[name], str) for name in texts},
         **{name: type(stored[name]) is int for name in (*wholes, "shard_size")},
-        "classes": isinstance(stored["classes"], list) and all(isinstance(name, str) for name in stored["classes"]),
-        "image_shape": len(stored["image_shape"]) == 3 and all(type(side) is int for side in stored["image_shape"]),
+        "classes": isinstance(stored["classes"], list)
+        and all(isinstance(name, str) for name in stored["classes"]),
+        "image_shape": len(stored["image_shape"]) == 3
+        and all(type(side) is int for side in stored["image_shape"]),
         "counts": all(type(n) is int for n in stored["counts"].values()),
     }
     if wrong := [name for name, fits in forms.items() if not fits]:
@@ -646,14 +768,20 @@ def _parse_line(line: str, where: str) -> Shard:
             raise TypeError("a field is of another type")
         paths = [PurePosixPath(name) for name in shard.sha256]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{where}: cannot be read ({error}); synthesize again into a new folder") from error
+        raise DataError(
+            f"{where}: cannot be read ({error}); synthesize again into a new folder"
+        ) from error
     if any(path.is_absolute() or ".." in path.parts or "\\" in str(path) for path in paths):
-        raise DataError(f"{where}: names a file outside the folder; this set was tampered with, do not use it")
+        raise DataError(
+            f"{where}: names a file outside the folder; this set was tampered with, do not use it"
+        )
     return shard
 
 
 def _checked(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with a checksum of itself, so that a changed bit shows even where no file's hash depends on it."""
+    """The record with a checksum of itself, so that a changed bit shows even where no file's hash
+    depends on it.
+    """
     return record | {CHECK: hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()}
 
 
@@ -667,19 +795,25 @@ def _unchecked(record: Any) -> dict[str, Any]:
     return plain
 
 
-def _read_class(folder: Path, recipe: Recipe, shards: list[Shard], wanted: int, verify: bool) -> Iterator[Tensor]:
+def _read_class(
+    folder: Path, recipe: Recipe, shards: list[Shard], wanted: int, verify: bool
+) -> Iterator[Tensor]:
     """The first images of a class, uint8 (C, H, W) each."""
     read = 0
     for shard in sorted(shards, key=lambda shard: shard.number):
         if read >= wanted:
             break
         if verify and (broken := shard.broken_file(folder)):
-            raise DataError(f"{folder / broken}: missing or not the bytes that were written; {_AGAIN}")
+            raise DataError(
+                f"{folder / broken}: missing or not the bytes that were written; {_AGAIN}"
+            )
         for pixels in itertools.islice(_read_shard(folder, recipe, shard), wanted - read):
             yield pixels
             read += 1
     if read < wanted:
-        raise DataError(f"{folder}: class {shards[0].class_name!r} has {read} images, not {wanted}; {_AGAIN}")
+        raise DataError(
+            f"{folder}: class {shards[0].class_name!r} has {read} images, not {wanted}; {_AGAIN}"
+        )
 
 
 def _read_shard(folder: Path, recipe: Recipe, shard: Shard) -> Iterator[Tensor]:
@@ -711,17 +845,24 @@ def _encode(pixels: Tensor) -> bytes:
     """PNG of uint8 pixels (C, H, W)."""
     buffer = io.BytesIO()
     array = pixels.permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(buffer, "png", compress_level=6)
+    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(
+        buffer, "png", compress_level=6
+    )
     return buffer.getvalue()
 
 
 def _decode(data: bytes, image_shape: tuple[int, int, int], where: str) -> Tensor:
-    """Pixels uint8 (C, H, W) of a PNG that must have this shape; the header is checked before pixels are unpacked."""
+    """Pixels uint8 (C, H, W) of a PNG that must have this shape; the header is checked before
+    pixels are unpacked.
+    """
     channels, height, width = image_shape
     try:
         with _quiet(), Image.open(io.BytesIO(data), formats=("png",)) as image:
             if image.size != (width, height) or image.mode != {1: "L", 3: "RGB"}[channels]:
-                raise DataError(f"{where}: is {image.mode} {image.size}, the recipe says {image_shape}; {_AGAIN}")
+                raise DataError(
+                    f"{where}: is {image.mode} {image.size}, the recipe says {image_shape}; "
+                    f"{_AGAIN}"
+                )
             array = np.array(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: no whole PNG image ({error}); {_AGAIN}") from error
@@ -730,7 +871,9 @@ def _decode(data: bytes, image_shape: tuple[int, int, int], where: str) -> Tenso
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Pillow only warns of an image of 90 million pixels; here the recipe says what is too large."""
+    """Pillow only warns of an image of 90 million pixels; here the recipe says what is too
+    large.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield

@@ -9,9 +9,11 @@ from augmentor.types import IdentitySource
 
 
 def frontalize(source: IdentitySource, x: Tensor, x_frontal: Tensor) -> Tensor:
-    r"""Render the identity of every image with the attributes of one: :math:`G(f_I(x), f_A(x^{frontal}))`.
+    r"""Render the identity of every image with the attributes of one: :math:`G(f_I(x),
+    f_A(x^{frontal}))`.
 
-    With a photo that looks into the camera as the one, faces turn to the front; any other photo lends its own pose.
+    With a photo that looks into the camera as the one, faces turn to the front; any other photo
+    lends its own pose.
 
     Args:
         source: A source that knows identities, of people never seen too.
@@ -19,10 +21,12 @@ def frontalize(source: IdentitySource, x: Tensor, x_frontal: Tensor) -> Tensor:
         x_frontal: The photo that lends its attributes, (1, C, H, W).
 
     Returns:
-        Images, float32 (N, C, H, W) in [-1, 1]. Row i depends on row i of x, and on ``x_frontal``, only.
+        Images, float32 (N, C, H, W) in [-1, 1]. Row i depends on row i of x, and on ``x_frontal``,
+        only.
 
     Raises:
-        ValueError: If x or ``x_frontal`` does not fit the source, or ``x_frontal`` is not one image.
+        ValueError: If x or ``x_frontal`` does not fit the source, or ``x_frontal`` is not one
+            image.
 
     Source:
         Bao et al. 2018, arXiv:1803.11182, section 4.

@@ -10,24 +10,29 @@ from augmentor.types import EncodingSource
 
 
 def inpaint(source: EncodingSource, x: Tensor, y: Tensor, mask: Tensor, rounds: int) -> Tensor:
-    r"""Fill holes by encoding and rendering again and again, with the pixels outside the hole put back every time.
+    r"""Fill holes by encoding and rendering again and again, with the pixels outside the hole put
+    back every time.
 
     .. math:: x_0 = M\,\bar x + (1 - M)\,x, \qquad x_{r+1} = M\,G(\mu(x_r, y), y) + (1 - M)\,x
 
-    At first the hole holds :math:`\bar x`, the mean of the image's visible pixels, channel by channel.
+    At first the hole holds :math:`\bar x`, the mean of the image's visible pixels, channel by
+    channel.
 
     Args:
         source: A source with an encoder.
-        x: Images, float32 (N, C, H, W) in [-1, 1], on the source's device. Pixels in the hole are never looked at.
+        x: Images, float32 (N, C, H, W) in [-1, 1], on the source's device. Pixels in the hole are
+            never looked at.
         y: Their classes, int64 (N,), or mixtures, float (N, K).
         mask: True in the hole, bool (H, W), or (N, H, W) with a hole an image.
         rounds: How often the hole is filled, 0 or more; the paper shows 1, 5 and 10.
 
     Returns:
-        Images after 0 to ``rounds`` rounds, float32 (rounds + 1, N, C, H, W) in [-1, 1]; outside the hole they are x.
+        Images after 0 to ``rounds`` rounds, float32 (rounds + 1, N, C, H, W) in [-1, 1]; outside
+        the hole they are x.
 
     Raises:
-        ValueError: If shapes or labels do not fit, the mask isn't boolean or leaves nothing, or rounds is negative.
+        ValueError: If shapes or labels do not fit, the mask isn't boolean or leaves nothing, or
+            rounds is negative.
 
     Source:
         Bao et al. 2017, arXiv:1703.10155, section 4.4.
@@ -59,7 +64,9 @@ def box_mask(size: int, left: int, top: int, width: int, height: int) -> Tensor:
         ValueError: If the box is empty or leaves the image.
     """
     if min(left, top) < 0 or min(width, height) < 1 or left + width > size or top + height > size:
-        raise ValueError(f"the box {left},{top},{width},{height} does not lie inside {size}x{size} pixels")
+        raise ValueError(
+            f"the box {left},{top},{width},{height} does not lie inside {size}x{size} pixels"
+        )
     mask = torch.zeros(size, size, dtype=torch.bool)
     mask[top : top + height, left : left + width] = True
     return mask
@@ -70,7 +77,8 @@ def _holes(x: Tensor, mask: Tensor) -> Tensor:
     n, _, height, width = x.shape
     if mask.dtype != torch.bool or tuple(mask.shape) not in ((height, width), (n, height, width)):
         raise ValueError(
-            f"mask must be bool ({height}, {width}) or ({n}, {height}, {width}), got {mask.dtype} {tuple(mask.shape)}"
+            f"mask must be bool ({height}, {width}) or ({n}, {height}, {width}), got {mask.dtype} "
+            f"{tuple(mask.shape)}"
         )
     return mask.to(x.device).expand(n, height, width)[:, None]
 

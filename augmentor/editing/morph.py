@@ -21,14 +21,16 @@ def morph(source: EncodingSource, x_first: Tensor, x_last: Tensor, y: Tensor, st
         steps: Images on the way, both ends included; 2 or more.
 
     Returns:
-        Images, float32 (N, steps, C, H, W) in [-1, 1]. The ends are the reconstructions of the two images.
+        Images, float32 (N, steps, C, H, W) in [-1, 1]. The ends are the reconstructions of the two
+        images.
 
     Raises:
-        ValueError: If shapes or labels do not fit the source or each other, or there are fewer than two steps.
+        ValueError: If shapes or labels do not fit the source or each other, or there are fewer than
+            two steps.
 
     Source:
         Bao et al. 2017, arXiv:1703.10155, section 4.3.
-    """  # noqa: D205 - the formula belongs to the sentence
+    """
     require_images(source, x_first)
     if x_first.shape != x_last.shape or steps < 2:
         raise ValueError(
@@ -37,4 +39,6 @@ def morph(source: EncodingSource, x_first: Tensor, x_last: Tensor, y: Tensor, st
         )
     z_first, z_last = source.encode(x_first, y), source.encode(x_last, y)
     shares = torch.linspace(0, 1, steps).tolist()
-    return torch.stack([source.sample(y, torch.lerp(z_first, z_last, share)) for share in shares], dim=1)
+    return torch.stack(
+        [source.sample(y, torch.lerp(z_first, z_last, share)) for share in shares], dim=1
+    )

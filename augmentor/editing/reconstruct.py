@@ -16,7 +16,8 @@ def reconstruct(source: EncodingSource, x: Tensor, y: Tensor) -> Tensor:
         y: Their classes, int64 (N,), or mixtures, float (N, K).
 
     Returns:
-        Images, float32 (N, C, H, W) in [-1, 1]. No noise is drawn: equal images give equal reconstructions.
+        Images, float32 (N, C, H, W) in [-1, 1]. No noise is drawn: equal images give equal
+        reconstructions.
 
     Raises:
         ValueError: If x or y is no batch of the source's images or classes.
@@ -35,4 +36,6 @@ def require_images(source: EncodingSource, x: Tensor) -> None:
         ValueError: With both shapes.
     """
     if x.ndim != 4 or tuple(x.shape[1:]) != tuple(source.image_shape):
-        raise ValueError(f"x must be (N, {', '.join(map(str, source.image_shape))}), got {tuple(x.shape)}")
+        raise ValueError(
+            f"x must be (N, {', '.join(map(str, source.image_shape))}), got {tuple(x.shape)}"
+        )

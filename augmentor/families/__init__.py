@@ -1,6 +1,19 @@
-"""The families: one file a paper, its model and its training step. ``FAMILIES`` names what ``--family`` takes."""
+"""The families: one file a paper, its model and its training step. ``FAMILIES`` names what
+``--family`` takes.
+"""
 
-from augmentor.families import aegan, cvae_gan, gan, ip_gan, pixel_cnn, triple_gan, vae, vae_gan, wae_gan, wgan
+from augmentor.families import (
+    aegan,
+    cvae_gan,
+    gan,
+    ip_gan,
+    pixel_cnn,
+    triple_gan,
+    vae,
+    vae_gan,
+    wae_gan,
+    wgan,
+)
 from augmentor.families.family import Family
 
 FAMILIES = {

@@ -1,8 +1,10 @@
-"""AEGAN: an autoencoder, a GAN in the space of its codes, and a discriminator of images that hears of both.
+"""AEGAN: an autoencoder, a GAN in the space of its codes, and a discriminator of images that hears
+of both.
 
-The autoencoder is a plain one, without KL. The discriminator of images takes reconstructions for real, not the images
-themselves: the generator of codes is then asked for nothing that the decoder cannot render. It knows no class. It is
-made a source of classes the standard way: all five networks get the label.
+The autoencoder is a plain one, without KL. The discriminator of images takes reconstructions for
+real, not the images themselves: the generator of codes is then asked for nothing that the decoder
+cannot render. It knows no class. It is made a source of classes the standard way: all five networks
+get the label.
 """
 
 from __future__ import annotations
@@ -33,10 +35,13 @@ class AeganOptions:
     Args:
         latent_dim: Length of the latent.
         code_dim: Length of the autoencoder's code.
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
-        weight_adversarial: The paper's lambda, of the game of images beside that of codes; generator of codes only.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
+        weight_adversarial: The paper's lambda, of the game of images beside that of codes;
+            generator of codes only.
         game: What all players of the two games minimise; see ``losses.adversarial``.
-        conditioning: How the discriminator sees the class; see ``networks.discriminator.Discriminator``.
+        conditioning: How the discriminator sees the class; see
+            ``networks.discriminator.Discriminator``.
         norm: The discriminator's, likewise.
         conditional_norm: Class-conditional batch norm in the decoder.
         upsampling: How the decoder doubles the side; see ``networks.generator.Generator``.
@@ -71,7 +76,8 @@ PRESETS = {"default": AeganOptions()}
 
 
 class Aegan(Renderer):
-    """The five networks; ``generator`` is the decoder. An ``EncodingSource`` by a search for the latent.
+    """The five networks; ``generator`` is the decoder. An ``EncodingSource`` by a search for the
+    latent.
 
     Args:
         classes: Class names; position is index.
@@ -79,18 +85,24 @@ class Aegan(Renderer):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: AeganOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: AeganOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         k, hidden = len(classes), 8 * o.width
         self.encoder = Encoder(image_shape, k, o.code_dim, o.width)
-        self.generator = Generator(image_shape, k, o.code_dim, o.width, o.conditional_norm, o.upsampling)
+        self.generator = Generator(
+            image_shape, k, o.code_dim, o.width, o.conditional_norm, o.upsampling
+        )
         self.latent_generator = LatentGenerator(o.latent_dim, k, o.code_dim, hidden)
         self.latent_discriminator = LatentDiscriminator(o.code_dim, k, hidden)
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
     def decode(self, z: Tensor, weights: Tensor) -> Tensor:
-        """Dec(G1(z)) of latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in [-1, 1]."""
+        """Dec(G1(z)) of latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in
+        [-1, 1].
+        """
         image: Tensor = self.generator(self.latent_generator(z, weights), weights)
         return image
 
@@ -101,7 +113,8 @@ class Aegan(Renderer):
         return self.decode(z, class_weights(y, len(self.classes)).to(z.device))
 
     def encode(self, x: Tensor, y: Tensor) -> Tensor:
-        r"""See ``types.EncodingSource.encode``; the latent is searched for, from zero on, by ``search_steps`` of Adam.
+        r"""See ``types.EncodingSource.encode``; the latent is searched for, from zero on, by
+        ``search_steps`` of Adam.
 
         .. math:: z = \arg\min_z \lVert x - Dec(G_1(z)) \rVert^2
 
@@ -113,7 +126,8 @@ class Aegan(Renderer):
         search = torch.optim.Adam([z], lr=self.options.search_rate)
         with torch.enable_grad():
             for _ in range(self.options.search_steps):
-                # Summed over the batch, so that the search for an image does not hear of the others.
+                # Summed over the batch, so that the search for an image does not hear of the
+                # others.
                 loss = half_squared_distance(x, self.decode(z, weights)).sum()
                 (z.grad,) = torch.autograd.grad(loss, z)
                 search.step()
@@ -159,7 +173,8 @@ class AeganTrainer(Resumable):
         self.players.descend({("encoder", "generator"): loss_ae})
         codes, x_rec = codes.detach(), x_rec.detach()
 
-        # D1 tells codes of images from generated ones, D2 reconstructions from decoded generated codes.
+        # D1 tells codes of images from generated ones, D2 reconstructions from decoded generated
+        # codes.
         with autocast(self.device, self.options.bfloat16):
             codes_fake = m.latent_generator(z, weights_fake)
             x_fake = m.generator(codes_fake, weights_fake)
@@ -181,6 +196,14 @@ class AeganTrainer(Resumable):
         )
         loss_g1 = loss_code + o.weight_adversarial * loss_image
         self.players.descend({("latent_generator",): loss_g1})
-        losses = {"autoencoder": loss_ae, "latent_generator": loss_g1, "latent_discriminator": loss_d1}
-        losses |= {"discriminator": loss_d2, "adversarial_codes": loss_code, "adversarial": loss_image}
+        losses = {
+            "autoencoder": loss_ae,
+            "latent_generator": loss_g1,
+            "latent_discriminator": loss_d1,
+        }
+        losses |= {
+            "discriminator": loss_d2,
+            "adversarial_codes": loss_code,
+            "adversarial": loss_image,
+        }
         return {name: loss.detach() for name, loss in losses.items()}

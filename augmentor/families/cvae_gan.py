@@ -1,4 +1,6 @@
-"""CVAE-GAN: fine-grained image generation through asymmetric training (Bao et al. 2017, arXiv:1703.10155)."""
+"""CVAE-GAN: fine-grained image generation through asymmetric training (Bao et al. 2017,
+arXiv:1703.10155).
+"""
 
 from __future__ import annotations
 
@@ -31,25 +33,30 @@ from augmentor.networks.precision import autocast
 
 @dataclass(frozen=True)
 class CvaeGanOptions:
-    """Everything that can be set. The defaults are the preset ``default``; ``paper`` is in ``PRESETS``.
+    """Everything that can be set. The defaults are the preset ``default``; ``paper`` is in
+    ``PRESETS``.
 
-    Squared errors are summed over features and averaged over the batch; so are those over pixels, unless
-    ``pixel_reduction`` is ``mean``. That is what the weights mean.
+    Squared errors are summed over features and averaged over the batch; so are those over pixels,
+    unless ``pixel_reduction`` is ``mean``. That is what the weights mean.
 
     Args:
         latent_dim: Length of the latent.
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
         weight_kl: The paper's lambda 1, of the KL term; for the encoder only.
         weight_pixels: The paper's lambda 2 for ||x - x_rec||^2 / 2; encoder and generator.
-        pixel_reduction: ``sum`` over pixels and channels, as in the paper, or their ``mean``, so that one weight
-            serves all image sizes.
+        pixel_reduction: ``sum`` over pixels and channels, as in the paper, or their ``mean``, so
+            that one weight serves all image sizes.
         weight_features_d: The paper's lambda 2 for the discriminator's features of the same pair.
         weight_features_c: The paper's lambda 2 for the classifier's features of the same pair.
-        weight_mean: The paper's lambda 3, mean matching in the discriminator's features; generator only.
-        weight_class_mean: The paper's lambda 4, per-class mean matching in the classifier's features; generator only.
-        weight_adversarial: Weight of the game's own generator loss; the paper's generator has none (0).
-        weight_class: Weight of the classifier's cross entropy of rendered images; the symmetric way, which the paper's
-            generator does without (0).
+        weight_mean: The paper's lambda 3, mean matching in the discriminator's features; generator
+            only.
+        weight_class_mean: The paper's lambda 4, per-class mean matching in the classifier's
+            features; generator only.
+        weight_adversarial: Weight of the game's own generator loss; the paper's generator has none
+            (0).
+        weight_class: Weight of the classifier's cross entropy of rendered images; the symmetric
+            way, which the paper's generator does without (0).
         game: What the discriminator minimises, and the generator if ``weight_adversarial`` > 0.
         centre_decay: Share kept of the moving means of features, in [0, 1).
         conditional_norm: Class-conditional batch norm in the generator.
@@ -124,14 +131,18 @@ class CvaeGan(EncodingRenderer):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: CvaeGanOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: CvaeGanOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         k = len(classes)
         conditioning: Conditioning = "projection" if o.projection else "none"
         norm: Norm = "spectral" if o.spectral_norm else "batch"
         self.encoder = Encoder(image_shape, k, o.latent_dim, o.width)
-        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
+        self.generator = Generator(
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+        )
         self.discriminator = Discriminator(image_shape, k, o.width, conditioning, norm)
         self.classifier = Classifier(image_shape, k, o.width)
 
@@ -167,7 +178,8 @@ class CvaeGanTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where latents, classes of the prior samples and augmentations come from; on the CPU.
+            generator: Where latents, classes of the prior samples and augmentations come from; on
+                the CPU.
 
         Returns:
             Named losses, scalars without gradient.
@@ -176,7 +188,8 @@ class CvaeGanTrainer(Resumable):
         k = len(m.classes)
         x, weights = x.to(self.device), class_weights(y, k).to(self.device)
         noise = torch.randn(2, len(x), o.latent_dim, generator=generator).to(self.device)
-        # The classes of the prior samples are the batch's own in another order: equal shares, no absent class.
+        # The classes of the prior samples are the batch's own in another order: equal shares, no
+        # absent class.
         weights_prior = weights[torch.randperm(len(x), generator=generator).to(self.device)]
         policies = tuple(filter(None, o.diff_augment.split(",")))
 
@@ -184,27 +197,36 @@ class CvaeGanTrainer(Resumable):
             # Steps 2 and 3. Posterior, reconstruction, samples from the prior.
             mu, logvar = m.encoder(x, weights)
             z = reparameterise(mu, logvar, noise[0])
-            # Two passes: in a joint one, batch norm would carry the losses of the samples over to the encoder.
+            # Two passes: in a joint one, batch norm would carry the losses of the samples over to
+            # the encoder.
             x_rec, x_fake = m.generator(z, weights), m.generator(noise[1], weights_prior)
 
-            # C and D see real, reconstructed and sampled images once; that serves all losses of the step.
+            # C and D see real, reconstructed and sampled images once; that serves all losses of the
+            # step.
             images = torch.cat([x, x_rec, x_fake])
             class_logits, features_c = m.classifier(images)
             seen = diff_augment(images, policies, generator, copies=3)
-            logits, features_d = self._discriminate(seen, torch.cat([weights, weights, weights_prior]))
+            logits, features_d = self._discriminate(
+                seen, torch.cat([weights, weights, weights_prior])
+            )
         features_c_real, features_c_rec, features_c_fake = features_c.chunk(3)
         features_d_real, features_d_rec, features_d_fake = features_d.chunk(3)
         features_c_real, features_d_real = features_c_real.detach(), features_d_real.detach()
         real_logits, rec_logits, fake_logits = logits.chunk(3)
 
-        # Steps 1 and 4. The classifier learns from real images only, the discriminator from all three.
+        # Steps 1 and 4. The classifier learns from real images only, the discriminator from all
+        # three.
         loss_c = cross_entropy(class_logits[: len(x)], weights)
         loss_d = real_loss(real_logits, o.game).mean()
-        loss_d = loss_d + fake_loss(rec_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
+        loss_d = (
+            loss_d + fake_loss(rec_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
+        )
 
         # Step 5. Mean matching in D's features; step 6, per class in C's.
         loss_mean = self._mean_matching(features_d_real, features_d_fake)
-        loss_class_mean = self._class_matching(features_c_real, weights, features_c_fake, weights_prior)
+        loss_class_mean = self._class_matching(
+            features_c_real, weights, features_c_fake, weights_prior
+        )
 
         # Step 7. Pairwise matching of pixels and of both feature spaces.
         pixels = x[0].numel() if o.pixel_reduction == "mean" else 1
@@ -216,20 +238,30 @@ class CvaeGanTrainer(Resumable):
         loss_kl = kl_divergence(mu, logvar).mean()
         loss_adversarial = generator_loss(torch.cat([rec_logits, fake_logits]), o.game).mean()
 
-        # Step 8. Gradients of all four at the same weights. KL does not depend on G, the means not on E.
+        # Step 8. Gradients of all four at the same weights. KL does not depend on G, the means not
+        # on E.
         loss_g = loss_pairs + o.weight_mean * loss_mean + o.weight_class_mean * loss_class_mean
         loss_g = loss_g + o.weight_adversarial * loss_adversarial + o.weight_kl * loss_kl
         if o.weight_class > 0:
             labels = torch.cat([weights, weights_prior])
             loss_g = loss_g + o.weight_class * cross_entropy(class_logits[len(x) :], labels)
-        self.players.descend({("classifier",): loss_c, ("discriminator",): loss_d, ("generator", "encoder"): loss_g})
-        losses = {"classifier": loss_c, "discriminator": loss_d, "kl": loss_kl, "pixels": loss_pixels}
+        self.players.descend(
+            {("classifier",): loss_c, ("discriminator",): loss_d, ("generator", "encoder"): loss_g}
+        )
+        losses = {
+            "classifier": loss_c,
+            "discriminator": loss_d,
+            "kl": loss_kl,
+            "pixels": loss_pixels,
+        }
         losses |= {"features_d": loss_features_d, "features_c": loss_features_c, "mean": loss_mean}
         losses |= {"class_mean": loss_class_mean, "adversarial": loss_adversarial}
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _discriminate(self, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """D's logits and features of three stacked groups; a D with batch norm must not mix their statistics."""
+        """D's logits and features of three stacked groups; a D with batch norm must not mix their
+        statistics.
+        """
         groups = 1 if self.options.spectral_norm else 3
         parts = zip(images.chunk(groups), weights.chunk(groups), strict=True)
         logits, features = zip(*(self.model.discriminator(*part) for part in parts), strict=True)
@@ -251,7 +283,9 @@ class CvaeGanTrainer(Resumable):
         return class_feature_matching(real, fake, seen_real & seen_fake)
 
     def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
+        """Everything beside the model that the next step depends on, as nested dicts of tensors and
+        numbers.
+        """
         return super().state() | {"centres": self.centres.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ class Family:
     Args:
         model: Makes the networks, a ``SampleSource``, of (classes, image_shape, options).
         trainer: Makes a ``training.loop.Trainer`` of a model.
-        presets: Options by name; ``default`` is always there. Their class is that of the family's options.
+        presets: Options by name; ``default`` is always there. Their class is that of the family's
+            options.
     """
 
     model: Callable[..., Any]
@@ -25,8 +26,8 @@ class Family:
         """The options of a preset, some of them replaced.
 
         Raises:
-            ValueError: If the preset or an option is unknown, or a value is not what the option takes; the message
-                names what is.
+            ValueError: If the preset or an option is unknown, or a value is not what the option
+                takes; the message names what is.
         """
         if preset not in self.presets:
             raise ValueError(f"unknown preset {preset!r}; known: {sorted(self.presets)}")
@@ -34,17 +35,26 @@ class Family:
         known = get_type_hints(type(chosen))
         if unknown := set(overrides) - set(known):
             raise ValueError(f"unknown options {sorted(unknown)}; known: {sorted(known)}")
-        return replace(chosen, **{name: _checked(name, value, known[name]) for name, value in overrides.items()})
+        return replace(
+            chosen,
+            **{name: _checked(name, value, known[name]) for name, value in overrides.items()},
+        )
 
 
 def _checked(name: str, value: Any, kind: Any) -> Any:
-    """``value`` as the option ``name`` takes it. An option is a switch, a count, a number >= 0 or a word."""
+    """``value`` as the option ``name`` takes it. An option is a switch, a count, a number >= 0 or a
+    word.
+    """
     if get_origin(kind) is Literal:
         allowed = " or ".join(map(str, get_args(kind)))
         fits = isinstance(value, str) and value in get_args(kind)
     elif kind is float:
         allowed = "a number, 0 or more"
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+        fits = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and 0 <= value < float("inf")
+        )
     elif kind is int:
         allowed = "a whole number, 1 or more"
         fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,13 +1,16 @@
-"""GAN: generative adversarial nets (Goodfellow et al. 2014, arXiv:1406.2661), with the networks of DCGAN.
+"""GAN: generative adversarial nets (Goodfellow et al. 2014, arXiv:1406.2661), with the networks of
+DCGAN.
 
-A GAN knows no class. It is made a source of classes the standard way, which is the CGAN (Mirza & Osindero 2014,
-arXiv:1411.1784): both players get the label. ``gan`` and ``cgan`` therefore differ in the game alone: ``gan`` plays
-the value function of the paper (equation 1) to the letter, ``cgan`` the non-saturating game that is played in its
-place. ``lsgan`` plays least squares (Mao et al. 2017), and the generator of ``fm_cgan`` matches mean features (Salimans
-et al. 2016, arXiv:1606.03498, section 3.1).
+A GAN knows no class. It is made a source of classes the standard way, which is the CGAN (Mirza &
+Osindero 2014, arXiv:1411.1784): both players get the label. ``gan`` and ``cgan`` therefore differ
+in the game alone: ``gan`` plays the value function of the paper (equation 1) to the letter,
+``cgan`` the non-saturating game that is played in its place. ``lsgan`` plays least squares (Mao et
+al. 2017), and the generator of ``fm_cgan`` matches mean features (Salimans et al. 2016,
+arXiv:1606.03498, section 3.1).
 
-In a few hundred steps on small digits ``cgan`` learnt the classes, but one picture of each; the preset ``minibatch``
-(minibatch discrimination, section 3.2 there) and ``fm_cgan`` kept most of the real variation within a class.
+In a few hundred steps on small digits ``cgan`` learnt the classes, but one picture of each; the
+preset ``minibatch`` (minibatch discrimination, section 3.2 there) and ``fm_cgan`` kept most of the
+real variation within a class.
 """
 
 from __future__ import annotations
@@ -34,13 +37,17 @@ class GanOptions:
 
     Args:
         latent_dim: Length of the latent.
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
         game: What the two players minimise; see ``losses.adversarial``.
         weight_adversarial: Weight of the game's own generator loss.
-        weight_mean: Weight of mean feature matching, half the squared distance summed over features; generator only.
-        conditioning: How the discriminator sees the class; see ``networks.discriminator.Discriminator``.
+        weight_mean: Weight of mean feature matching, half the squared distance summed over
+            features; generator only.
+        conditioning: How the discriminator sees the class; see
+            ``networks.discriminator.Discriminator``.
         norm: The discriminator's, likewise.
-        minibatch_discrimination: The discriminator sees how near the images of a batch are to one another.
+        minibatch_discrimination: The discriminator sees how near the images of a batch are to one
+            another.
         conditional_norm: Class-conditional batch norm in the generator.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         learning_rate: Adam's, for the generator.
@@ -82,12 +89,18 @@ class Gan(Renderer):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: GanOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: GanOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         k = len(classes)
-        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
-        self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm, o.minibatch_discrimination)
+        self.generator = Generator(
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+        )
+        self.discriminator = Discriminator(
+            image_shape, k, o.width, o.conditioning, o.norm, o.minibatch_discrimination
+        )
 
 
 class GanTrainer(Resumable):
@@ -105,7 +118,8 @@ class GanTrainer(Resumable):
         self.players = adam_players(model, rates, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """One step on a real batch (algorithm 1 with k = 1; both players see the same generated images).
+        """One step on a real batch (algorithm 1 with k = 1; both players see the same generated
+        images).
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
@@ -121,7 +135,8 @@ class GanTrainer(Resumable):
         # The generated classes are the batch's own in another order: equal shares, no absent class.
         weights_fake = weights[torch.randperm(len(x), generator=generator).to(self.device)]
 
-        # The discriminator ascends the value function. Two passes: its batch norm must not mix real and generated.
+        # The discriminator ascends the value function. Two passes: its batch norm must not mix real
+        # and generated.
         with autocast(self.device, self.options.bfloat16):
             x_fake = m.generator(z, weights_fake)
             real_logits, _ = m.discriminator(x, weights)
@@ -136,11 +151,18 @@ class GanTrainer(Resumable):
         loss_adversarial = generator_loss(fake_logits, o.game).mean()
         loss_g = o.weight_adversarial * loss_adversarial + o.weight_mean * loss_mean
         self.players.descend({("generator",): loss_g})
-        losses = {"discriminator": loss_d, "generator": loss_g, "adversarial": loss_adversarial, "mean": loss_mean}
+        losses = {
+            "discriminator": loss_d,
+            "generator": loss_g,
+            "adversarial": loss_adversarial,
+            "mean": loss_mean,
+        }
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _mean_matching(self, x: Tensor, weights: Tensor, features_fake: Tensor) -> Tensor:
-        """Mean matching in the discriminator's features; not looked at, and zero, where its weight is."""
+        """Mean matching in the discriminator's features; not looked at, and zero, where its weight
+        is.
+        """
         if not self.options.weight_mean:
             return torch.zeros((), device=self.device)
         with torch.no_grad():

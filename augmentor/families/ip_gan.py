@@ -1,9 +1,11 @@
 """IP-GAN: towards open-set identity preserving face synthesis (Bao et al. 2018, arXiv:1803.11182).
 
-An image is rendered from the identity of one image and the attributes of another, people never seen included. That
-makes no source of classes yet: to be one, the model keeps a code for every class, the mean identity of its images.
+An image is rendered from the identity of one image and the attributes of another, people never seen
+included. That makes no source of classes yet: to be one, the model keeps a code for every class,
+the mean identity of its images.
 
-The paper's identity encoder and its classifier learn by one and the same loss, so they are one network here.
+The paper's identity encoder and its classifier learn by one and the same loss, so they are one
+network here.
 """
 
 from __future__ import annotations
@@ -32,19 +34,25 @@ from augmentor.networks.precision import autocast
 
 @dataclass(frozen=True)
 class IpGanOptions:
-    """Everything that can be set. The defaults are the preset ``default``; ``paper`` weighs all terms but one alike.
+    """Everything that can be set. The defaults are the preset ``default``; ``paper`` weighs all
+    terms but one alike.
 
-    KL and squared errors are summed over latent dimensions, pixels and features and averaged over the batch.
+    KL and squared errors are summed over latent dimensions, pixels and features and averaged over
+    the batch.
 
     Args:
         latent_dim: Length of the latent, the attributes.
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
         weight_kl: Weight of the KL term beside the pixels' error; attribute encoder only.
-        weight_other: The paper's lambda, weight of the pixels' error where identity and attributes come from two
-            images; it is 1 where they come from one.
-        weight_features_c: Weight of the classifier's features, rendered against identity image; generator only.
-        weight_features_d: Weight of the discriminator's features, rendered against attribute image; generator only.
-        game: What the discriminator minimises; the generator does not play it. See ``losses.adversarial``.
+        weight_other: The paper's lambda, weight of the pixels' error where identity and attributes
+            come from two images; it is 1 where they come from one.
+        weight_features_c: Weight of the classifier's features, rendered against identity image;
+            generator only.
+        weight_features_d: Weight of the discriminator's features, rendered against attribute image;
+            generator only.
+        game: What the discriminator minimises; the generator does not play it. See
+            ``losses.adversarial``.
         norm: The discriminator's; see ``networks.discriminator.Discriminator``.
         code_decay: Share kept of the classes' mean identities in a step, in [0, 1).
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
@@ -73,7 +81,8 @@ class IpGanOptions:
 
 
 PRESETS = {
-    # At weight one both drown the pixels on faces of 32 pixels: every photo of a person becomes one picture.
+    # At weight one both drown the pixels on faces of 32 pixels: every photo of a person becomes one
+    # picture.
     "default": IpGanOptions(),
     "paper": IpGanOptions(weight_kl=1.0, weight_features_c=1.0),
 }
@@ -89,14 +98,18 @@ class IdentityEncoder(nn.Module):
         code_decay: Share kept of the mean identities in an update, in [0, 1).
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, width: int, code_decay: float) -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_classes: int, width: int, code_decay: float
+    ) -> None:
         super().__init__()
         self.classifier = Classifier(image_shape, num_classes, width)
         self.num_features = self.classifier.num_features
         self.codes = MovingMean(num_classes, self.num_features, code_decay)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, K) and features (N, F) of images (N, C, H, W); ``identity`` is of the features."""
+        """Logits (N, K) and features (N, F) of images (N, C, H, W); ``identity`` is of the
+        features.
+        """
         class_logits, features = self.classifier(x)
         return class_logits, features
 
@@ -106,7 +119,9 @@ class IdentityEncoder(nn.Module):
 
 
 def identity(features: Tensor) -> Tensor:
-    """Features (N, F) scaled to mean square one: their length grows as the classifier learns, and tells no person."""
+    """Features (N, F) scaled to mean square one: their length grows as the classifier learns, and
+    tells no person.
+    """
     return normalize(features, dim=1) * math.sqrt(features.shape[1])
 
 
@@ -121,13 +136,17 @@ class IpGan(EncodingRenderer):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: IpGanOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: IpGanOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         self.identity = IdentityEncoder(image_shape, len(classes), o.width, o.code_decay)
         self.encoder = Encoder(image_shape, 0, o.latent_dim, o.width)
         # The identity stands where other families have the class.
-        self.generator = Generator(image_shape, self.identity.num_features, o.latent_dim, o.width, False, o.upsampling)
+        self.generator = Generator(
+            image_shape, self.identity.num_features, o.latent_dim, o.width, False, o.upsampling
+        )
         self.discriminator = Discriminator(image_shape, 0, o.width, "none", o.norm)
 
     def posterior(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,9 +175,14 @@ class IpGan(EncodingRenderer):
         Raises:
             ValueError: If a shape is not (N, *image_shape) or the two differ.
         """
-        if identity_image.shape != attribute_image.shape or identity_image.shape[1:] != self.image_shape:
+        if (
+            identity_image.shape != attribute_image.shape
+            or identity_image.shape[1:] != self.image_shape
+        ):
             found = f"{tuple(identity_image.shape)} and {tuple(attribute_image.shape)}"
-            raise ValueError(f"both images must be (N, {', '.join(map(str, self.image_shape))}), got {found}")
+            raise ValueError(
+                f"both images must be (N, {', '.join(map(str, self.image_shape))}), got {found}"
+            )
         self.eval()
         _, features = self.identity(identity_image)
         z, _ = self.encoder(attribute_image, attribute_image.new_zeros(len(attribute_image), 0))
@@ -184,8 +208,8 @@ class IpGanTrainer(Resumable):
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of all four networks on a real batch (algorithm 1).
 
-        The paper takes identity and attributes from one image in every other step; here they come from one image in
-        the first half of the batch, from two in the second.
+        The paper takes identity and attributes from one image in every other step; here they come
+        from one image in the first half of the batch, from two in the second.
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1]: those of the attributes.
@@ -199,13 +223,17 @@ class IpGanTrainer(Resumable):
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
         noise = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
         half = (len(x) + 1) // 2
-        partner = torch.cat([torch.arange(half), half + torch.randperm(len(x) - half, generator=generator)])
+        partner = torch.cat(
+            [torch.arange(half), half + torch.randperm(len(x) - half, generator=generator)]
+        )
         partner = partner.to(self.device)  # row i has the identity of image partner[i]
 
         with autocast(self.device, o.bfloat16):
             class_logits, features_c = m.identity(x)
             mu, logvar = m.posterior(x, weights)
-            x_rec = m.generator(reparameterise(mu, logvar, noise), identity(features_c.detach()[partner]))
+            x_rec = m.generator(
+                reparameterise(mu, logvar, noise), identity(features_c.detach()[partner])
+            )
             _, features_c_rec = m.identity(x_rec)
             # Passes of their own: batch norm must not mix real and rendered images.
             real_logits, features_d = m.discriminator(x, weights)
@@ -218,16 +246,28 @@ class IpGanTrainer(Resumable):
         loss_d = real_loss(real_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
 
         # Where the two images are one, the pixels are to be met; where not, only roughly.
-        share = torch.where(partner == torch.arange(len(x), device=self.device), 1.0, o.weight_other)
+        share = torch.where(
+            partner == torch.arange(len(x), device=self.device), 1.0, o.weight_other
+        )
         loss_pixels = (share * half_squared_distance(x, x_rec)).mean()
 
-        # Asymmetric: the generator gets no cross entropy, but the features of the pair: who, and how shown.
+        # Asymmetric: the generator gets no cross entropy, but the features of the pair: who, and
+        # how shown.
         loss_features_c = half_squared_distance(features_c.detach()[partner], features_c_rec).mean()
         loss_features_d = half_squared_distance(features_d.detach(), features_d_rec).mean()
 
         loss_e = loss_pixels + o.weight_kl * loss_kl
-        loss_g = loss_pixels + o.weight_features_c * loss_features_c + o.weight_features_d * loss_features_d
-        losses = {"identity": loss_c, "discriminator": loss_d, "encoder": loss_e, "generator": loss_g}
+        loss_g = (
+            loss_pixels
+            + o.weight_features_c * loss_features_c
+            + o.weight_features_d * loss_features_d
+        )
+        losses = {
+            "identity": loss_c,
+            "discriminator": loss_d,
+            "encoder": loss_e,
+            "generator": loss_g,
+        }
         self.players.descend({(name,): loss for name, loss in losses.items()})
         losses |= {"kl": loss_kl, "pixels": loss_pixels}
         losses |= {"features_c": loss_features_c, "features_d": loss_features_d}

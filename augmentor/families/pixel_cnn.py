@@ -1,9 +1,11 @@
-"""PixelCNN: conditional image generation with PixelCNN decoders (van den Oord et al. 2016, arXiv:1606.05328).
+"""PixelCNN: conditional image generation with PixelCNN decoders (van den Oord et al. 2016,
+arXiv:1606.05328).
 
-Small, and the reference with an explicit likelihood: it says how many bits an image takes. Its pixels are mixtures of
-logistics (Salimans et al. 2017, arXiv:1701.05517) in the place of 256 classes, which little data cannot tell apart.
-It has no latent of its own: sampling turns the latent into uniform numbers, one a pixel and channel, and those into
-pixels one after the other, so it takes a pass of the network a pixel.
+Small, and the reference with an explicit likelihood: it says how many bits an image takes. Its
+pixels are mixtures of logistics (Salimans et al. 2017, arXiv:1701.05517) in the place of 256
+classes, which little data cannot tell apart. It has no latent of its own: sampling turns the latent
+into uniform numbers, one a pixel and channel, and those into pixels one after the other, so it
+takes a pass of the network a pixel.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ class PixelCnnOptions:
         learning_rate: Adam's.
         beta1: Adam's first decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the network in bfloat16 autocast where the device computes it natively; the likelihood stays in
-            float32.
+        bfloat16: Run the network in bfloat16 autocast where the device computes it natively; the
+            likelihood stays in float32.
     """
 
     width: int = 32
@@ -62,9 +64,15 @@ class PixelCnn(nn.Module):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: PixelCnnOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: PixelCnnOptions
+    ) -> None:
         super().__init__()
-        self.classes, self.image_shape, self.latent_dim = classes, image_shape, math.prod(image_shape)
+        self.classes, self.image_shape, self.latent_dim = (
+            classes,
+            image_shape,
+            math.prod(image_shape),
+        )
         self.options = o = options
         self.network = PixelCnnNetwork(image_shape[0], len(classes), o.width, o.layers, o.mixtures)
 
@@ -89,10 +97,11 @@ class PixelCnn(nn.Module):
 
     @torch.no_grad()
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``; pixel j is the Φ(z_j)-quantile given the pixels before it.
+        """See ``types.SampleSource.sample``; pixel j is the Φ(z_j)-quantile given the pixels before
+        it.
 
-        A rounding error near the border of two levels changes all that follows, so other devices may give other
-        images.
+        A rounding error near the border of two levels changes all that follows, so other devices
+        may give other images.
         """
         self.eval()
         network, weights = self.network, class_weights(y, len(self.classes)).to(z.device)
@@ -100,14 +109,17 @@ class PixelCnn(nn.Module):
         uniforms = torch.special.ndtr(z).view(-1, *self.image_shape)
         x = torch.zeros_like(uniforms)
         for i in range(height):
-            # Only what a pixel sees; of the rows above, which are finished, the row needs to know but once.
+            # Only what a pixel sees; of the rows above, which are finished, the row needs to know
+            # but once.
             rows = network.rows_above(x[:, :, max(0, i - network.reach) : i], weights)
             for j in range(width):
                 seen = slice(max(0, j - network.reach), j + 1)
                 above = [handed[..., seen] for handed in rows]
                 context = network.context_in_row(x[:, :, i : i + 1, seen], above, weights)
                 for c in range(channels):
-                    cdf = discretised_logistic_cdf(network.head(c, context, x[:, :c, i : i + 1, j : j + 1]))
+                    cdf = discretised_logistic_cdf(
+                        network.head(c, context, x[:, :c, i : i + 1, j : j + 1])
+                    )
                     levels = (cdf[:, 0, 0] < uniforms[:, c, i, j, None]).sum(dim=1)
                     x[:, c, i, j] = value_of(levels)
         return x.clamp(-1, 1)

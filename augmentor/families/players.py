@@ -1,4 +1,6 @@
-"""The optimisers of a family's networks, and what a trainer of such networks keeps between steps."""
+"""The optimisers of a family's networks, and what a trainer of such networks keeps between
+steps.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Players:
         self.model, self.optimisers = model, optimisers
 
     def descend(self, losses: dict[tuple[str, ...], Tensor]) -> None:
-        """Give every loss's gradient to the networks named and to no other, then move all that were named."""
+        """Give every loss's gradient to the networks named and to no other, then move all that were
+        named.
+        """
         for names, loss in losses.items():
             inputs = [p for name in names for p in self.model.get_submodule(name).parameters()]
             loss.backward(inputs=inputs, retain_graph=True)  # type: ignore[no-untyped-call]
@@ -44,12 +48,16 @@ class Players:
 
 
 class Resumable:
-    """A trainer whose next step depends on its model and on the optimisers of its ``players``, on nothing else."""
+    """A trainer whose next step depends on its model and on the optimisers of its ``players``, on
+    nothing else.
+    """
 
     players: Players
 
     def state(self) -> dict[str, Any]:
-        """Everything beside the model that the next step depends on, as nested dicts of tensors and numbers."""
+        """Everything beside the model that the next step depends on, as nested dicts of tensors and
+        numbers.
+        """
         return {"optimisers": self.players.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -58,5 +66,9 @@ class Resumable:
 
 
 def adam_players(model: nn.Module, rates: dict[str, float], beta1: float) -> Players:
-    """Players that all learn by Adam: submodule names of ``model`` to learning rates, one first decay for all."""
-    return Players(model, {name: adam(model.get_submodule(name), rate, beta1) for name, rate in rates.items()})
+    """Players that all learn by Adam: submodule names of ``model`` to learning rates, one first
+    decay for all.
+    """
+    return Players(
+        model, {name: adam(model.get_submodule(name), rate, beta1) for name, rate in rates.items()}
+    )

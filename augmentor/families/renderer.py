@@ -1,4 +1,6 @@
-"""What the models of most families are in the end: a generator asked for classes, some with an encoder."""
+"""What the models of most families are in the end: a generator asked for classes, some with an
+encoder.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class HasLatentDim(Protocol):
 
 
 class Renderer(nn.Module):
-    """A ``SampleSource``; whoever derives from it makes ``generator`` and the networks that train it.
+    """A ``SampleSource``; whoever derives from it makes ``generator`` and the networks that train
+    it.
 
     Args:
         classes: Class names; position is index.
@@ -31,7 +34,9 @@ class Renderer(nn.Module):
 
     generator: Generator
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: HasLatentDim) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: HasLatentDim
+    ) -> None:
         super().__init__()
         self.classes, self.image_shape, self.latent_dim = classes, image_shape, options.latent_dim
 

@@ -1,8 +1,9 @@
-"""Semi-supervised GANs: a head of K logits learns from few labels, many unlabelled images, and fakes.
+"""Semi-supervised GANs: a head of K logits learns from few labels, many unlabelled images, and
+fakes.
 
-Two short steps share the head's losses: the fakes come from a generator trained along (Improved GAN, Salimans et al.
-2016, arXiv:1606.03498) or from a finished ``SampleSource`` such as a trained CVAE-GAN. Neither is a source of samples
-itself, so neither is in ``FAMILIES``.
+Two short steps share the head's losses: the fakes come from a generator trained along (Improved
+GAN, Salimans et al. 2016, arXiv:1606.03498) or from a finished ``SampleSource`` such as a trained
+CVAE-GAN. Neither is a source of samples itself, so neither is in ``FAMILIES``.
 """
 
 from __future__ import annotations
@@ -33,18 +34,23 @@ class SemiGanOptions:
     """Everything that can be set; the defaults are the published settings for MNIST.
 
     Args:
-        weight_unlabelled: Weight of the game real against fake beside the labelled loss; 0 leaves it out.
-        weight_entropy: Weight of the conditional entropy of unlabelled images; Dai et al. 2017 use 0.1 on SVHN.
-        weight_pull_away: Weight of the pull-away term in the generator's loss; Dai et al. 2017 use 0.8 on SVHN.
+        weight_unlabelled: Weight of the game real against fake beside the labelled loss; 0 leaves
+            it out.
+        weight_entropy: Weight of the conditional entropy of unlabelled images; Dai et al. 2017 use
+            0.1 on SVHN.
+        weight_pull_away: Weight of the pull-away term in the generator's loss; Dai et al. 2017 use
+            0.8 on SVHN.
         weight_extra_labelled: Weight of a source's samples as labelled examples.
         steps: Length of the schedule of the learning rate.
-        decay_from: Share of the steps after which the rate falls linearly to zero, in [0, 1]; 1 keeps it constant.
+        decay_from: Share of the steps after which the rate falls linearly to zero, in [0, 1]; 1
+            keeps it constant.
         learning_rate: Adam's, for all networks.
         beta1: Adam's first decay.
-        epsilon: Adam's, added to the root. The authors add 1e-8 inside it, which is like 1e-4 here; it keeps a
-            generator whose gradient has become small from being thrown about.
+        epsilon: Adam's, added to the root. The authors add 1e-8 inside it, which is like 1e-4 here;
+            it keeps a generator whose gradient has become small from being thrown about.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively; losses stay in float32.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively;
+            losses stay in float32.
     """
 
     weight_unlabelled: float = 1.0
@@ -61,12 +67,14 @@ class SemiGanOptions:
 
 
 BAD_GENERATOR = SemiGanOptions(weight_entropy=0.1, weight_pull_away=0.8)
-"""The finding of Dai et al. 2017 (arXiv:1705.09783): a generator that spreads around the data teaches more than one
-that hits them. Of its three terms the low-density one is left out: it needs a trained density model."""
+"""The finding of Dai et al. 2017 (arXiv:1705.09783): a generator that spreads around the data
+teaches more than one that hits them. Of its three terms the low-density one is left out: it needs a
+trained density model."""
 
 
 class ImprovedGanTrainer:
-    """A head and a generator trained along, in the order of the authors' code: the head, then the generator.
+    """A head and a generator trained along, in the order of the authors' code: the head, then the
+    generator.
 
     Args:
         model: The head, trained in place; the network to average and to use.
@@ -74,13 +82,17 @@ class ImprovedGanTrainer:
         options: Everything that can be set.
     """
 
-    def __init__(self, model: SemiSupervisedHead, generator: DenseGenerator, options: SemiGanOptions) -> None:
+    def __init__(
+        self, model: SemiSupervisedHead, generator: DenseGenerator, options: SemiGanOptions
+    ) -> None:
         self.model, self.generator, self.options = model, generator, options
         self.device = next(model.parameters()).device
         self.optimisers = {"head": _adam(model, options), "generator": _adam(generator, options)}
         self.steps_done = 0
 
-    def step(self, x: Tensor, y: Tensor, x_unlabelled: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(
+        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """One step of the head and one of the generator.
 
         Args:
@@ -92,8 +104,15 @@ class ImprovedGanTrainer:
         Returns:
             Named losses, scalars without gradient.
         """
-        o, x, y, x_unlabelled = self.options, x.to(self.device), y.to(self.device), x_unlabelled.to(self.device)
-        z = torch.randn(2, len(x_unlabelled), self.generator.latent_dim, generator=generator).to(self.device)
+        o, x, y, x_unlabelled = (
+            self.options,
+            x.to(self.device),
+            y.to(self.device),
+            x_unlabelled.to(self.device),
+        )
+        z = torch.randn(2, len(x_unlabelled), self.generator.latent_dim, generator=generator).to(
+            self.device
+        )
         self.model.train()
         self.generator.train()
         _set_rates(self.optimisers, o, self.steps_done)
@@ -101,9 +120,16 @@ class ImprovedGanTrainer:
             # The head: labelled images, unlabelled images, fakes.
             with autocast(self.device, o.bfloat16):
                 x_fake = self.generator(z[0]).detach()
-                class_logits, fake_logits = self.model(torch.cat([x, x_unlabelled])), self.model(x_fake)
+                class_logits, fake_logits = (
+                    self.model(torch.cat([x, x_unlabelled])),
+                    self.model(x_fake),
+                )
             losses = _head_losses(class_logits, y, fake_logits)
-            loss = losses["labelled"] + o.weight_unlabelled * losses["game"] + o.weight_entropy * losses["entropy"]
+            loss = (
+                losses["labelled"]
+                + o.weight_unlabelled * losses["game"]
+                + o.weight_entropy * losses["entropy"]
+            )
             _descend(self.optimisers["head"], loss)
 
             # The generator: mean features of fresh fakes, under the head as it is now.
@@ -113,7 +139,10 @@ class ImprovedGanTrainer:
                 features_fake = self.model.features(self.generator(z[1]))
             losses["matching"] = feature_matching(features_real, features_fake)
             losses["pull_away"] = pull_away(features_fake)
-            _descend(self.optimisers["generator"], losses["matching"] + o.weight_pull_away * losses["pull_away"])
+            _descend(
+                self.optimisers["generator"],
+                losses["matching"] + o.weight_pull_away * losses["pull_away"],
+            )
         self.steps_done += 1
         return {name: value.detach() for name, value in losses.items()}
 
@@ -130,8 +159,9 @@ class ImprovedGanTrainer:
 class SourceHeadTrainer:
     """A head whose fakes are the samples of a finished source, which is not trained.
 
-    A sample is a fake in the game real against fake (``weight_unlabelled``) and, in a batch of its own, an example of
-    the class it was rendered for (``weight_extra_labelled``); either weight may be 0.
+    A sample is a fake in the game real against fake (``weight_unlabelled``) and, in a batch of its
+    own, an example of the class it was rendered for (``weight_extra_labelled``); either weight may
+    be 0.
 
     Args:
         model: The head, trained in place; the network to average and to use.
@@ -142,27 +172,39 @@ class SourceHeadTrainer:
         ValueError: If the source has another number of classes than the head.
     """
 
-    def __init__(self, model: SemiSupervisedHead, source: SampleSource, options: SemiGanOptions) -> None:
+    def __init__(
+        self, model: SemiSupervisedHead, source: SampleSource, options: SemiGanOptions
+    ) -> None:
         if len(source.classes) != model.num_classes:
-            raise ValueError(f"the source has {len(source.classes)} classes, the head {model.num_classes}")
+            raise ValueError(
+                f"the source has {len(source.classes)} classes, the head {model.num_classes}"
+            )
         self.model, self.source, self.options = model, source, options
         self.device = next(model.parameters()).device
         self.optimisers = {"head": _adam(model, options)}
         self.steps_done = 0
 
-    def step(self, x: Tensor, y: Tensor, x_unlabelled: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(
+        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """One step of the head.
 
         Args:
             x: Labelled images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            x_unlabelled: Unlabelled images, float32 (M, C, H, W) in [-1, 1]; there are M fakes and N examples too.
+            x_unlabelled: Unlabelled images, float32 (M, C, H, W) in [-1, 1]; there are M fakes and
+                N examples too.
             generator: Where latents, classes and noise come from; on the CPU.
 
         Returns:
             Named losses, scalars without gradient.
         """
-        o, x, y, x_unlabelled = self.options, x.to(self.device), y.to(self.device), x_unlabelled.to(self.device)
+        o, x, y, x_unlabelled = (
+            self.options,
+            x.to(self.device),
+            y.to(self.device),
+            x_unlabelled.to(self.device),
+        )
         x_fake, _ = self._samples(len(x_unlabelled) if o.weight_unlabelled else 0, generator)
         x_extra, y_extra = self._samples(len(x) if o.weight_extra_labelled else 0, generator)
         self.model.train()
@@ -171,10 +213,18 @@ class SourceHeadTrainer:
             noise_from(self.model, generator),
             autocast(self.device, o.bfloat16),
         ):
-            # Real and rendered images pass apart: batch norm would tell the one from the other by their shares.
+            # Real and rendered images pass apart: batch norm would tell the one from the other by
+            # their shares.
             class_logits = self.model(torch.cat([x, x_unlabelled]))
-            rendered_logits = self.model(torch.cat([x_fake, x_extra])) if len(x_fake) + len(x_extra) else class_logits
-        fake_logits, extra_logits = rendered_logits[: len(x_fake)], rendered_logits[len(x_fake) :][: len(x_extra)]
+            rendered_logits = (
+                self.model(torch.cat([x_fake, x_extra]))
+                if len(x_fake) + len(x_extra)
+                else class_logits
+            )
+        fake_logits, extra_logits = (
+            rendered_logits[: len(x_fake)],
+            rendered_logits[len(x_fake) :][: len(x_extra)],
+        )
         losses = _head_losses(class_logits, y, fake_logits)
         losses["extra_labelled"] = labelled_loss(extra_logits, y_extra).sum() / max(1, len(y_extra))
         loss = losses["labelled"] + o.weight_extra_labelled * losses["extra_labelled"]
@@ -202,16 +252,23 @@ class SourceHeadTrainer:
 
 
 def rate_at(step: int, options: SemiGanOptions) -> float:
-    """Learning rate of step 0 ... steps-1: constant until ``decay_from`` of the steps, then linear towards zero."""
+    """Learning rate of step 0 ... steps-1: constant until ``decay_from`` of the steps, then linear
+    towards zero.
+    """
     falling = options.steps * (1 - options.decay_from)
     left = max(options.steps - step, 0)
     return options.learning_rate * (1.0 if left >= falling else left / falling)
 
 
 def _head_losses(class_logits: Tensor, y: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-    """The head's losses; ``class_logits`` are of the labelled images, then of the unlabelled ones."""
+    """The head's losses; ``class_logits`` are of the labelled images, then of the unlabelled
+    ones.
+    """
     labelled, unlabelled = class_logits[: len(y)], class_logits[len(y) :]
-    real, fake = unlabelled_loss(unlabelled).mean(), fake_loss(fake_logits).sum() / max(1, len(fake_logits))
+    real, fake = (
+        unlabelled_loss(unlabelled).mean(),
+        fake_loss(fake_logits).sum() / max(1, len(fake_logits)),
+    )
     return {
         "labelled": labelled_loss(labelled, y).mean(),
         "game": 0.5 * (real + fake),

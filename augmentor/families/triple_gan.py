@@ -1,8 +1,10 @@
-"""Triple-GAN: a generator, a classifier and a discriminator of pairs (Li et al. 2017, arXiv:1703.02291).
+"""Triple-GAN: a generator, a classifier and a discriminator of pairs (Li et al. 2017,
+arXiv:1703.02291).
 
-The generator makes images for labels, the classifier labels for images, the discriminator tells the pairs of both from
-true ones. The paper's classifier learns from few labels and many unlabelled images; where all images have labels, the
-images of the batch serve as unlabelled ones, their labels put away.
+The generator makes images for labels, the classifier labels for images, the discriminator tells the
+pairs of both from true ones. The paper's classifier learns from few labels and many unlabelled
+images; where all images have labels, the images of the batch serve as unlabelled ones, their labels
+put away.
 """
 
 from __future__ import annotations
@@ -31,11 +33,15 @@ class TripleGanOptions:
 
     Args:
         latent_dim: Length of the latent.
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
-        share_classifier: The paper's alpha, share of the classifier's pairs among the false ones, in [0, 1].
-        weight_generated: The paper's alpha P, of the generator's samples as labelled examples; classifier only.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
+        share_classifier: The paper's alpha, share of the classifier's pairs among the false ones,
+            in [0, 1].
+        weight_generated: The paper's alpha P, of the generator's samples as labelled examples;
+            classifier only.
         game: What discriminator and generator minimise; see ``losses.adversarial``.
-        conditioning: How the discriminator sees the label; see ``networks.discriminator.Discriminator``.
+        conditioning: How the discriminator sees the label; see
+            ``networks.discriminator.Discriminator``.
         norm: The discriminator's, likewise.
         conditional_norm: Class-conditional batch norm in the generator.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
@@ -77,13 +83,17 @@ class TripleGan(Renderer):
         ValueError: If ``share_classifier`` is above one.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: TripleGanOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: TripleGanOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         if o.share_classifier > 1:
             raise ValueError(f"share_classifier must lie in [0, 1], found {o.share_classifier}")
         k = len(classes)
-        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
+        self.generator = Generator(
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+        )
         self.classifier = Classifier(image_shape, k, o.width)
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
@@ -99,7 +109,11 @@ class TripleGanTrainer(Resumable):
         self.model, self.options = model, model.options
         self.device = next(model.parameters()).device
         o = model.options
-        rates = {"generator": o.learning_rate, "classifier": o.learning_rate, "discriminator": o.learning_rate_d}
+        rates = {
+            "generator": o.learning_rate,
+            "classifier": o.learning_rate,
+            "discriminator": o.learning_rate_d,
+        }
         self.players = adam_players(model, rates, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -135,11 +149,14 @@ class TripleGanTrainer(Resumable):
             real_logits, _ = m.discriminator(x, weights)
             guess_logits, _ = m.discriminator(x_unlabelled, weights_guessed)
             fake_logits, _ = m.discriminator(x_fake.detach(), weights_fake)
-        loss_d = real_loss(real_logits, o.game).mean() + share * fake_loss(guess_logits, o.game).mean()
+        loss_d = (
+            real_loss(real_logits, o.game).mean() + share * fake_loss(guess_logits, o.game).mean()
+        )
         loss_d = loss_d + (1 - share) * fake_loss(fake_logits, o.game).mean()
         self.players.descend({("discriminator",): loss_d})
 
-        # The other two, against the discriminator just improved. The generator's samples are examples too.
+        # The other two, against the discriminator just improved. The generator's samples are
+        # examples too.
         with autocast(self.device, self.options.bfloat16):
             class_logits, _ = m.classifier(x)
             generated_logits, _ = m.classifier(x_fake.detach())
@@ -151,6 +168,11 @@ class TripleGanTrainer(Resumable):
         loss_c = loss_labelled + share * loss_guess + o.weight_generated * loss_generated
         loss_g = (1 - share) * generator_loss(fake_logits, o.game).mean()
         self.players.descend({("classifier",): loss_c, ("generator",): loss_g})
-        losses = {"discriminator": loss_d, "classifier": loss_c, "generator": loss_g, "labelled": loss_labelled}
+        losses = {
+            "discriminator": loss_d,
+            "classifier": loss_c,
+            "generator": loss_g,
+            "labelled": loss_labelled,
+        }
         losses |= {"guessed": loss_guess, "generated": loss_generated}
         return {name: loss.detach() for name, loss in losses.items()}

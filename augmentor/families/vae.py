@@ -1,7 +1,9 @@
-"""VAE: auto-encoding variational Bayes (Kingma & Welling 2014, arXiv:1312.6114), and the CVAE (Sohn et al. 2015).
+"""VAE: auto-encoding variational Bayes (Kingma & Welling 2014, arXiv:1312.6114), and the CVAE (Sohn
+et al. 2015).
 
-A VAE knows no class. It is made a source of classes the standard way, p(x | z, c) p(z): the label goes to the decoder
-beside z. What is left between the two is the encoder, q(z | x) in the VAE and q(z | x, c) in the CVAE.
+A VAE knows no class. It is made a source of classes the standard way, p(x | z, c) p(z): the label
+goes to the decoder beside z. What is left between the two is the encoder, q(z | x) in the VAE and
+q(z | x, c) in the CVAE.
 """
 
 from __future__ import annotations
@@ -25,15 +27,19 @@ from augmentor.networks.precision import autocast
 class VaeOptions:
     """Everything that can be set.
 
-    Both terms of the loss are in nats, summed over pixels or latent dimensions and averaged over the batch.
+    Both terms of the loss are in nats, summed over pixels or latent dimensions and averaged over
+    the batch.
 
     Args:
         latent_dim: Length of the latent.
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
         encoder_sees_class: The encoder gets the label too: CVAE; without, VAE.
-        likelihood: ``gaussian`` pixels of width ``sigma``, or ``bernoulli`` for images that are nearly black and white.
-        sigma: Standard deviation of a Gaussian pixel in [-1, 1]; 1 is half the squared error. Smaller weighs the
-            reconstruction more, and the latent then tells the class, so that the generator is deaf to its label.
+        likelihood: ``gaussian`` pixels of width ``sigma``, or ``bernoulli`` for images that are
+            nearly black and white.
+        sigma: Standard deviation of a Gaussian pixel in [-1, 1]; 1 is half the squared error.
+            Smaller weighs the reconstruction more, and the latent then tells the class, so that the
+            generator is deaf to its label.
         weight_kl: Weight of the KL term, beta; 1 is the bound of the paper.
         conditional_norm: Class-conditional batch norm in the generator.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
@@ -75,12 +81,16 @@ class Vae(EncodingRenderer):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: VaeOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: VaeOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         k = len(classes)
         self.encoder = Encoder(image_shape, k if o.encoder_sees_class else 0, o.latent_dim, o.width)
-        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
+        self.generator = Generator(
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+        )
 
     def posterior(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """q(z | x, c) of the CVAE or q(z | x) of the VAE: mu and logvar, each (N, latent_dim)."""
@@ -114,7 +124,9 @@ class VaeTrainer(Resumable):
         self.model, self.options = model, model.options
         self.device = next(model.parameters()).device
         o = model.options
-        self.players = adam_players(model, dict.fromkeys(("encoder", "generator"), o.learning_rate), o.beta1)
+        self.players = adam_players(
+            model, dict.fromkeys(("encoder", "generator"), o.learning_rate), o.beta1
+        )
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step on a real batch (algorithm 1, with one draw of z an image).

@@ -1,7 +1,8 @@
-"""VAE/GAN: autoencoding beyond pixels using a learned similarity metric (Larsen et al. 2016, arXiv:1512.09300).
+"""VAE/GAN: autoencoding beyond pixels using a learned similarity metric (Larsen et al. 2016,
+arXiv:1512.09300).
 
-It knows no class. It is made a source of classes as the CVAE and the CGAN are: encoder, generator and discriminator
-get the label.
+It knows no class. It is made a source of classes as the CVAE and the CGAN are: encoder, generator
+and discriminator get the label.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ from augmentor.networks.precision import autocast
 class VaeGanOptions:
     """Everything that can be set.
 
-    KL and squared errors are summed over latent dimensions and features and averaged over the batch.
+    KL and squared errors are summed over latent dimensions and features and averaged over the
+    batch.
 
     Args:
         latent_dim: Length of the latent.
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
         weight_kl: Weight of the KL term beside the features' error; encoder only.
         gamma: The paper's gamma, weight of the features' error beside the game; generator only.
         game: What discriminator and generator minimise; see ``losses.adversarial``.
-        conditioning: How the discriminator sees the class; see ``networks.discriminator.Discriminator``.
+        conditioning: How the discriminator sees the class; see
+            ``networks.discriminator.Discriminator``.
         norm: The discriminator's, likewise.
         conditional_norm: Class-conditional batch norm in the generator.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
@@ -75,12 +79,16 @@ class VaeGan(EncodingRenderer):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: VaeGanOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: VaeGanOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         k = len(classes)
         self.encoder = Encoder(image_shape, k, o.latent_dim, o.width)
-        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
+        self.generator = Generator(
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+        )
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
 
@@ -95,7 +103,11 @@ class VaeGanTrainer(Resumable):
         self.model, self.options = model, model.options
         self.device = next(model.parameters()).device
         o = model.options
-        rates = {"encoder": o.learning_rate, "generator": o.learning_rate, "discriminator": o.learning_rate_d}
+        rates = {
+            "encoder": o.learning_rate,
+            "generator": o.learning_rate,
+            "discriminator": o.learning_rate_d,
+        }
         self.players = adam_players(model, rates, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -127,15 +139,21 @@ class VaeGanTrainer(Resumable):
         loss_features = half_squared_distance(features_real.detach(), features_rec).mean()
         loss_kl = kl_divergence(mu, logvar).mean()
 
-        # The game, equation 5 and section 2.3: samples of the posterior play beside those of the prior.
+        # The game, equation 5 and section 2.3: samples of the posterior play beside those of the
+        # prior.
         loss_d = real_loss(real_logits, o.game).mean()
-        loss_d = loss_d + fake_loss(rec_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
+        loss_d = (
+            loss_d + fake_loss(rec_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
+        )
         loss_adversarial = generator_loss(torch.cat([rec_logits, fake_logits]), o.game).mean()
 
-        # Each network has its own sum; the game does not reach the encoder, the features' error not D.
+        # Each network has its own sum; the game does not reach the encoder, the features' error not
+        # D.
         loss_e = o.weight_kl * loss_kl + loss_features
         loss_g = o.gamma * loss_features + loss_adversarial
-        self.players.descend({("encoder",): loss_e, ("generator",): loss_g, ("discriminator",): loss_d})
+        self.players.descend(
+            {("encoder",): loss_e, ("generator",): loss_g, ("discriminator",): loss_d}
+        )
         losses = {"encoder": loss_e, "generator": loss_g, "discriminator": loss_d, "kl": loss_kl}
         losses |= {"features": loss_features, "adversarial": loss_adversarial}
         return {name: loss.detach() for name, loss in losses.items()}

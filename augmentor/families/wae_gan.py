@@ -1,7 +1,9 @@
-"""WAE-GAN: Wasserstein auto-encoders, the adversarial one (Tolstikhin et al. 2018, arXiv:1711.01558).
+"""WAE-GAN: Wasserstein auto-encoders, the adversarial one (Tolstikhin et al. 2018,
+arXiv:1711.01558).
 
-It knows no class. It is made a source of classes the standard way: encoder and decoder get the label, and so does the
-discriminator of latents, so that the latents of every class, not those of all together, come to follow the prior.
+It knows no class. It is made a source of classes the standard way: encoder and decoder get the
+label, and so does the discriminator of latents, so that the latents of every class, not those of
+all together, come to follow the prior.
 """
 
 from __future__ import annotations
@@ -24,15 +26,18 @@ from augmentor.networks.precision import autocast
 
 @dataclass(frozen=True)
 class WaeGanOptions:
-    """Everything that can be set. Weight and rates are larger than the paper's 10 and 5e-4, for short training.
+    """Everything that can be set. Weight and rates are larger than the paper's 10 and 5e-4, for
+    short training.
 
     Args:
-        latent_dim: Length of the latent. The encoder is deterministic: images of few degrees of freedom cannot fill a
-            long one (the paper has 8 for MNIST, 64 for faces).
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
-        weight_adversarial: The paper's lambda, of the game in latent space beside the squared error of the pixels,
-            which is summed over pixels.
-        game: What the discriminator of latents and the encoder minimise; see ``losses.adversarial``.
+        latent_dim: Length of the latent. The encoder is deterministic: images of few degrees of
+            freedom cannot fill a long one (the paper has 8 for MNIST, 64 for faces).
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
+        weight_adversarial: The paper's lambda, of the game in latent space beside the squared error
+            of the pixels, which is summed over pixels.
+        game: What the discriminator of latents and the encoder minimise; see
+            ``losses.adversarial``.
         conditional_norm: Class-conditional batch norm in the generator.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         learning_rate: Adam's, for encoder and generator.
@@ -67,12 +72,16 @@ class WaeGan(EncodingRenderer):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: WaeGanOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: WaeGanOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         k = len(classes)
         self.encoder = Encoder(image_shape, k, o.latent_dim, o.width)
-        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
+        self.generator = Generator(
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+        )
         self.discriminator = LatentDiscriminator(o.latent_dim, k, hidden=8 * o.width)
 
 
@@ -87,7 +96,11 @@ class WaeGanTrainer(Resumable):
         self.model, self.options = model, model.options
         self.device = next(model.parameters()).device
         o = model.options
-        rates = {"encoder": o.learning_rate, "generator": o.learning_rate, "discriminator": o.learning_rate_d}
+        rates = {
+            "encoder": o.learning_rate,
+            "generator": o.learning_rate,
+            "discriminator": o.learning_rate_d,
+        }
         self.players = adam_players(model, rates, o.beta1)
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -108,7 +121,10 @@ class WaeGanTrainer(Resumable):
         # The discriminator tells the prior's latents from encoded ones.
         with autocast(self.device, self.options.bfloat16):
             z, _ = m.posterior(x, weights)
-            prior_logits, z_logits = m.discriminator(z_prior, weights), m.discriminator(z.detach(), weights)
+            prior_logits, z_logits = (
+                m.discriminator(z_prior, weights),
+                m.discriminator(z.detach(), weights),
+            )
         loss_d = real_loss(prior_logits, o.game).mean() + fake_loss(z_logits, o.game).mean()
         self.players.descend({("discriminator",): loss_d})
 
@@ -119,5 +135,10 @@ class WaeGanTrainer(Resumable):
         loss_adversarial = generator_loss(z_logits, o.game).mean()
         loss = loss_pixels + o.weight_adversarial * loss_adversarial
         self.players.descend({("encoder", "generator"): loss})
-        losses = {"autoencoder": loss, "discriminator": loss_d, "pixels": loss_pixels, "adversarial": loss_adversarial}
+        losses = {
+            "autoencoder": loss,
+            "discriminator": loss_d,
+            "pixels": loss_pixels,
+            "adversarial": loss_adversarial,
+        }
         return {name: value.detach() for name, value in losses.items()}

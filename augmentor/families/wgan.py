@@ -1,6 +1,8 @@
-"""WGAN (Arjovsky et al. 2017, arXiv:1701.07875) by clipping, or by gradient penalty (Gulrajani et al. 2017).
+"""WGAN (Arjovsky et al. 2017, arXiv:1701.07875) by clipping, or by gradient penalty (Gulrajani et
+al. 2017).
 
-A WGAN knows no class. It is made a source of classes as the CGAN is: generator and critic get the label.
+A WGAN knows no class. It is made a source of classes as the CGAN is: generator and critic get the
+label.
 """
 
 from __future__ import annotations
@@ -28,12 +30,14 @@ class WganOptions:
 
     Args:
         latent_dim: Length of the latent.
-        width: Channels at full resolution in every network; doubled at every halving, at most eight times.
-        lipschitz: What bounds the critic's slope: ``clip`` its weights (and learn by RMSProp, as its paper does), or
-            ``gradient_penalty`` (and learn by Adam).
+        width: Channels at full resolution in every network; doubled at every halving, at most eight
+            times.
+        lipschitz: What bounds the critic's slope: ``clip`` its weights (and learn by RMSProp, as
+            its paper does), or ``gradient_penalty`` (and learn by Adam).
         clip: Largest absolute value of a weight of the critic.
         weight_penalty: The lambda of the gradient penalty.
-        critic_steps: The critic's updates for one of the generator; the batch is dealt out among them.
+        critic_steps: The critic's updates for one of the generator; the batch is dealt out among
+            them.
         conditioning: How the critic sees the class; see ``networks.discriminator.Discriminator``.
         norm: The critic's, likewise; batch norm and the gradient penalty exclude each other.
         conditional_norm: Class-conditional batch norm in the generator.
@@ -42,8 +46,8 @@ class WganOptions:
         beta1: Adam's first decay.
         beta2: Adam's second decay.
         ema_decay: Share kept of the averaged weights in a step.
-        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively, the gradient penalty
-            excepted.
+        bfloat16: Run the networks in bfloat16 autocast where the device computes it natively, the
+            gradient penalty excepted.
 
     Raises:
         ValueError: If the critic has batch norm and the gradient penalty.
@@ -67,7 +71,9 @@ class WganOptions:
 
     def __post_init__(self) -> None:
         if self.lipschitz == "gradient_penalty" and self.norm == "batch":
-            raise ValueError("gradient_penalty takes images one by one, which norm: batch mixes; use layer")
+            raise ValueError(
+                "gradient_penalty takes images one by one, which norm: batch mixes; use layer"
+            )
 
 
 WGAN_PRESETS = {"default": WganOptions(lipschitz="clip", norm="batch", learning_rate=5e-5)}
@@ -83,11 +89,15 @@ class Wgan(Renderer):
         options: Everything that can be set.
     """
 
-    def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: WganOptions) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: WganOptions
+    ) -> None:
         super().__init__(classes, image_shape, options)
         self.options = o = options
         k = len(classes)
-        self.generator = Generator(image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling)
+        self.generator = Generator(
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+        )
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
 
@@ -101,13 +111,15 @@ class WganTrainer(Resumable):
     def __init__(self, model: Wgan) -> None:
         self.model, self.options = model, model.options
         self.device = next(model.parameters()).device
-        self.players = Players(model, {name: self._optimiser(name) for name in ("generator", "discriminator")})
+        self.players = Players(
+            model, {name: self._optimiser(name) for name in ("generator", "discriminator")}
+        )
 
     def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The critic's updates and one of the generator (algorithm 1 of either paper).
 
-        Every update of the critic sees real images of its own, 1 / critic_steps of the batch, and as many generated;
-        the generator sees as many as the batch has.
+        Every update of the critic sees real images of its own, 1 / critic_steps of the batch, and
+        as many generated; the generator sees as many as the batch has.
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1]; N is at least ``critic_steps``.
@@ -115,20 +127,24 @@ class WganTrainer(Resumable):
             generator: Where latents and mixtures come from; on the CPU.
 
         Returns:
-            Named losses, scalars without gradient; ``distance`` is the critic's estimate in its last update.
+            Named losses, scalars without gradient; ``distance`` is the critic's estimate in its
+            last update.
 
         Raises:
             ValueError: If the batch is too small.
         """
         m, o = self.model.train(), self.options
         if len(x) < o.critic_steps:
-            raise ValueError(f"a batch of {len(x)} cannot be dealt out to {o.critic_steps} updates of the critic")
+            raise ValueError(
+                f"a batch of {len(x)} cannot be dealt out to {o.critic_steps} updates of the critic"
+            )
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
         z = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
         mix = torch.rand(len(x), generator=generator).to(self.device)
 
-        # The generator rests while the critic learns: one pass renders for all its updates. A generated image has
-        # the class of the real one beside it, so that what lies between the two has a class.
+        # The generator rests while the critic learns: one pass renders for all its updates. A
+        # generated image has the class of the real one beside it, so that what lies between the two
+        # has a class.
         with autocast(self.device, self.options.bfloat16):
             x_fake = m.generator(z, weights)
         dealt = (part.tensor_split(o.critic_steps) for part in (x, x_fake.detach(), weights, mix))
@@ -148,11 +164,17 @@ class WganTrainer(Resumable):
         with autocast(self.device, self.options.bfloat16):
             loss_g = generator_loss(m.discriminator(x_fake, weights)[0], "wasserstein").mean()
         self.players.descend({("generator",): loss_g})
-        return {"discriminator": loss_d.detach(), "generator": loss_g.detach(), "distance": distance}
+        return {
+            "discriminator": loss_d.detach(),
+            "generator": loss_g.detach(),
+            "distance": distance,
+        }
 
     def _penalty(self, real: Tensor, fake: Tensor, weights: Tensor, mix: Tensor) -> Tensor:
         """In float32: a gradient of a gradient loses too much in bfloat16."""
-        return gradient_penalty(lambda x: self.model.discriminator(x, weights)[0], real, fake, mix).mean()
+        return gradient_penalty(
+            lambda x: self.model.discriminator(x, weights)[0], real, fake, mix
+        ).mean()
 
     @torch.no_grad()
     def _clip(self) -> None:

@@ -8,7 +8,8 @@ from augmentor.losses.adversarial import generator_loss
 
 
 def classifier_game(class_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    r"""What a classifier pays for being told from the truth by a discriminator of pairs (image, label).
+    r"""What a classifier pays for being told from the truth by a discriminator of pairs (image,
+    label).
 
     .. math:: p(\hat y \mid x) \log (1 - D(x, \hat y)), \qquad \hat y = \arg\max_k p(k \mid x)
 
@@ -16,11 +17,12 @@ def classifier_game(class_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
     Args:
         class_logits: The classifier's, shape (N, K).
-        fake_logits: The discriminator's logits of the images with the classifier's likeliest labels, shape (N,), large
-            for true pairs; no gradient reaches them.
+        fake_logits: The discriminator's logits of the images with the classifier's likeliest
+            labels, shape (N,), large for true pairs; no gradient reaches them.
 
     Returns:
-        Loss per image, shape (N,). Never positive; the surer the classifier, the more a pair counts.
+        Loss per image, shape (N,). Never positive; the surer the classifier, the more a pair
+        counts.
 
     Raises:
         ValueError: If the shapes do not fit.

@@ -45,7 +45,8 @@ def mean_feature_matching(centre_real: Tensor, centre_fake: Tensor) -> Tensor:
         ValueError: If the shapes differ.
 
     Source:
-        Bao et al. 2017, arXiv:1703.10155, equation 5 (Salimans et al. 2016, arXiv:1606.03498, section 3.1).
+        Bao et al. 2017, arXiv:1703.10155, equation 5 (Salimans et al. 2016, arXiv:1606.03498,
+        section 3.1).
     """
     return half_squared_distance(centre_real[None], centre_fake[None]).squeeze(0)
 

@@ -21,27 +21,35 @@ def discretised_logistic_nll(x: Tensor, parameters: Tensor) -> Tensor:
 
     Args:
         x: Images, shape (N, C, H, W) in [-1, 1]; taken as the nearest of the 256 levels.
-        parameters: Shape (N, C, H, W, 3, M): logits of the mixture, means, and logs of the scales s.
+        parameters: Shape (N, C, H, W, 3, M): logits of the mixture, means, and logs of the scales
+            s.
 
     Returns:
-        Loss per image in nats, shape (N,). Never negative; over all levels the probabilities sum to one.
+        Loss per image in nats, shape (N,). Never negative; over all levels the probabilities sum to
+        one.
 
     Raises:
         ValueError: If the shapes do not fit.
 
     Source:
-        Salimans et al. 2017, arXiv:1701.05517, equation 2, with the difference of sigmoids as a product, which is
-        exact where they are nearly equal.
+        Salimans et al. 2017, arXiv:1701.05517, equation 2, with the difference of sigmoids as a
+        product, which is exact where they are nearly equal.
     """
     if parameters.ndim != 6 or parameters.shape[:4] != x.shape or parameters.shape[4] != 3:
         raise ValueError(
-            f"need x (N, C, H, W) and parameters (*x, 3, M), got {tuple(x.shape)}, {tuple(parameters.shape)}"
+            f"need x (N, C, H, W) and parameters (*x, 3, M), got {tuple(x.shape)}, "
+            f"{tuple(parameters.shape)}"
         )
     logits, means, log_scales = parameters.unbind(dim=4)
     levels = level_of(x).unsqueeze(-1)
-    upper, lower = ((value_of(levels) + side / (LEVELS - 1) - means) * torch.exp(-log_scales) for side in (1.0, -1.0))
+    upper, lower = (
+        (value_of(levels) + side / (LEVELS - 1) - means) * torch.exp(-log_scales)
+        for side in (1.0, -1.0)
+    )
     between = logsigmoid(upper) + logsigmoid(-lower) + torch.log(-torch.expm1(lower - upper))
-    inner = torch.where(levels == 0, logsigmoid(upper), torch.where(levels == LEVELS - 1, -softplus(lower), between))
+    inner = torch.where(
+        levels == 0, logsigmoid(upper), torch.where(levels == LEVELS - 1, -softplus(lower), between)
+    )
     return -(logits.log_softmax(dim=-1) + inner).logsumexp(dim=-1).flatten(1).sum(dim=1)
 
 

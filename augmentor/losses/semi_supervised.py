@@ -1,6 +1,7 @@
 """Losses of a classifier of K classes that also tells real images from generated ones.
 
-The classifier has K logits l; the generated images are a class of their own, the (K+1)-th, whose logit is fixed at 0.
+The classifier has K logits l; the generated images are a class of their own, the (K+1)-th, whose
+logit is fixed at 0.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from augmentor.losses.feature_matching import mean_feature_matching
 
 
 def labelled_loss(class_logits: Tensor, y: Tensor) -> Tensor:
-    r"""What the classifier pays for labelled images: cross entropy over the K classes, given that the image is real.
+    r"""What the classifier pays for labelled images: cross entropy over the K classes, given that
+    the image is real.
 
     .. math:: -l_y + \log \sum_k e^{l_k}
 
@@ -22,7 +24,8 @@ def labelled_loss(class_logits: Tensor, y: Tensor) -> Tensor:
         y: Classes, int64 (N,), in [0, K).
 
     Returns:
-        Loss per sample in nats, shape (N,). Never negative; unchanged by a number added to all logits of a row.
+        Loss per sample in nats, shape (N,). Never negative; unchanged by a number added to all
+        logits of a row.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -31,12 +34,15 @@ def labelled_loss(class_logits: Tensor, y: Tensor) -> Tensor:
         Salimans et al. 2016, arXiv:1606.03498, section 5.
     """
     if class_logits.ndim != 2 or y.shape != class_logits.shape[:1]:
-        raise ValueError(f"need logits (N, K) and y (N,), got {tuple(class_logits.shape)} and {tuple(y.shape)}")
+        raise ValueError(
+            f"need logits (N, K) and y (N,), got {tuple(class_logits.shape)} and {tuple(y.shape)}"
+        )
     return cross_entropy(class_logits, y, reduction="none")
 
 
 def unlabelled_loss(class_logits: Tensor) -> Tensor:
-    r"""What the classifier pays for real images without labels: they belong to any class but the (K+1)-th.
+    r"""What the classifier pays for real images without labels: they belong to any class but the
+    (K+1)-th.
 
     .. math:: -\log p(\mathrm{real} \mid x) = -s + \log(1 + e^s), \qquad s = \log \sum_k e^{l_k}
 
@@ -76,7 +82,8 @@ def fake_loss(class_logits: Tensor) -> Tensor:
 
 
 def real_logit(class_logits: Tensor) -> Tensor:
-    r"""The logit of p(real | x), :math:`\log \sum_k e^{l_k}`, when the (K+1)-th logit is fixed at 0.
+    r"""The logit of p(real | x), :math:`\log \sum_k e^{l_k}`, when the (K+1)-th logit is fixed at
+    0.
 
     Args:
         class_logits: Shape (N, K).
@@ -93,7 +100,8 @@ def real_logit(class_logits: Tensor) -> Tensor:
 
 
 def feature_matching(features_real: Tensor, features_fake: Tensor) -> Tensor:
-    r"""What the generator pays: the squared difference of two mean features, averaged over features.
+    r"""What the generator pays: the squared difference of two mean features, averaged over
+    features.
 
     .. math:: \tfrac1F \lVert \mathbb{E} f(x) - \mathbb{E} f(G(z)) \rVert^2
 
@@ -110,14 +118,16 @@ def feature_matching(features_real: Tensor, features_fake: Tensor) -> Tensor:
         ValueError: If F differs.
 
     Source:
-        Salimans et al. 2016, arXiv:1606.03498, section 3.1, with the mean over features of the authors' code.
+        Salimans et al. 2016, arXiv:1606.03498, section 3.1, with the mean over features of the
+        authors' code.
     """
     loss = mean_feature_matching(features_real.mean(dim=0), features_fake.mean(dim=0))
     return 2 * loss / features_real.shape[1]
 
 
 def pull_away(features: Tensor) -> Tensor:
-    r"""What a generator pays for samples that resemble each other; it stands for the entropy of the samples.
+    r"""What a generator pays for samples that resemble each other; it stands for the entropy of the
+    samples.
 
     .. math:: \frac{1}{N (N - 1)} \sum_{i \ne j} \cos^2(f_i, f_j)
 
@@ -125,15 +135,15 @@ def pull_away(features: Tensor) -> Tensor:
         features: Features of generated images, shape (N, F), N at least 2.
 
     Returns:
-        A scalar in [0, 1]. Zero iff the features are orthogonal in pairs, one iff they lie on one line; unchanged by
-        the length of a feature.
+        A scalar in [0, 1]. Zero iff the features are orthogonal in pairs, one iff they lie on one
+        line; unchanged by the length of a feature.
 
     Raises:
         ValueError: If the shape is not (N, F) with N at least 2.
 
     Source:
-        Zhao et al. 2017, arXiv:1609.03126, section 2.4; for semi-supervised learning Dai et al. 2017,
-        arXiv:1705.09783, section 4.
+        Zhao et al. 2017, arXiv:1609.03126, section 2.4; for semi-supervised learning Dai et al.
+        2017, arXiv:1705.09783, section 4.
     """
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"features must be (N, F) with N >= 2, got {tuple(features.shape)}")
@@ -152,13 +162,15 @@ def conditional_entropy(class_logits: Tensor) -> Tensor:
         class_logits: Shape (N, K).
 
     Returns:
-        Entropy per sample in nats, shape (N,), in [0, log K]; log K iff the logits of the row are equal.
+        Entropy per sample in nats, shape (N,), in [0, log K]; log K iff the logits of the row are
+        equal.
 
     Raises:
         ValueError: If the shape is not (N, K).
 
     Source:
-        Grandvalet & Bengio 2004; for semi-supervised GANs Dai et al. 2017, arXiv:1705.09783, equation 5.
+        Grandvalet & Bengio 2004; for semi-supervised GANs Dai et al. 2017, arXiv:1705.09783,
+        equation 5.
     """
     if class_logits.ndim != 2:
         raise ValueError(f"logits must be (N, K), got {tuple(class_logits.shape)}")

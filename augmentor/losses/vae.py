@@ -19,7 +19,8 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
         logvar: Posterior log-variances (natural log), shape (N, latent_dim).
 
     Returns:
-        Divergence per sample in nats, shape (N,). Never negative; zero iff the posterior is the prior.
+        Divergence per sample in nats, shape (N,). Never negative; zero iff the posterior is the
+        prior.
 
     Raises:
         ValueError: If the two shapes differ.
@@ -33,7 +34,8 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def reparameterise(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
-    """Draw from the posterior: mu + sigma * noise, all of shape (N, latent_dim), noise from N(0, I).
+    """Draw from the posterior: mu + sigma * noise, all of shape (N, latent_dim), noise from N(0,
+    I).
 
     Source:
         Kingma & Welling 2014, arXiv:1312.6114, section 2.4.
@@ -53,7 +55,8 @@ def bernoulli_nll(x: Tensor, logits: Tensor) -> Tensor:
         logits: Log-odds of a pixel being 1, the shape of ``x``.
 
     Returns:
-        Loss per image in nats, shape (N,). Never negative; least where p = t, there the entropy of t.
+        Loss per image in nats, shape (N,). Never negative; least where p = t, there the entropy of
+        t.
 
     Raises:
         ValueError: If the shapes differ.
@@ -67,7 +70,8 @@ def bernoulli_nll(x: Tensor, logits: Tensor) -> Tensor:
 
 
 def gaussian_nll(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
-    r"""Negative log-likelihood of pixels with Gaussian noise of one fixed width, **summed** over pixels and channels.
+    r"""Negative log-likelihood of pixels with Gaussian noise of one fixed width, **summed** over
+    pixels and channels.
 
     .. math:: \sum_j \Bigl( \frac{(x_j - m_j)^2}{2 \sigma^2} + \log \sigma + \tfrac12 \log 2 \pi \Bigr)
 
@@ -77,7 +81,8 @@ def gaussian_nll(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
         sigma: Standard deviation of a pixel, in units of ``x``; > 0.
 
     Returns:
-        Loss per image in nats, shape (N,); a density's, so it may be negative. Least where the mean is ``x``.
+        Loss per image in nats, shape (N,); a density's, so it may be negative. Least where the mean
+        is ``x``.
 
     Raises:
         ValueError: If the shapes differ.

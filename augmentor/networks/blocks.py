@@ -14,7 +14,8 @@ def halvings(size: int) -> int:
     """How often an image of ``size`` pixels is halved on its way to a base of 4 to 7 pixels.
 
     Args:
-        size: Side of the square image in pixels: b * 2**k with b from 4 to 7 and k >= 1, within 8 to 128.
+        size: Side of the square image in pixels: b * 2**k with b from 4 to 7 and k >= 1, within 8
+            to 128.
 
     Returns:
         k, so that ``size >> k`` is the side of the base.
@@ -25,7 +26,10 @@ def halvings(size: int) -> int:
     for k in range(1, 6):
         if MIN_SIZE <= size <= MAX_SIZE and size % 2**k == 0 and 4 <= size >> k <= 7:
             return k
-    raise ValueError(f"image size {size} is not b * 2**k with b in 4..7 within 8..128; use 8, 16, 28, 32, 64 or 128")
+    raise ValueError(
+        f"image size {size} is not b * 2**k with b in 4..7 within 8..128; use 8, 16, 28, 32, 64 "
+        "or 128"
+    )
 
 
 def class_weights(y: Tensor, num_classes: int) -> Tensor:
@@ -43,22 +47,29 @@ def class_weights(y: Tensor, num_classes: int) -> Tensor:
     """
     if y.ndim == 1 and not y.is_floating_point():
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
-            raise ValueError(f"labels must lie in [0, {num_classes}), got {int(y.min())} to {int(y.max())}")
+            raise ValueError(
+                f"labels must lie in [0, {num_classes}), got {int(y.min())} to {int(y.max())}"
+            )
         return one_hot(y, num_classes).float()
     if y.shape[1:] != (num_classes,) or not y.is_floating_point():
-        raise ValueError(f"y must be int64 (N,) or float (N, {num_classes}), got {y.dtype} {tuple(y.shape)}")
+        raise ValueError(
+            f"y must be int64 (N,) or float (N, {num_classes}), got {y.dtype} {tuple(y.shape)}"
+        )
     if not torch.allclose(y.sum(dim=1), torch.ones_like(y[:, 0]), atol=1e-4):
         raise ValueError("every row of y must sum to one")
     return y.float()
 
 
 def maybe_spectral_norm(layer: nn.Module, enabled: bool) -> nn.Module:
-    """``layer``, with its weight divided by its largest singular value if ``enabled`` (Miyato et al. 2018)."""
+    """``layer``, with its weight divided by its largest singular value if ``enabled`` (Miyato et
+    al. 2018).
+    """
     return spectral_norm(layer) if enabled else layer
 
 
 class ConditionalBatchNorm2d(nn.Module):
-    """Batch norm whose scale and shift belong to the class (de Vries et al. 2017; Miyato & Koyama 2018).
+    """Batch norm whose scale and shift belong to the class (de Vries et al. 2017; Miyato & Koyama
+    2018).
 
     Args:
         channels: Channels of the input.
@@ -88,4 +99,6 @@ class PlainBatchNorm2d(nn.BatchNorm2d):
 
 def batch_norm(channels: int, num_classes: int, conditional: bool) -> nn.Module:
     """One of the two, called with (h, weights)."""
-    return ConditionalBatchNorm2d(channels, num_classes) if conditional else PlainBatchNorm2d(channels)
+    return (
+        ConditionalBatchNorm2d(channels, num_classes) if conditional else PlainBatchNorm2d(channels)
+    )

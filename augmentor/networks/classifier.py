@@ -10,7 +10,8 @@ from augmentor.networks.blocks import halvings
 class Classifier(nn.Module):
     """Strided convolutions and one hidden fully connected layer, without batch norm (as AlexNet).
 
-    Batch norm would let generated images change what real ones are worth, or judge the two by different statistics.
+    Batch norm would let generated images change what real ones are worth, or judge the two by
+    different statistics.
 
     Args:
         image_shape: (C, H, W), square; see ``blocks.halvings`` for the sizes.
@@ -28,15 +29,17 @@ class Classifier(nn.Module):
             channels = out
         base = size >> halvings(size)
         self.num_features = 4 * width
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * base**2, self.num_features), nn.ReLU())
+        self.body = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(channels * base**2, self.num_features), nn.ReLU()
+        )
         self.linear = nn.Linear(self.num_features, num_classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Classify images (N, C, H, W).
 
         Returns:
-            Logits float32 (N, K); and features float32 (N, num_features), the input of the last fully connected
-            layer (the paper's f_C).
+            Logits float32 (N, K); and features float32 (N, num_features), the input of the last
+            fully connected layer (the paper's f_C).
         """
         features = self.body(x)
         return self.linear(features).float(), features.float()

@@ -1,4 +1,6 @@
-"""The fully connected networks of Improved GAN (Salimans et al. 2016, arXiv:1606.03498), as in the authors' code."""
+"""The fully connected networks of Improved GAN (Salimans et al. 2016, arXiv:1606.03498), as in the
+authors' code.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,14 @@ from torch.nn.functional import linear
 
 
 class WeightNormLinear(nn.Module):
-    """A fully connected layer whose weight is a direction and a scale per unit (Salimans & Kingma 2016).
+    """A fully connected layer whose weight is a direction and a scale per unit (Salimans & Kingma
+    2016).
 
     Args:
         features: Inputs.
         units: Outputs.
-        train_scale: Whether the scales are trained; the published hidden layers keep those they start with.
+        train_scale: Whether the scales are trained; the published hidden layers keep those they
+            start with.
     """
 
     def __init__(self, features: int, units: int, *, train_scale: bool) -> None:
@@ -29,19 +33,23 @@ class WeightNormLinear(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(N, features) to (N, units)."""
-        # scale * direction / |direction| per unit, fused: at these sizes a tenth of the step otherwise.
+        # scale * direction / |direction| per unit, fused: at these sizes a tenth of the step
+        # otherwise.
         weight = torch._weight_norm(self.direction, self.scale[:, None], 0)
         return linear(h, weight, self.bias)
 
     @torch.no_grad()
     def standardise(self, h: Tensor) -> None:
-        """Choose scale and bias so that every unit has mean 0 and variance 1 on inputs (N, features).
+        """Choose scale and bias so that every unit has mean 0 and variance 1 on inputs (N,
+        features).
 
         A unit that does not vary on them is left as it was.
         """
         out = self.forward(h).float()  # without the hooks: this may be called by one
         deviation = out.std(dim=0, correction=0)
-        shrink = torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), torch.ones_like(deviation))
+        shrink = torch.where(
+            deviation > 1e-6, 1 / deviation.clamp(min=1e-6), torch.ones_like(deviation)
+        )
         self.scale.mul_(shrink)
         self.bias.copy_((self.bias - out.mean(dim=0)) * shrink)
 
@@ -67,7 +75,10 @@ class GaussianNoise(nn.Module):
         if not self.training or self.deviation == 0:
             return h
         if self.generator is None:
-            raise RuntimeError("a noisy network in training mode draws from a generator; call it inside noise_from()")
+            raise RuntimeError(
+                "a noisy network in training mode draws from a generator; call it inside "
+                "noise_from()"
+            )
         noise = torch.randn(h.shape, generator=self.generator, device=h.device, dtype=h.dtype)
         return torch.add(h, noise, alpha=self.deviation)
 
@@ -78,7 +89,8 @@ def noise_from(network: nn.Module, generator: torch.Generator) -> Iterator[None]
 
     Args:
         network: Any network, also one without noise.
-        generator: On the CPU. One draw is taken from it; the noise itself is drawn where the network lives.
+        generator: On the CPU. One draw is taken from it; the noise itself is drawn where the
+            network lives.
     """
     device = next(network.parameters()).device
     seed = int(torch.randint(2**62, (), generator=generator))
@@ -94,7 +106,8 @@ def noise_from(network: nn.Module, generator: torch.Generator) -> Iterator[None]
 
 
 class DenseBackbone(nn.Module):
-    """The published classifier up to its last hidden layer: noise, weight-normed layer, ReLU, again and again.
+    """The published classifier up to its last hidden layer: noise, weight-normed layer, ReLU, again
+    and again.
 
     Args:
         image_shape: (C, H, W), any.
@@ -125,7 +138,8 @@ class DenseBackbone(nn.Module):
 
 
 class DenseGenerator(nn.Module):
-    """The published generator: two layers with batch norm and softplus, then weight norm and a sigmoid.
+    """The published generator: two layers with batch norm and softplus, then weight norm and a
+    sigmoid.
 
     Args:
         image_shape: (C, H, W), any.
@@ -133,7 +147,9 @@ class DenseGenerator(nn.Module):
         width: Units of both hidden layers.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], latent_dim: int = 100, width: int = 500) -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int], latent_dim: int = 100, width: int = 500
+    ) -> None:
         super().__init__()
         self.image_shape, self.latent_dim = image_shape, latent_dim
         layers: list[nn.Module] = []
@@ -141,19 +157,23 @@ class DenseGenerator(nn.Module):
             norm = nn.BatchNorm1d(width)
             norm.weight.requires_grad_(False)  # the published layers shift, but do not scale
             layers += [nn.Linear(features, width, bias=False), norm, nn.Softplus()]
-        self.layers = nn.Sequential(*layers, WeightNormLinear(width, math.prod(image_shape), train_scale=True))
+        self.layers = nn.Sequential(
+            *layers, WeightNormLinear(width, math.prod(image_shape), train_scale=True)
+        )
 
     def forward(self, z: Tensor) -> Tensor:
         """Render latents (N, latent_dim) from N(0, I): float32 (N, C, H, W) in [-1, 1].
 
-        The published latents are uniform on [0, 1]; the normal distribution function makes them of normal ones.
+        The published latents are uniform on [0, 1]; the normal distribution function makes them of
+        normal ones.
         """
         pixels: Tensor = self.layers(torch.special.ndtr(z))
         return (2 * pixels.float().sigmoid() - 1).view(len(z), *self.image_shape)
 
 
 def standardise(network: nn.Module, x: Tensor, generator: torch.Generator) -> None:
-    """Let every weight-normed unit of a network start with mean 0 and variance 1 on a batch, layer after layer.
+    """Let every weight-normed unit of a network start with mean 0 and variance 1 on a batch, layer
+    after layer.
 
     Args:
         network: Changed in place; noise is added if it is in training mode.
@@ -164,7 +184,10 @@ def standardise(network: nn.Module, x: Tensor, generator: torch.Generator) -> No
         Salimans & Kingma 2016, arXiv:1602.07868, section 3.
     """
     layers = [module for module in network.modules() if isinstance(module, WeightNormLinear)]
-    hooks = [layer.register_forward_pre_hook(lambda layer, args: layer.standardise(*args)) for layer in layers]
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, args: layer.standardise(*args))
+        for layer in layers
+    ]
     with torch.no_grad(), noise_from(network, generator):
         network(x)
     for hook in hooks:

@@ -9,11 +9,14 @@ from torch.nn.functional import pad
 POLICIES = ("colour", "translation", "cutout")
 
 
-def diff_augment(x: Tensor, policies: tuple[str, ...], generator: torch.Generator, copies: int = 1) -> Tensor:
+def diff_augment(
+    x: Tensor, policies: tuple[str, ...], generator: torch.Generator, copies: int = 1
+) -> Tensor:
     """Augment images so that gradients reach them.
 
-    With ``copies`` = k the batch is k stacked groups of N // k images, and row i of every group gets the same draw:
-    the distance of a real image and its reconstruction must not be a difference of augmentations.
+    With ``copies`` = k the batch is k stacked groups of N // k images, and row i of every group
+    gets the same draw: the distance of a real image and its reconstruction must not be a difference
+    of augmentations.
 
     Args:
         x: Images, float32 (N, C, H, W) in [-1, 1].
@@ -36,7 +39,9 @@ def diff_augment(x: Tensor, policies: tuple[str, ...], generator: torch.Generato
         raise ValueError(f"{copies} groups do not divide a batch of {len(x)}")
     for policy in POLICIES:
         if policy in policies:
-            draws = torch.rand(len(x) // copies, 4, generator=generator).repeat(copies, 1).to(x.device)
+            draws = (
+                torch.rand(len(x) // copies, 4, generator=generator).repeat(copies, 1).to(x.device)
+            )
             x = {"colour": _colour, "translation": _translate, "cutout": _cut_out}[policy](x, draws)
     return x
 
@@ -52,7 +57,9 @@ def _colour(x: Tensor, draws: Tensor) -> Tensor:
 
 
 def _translate(x: Tensor, draws: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shift by up to an eighth of the side; what comes in is the darkest value, as an image's border would be."""
+    """Shift by up to an eighth of the side; what comes in is the darkest value, as an image's
+    border would be.
+    """
     side = x.shape[2]
     reach = max(1, round(side * ratio))
     shifts = (draws[:, :2] * (2 * reach + 1)).floor().long()

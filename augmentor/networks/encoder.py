@@ -9,7 +9,8 @@ from augmentor.networks.blocks import halvings
 
 
 class Encoder(nn.Module):
-    """Strided convolutions; the class is merged before the last fully connected layer, as in the paper.
+    """Strided convolutions; the class is merged before the last fully connected layer, as in the
+    paper.
 
     Args:
         image_shape: (C, H, W), square; see ``blocks.halvings`` for the sizes.
@@ -18,23 +19,36 @@ class Encoder(nn.Module):
         width: Channels after the first convolution; doubled at every halving, at most eight times.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, latent_dim: int, width: int) -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_classes: int, latent_dim: int, width: int
+    ) -> None:
         super().__init__()
         channels, size, _ = image_shape
         layers: list[nn.Module] = []
         for level in range(halvings(size)):
             out = width * min(2**level, 8)
-            layers += [nn.Conv2d(channels, out, 4, 2, 1, bias=False), nn.BatchNorm2d(out), nn.LeakyReLU(0.2)]
+            layers += [
+                nn.Conv2d(channels, out, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(out),
+                nn.LeakyReLU(0.2),
+            ]
             channels = out
         base = size >> halvings(size)
         hidden = 8 * width
         self.convolutions = nn.Sequential(*layers)
-        self.flat = nn.Sequential(nn.Flatten(), nn.Linear(channels * base**2, hidden), nn.LeakyReLU(0.2))
+        self.flat = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels * base**2, hidden), nn.LeakyReLU(0.2)
+        )
         self.posterior = nn.Linear(hidden + num_classes, 2 * latent_dim)
 
     def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Posterior of images (N, C, H, W) of classes weights (N, K): mu and logvar, each float32 (N, latent_dim)."""
+        """Posterior of images (N, C, H, W) of classes weights (N, K): mu and logvar, each float32
+        (N, latent_dim).
+        """
         h = self.flat(self.convolutions(x))
-        mu, logvar = self.posterior(torch.cat([h, weights.to(h.dtype)], dim=1)).float().chunk(2, dim=1)
-        # exp(10) is far beyond any sensible posterior; without the bound one bad batch overflows the KL term.
+        mu, logvar = (
+            self.posterior(torch.cat([h, weights.to(h.dtype)], dim=1)).float().chunk(2, dim=1)
+        )
+        # exp(10) is far beyond any sensible posterior; without the bound one bad batch overflows
+        # the KL term.
         return mu, logvar.clamp(-10.0, 10.0)

@@ -17,7 +17,12 @@ class UpBlock(nn.Module):
     """Double the side, normalise, rectify."""
 
     def __init__(
-        self, channels: int, out: int, num_classes: int, conditional_norm: bool, upsampling: Upsampling
+        self,
+        channels: int,
+        out: int,
+        num_classes: int,
+        conditional_norm: bool,
+        upsampling: Upsampling,
     ) -> None:
         super().__init__()
         self.upsample = doubling(channels, out, upsampling)
@@ -39,9 +44,9 @@ class Generator(nn.Module):
         latent_dim: Length of the latent.
         width: Channels at full resolution; doubled at every halving, at most eight times.
         conditional_norm: Class-conditional batch norm instead of plain batch norm.
-        upsampling: ``nearest`` neighbours and a 3x3 convolution, with one more convolution at full resolution, as in
-            the paper; or ``transposed`` 4x4 convolutions of stride 2, the last one to the image, as in DCGAN
-            (Radford et al. 2016), at a third of the time on a CPU.
+        upsampling: ``nearest`` neighbours and a 3x3 convolution, with one more convolution at full
+            resolution, as in the paper; or ``transposed`` 4x4 convolutions of stride 2, the last
+            one to the image, as in DCGAN (Radford et al. 2016), at a third of the time on a CPU.
     """
 
     def __init__(
@@ -64,7 +69,8 @@ class Generator(nn.Module):
         self.second = nn.Linear(hidden, widths[0] * self.base**2, bias=False)
         self.norm = batch_norm(widths[0], num_classes, conditional_norm)
         self.blocks = nn.ModuleList(
-            UpBlock(before, after, num_classes, conditional_norm, upsampling) for before, after in pairwise(widths)
+            UpBlock(before, after, num_classes, conditional_norm, upsampling)
+            for before, after in pairwise(widths)
         )
         self.to_image = (
             nn.Conv2d(width, channels, 3, padding=1)
@@ -74,11 +80,15 @@ class Generator(nn.Module):
         self.apply(_start_small)
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        """Render latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in [-1, 1]."""
+        """Render latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in [-1,
+        1].
+        """
         return torch.tanh(self.activations(z, weights))
 
     def activations(self, z: Tensor, weights: Tensor) -> Tensor:
-        """What ``forward`` takes the tanh of, float32 (N, C, H, W): half the log-odds of a pixel being bright."""
+        """What ``forward`` takes the tanh of, float32 (N, C, H, W): half the log-odds of a pixel
+        being bright.
+        """
         h = self.second(self.first(torch.cat([z, weights], dim=1)))
         h = h.view(len(z), -1, self.base, self.base).contiguous(memory_format=torch.channels_last)
         h = torch.relu(self.norm(h, weights))
@@ -89,7 +99,9 @@ class Generator(nn.Module):
 
 
 def _start_small(layer: nn.Module) -> None:
-    """DCGAN's first weights, N(0, 0.02^2). Larger ones can saturate the tanh at once, for good on dark images."""
+    """DCGAN's first weights, N(0, 0.02^2). Larger ones can saturate the tanh at once, for good on
+    dark images.
+    """
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(layer.weight, 0.0, 0.02)
 
@@ -98,4 +110,6 @@ def doubling(channels: int, out: int, upsampling: Upsampling) -> nn.Module:
     """A convolution from (N, channels, H, W) to (N, out, 2H, 2W)."""
     if upsampling == "transposed":
         return nn.ConvTranspose2d(channels, out, 4, 2, 1)
-    return nn.Sequential(nn.UpsamplingNearest2d(scale_factor=2), nn.Conv2d(channels, out, 3, padding=1))
+    return nn.Sequential(
+        nn.UpsamplingNearest2d(scale_factor=2), nn.Conv2d(channels, out, 3, padding=1)
+    )

@@ -10,21 +10,30 @@ from augmentor.networks.discriminator import Discriminator
 
 
 class SemiSupervisedHead(nn.Module):
-    """K class logits on a backbone; the (K+1)-th, of generated images, is fixed at 0 (Salimans et al. 2016).
+    """K class logits on a backbone; the (K+1)-th, of generated images, is fixed at 0 (Salimans et
+    al. 2016).
 
     Fixing one logit loses nothing: a softmax over K+1 classes has K degrees of freedom.
 
     Args:
-        backbone: Maps images (N, C, H, W) to features (N, num_features): a network of timm built with
-            ``num_classes=0``, ``discriminator_backbone(discriminator)``, or ``dense.DenseBackbone``. Not copied.
+        backbone: Maps images (N, C, H, W) to features (N, num_features): a network of timm built
+            with ``num_classes=0``, ``discriminator_backbone(discriminator)``, or
+            ``dense.DenseBackbone``. Not copied.
         num_features: Length of a feature.
         num_classes: Classes K.
         weight_norm: Weight norm on the last layer.
-        noise: Standard deviation of the noise on the features in training mode; see ``dense.noise_from``.
+        noise: Standard deviation of the noise on the features in training mode; see
+            ``dense.noise_from``.
     """
 
     def __init__(
-        self, backbone: nn.Module, num_features: int, num_classes: int, *, weight_norm: bool = False, noise: float = 0.0
+        self,
+        backbone: nn.Module,
+        num_features: int,
+        num_classes: int,
+        *,
+        weight_norm: bool = False,
+        noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.backbone, self.num_features, self.num_classes = backbone, num_features, num_classes
@@ -48,7 +57,9 @@ class SemiSupervisedHead(nn.Module):
         features: Tensor = self.backbone(x)
         if features.shape != (len(x), self.num_features):
             expected = (len(x), self.num_features)
-            raise ValueError(f"the backbone must give features {expected}, it gave {tuple(features.shape)}")
+            raise ValueError(
+                f"the backbone must give features {expected}, it gave {tuple(features.shape)}"
+            )
         return features.float()
 
     def logits_and_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,7 +69,9 @@ class SemiSupervisedHead(nn.Module):
         return class_logits.float(), features
 
     def p_real(self, x: Tensor) -> Tensor:
-        r"""Probability that images (N, C, H, W) are real, float32 (N,): :math:`Z / (Z + 1), Z = \sum_k e^{l_k}`."""
+        r"""Probability that images (N, C, H, W) are real, float32 (N,): :math:`Z / (Z + 1), Z =
+        \sum_k e^{l_k}`.
+        """
         return torch.sigmoid(self(x).logsumexp(dim=1))
 
 
@@ -77,6 +90,9 @@ def discriminator_backbone(discriminator: Discriminator) -> nn.Module:
         discriminator: Trained or not; its weights are shared, not copied.
 
     Returns:
-        Images (N, C, H, W) to features (N, discriminator.num_features), those the discriminator itself returns.
+        Images (N, C, H, W) to features (N, discriminator.num_features), those the discriminator
+        itself returns.
     """
-    return nn.Sequential(discriminator.convolutions, SumPool() if discriminator.pool else nn.Flatten())
+    return nn.Sequential(
+        discriminator.convolutions, SumPool() if discriminator.pool else nn.Flatten()
+    )

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 
 class LatentDiscriminator(nn.Module):
-    """Four fully connected hidden layers, as in Tolstikhin et al. 2018, arXiv:1711.01558, appendix C.
+    """Four fully connected hidden layers, as in Tolstikhin et al. 2018, arXiv:1711.01558, appendix
+    C.
 
     Args:
         latent_dim: Length of the latent.
@@ -23,6 +24,8 @@ class LatentDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, 1))
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        """Logits float32 (N,) of latents (N, latent_dim) of classes weights (N, K), large for the prior's."""
+        """Logits float32 (N,) of latents (N, latent_dim) of classes weights (N, K), large for the
+        prior's.
+        """
         logits: Tensor = self.layers(torch.cat([z, weights], dim=1))
         return logits.squeeze(1).float()

@@ -1,4 +1,6 @@
-"""How near an image is to the others of its minibatch: what a generator with one picture cannot hide."""
+"""How near an image is to the others of its minibatch: what a generator with one picture cannot
+hide.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class MinibatchDiscrimination(nn.Module):
         self.project = nn.Linear(num_features, kernels * kernel_dim, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Closeness of the rows of features (N, num_features) to one another, float32 (N, kernels) in [0, N - 1]."""
+        """Closeness of the rows of features (N, num_features) to one another, float32 (N, kernels)
+        in [0, N - 1].
+        """
         rows = self.project(features).float().view(len(features), self.kernels, -1)
         distances = (rows[:, None] - rows[None]).abs().sum(dim=3)
         # Every row is at distance 0 from itself.

@@ -16,7 +16,8 @@ class MovingMean(nn.Module):
     Args:
         rows: Number of averages (1 for the mean of all, K for the centres of the classes).
         features: Length of each.
-        decay: Share of the old average kept in an update, in [0, 1); 0 is the minibatch mean itself.
+        decay: Share of the old average kept in an update, in [0, 1); 0 is the minibatch mean
+            itself.
     """
 
     def __init__(self, rows: int, features: int, decay: float) -> None:
@@ -28,8 +29,9 @@ class MovingMean(nn.Module):
     def forward(self, batch_mean: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
         """Take in a batch's means.
 
-        The value returned is the moving average; its gradient is that of the batch's own mean, unscaled: the
-        factor 1 - decay would only be a smaller weight of the loss under another name.
+        The value returned is the moving average; its gradient is that of the batch's own mean,
+        unscaled: the factor 1 - decay would only be a smaller weight of the loss under another
+        name.
 
         Args:
             batch_mean: Means of this batch, shape (rows, features).

@@ -13,8 +13,9 @@ from torch.nn.functional import pad
 class GatedLayer(nn.Module):
     """One layer of the two stacks, figure 2 of van den Oord et al. 2016, arXiv:1606.05328.
 
-    The vertical stack sees the rows down to the pixel's own, and is handed on one row further down; the horizontal
-    one the pixels to the left, in the first layer without the pixel itself. So no pixel before is out of sight.
+    The vertical stack sees the rows down to the pixel's own, and is handed on one row further down;
+    the horizontal one the pixels to the left, in the first layer without the pixel itself. So no
+    pixel before is out of sight.
 
     Args:
         channels: Channels of both inputs.
@@ -24,7 +25,9 @@ class GatedLayer(nn.Module):
         first: This is the first layer, whose input is the image itself.
     """
 
-    def __init__(self, channels: int, width: int, num_classes: int, reach: int, first: bool) -> None:
+    def __init__(
+        self, channels: int, width: int, num_classes: int, reach: int, first: bool
+    ) -> None:
         super().__init__()
         self.reach, self.first = reach, first
         self.vertical = nn.Conv2d(channels, 2 * width, (reach + 1, 2 * reach + 1))
@@ -34,21 +37,29 @@ class GatedLayer(nn.Module):
         self.shifts = nn.Linear(num_classes, 4 * width, bias=False)
 
     def forward(self, v: Tensor, h: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Both stacks, (N, channels, H, W) each, of classes weights (N, K), to (N, width, H, W) each."""
+        """Both stacks, (N, channels, H, W) each, of classes weights (N, K), to (N, width, H, W)
+        each.
+        """
         rows, new_v = self.look_up(v, weights)
         return new_v, self.look_left(h, pad(rows, (0, 0, 1, 0))[:, :, :-1], weights)
 
     def look_up(self, v: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """The vertical stack alone: what it hands down, (N, 2 * width, H, W), and its output, (N, width, H, W)."""
+        """The vertical stack alone: what it hands down, (N, 2 * width, H, W), and its output, (N,
+        width, H, W).
+        """
         r = self.reach
         rows: Tensor = self.vertical(pad(v, (r, r, r, 0)))
         return rows, _gated(rows + self._shifts(weights)[0])
 
     def look_left(self, h: Tensor, above: Tensor, weights: Tensor) -> Tensor:
-        """The horizontal stack alone, by what the vertical one hands down from the row above each."""
+        """The horizontal stack alone, by what the vertical one hands down from the row above
+        each.
+        """
         r = self.reach
         left = pad(h, (r + 1, 0))[..., :-1] if self.first else pad(h, (r, 0))
-        new: Tensor = self.out(_gated(self.horizontal(left) + self.down(above) + self._shifts(weights)[1]))
+        new: Tensor = self.out(
+            _gated(self.horizontal(left) + self.down(above) + self._shifts(weights)[1])
+        )
         return new if self.first else h + new
 
     def _shifts(self, weights: Tensor) -> tuple[Tensor, ...]:
@@ -66,22 +77,31 @@ class PixelCnnNetwork(nn.Module):
         mixtures: Logistics M in the mixture of a pixel.
     """
 
-    def __init__(self, image_channels: int, num_classes: int, width: int, layers: int, mixtures: int) -> None:
+    def __init__(
+        self, image_channels: int, num_classes: int, width: int, layers: int, mixtures: int
+    ) -> None:
         super().__init__()
         self.width, self.mixtures = width, mixtures
         self.reach = 3 + layers
         self.layers = nn.ModuleList(
-            GatedLayer(width if i else image_channels, width, num_classes, 1 if i else 3, i == 0) for i in range(layers)
+            GatedLayer(width if i else image_channels, width, num_classes, 1 if i else 3, i == 0)
+            for i in range(layers)
         )
         self.heads = nn.ModuleList(
-            nn.Sequential(nn.ReLU(), nn.Conv2d(width + c, width, 1), nn.ReLU(), nn.Conv2d(width, 3 * mixtures, 1))
+            nn.Sequential(
+                nn.ReLU(),
+                nn.Conv2d(width + c, width, 1),
+                nn.ReLU(),
+                nn.Conv2d(width, 3 * mixtures, 1),
+            )
             for c in range(image_channels)
         )
         for head in self.heads:
             _spread(head[-1].bias, mixtures)  # type: ignore[index]
 
     def context(self, x: Tensor, weights: Tensor) -> Tensor:
-        """(N, width, H, W) of images (N, C, H, W): at every pixel, of the pixels before it and no other.
+        """(N, width, H, W) of images (N, C, H, W): at every pixel, of the pixels before it and no
+        other.
 
         A pixel sees at most ``reach`` rows up and ``reach`` columns to either side.
         """
@@ -91,7 +111,8 @@ class PixelCnnNetwork(nn.Module):
         return h
 
     def rows_above(self, x: Tensor, weights: Tensor) -> list[Tensor]:
-        """What every layer's vertical stack hands down from the last of the rows x (N, C, H, W) to the next one.
+        """What every layer's vertical stack hands down from the last of the rows x (N, C, H, W) to
+        the next one.
 
         Needs the last ``reach`` rows only; of no rows it is zero.
 
@@ -110,8 +131,8 @@ class PixelCnnNetwork(nn.Module):
         """``context`` of the last pixel of a row.
 
         Args:
-            row: The row up to that pixel, itself included though not seen, (N, C, 1, n); its last ``reach`` + 1 pixels
-                are enough.
+            row: The row up to that pixel, itself included though not seen, (N, C, 1, n); its last
+                ``reach`` + 1 pixels are enough.
             above: ``rows_above`` at the same n columns.
             weights: Classes, (N, K).
 
@@ -124,10 +145,17 @@ class PixelCnnNetwork(nn.Module):
         return h[..., -1:]
 
     def head(self, channel: int, context: Tensor, before: Tensor) -> Tensor:
-        """Parameters (N, H, W, 3, M) of a channel, by the context and the channels before, (N, channel, H, W)."""
-        out: Tensor = self.heads[channel](torch.cat([context, before.to(context.dtype)], dim=1)).float().movedim(1, 3)
+        """Parameters (N, H, W, 3, M) of a channel, by the context and the channels before, (N,
+        channel, H, W).
+        """
+        out: Tensor = (
+            self.heads[channel](torch.cat([context, before.to(context.dtype)], dim=1))
+            .float()
+            .movedim(1, 3)
+        )
         logits, means, log_scales = out.reshape(*out.shape[:3], 3, self.mixtures).unbind(dim=3)
-        # Narrower than a level's thousandth or wider than all levels no scale need be; their gradients would explode.
+        # Narrower than a level's thousandth or wider than all levels no scale need be; their
+        # gradients would explode.
         return torch.stack([logits, means, log_scales.clamp(-7.0, 3.0)], dim=3)
 
     def _gated_layers(self) -> Iterator[GatedLayer]:

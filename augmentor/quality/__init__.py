@@ -1,1 +1,3 @@
-"""Quality: how true, how varied and how new synthetic images are; pure functions of features and logits."""
+"""Quality: how true, how varied and how new synthetic images are; pure functions of features and
+logits.
+"""

@@ -26,10 +26,12 @@ def class_bounds(source: DensitySource, x: Tensor, seed: int, draws: int = 4) ->
         draws: Draws of z whose bounds are averaged.
 
     Returns:
-        Bounds in nats, float64 (N, K), on the CPU. Uniform over classes, a softmax over a row is p(c | x).
+        Bounds in nats, float64 (N, K), on the CPU. Uniform over classes, a softmax over a row is
+        p(c | x).
 
     Source:
-        Kingma et al. 2014, arXiv:1406.5298 (the model M2); Schott et al. 2018, arXiv:1805.09190 (as a classifier).
+        Kingma et al. 2014, arXiv:1406.5298 (the model M2); Schott et al. 2018, arXiv:1805.09190 (as
+        a classifier).
     """
     device, generator = device_of(source), generator_for("class bounds", seed)
     num_classes = len(source.classes)
@@ -38,7 +40,10 @@ def class_bounds(source: DensitySource, x: Tensor, seed: int, draws: int = 4) ->
         noise = torch.randn(draws, len(chunk), source.latent_dim, generator=generator).to(device)
         images = chunk.to(device)
         of_classes = [
-            sum(source.log_density(images, torch.full((len(chunk),), index, device=device), one) for one in noise)
+            sum(
+                source.log_density(images, torch.full((len(chunk),), index, device=device), one)
+                for one in noise
+            )
             for index in range(num_classes)
         ]
         bounds = torch.stack(of_classes, dim=1)  # type: ignore[arg-type]
@@ -47,10 +52,12 @@ def class_bounds(source: DensitySource, x: Tensor, seed: int, draws: int = 4) ->
 
 
 def tempered(bounds: Tensor, confidence: float) -> Tensor:
-    r"""Log-probabilities of the classes from their bounds, at the temperature that makes them as sure as asked for.
+    r"""Log-probabilities of the classes from their bounds, at the temperature that makes them as
+    sure as asked for.
 
-    Pixels are not independent given z as the likelihood has it, so the bounds differ by far too much. The temperature T
-    is the one at which the mean of the largest probabilities is ``confidence``.
+    Pixels are not independent given z as the likelihood has it, so the bounds differ by far too
+    much. The temperature T is the one at which the mean of the largest probabilities is
+    ``confidence``.
 
     .. math:: \log p(c|x) = \log \mathrm{softmax}(b / T)_c
 

@@ -1,7 +1,8 @@
 """How close a set of synthetic images comes to a set of real ones, in the features of a judge.
 
-Every function is a pure function of features or logits and draws no random number. The numbers depend on the judge
-whose features they are: name it with every number, and never compare numbers of two judges.
+Every function is a pure function of features or logits and draws no random number. The numbers
+depend on the judge whose features they are: name it with every number, and never compare numbers of
+two judges.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def inception_score(logits: Tensor) -> float:
         logits: The judge's logits, shape (N, K), N >= 1.
 
     Returns:
-        A number in [1, K]; 1 if all images get the same answer, K if every image is certain and classes are equal.
+        A number in [1, K]; 1 if all images get the same answer, K if every image is certain and
+        classes are equal.
 
     Raises:
         ValueError: If the logits are not a filled matrix.
@@ -40,7 +42,8 @@ def inception_score(logits: Tensor) -> float:
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> float:
-    r"""Fréchet distance of two Gaussians fitted to features (FID, with the features of one's own judge).
+    r"""Fréchet distance of two Gaussians fitted to features (FID, with the features of one's own
+    judge).
 
     .. math:: \|\mu_r - \mu_f\|^2 + \operatorname{tr}\big(\Sigma_r + \Sigma_f - 2 (\Sigma_r \Sigma_f)^{1/2}\big)
 
@@ -51,7 +54,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
         fake: Features of synthetic images, shape (M, D), M >= 2.
 
     Returns:
-        The squared distance in squared units of the features; not negative, 0 for equal sets, symmetric.
+        The squared distance in squared units of the features; not negative, 0 for equal sets,
+        symmetric.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -65,7 +69,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
         torch.cov(features.T).reshape(2 * features.shape[1:]) for features in (real, fake)
     )
     shift = (real.mean(dim=0) - fake.mean(dim=0)).square().sum()
-    # The eigenvalues of the product are those of the symmetric root_r · cov_f · root_r, which eigh finds stably.
+    # The eigenvalues of the product are those of the symmetric root_r · cov_f · root_r, which eigh
+    # finds stably.
     values, vectors = torch.linalg.eigh(covariance_real)
     root = vectors * values.clamp_min(0.0).sqrt() @ vectors.T
     overlap = torch.linalg.eigvalsh(root @ covariance_fake @ root).clamp_min(0.0).sqrt().sum()
@@ -74,7 +79,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> float:
-    r"""Squared maximum mean discrepancy with a cubic kernel (KID), the unbiased estimate from all pairs.
+    r"""Squared maximum mean discrepancy with a cubic kernel (KID), the unbiased estimate from all
+    pairs.
 
     .. math:: k(a, b) = (a^\top b / D + 1)^3
 
@@ -83,13 +89,15 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
         fake: Features of synthetic images, shape (M, D), M >= 2.
 
     Returns:
-        The estimate; 0 on average if both come from one distribution, so it may be slightly negative.
+        The estimate; 0 on average if both come from one distribution, so it may be slightly
+        negative.
 
     Raises:
         ValueError: If the shapes do not fit.
 
     Source:
-        Bińkowski et al. 2018, arXiv:1801.01401, equation 4, on all images instead of random subsets.
+        Bińkowski et al. 2018, arXiv:1801.01401, equation 4, on all images instead of random
+        subsets.
     """
     _require_pair(real, fake)
     n, m = len(real), len(fake)
@@ -99,11 +107,13 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
 
 
 def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) -> dict[str, float]:
-    """Precision, recall, density and coverage from balls around every image that reach its k-th neighbour.
+    """Precision, recall, density and coverage from balls around every image that reach its k-th
+    neighbour.
 
-    ``precision``: share of synthetic images inside a real ball; ``recall``: share of real images inside a synthetic
-    ball; ``density``: how many real balls hold a synthetic image, over k; ``coverage``: share of real balls that hold
-    a synthetic image. They depend on the numbers of images: compare only numbers made with as many.
+    ``precision``: share of synthetic images inside a real ball; ``recall``: share of real images
+    inside a synthetic ball; ``density``: how many real balls hold a synthetic image, over k;
+    ``coverage``: share of real balls that hold a synthetic image. They depend on the numbers of
+    images: compare only numbers made with as many.
 
     Args:
         real: Features of real images, shape (N, D), N > k.
@@ -117,8 +127,8 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
         ValueError: If the shapes do not fit or a set has no k-th neighbour.
 
     Source:
-        Kynkäänniemi et al. 2019, arXiv:1904.06991 (precision, recall); Naeem et al. 2020, arXiv:2002.09797, equations
-        4 and 5 (density, coverage).
+        Kynkäänniemi et al. 2019, arXiv:1904.06991 (precision, recall); Naeem et al. 2020,
+        arXiv:2002.09797, equations 4 and 5 (density, coverage).
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -149,8 +159,8 @@ def class_spread(x: Tensor, y: Tensor, num_classes: int) -> Tensor:
         num_classes: Number of classes K.
 
     Returns:
-        Mean Euclidean distance of all pairs of a class, float64 (K,); NaN for a class of fewer than two images. It
-        does not depend on the order of the images.
+        Mean Euclidean distance of all pairs of a class, float64 (K,); NaN for a class of fewer than
+        two images. It does not depend on the order of the images.
     """
     flat = x.flatten(1)
     spreads = [_mean_distance(flat[y == index]) for index in range(num_classes)]
@@ -161,7 +171,8 @@ def _mean_distance(rows: Tensor) -> float:
     pairs = len(rows) * (len(rows) - 1)
     if pairs == 0:
         return math.nan
-    # The fast way through a matrix product leaves a small distance of an image to itself: it is taken off.
+    # The fast way through a matrix product leaves a small distance of an image to itself: it is
+    # taken off.
     total = 0.0
     for start in range(0, len(rows), _CHUNK):
         distances = torch.cdist(rows[start : start + _CHUNK], rows).double()
@@ -172,14 +183,18 @@ def _mean_distance(rows: Tensor) -> float:
 def _neighbour_radii(features: Tensor, k: int) -> Tensor:
     # The smallest of the k + 1 is the image itself.
     nearest = [
-        torch.cdist(rows, features).topk(k + 1, largest=False).values[:, -1] for rows in torch.split(features, _CHUNK)
+        torch.cdist(rows, features).topk(k + 1, largest=False).values[:, -1]
+        for rows in torch.split(features, _CHUNK)
     ]
     return torch.cat(nearest)
 
 
 def _kernel_sum(a: Tensor, b: Tensor) -> float:
     b = b.double()
-    return sum(float((rows.double() @ b.T / b.shape[1] + 1).pow(3).sum()) for rows in torch.split(a, _CHUNK))
+    return sum(
+        float((rows.double() @ b.T / b.shape[1] + 1).pow(3).sum())
+        for rows in torch.split(a, _CHUNK)
+    )
 
 
 def _kernel_diagonal(a: Tensor) -> float:
@@ -195,4 +210,6 @@ def _require_pair(real: Tensor, fake: Tensor, least: int = 2) -> None:
 
 def _require_matrix(name: str, values: Tensor, least: int) -> None:
     if values.ndim != 2 or len(values) < least or values.shape[1] == 0:
-        raise ValueError(f"{name} must be (N, D) with N >= {least} and D >= 1, got {tuple(values.shape)}")
+        raise ValueError(
+            f"{name} must be (N, D) with N >= {least} and D >= 1, got {tuple(values.shape)}"
+        )

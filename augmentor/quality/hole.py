@@ -11,7 +11,8 @@ _C1, _C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # pixels span 2, from -1 to 1
 
 
 def psnr_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
-    r"""Peak signal-to-noise ratio of the pixels in the hole: :math:`10 \log_{10}(2^2 / \mathrm{MSE})`.
+    r"""Peak signal-to-noise ratio of the pixels in the hole: :math:`10 \log_{10}(2^2 /
+    \mathrm{MSE})`.
 
     Args:
         x: Filled images, shape (N, C, H, W) in [-1, 1].
@@ -34,8 +35,8 @@ def ssim_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
 
     .. math:: \frac{(2\mu_x\mu_r + c_1)(2\sigma_{xr} + c_2)}{(\mu_x^2 + \mu_r^2 + c_1)(\sigma_x^2 + \sigma_r^2 + c_2)}
 
-    Windows are Gaussian, 11 pixels wide with a deviation of 1.5, and mirrored at the border of the image; near the
-    edge of the hole they see pixels outside it too. Channels are averaged.
+    Windows are Gaussian, 11 pixels wide with a deviation of 1.5, and mirrored at the border of the
+    image; near the edge of the hole they see pixels outside it too. Channels are averaged.
 
     Args:
         x: Filled images, shape (N, C, H, W) in [-1, 1], 6 pixels a side or more.
@@ -43,13 +44,15 @@ def ssim_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
         mask: True in the hole, bool (H, W), with at least one pixel.
 
     Returns:
-        Similarity, shape (N,), in [-1, 1]; 1 where the images are equal. Symmetric in the two images.
+        Similarity, shape (N,), in [-1, 1]; 1 where the images are equal. Symmetric in the two
+        images.
 
     Raises:
         ValueError: If shapes differ or there is no hole.
 
     Source:
-        Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity", equation 13.
+        Wang et al. 2004, "Image quality assessment: from error visibility to structural
+        similarity", equation 13.
     """
     _check(x, reference, mask)
     mean_x, mean_r = _blurred(x), _blurred(reference)

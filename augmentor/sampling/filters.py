@@ -11,7 +11,8 @@ from augmentor.sampling.synthesize import Accept, render
 from augmentor.types import Predict, SampleSource
 
 Realism = Callable[[Tensor, Tensor], Tensor]
-"""Images (N, C, H, W) and their classes (N,) to how real each looks, (N,); a discriminator's logits, for example."""
+"""Images (N, C, H, W) and their classes (N,) to how real each looks, (N,); a discriminator's
+logits, for example."""
 
 MEASURED = 256
 """Candidates of a class by which its threshold is set."""
@@ -44,9 +45,10 @@ def confidence_filter(predict: Predict, threshold: float) -> Accept:
 def realism_filter(source: SampleSource, realism: Realism, share: float, seed: int) -> Accept:
     """Drop the images of every class that look the least real.
 
-    The scores of a discriminator have no scale and differ from class to class, so each class has a threshold of its
-    own: what a ``share`` of its first candidates falls short of. Real images would not do to set it: a discriminator
-    that has learned them by heart puts every other image below them.
+    The scores of a discriminator have no scale and differ from class to class, so each class has a
+    threshold of its own: what a ``share`` of its first candidates falls short of. Real images would
+    not do to set it: a discriminator that has learned them by heart puts every other image below
+    them.
 
     Args:
         source: What renders.

@@ -1,4 +1,6 @@
-"""New classes by mixing the labels of old ones (Bao et al. 2017, section 4.5: new identities from three)."""
+"""New classes by mixing the labels of old ones (Bao et al. 2017, section 4.5: new identities from
+three).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ class MixedClasses:
 
     Args:
         source: The source that renders.
-        mixtures: Weights of the source's K classes in each of M new classes, (M, K), rows summing to one.
+        mixtures: Weights of the source's K classes in each of M new classes, (M, K), rows summing
+            to one.
         names: Names of the new classes, M different ones.
 
     Raises:
@@ -23,9 +26,14 @@ class MixedClasses:
     def __init__(self, source: SampleSource, mixtures: Tensor, names: tuple[str, ...]) -> None:
         if mixtures.shape != (len(names), len(source.classes)):
             expected = (len(names), len(source.classes))
-            raise ValueError(f"mixtures must be {expected} for these names and classes, got {tuple(mixtures.shape)}")
+            raise ValueError(
+                f"mixtures must be {expected} for these names and classes, got "
+                f"{tuple(mixtures.shape)}"
+            )
         weights = mixtures.to(torch.float32)
-        if bool((weights < 0).any()) or not torch.allclose(weights.sum(1), torch.ones(len(names)), atol=1e-5):
+        if bool((weights < 0).any()) or not torch.allclose(
+            weights.sum(1), torch.ones(len(names)), atol=1e-5
+        ):
             raise ValueError("every row of mixtures must be non-negative and sum to one")
         if len(set(names)) < len(names):
             raise ValueError(f"names of mixed classes must differ, got {names}")
@@ -47,7 +55,8 @@ class MixedClasses:
         return device_of(self.source)
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``; a mixture of mixed classes is the mixture of their mixtures.
+        """See ``types.SampleSource.sample``; a mixture of mixed classes is the mixture of their
+        mixtures.
 
         Raises:
             ValueError: If a class index is out of range.
@@ -56,5 +65,7 @@ class MixedClasses:
         if y.is_floating_point():
             return self.source.sample(y @ mixtures, z)
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(self.classes):
-            raise ValueError(f"y must lie in [0, {len(self.classes)}), got {int(y.min())} to {int(y.max())}")
+            raise ValueError(
+                f"y must lie in [0, {len(self.classes)}), got {int(y.min())} to {int(y.max())}"
+            )
         return self.source.sample(mixtures[y], z)

@@ -1,4 +1,6 @@
-"""Sources whose latents are not drawn from the prior alone: scaled, or scattered around those of given images."""
+"""Sources whose latents are not drawn from the prior alone: scaled, or scattered around those of
+given images.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from augmentor.types import SampleSource, device_of
 
 
 class ScaledLatents:
-    """A source whose latents come from N(0, scale²): wider than the prior above one, nearer to its mean below.
+    """A source whose latents come from N(0, scale²): wider than the prior above one, nearer to its
+    mean below.
 
     Args:
         source: The source that renders.
@@ -26,7 +29,11 @@ class ScaledLatents:
         if not 0 <= scale < math.inf:
             raise ValueError(f"scale must be 0 or more, got {scale}")
         self.source, self.scale = source, scale
-        self.classes, self.image_shape, self.latent_dim = source.classes, source.image_shape, source.latent_dim
+        self.classes, self.image_shape, self.latent_dim = (
+            source.classes,
+            source.image_shape,
+            source.latent_dim,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -41,13 +48,15 @@ class ScaledLatents:
 class DonatedLatents:
     """A source that renders from the latents of given images, donors, with a little noise on them.
 
-    A donor's latent holds what is not its class: rendered under another class, that is carried over to it. The last
-    of the latents of this source, one more than the other's, says by its quantile which donor it is; so a sample is
-    still a function of class and latent, and all donors of a class come up equally often.
+    A donor's latent holds what is not its class: rendered under another class, that is carried over
+    to it. The last of the latents of this source, one more than the other's, says by its quantile
+    which donor it is; so a sample is still a function of class and latent, and all donors of a
+    class come up equally often.
 
     Args:
         source: The source that renders.
-        donors: For every class of the source the latents of its donors, (n, source.latent_dim) with n > 0.
+        donors: For every class of the source the latents of its donors, (n, source.latent_dim) with
+            n > 0.
         noise: Standard deviation of what is added to a donor's latent, 0 or more.
 
     Raises:
@@ -62,10 +71,15 @@ class DonatedLatents:
             0 in shape or shape[1:] != (source.latent_dim,) for shape in shapes
         ):
             raise ValueError(
-                f"need latents (n, {source.latent_dim}), n > 0, for {len(source.classes)} classes: {shapes}"
+                f"need latents (n, {source.latent_dim}), n > 0, for {len(source.classes)} "
+                f"classes: {shapes}"
             )
         self.source, self.noise = source, noise
-        self.classes, self.image_shape, self.latent_dim = source.classes, source.image_shape, source.latent_dim + 1
+        self.classes, self.image_shape, self.latent_dim = (
+            source.classes,
+            source.image_shape,
+            source.latent_dim + 1,
+        )
         self._donors = torch.cat(list(donors))
         self._counts = torch.tensor([len(latents) for latents in donors])
         self._starts = self._counts.cumsum(0) - self._counts

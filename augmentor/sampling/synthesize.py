@@ -1,4 +1,6 @@
-"""From counts per class to images. Candidate i of class c is a function of (source, seed, c, i) and of nothing else."""
+"""From counts per class to images. Candidate i of class c is a function of (source, seed, c, i) and
+of nothing else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from augmentor.data.synthetic_store import Recipe, write_set
 from augmentor.types import DataError, DivergedError, LabelledImages, SampleSource, device_of
 
 Accept = Callable[[Tensor, Tensor], Tensor]
-"""A filter: images (N, C, H, W) and their classes (N,) int64 to bool (N,), true for those to keep."""
+"""A filter: images (N, C, H, W) and their classes (N,) int64 to bool (N,), true for those to
+keep."""
 
 TRIES = 20
 """A class of n images may try this times n candidates before its filter counts as too strict."""
@@ -33,8 +36,8 @@ def render(
 ) -> tuple[Tensor, Tensor]:
     """The first ``n`` accepted candidates of a class from candidate ``start`` on.
 
-    Batches are always whole and begin at multiples of ``batch_size``, so that a candidate's pixels do not depend on
-    ``n``, ``start`` or what was rendered before, not even by rounding.
+    Batches are always whole and begin at multiples of ``batch_size``, so that a candidate's pixels
+    do not depend on ``n``, ``start`` or what was rendered before, not even by rounding.
 
     Args:
         source: What renders; an ``nn.Module`` renders on the device of its weights.
@@ -47,7 +50,8 @@ def render(
         batch_size: Candidates rendered together.
 
     Returns:
-        Images, float32 (n, C, H, W) in [-1, 1] on the CPU, and the indices of their candidates, int64 (n,), ascending.
+        Images, float32 (n, C, H, W) in [-1, 1] on the CPU, and the indices of their candidates,
+        int64 (n,), ascending.
 
     Raises:
         ValueError: If there is no such class.
@@ -55,9 +59,15 @@ def render(
         DivergedError: If the source renders NaN or infinite pixels.
     """
     if not 0 <= class_index < len(source.classes):
-        raise ValueError(f"there is no class {class_index}; the source has 0 to {len(source.classes) - 1}")
+        raise ValueError(
+            f"there is no class {class_index}; the source has 0 to {len(source.classes) - 1}"
+        )
     end = start + (TRIES * n if budget is None else budget)
-    images, kept, position = [torch.empty(0, *source.image_shape)], [torch.empty(0, dtype=torch.int64)], start
+    images, kept, position = (
+        [torch.empty(0, *source.image_shape)],
+        [torch.empty(0, dtype=torch.int64)],
+        start,
+    )
     missing = n
     while missing > 0 and position < end:
         first = position - position % batch_size
@@ -69,8 +79,10 @@ def render(
         missing, position = missing - len(chosen), first + batch_size
     if missing > 0:
         raise DataError(
-            f"class {source.classes[class_index]!r}: the filter accepted {n - missing} of {end - start} candidates, "
-            f"{n} are wanted; lower the filter's threshold, ask for fewer images, or train the source longer"
+            f"class {source.classes[class_index]!r}: the filter accepted {n - missing} of "
+            f"{end - start} candidates, "
+            f"{n} are wanted; lower the filter's threshold, ask for fewer images, or train the "
+            "source longer"
         )
     return torch.cat(images), torch.cat(kept)
 
@@ -92,8 +104,8 @@ def synthesize(
         batch_size: Candidates rendered together.
 
     Returns:
-        The images, class after class in ascending order, within a class in the order of candidates. More images of a
-        class begin with those one gets when asking for fewer.
+        The images, class after class in ascending order, within a class in the order of candidates.
+        More images of a class begin with those one gets when asking for fewer.
 
     Raises:
         ValueError: If a class is unknown or a count negative.
@@ -102,7 +114,10 @@ def synthesize(
     if any(n < 0 for n in counts.values()):
         raise ValueError(f"counts must not be negative, got {dict(counts)}")
     wanted = sorted(counts.items())
-    images = [render(source, index, n, seed, accept=accept, batch_size=batch_size)[0] for index, n in wanted]
+    images = [
+        render(source, index, n, seed, accept=accept, batch_size=batch_size)[0]
+        for index, n in wanted
+    ]
     x = torch.cat([torch.empty(0, *source.image_shape), *images])
     y = torch.tensor([index for index, n in wanted for _ in range(n)], dtype=torch.int64)
     return LabelledImages(x, y, source.classes)
@@ -124,7 +139,8 @@ def synthesize_set(
         folder: Where the set goes; see ``data.synthetic_store.write_set``.
         trained_on: Fingerprints of the images the source was trained on.
         accept: The filter the recipe names.
-        on_shard: Called with images done and images in all, after every shard; may raise to stop between two shards.
+        on_shard: Called with images done and images in all, after every shard; may raise to stop
+            between two shards.
 
     Raises:
         DataError: If the folder holds something else, or the filter accepts too few of a class.
@@ -145,6 +161,8 @@ def _render_batch(
     y = torch.full((count,), class_index, dtype=torch.int64, device=z.device)
     x = source.sample(y, z)
     if not bool(torch.isfinite(x).all()):
-        raise DivergedError(f"class {source.classes[class_index]!r}: the source renders NaN or infinite pixels")
+        raise DivergedError(
+            f"class {source.classes[class_index]!r}: the source renders NaN or infinite pixels"
+        )
     passed = torch.ones(count, dtype=torch.bool) if accept is None else accept(x, y)
     return x.cpu(), passed.cpu()

@@ -15,21 +15,29 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Batches:
-    """The batch of step s is a pure function of (images, seed, s): that is what makes a resumed run exact.
+    """The batch of step s is a pure function of (images, seed, s): that is what makes a resumed run
+    exact.
 
-    Images are drawn with replacement. A class of n images is drawn with a share proportional to n ** power: 1 is
-    the natural share, 0 is all classes alike, and 0.5 the square-root sampling of the long-tail literature.
+    Images are drawn with replacement. A class of n images is drawn with a share proportional to n
+    ** power: 1 is the natural share, 0 is all classes alike, and 0.5 the square-root sampling of
+    the long-tail literature.
 
     Args:
         images: The training part.
         batch_size: Images in a batch.
         seed: Addresses the whole sequence.
         power: In [0, 1], see above.
-        augment: Applied to every batch with a generator of its own; None leaves the images as they are.
+        augment: Applied to every batch with a generator of its own; None leaves the images as they
+            are.
     """
 
     def __init__(
-        self, images: LabelledImages, batch_size: int, seed: int, power: float = 1.0, augment: Augment | None = None
+        self,
+        images: LabelledImages,
+        batch_size: int,
+        seed: int,
+        power: float = 1.0,
+        augment: Augment | None = None,
     ) -> None:
         self.images, self.batch_size, self.seed, self.augment = images, batch_size, seed, augment
         counts = torch.bincount(images.y, minlength=len(images.classes)).double()
@@ -38,7 +46,9 @@ class Batches:
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Images (batch_size, C, H, W) and labels (batch_size,) of step ``step``."""
         generator = generator_for("batch", self.seed, step)
-        indices = torch.multinomial(self.shares, self.batch_size, replacement=True, generator=generator)
+        indices = torch.multinomial(
+            self.shares, self.batch_size, replacement=True, generator=generator
+        )
         x, y = self.images.x[indices], self.images.y[indices]
         return (x if self.augment is None else self.augment(x, generator)), y
 
@@ -46,7 +56,8 @@ class Batches:
 class SemiBatches:
     """Labelled and unlabelled images of step s, a pure function of (images, seed, s).
 
-    Both come in rounds that show every image once, in an order of their own; a batch may span rounds.
+    Both come in rounds that show every image once, in an order of their own; a batch may span
+    rounds.
 
     Args:
         labelled: Labelled images.
@@ -66,14 +77,27 @@ class SemiBatches:
         seed: int,
         augment: Augment | None = None,
     ) -> None:
-        self.labelled, self.unlabelled, self.seed, self.augment = labelled, unlabelled, seed, augment
+        self.labelled, self.unlabelled, self.seed, self.augment = (
+            labelled,
+            unlabelled,
+            seed,
+            augment,
+        )
         self.labelled_size, self.unlabelled_size = labelled_size, unlabelled_size
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (labelled_size, C, H, W), their labels, and images (unlabelled_size, C, H, W) of step ``step``."""
+        """Images (labelled_size, C, H, W), their labels, and images (unlabelled_size, C, H, W) of
+        step ``step``.
+        """
         chosen = in_rounds(len(self.labelled), self.labelled_size, step, self.seed, "labelled")
-        unlabelled = in_rounds(len(self.unlabelled), self.unlabelled_size, step, self.seed, "unlabelled")
-        x, y, x_unlabelled = self.labelled.x[chosen], self.labelled.y[chosen], self.unlabelled[unlabelled]
+        unlabelled = in_rounds(
+            len(self.unlabelled), self.unlabelled_size, step, self.seed, "unlabelled"
+        )
+        x, y, x_unlabelled = (
+            self.labelled.x[chosen],
+            self.labelled.y[chosen],
+            self.unlabelled[unlabelled],
+        )
         if self.augment is not None:
             generator = generator_for("semi-batch", self.seed, step)
             x, x_unlabelled = self.augment(x, generator), self.augment(x_unlabelled, generator)
@@ -94,7 +118,10 @@ def in_rounds(count: int, size: int, step: int, seed: int, stream: str) -> Tenso
         int64 (size,), each in [0, count).
     """
     first, last = step * size, (step + 1) * size - 1
-    rounds = [_permutation(count, seed, stream, number) for number in range(first // count, last // count + 1)]
+    rounds = [
+        _permutation(count, seed, stream, number)
+        for number in range(first // count, last // count + 1)
+    ]
     start = first % count
     return torch.cat(rounds)[start : start + size]
 

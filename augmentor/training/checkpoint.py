@@ -1,8 +1,9 @@
 """Checkpoints that survive what happens to machines: safetensors and JSON only, never pickle.
 
-A checkpoint is a folder ``step-00000500`` with the tensors, ``state.json`` and, written last, ``manifest.json`` with
-the SHA-256 of both. It is made under another name and renamed when everything in it has reached the disk; then the
-pointer ``latest`` is set. What is read is verified first; a spoiled checkpoint is passed over for the one before it.
+A checkpoint is a folder ``step-00000500`` with the tensors, ``state.json`` and, written last,
+``manifest.json`` with the SHA-256 of both. It is made under another name and renamed when
+everything in it has reached the disk; then the pointer ``latest`` is set. What is read is verified
+first; a spoiled checkpoint is passed over for the one before it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from augmentor.durable import json_bytes, publish_folder, sha256_of, write_bytes, write_json, write_text
+from augmentor.durable import (
+    json_bytes,
+    publish_folder,
+    sha256_of,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from augmentor.types import DataError
 
 FORMAT = 1
@@ -43,7 +51,9 @@ class Checkpoint:
     passed_over: tuple[str, ...] = ()
 
 
-def save_checkpoint(folder: Path, step: int, meta: dict[str, Any], state: dict[str, Any], keep: int = 2) -> Path:
+def save_checkpoint(
+    folder: Path, step: int, meta: dict[str, Any], state: dict[str, Any], keep: int = 2
+) -> Path:
     """Save one checkpoint and drop all but the newest ``keep``.
 
     Args:
@@ -51,7 +61,8 @@ def save_checkpoint(folder: Path, step: int, meta: dict[str, Any], state: dict[s
         step: Training steps done.
         meta: JSON values.
         state: Nested dicts (keys text or int), lists and tuples of tensors, numbers, text, None.
-        keep: Checkpoints to keep, this one included; two or more, so that there is one to fall back on.
+        keep: Checkpoints to keep, this one included; two or more, so that there is one to fall back
+            on.
 
     Returns:
         The checkpoint's folder.
@@ -99,7 +110,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 class _SpoiledError(Exception):
-    """A file of a checkpoint is missing, not as it was written, or was never one of a checkpoint."""
+    """A file of a checkpoint is missing, not as it was written, or was never one of a
+    checkpoint.
+    """
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -110,7 +123,9 @@ def _write(folder: Path, step: int, meta: dict[str, Any], state: dict[str, Any])
     tensors: dict[str, Tensor] = {}
     skeleton = _pack(state, "", tensors)
     write_bytes(folder / "tensors.safetensors", save(tensors))
-    write_json(folder / "state.json", {"format": FORMAT, "step": step, "meta": meta, "state": skeleton})
+    write_json(
+        folder / "state.json", {"format": FORMAT, "step": step, "meta": meta, "state": skeleton}
+    )
     hashes = {name: sha256_of(folder / name) for name in ("tensors.safetensors", "state.json")}
     write_json(folder / "manifest.json", _manifest(hashes))
 
@@ -121,17 +136,22 @@ def _manifest(hashes: dict[str, str]) -> dict[str, Any]:
 
 def _read(folder: Path, passed_over: tuple[str, ...]) -> Checkpoint:
     hashes = _verified_hashes(folder)
-    # A right hash says that nobody changed the files by accident, not that they hold what they should.
+    # A right hash says that nobody changed the files by accident, not that they hold what they
+    # should.
     try:
         record = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
-            raise DataError(f"{folder}: checkpoint format {record['format']}, this version reads {FORMAT}")
+            raise DataError(
+                f"{folder}: checkpoint format {record['format']}, this version reads {FORMAT}"
+            )
         state = _unpack(record["state"], load((folder / "tensors.safetensors").read_bytes()))
         step, meta = record["step"], record["meta"]
         if type(step) is not int or not isinstance(meta, dict) or not isinstance(state, dict):
             raise TypeError("step, meta and state must be a whole number and two mappings")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise _SpoiledError(f"{folder}: not what save_checkpoint writes ({type(error).__name__}: {error})") from error
+        raise _SpoiledError(
+            f"{folder}: not what save_checkpoint writes ({type(error).__name__}: {error})"
+        ) from error
     if (folder / "manifest.json").read_bytes() != json_bytes(_manifest(hashes)):
         raise _SpoiledError(f"{folder / 'manifest.json'}: not the bytes that were saved")
     return Checkpoint(step, meta, state, hashes["tensors.safetensors"], passed_over)
@@ -142,7 +162,10 @@ def _verified_hashes(folder: Path) -> dict[str, str]:
     manifest = folder / "manifest.json"
     try:
         hashes: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8"))["sha256"]
-        expected = {"tensors.safetensors": hashes["tensors.safetensors"], "state.json": hashes["state.json"]}
+        expected = {
+            "tensors.safetensors": hashes["tensors.safetensors"],
+            "state.json": hashes["state.json"],
+        }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _SpoiledError(f"{manifest}: {type(error).__name__}") from error
     for name, expected_hash in expected.items():
@@ -161,21 +184,32 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         tensors[name] = value.detach().cpu().contiguous()
         return {"tensor": name, "channels_last": _is_channels_last(value)}
     if isinstance(value, dict):
-        return {"dict": [[key, _pack(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
+        return {
+            "dict": [[key, _pack(item, f"{name}/{key}", tensors)] for key, item in value.items()]
+        }
     if isinstance(value, list | tuple):
         return {"list": [_pack(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]}
     return {"value": value}
 
 
 def _is_channels_last(value: Tensor) -> bool:
-    return value.ndim == 4 and not value.is_contiguous() and value.is_contiguous(memory_format=torch.channels_last)
+    return (
+        value.ndim == 4
+        and not value.is_contiguous()
+        and value.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 def _unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
     if "tensor" in packed:
         tensor = tensors[packed["tensor"]]
-        # Fused optimisers walk a weight and its moments side by side in memory: the layout is part of the state.
-        return tensor.contiguous(memory_format=torch.channels_last) if packed["channels_last"] else tensor
+        # Fused optimisers walk a weight and its moments side by side in memory: the layout is part
+        # of the state.
+        return (
+            tensor.contiguous(memory_format=torch.channels_last)
+            if packed["channels_last"]
+            else tensor
+        )
     if "dict" in packed:
         return {key: _unpack(item, tensors) for key, item in packed["dict"]}
     if "list" in packed:

@@ -13,7 +13,8 @@ from torch.optim.swa_utils import AveragedModel
 def averaged(model: nn.Module, decay: float) -> AveragedModel:
     """An exponential moving average of a model's weights and buffers, with a warm-up.
 
-    In update n the share kept is min(decay, (1 + n) / (10 + n)), so that a short run is not an average of its start.
+    In update n the share kept is min(decay, (1 + n) / (10 + n)), so that a short run is not an
+    average of its start.
 
     Args:
         model: The model trained; the average starts as its copy.
@@ -37,7 +38,8 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel:
 
 @torch.no_grad()
 def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Measure the statistics of batch norm anew: those of averaged weights are not the average of those on the way.
+    """Measure the statistics of batch norm anew: those of averaged weights are not the average of
+    those on the way.
 
     Nothing but batch norm is in training mode meanwhile. Without batch norm nothing is done.
 

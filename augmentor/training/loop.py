@@ -23,7 +23,9 @@ class Trainer(Protocol):
 
     @property
     def step(self) -> Callable[..., dict[str, Tensor]]:
-        """Train on one batch, given as its tensors and a generator (x, y, generator); named scalars, on one device."""
+        """Train on one batch, given as its tensors and a generator (x, y, generator); named
+        scalars, on one device.
+        """
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on."""
@@ -43,13 +45,15 @@ def fit(
 ) -> Iterator[StepReport]:
     """Train from step ``start`` to step ``steps``, yielding after each.
 
-    All randomness of step s comes from (seed, s), so a run resumed at ``start`` with the same trainer, average and
-    batches goes on as if it had never stopped. The average moves only after the step was seen to be finite.
+    All randomness of step s comes from (seed, s), so a run resumed at ``start`` with the same
+    trainer, average and batches goes on as if it had never stopped. The average moves only after
+    the step was seen to be finite.
 
     Args:
         trainer: Owns the model and its optimisers.
         average: From ``ema.averaged``; moved in place.
-        batch_at: The batch of a step, a pure function; its tensors are what the trainer's step takes.
+        batch_at: The batch of a step, a pure function; its tensors are what the trainer's step
+            takes.
         steps: Last step, counted from 1.
         seed: Addresses the noise of all steps.
         start: Steps already done.
@@ -58,7 +62,8 @@ def fit(
         One report a step.
 
     Raises:
-        DivergedError: If a loss, a weight or a buffer is not finite; the average is as it was before that step.
+        DivergedError: If a loss, a weight or a buffer is not finite; the average is as it was
+            before that step.
     """
     for step in range(start, steps):
         losses = trainer.step(*batch_at(step), generator_for("step", seed, step))
@@ -71,10 +76,12 @@ def fit(
 
 def _check_finite(losses: dict[str, float], model: nn.Module, step: int) -> None:
     bad = [f"loss {name}" for name, value in losses.items() if not math.isfinite(value)]
-    # A gradient can overflow under a finite loss; it shows in the weights after the update. The average takes the
-    # buffers too, such as the statistics of batch norm.
+    # A gradient can overflow under a finite loss; it shows in the weights after the update. The
+    # average takes the buffers too, such as the statistics of batch norm.
     buffers = {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
-    if not bad and not math.isfinite(float(torch.nn.utils.get_total_norm([*model.parameters(), *buffers.values()]))):
+    if not bad and not math.isfinite(
+        float(torch.nn.utils.get_total_norm([*model.parameters(), *buffers.values()]))
+    ):
         bad = [f"weight {name}" for name, p in model.named_parameters() if not p.isfinite().all()]
         bad += [f"buffer {name}" for name, buffer in buffers.items() if not buffer.isfinite().all()]
     if bad:

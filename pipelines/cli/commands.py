@@ -48,14 +48,20 @@ from pipelines.cli.settings import at_most_one, config_of, config_of_run, out_of
 @verbose
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Train a class-conditional generator, synthesize images, and measure what they add to a classifier."""
+    """Train a class-conditional generator, synthesize images, and measure what they add to a
+    classifier.
+    """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 @cli.command(cls=JobCommand, short_help="All of it on small digits, in minutes.")
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default="runs/demo", show_default=True, help="Folder."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="runs/demo",
+    show_default=True,
+    help="Folder.",
 )
 @as_json
 @verbose
@@ -77,7 +83,8 @@ def demo(out: Path, as_json: bool) -> None:
 def check(data: str, as_json: bool, **values: Any) -> None:
     """Read every image of DATA: digits, mnist, fashion-mnist or a folder.
 
-    Lists classes, counts, sizes, and bad files with their paths. Exit code 3 if something has to be repaired.
+    Lists classes, counts, sizes, and bad files with their paths. Exit code 3 if something has to be
+    repaired.
     """
     config = config_of(None, {**values, "data__data": data})
     from pipelines.check import check_data
@@ -94,7 +101,11 @@ def check(data: str, as_json: bool, **values: Any) -> None:
 @config_argument
 @data_options
 @source_options
-@click.option("--resume", is_flag=True, help="Go on from the last good checkpoint; CONFIG may then be left out.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the last good checkpoint; CONFIG may then be left out.",
+)
 @dry_run
 @run_options
 def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
@@ -110,7 +121,9 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
 
     with show() as progress:
         result = train_run(settings, out, resume=resume, progress=progress)
-    print_result(result, as_json, lambda: f"{result.step} steps in {result.seconds:.0f} s: {result.run}")
+    print_result(
+        result, as_json, lambda: f"{result.step} steps in {result.seconds:.0f} s: {result.run}"
+    )
 
 
 @cli.command(cls=JobCommand, short_help="Write synthetic images of a trained generator.")
@@ -121,10 +134,16 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     is_flag=False,
     flag_value="auto",
     metavar="[STRATEGY]",
-    help="auto: fill every class up to the largest; or minority, not-minority, not-majority, all, a total a class, "
+    help="auto: fill every class up to the largest; or minority, not-minority, not-majority, all, "
+    "a total a class, "
     "a ratio with a point, or a .json file of {class: total}.",
 )
-@click.option("--per-class", type=click.IntRange(min=1), metavar="N", help="N synthetic images of every class.")
+@click.option(
+    "--per-class",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="N synthetic images of every class.",
+)
 @click.option(
     "--ratio",
     type=click.FloatRange(min=0, min_open=True),
@@ -132,27 +151,41 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     help="R synthetic images per real one of a class.",
 )
 @click.option("--classes", metavar="A,B", callback=split_commas, help="These classes only.")
-@click.option("--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set.")
+@click.option(
+    "--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set."
+)
 @device_option
 @format_option
 @out_option
 @as_json
 @verbose
 def synth(
-    run: Path, out: Path | None, filter_: str | None, format_: Literal["folder", "shards"], as_json: bool, **values: Any
+    run: Path,
+    out: Path | None,
+    filter_: str | None,
+    format_: Literal["folder", "shards"],
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Write synthetic images of the trained RUN; running it again finishes what is missing.
 
-    How many is said by one of --class-balance (the default), --per-class and --ratio. Default of --out: RUN/synthetic.
+    How many is said by one of --class-balance (the default), --per-class and --ratio. Default of
+    --out: RUN/synthetic.
     """
-    at_most_one(values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"})
+    at_most_one(
+        values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"}
+    )
     from pipelines.progress import show
     from pipelines.source.synthesize import synthesize_run
 
     with show() as progress:
         target = out or run / "synthetic"
-        result = synthesize_run(run, target, filter=filter_, format=format_, progress=progress, **values)
+        result = synthesize_run(
+            run, target, filter=filter_, format=format_, progress=progress, **values
+        )
     print_result(result, as_json, lambda: as_lines(jsonable(result)))
 
 
@@ -170,7 +203,9 @@ def synth(
 @dry_run
 @run_options
 def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
-    """Measure what synthetic images add to a classifier: arms, paired replicates, intervals, advice."""
+    """Measure what synthetic images add to a classifier: arms, paired replicates, intervals,
+    advice.
+    """
     settings = config_of(config, values, needs_data=True)
     out = out_of(settings, config)
     if dry_run:
@@ -184,12 +219,25 @@ def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 
 
 @cli.command(cls=JobCommand, short_help="Many gain results on one page.")
-@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@click.argument(
+    "results",
+    metavar="RESULT...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder to write to.",
+)
 @as_json
 @verbose
 def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
-    """Put each RESULT, a file or folder of gain or verify, into one summary: tables, forest plot, page."""
+    """Put each RESULT, a file or folder of gain or verify, into one summary: tables, forest plot,
+    page.
+    """
     from pipelines.summary.run import summary_run
     from pipelines.summary.tables import as_text
 
@@ -197,7 +245,9 @@ def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
     print_result(
         result,
         as_json,
-        lambda: f"{as_text(result)}\n\n{result['verdict']}\n\n{out / 'summary.html'}  {out / 'gain.md'}",
+        lambda: (
+            f"{as_text(result)}\n\n{result['verdict']}\n\n{out / 'summary.html'}  {out / 'gain.md'}"
+        ),
     )
 
 
@@ -222,7 +272,9 @@ def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
 @dry_run
 @run_options
 def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
-    """Measure semi-supervised methods: the same few labels for all, the other training images without labels."""
+    """Measure semi-supervised methods: the same few labels for all, the other training images
+    without labels.
+    """
     settings = config_of(config, values, needs_data=True)
     out = out_of(settings, config)
     if dry_run:
@@ -235,7 +287,9 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     print_result(result, as_json, lambda: semi_text(result, out))
 
 
-@cli.command(cls=JobCommand, short_help="Train families with one budget; measure them with one judge.")
+@cli.command(
+    cls=JobCommand, short_help="Train families with one budget; measure them with one judge."
+)
 @config_argument
 @data_options
 @key("--families", "compare.families", metavar="A,B", callback=split_commas)
@@ -249,10 +303,11 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 @dry_run
 @run_options
 def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
-    """Train families of generators on one data set with one budget, and measure all of them with one judge.
+    """Train families of generators on one data set with one budget, and measure all of them with
+    one judge.
 
-    Running it again goes on where it was cut off. Options of single families, and finished runs to measure beside
-    them, are given in the section compare of the file CONFIG.
+    Running it again goes on where it was cut off. Options of single families, and finished runs to
+    measure beside them, are given in the section compare of the file CONFIG.
     """
     settings = config_of(config, values, needs_data=True)
     out = out_of(settings, config)
@@ -287,13 +342,16 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
 @key("--classifier-steps", "classifier.steps", type=int, metavar="N")
 @run_options
 def verify(config: Path | None, as_json: bool, **values: Any) -> None:
-    """Train a network to tell people, and score pairs of people it has not seen by the cosine of its features.
+    """Train a network to tell people, and score pairs of people it has not seen by the cosine of
+    its features.
 
-    By the file CONFIG, or on --data; every --synthetic set is an arm beside no extra data, with equal steps, and so are
-    the real people of --train-folds, a control.
+    By the file CONFIG, or on --data; every --synthetic set is an arm beside no extra data, with
+    equal steps, and so are the real people of --train-folds, a control.
     """
     settings = config_of(config, values, needs_data=True)
-    out = settings.out or Path("runs") / (config.stem if config else f"{Path(settings.data.data).name}-verify")
+    out = settings.out or Path("runs") / (
+        config.stem if config else f"{Path(settings.data.data).name}-verify"
+    )
     from pipelines.progress import show
     from pipelines.verify.run import verify_run
 
@@ -304,14 +362,27 @@ def verify(config: Path | None, as_json: bool, **values: Any) -> None:
 
 @cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
 @run_argument
-@click.option("--samples", type=click.IntRange(min=2), default=10000, show_default=True, help="Images to generate.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of judge and samples.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=2),
+    default=10000,
+    show_default=True,
+    help="Images to generate.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of judge and samples.",
+)
 @device_option
 @out_option
 @as_json
 @verbose
 def evaluate(run: Path, out: Path | None, as_json: bool, **values: Any) -> None:
-    """Judge the images of the trained RUN: correctness, fidelity, coverage, usefulness, memorisation.
+    """Judge the images of the trained RUN: correctness, fidelity, coverage, usefulness,
+    memorisation.
 
     Default of --out: RUN.
     """

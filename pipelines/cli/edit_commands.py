@@ -28,14 +28,19 @@ from pipelines.cli.output import as_lines, jsonable, print_edit, print_result
 def edit() -> None:
     """Edit image files with a trained generator.
 
-    All but mix-identities need a family with an encoder; all but frontalize too need the class of every image: --label,
-    or the name of the folder the file lies in. Images are cut and resized as training images are.
+    All but mix-identities need a family with an encoder; all but frontalize too need the class of
+    every image: --label, or the name of the folder the file lies in. Images are cut and resized as
+    training images are.
     """
 
 
-label_option = click.option("--label", metavar="CLASS", help="Class of the files; else their folder's name is it.")
+label_option = click.option(
+    "--label", metavar="CLASS", help="Class of the files; else their folder's name is it."
+)
 edit_out = click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.  [default: RUN/edits]"
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write to.  [default: RUN/edits]",
 )
 file_type = click.Path(path_type=Path, dir_okay=False)
 files_argument = click.argument("files", nargs=-1, required=True, type=file_type)
@@ -46,8 +51,12 @@ edit_options = together(label_option, device_option, edit_out, as_json, verbose)
 @run_argument
 @files_argument
 @edit_options
-def reconstruct(run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool, **values: Any) -> None:
-    """Encode the FILES by the trained RUN and render them again, side by side in reconstruct.png."""
+def reconstruct(
+    run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool, **values: Any
+) -> None:
+    """Encode the FILES by the trained RUN and render them again, side by side in
+    reconstruct.png.
+    """
     from pipelines.edit.files import reconstruct_files
 
     print_edit(reconstruct_files(run, files, out or run / "edits", **values), as_json)
@@ -57,11 +66,23 @@ def reconstruct(run: Path, files: tuple[Path, ...], out: Path | None, as_json: b
 @run_argument
 @click.argument("first", type=file_type)
 @click.argument("last", type=file_type)
-@click.option("--steps", type=click.IntRange(min=2), default=8, show_default=True, help="Images, both ends included.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=2),
+    default=8,
+    show_default=True,
+    help="Images, both ends included.",
+)
 @click.option("--gif", is_flag=True, help="An animation, morph.gif, instead of a row of pictures.")
 @edit_options
 def morph(
-    run: Path, first: Path, last: Path, label: str | None, out: Path | None, as_json: bool, **values: Any
+    run: Path,
+    first: Path,
+    last: Path,
+    label: str | None,
+    out: Path | None,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Walk from the image FIRST to LAST, two of one class, with the label held."""
     from pipelines.edit.files import morph_files
@@ -72,9 +93,13 @@ def morph(
 @edit.command(cls=JobCommand, short_help="Attributes of images under the labels of other classes.")
 @run_argument
 @files_argument
-@click.option("--to", metavar="A,B", callback=split_commas, help="Classes to render.  [default: all]")
+@click.option(
+    "--to", metavar="A,B", callback=split_commas, help="Classes to render.  [default: all]"
+)
 @edit_options
-def transfer(run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool, **values: Any) -> None:
+def transfer(
+    run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool, **values: Any
+) -> None:
     """Render the attributes of the FILES (stroke, pose, light) as other classes."""
     from pipelines.edit.files import transfer_files
 
@@ -84,14 +109,41 @@ def transfer(run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool
 @edit.command(cls=JobCommand, short_help="New classes from blended labels, as a synthetic set.")
 @run_argument
 @click.option(
-    "--mix", "mixes", metavar="A,B,…", multiple=True, callback=split_each, help="Blend these in equal parts. Repeats."
+    "--mix",
+    "mixes",
+    metavar="A,B,…",
+    multiple=True,
+    callback=split_each,
+    help="Blend these in equal parts. Repeats.",
 )
-@click.option("--new", type=click.IntRange(min=0), default=0, metavar="N", help="N new classes of random mixtures.")
-@click.option("--of", type=click.IntRange(min=2), default=3, show_default=True, help="Classes in each of those.")
 @click.option(
-    "--per-class", type=click.IntRange(min=1), default=10, show_default=True, help="Images of every new class."
+    "--new",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="N new classes of random mixtures.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of mixtures and images.")
+@click.option(
+    "--of",
+    type=click.IntRange(min=2),
+    default=3,
+    show_default=True,
+    help="Classes in each of those.",
+)
+@click.option(
+    "--per-class",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Images of every new class.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of mixtures and images.",
+)
 @device_option
 @format_option
 @out_option
@@ -100,7 +152,8 @@ def transfer(run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool
 def mix_identities(
     run: Path, out: Path | None, format_: Literal["folder", "shards"], as_json: bool, **values: Any
 ) -> None:
-    """Blend labels of the trained RUN into new classes and write a synthetic set of them, as synth does.
+    """Blend labels of the trained RUN into new classes and write a synthetic set of them, as synth
+    does.
 
     Works with every family. Default of --out: RUN/mixed.
     """
@@ -108,7 +161,9 @@ def mix_identities(
     from pipelines.progress import show
 
     with show() as progress:
-        result = mix_identities_run(run, out or run / "mixed", format=format_, progress=progress, **values)
+        result = mix_identities_run(
+            run, out or run / "mixed", format=format_, progress=progress, **values
+        )
     print_result(result, as_json, lambda: as_lines(jsonable(result)))
 
 
@@ -117,16 +172,32 @@ def mix_identities(
 @files_argument
 @click.option("--mask", type=file_type, help="An image, white in the hole and black elsewhere.")
 @click.option(
-    "--box", metavar="L,T,W,H", callback=split_numbers, help="The hole: left, top, width, height in the RUN's pixels."
+    "--box",
+    metavar="L,T,W,H",
+    callback=split_numbers,
+    help="The hole: left, top, width, height in the RUN's pixels.",
 )
-@click.option("--rounds", type=click.IntRange(0, 100), default=10, show_default=True, help="Times it is filled.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(0, 100),
+    default=10,
+    show_default=True,
+    help="Times it is filled.",
+)
 @edit_options
 def inpaint(
-    run: Path, files: tuple[Path, ...], label: str | None, out: Path | None, as_json: bool, **values: Any
+    run: Path,
+    files: tuple[Path, ...],
+    label: str | None,
+    out: Path | None,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Fill a hole in the FILES, round after round; inpaint.png shows every round."""
     if values["box"] is not None and len(values["box"]) != 4:
-        raise click.UsageError("--box takes four numbers: left,top,width,height", click.get_current_context())
+        raise click.UsageError(
+            "--box takes four numbers: left,top,width,height", click.get_current_context()
+        )
     from pipelines.edit.files import inpaint_files
 
     print_edit(inpaint_files(run, files, out or run / "edits", label=label, **values), as_json)
@@ -135,39 +206,71 @@ def inpaint(
 @edit.command(cls=JobCommand, name="frontalize", short_help="People in the pose of another photo.")
 @run_argument
 @files_argument
-@click.option("--attributes", required=True, type=file_type, help="The photo to take pose, light, background from.")
+@click.option(
+    "--attributes",
+    required=True,
+    type=file_type,
+    help="The photo to take pose, light, background from.",
+)
 @device_option
 @edit_out
 @as_json
 @verbose
 def frontalize(
-    run: Path, files: tuple[Path, ...], attributes: Path, device: str | None, out: Path | None, as_json: bool
+    run: Path,
+    files: tuple[Path, ...],
+    attributes: Path,
+    device: str | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Show the people in the FILES, known to the RUN or not, as a chosen photo shows its own.
 
-    Needs a run of the family ip_gan; give --attributes a face seen from the front to turn faces to it.
+    Needs a run of the family ip_gan; give --attributes a face seen from the front to turn faces to
+    it.
     """
     from pipelines.edit.files import frontalize_files
 
-    print_edit(frontalize_files(run, files, attributes, out or run / "edits", device=device), as_json)
+    print_edit(
+        frontalize_files(run, files, attributes, out or run / "edits", device=device), as_json
+    )
 
 
 @edit.command(cls=JobCommand, short_help="Whom renders of unknown people show, by a judge.")
 @run_argument
-@click.option("--pairs", required=True, metavar="PATH", help="Folder with pairs.csv and photos of other people.")
 @click.option(
-    "--train-folds", metavar="N,N", callback=split_numbers, help="Folds whose people the judge learns from too."
+    "--pairs",
+    required=True,
+    metavar="PATH",
+    help="Folder with pairs.csv and photos of other people.",
 )
 @click.option(
-    "--judge-steps", type=click.IntRange(min=1), default=1500, show_default=True, help="Training steps of the judge."
+    "--train-folds",
+    metavar="N,N",
+    callback=split_numbers,
+    help="Folds whose people the judge learns from too.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the judge.")
+@click.option(
+    "--judge-steps",
+    type=click.IntRange(min=1),
+    default=1500,
+    show_default=True,
+    help="Training steps of the judge.",
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the judge."
+)
 @device_option
 @out_option
 @as_json
 @verbose
 def identity_quality(
-    run: Path, pairs: str, train_folds: tuple[int, ...] | None, out: Path | None, as_json: bool, **values: Any
+    run: Path,
+    pairs: str,
+    train_folds: tuple[int, ...] | None,
+    out: Path | None,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Render people the RUN, an IP-GAN, has never seen; a verification network says whom it sees.
 

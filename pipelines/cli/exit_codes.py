@@ -23,7 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    with signals_raise(restore=arguments is not None) as gate:  # without arguments the process ends with this
+    with signals_raise(
+        restore=arguments is not None
+    ) as gate:  # without arguments the process ends with this
         return _run(arguments, gate)
 
 

@@ -25,7 +25,8 @@ SECTIONS = {
 }
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EPILOG = (
-    "Exit codes: 0 done, 1 failed for the reason shown, 2 wrong usage or config, 3 bad data, 4 training diverged, "
+    "Exit codes: 0 done, 1 failed for the reason shown, 2 wrong usage or config, 3 bad data, 4 "
+    "training diverged, "
     "130 or 143 interrupted. AUGMENTOR_DATA names the folder of data sets."
 )
 
@@ -38,7 +39,9 @@ class KeyOption(click.Option):
         self.key = key
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Look the help up in the config's models, which takes a moment, and therefore only here."""
+        """Look the help up in the config's models, which takes a moment, and therefore only
+        here.
+        """
         from pipelines.config import Config
 
         model: Any = Config
@@ -76,7 +79,9 @@ class JobGroup(click.Group):
 
 def key(flag: str, name: str, **settings: Any) -> Callable[[Command], Command]:
     """An option that overrides the config key ``name``."""
-    return click.option(flag, name.replace(".", "__"), cls=KeyOption, key=name, default=None, **settings)
+    return click.option(
+        flag, name.replace(".", "__"), cls=KeyOption, key=name, default=None, **settings
+    )
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -92,24 +97,36 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 def _remember_debug(ctx: click.Context, option: click.Parameter, value: bool) -> None:
     if value:
-        os.environ["AUGMENTOR_DEBUG"] = "1"  # in the environment, so that worker processes know it too
+        os.environ["AUGMENTOR_DEBUG"] = (
+            "1"  # in the environment, so that worker processes know it too
+        )
 
 
-def split_commas(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+def split_commas(
+    ctx: click.Context, option: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
     """``A,B`` as a tuple; a callback of click."""
-    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+    return (
+        None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+    )
 
 
-def split_numbers(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+def split_numbers(
+    ctx: click.Context, option: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
     """``5,6`` as whole numbers; a callback of click."""
     parts = split_commas(ctx, option, value)
     try:
         return None if parts is None else tuple(map(int, parts))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 20,100", ctx, option) from None
+        raise click.BadParameter(
+            f"{value!r} is no list of whole numbers such as 20,100", ctx, option
+        ) from None
 
 
-def split_each(ctx: click.Context, option: click.Parameter, value: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def split_each(
+    ctx: click.Context, option: click.Parameter, value: Sequence[str]
+) -> tuple[tuple[str, ...], ...]:
     """``A,B`` as a tuple, of an option that repeats; a callback of click."""
     return tuple(split_commas(ctx, option, text) or () for text in value)
 
@@ -122,11 +139,17 @@ verbose = click.option(
     callback=_remember_debug,
     help="Show the traceback of an error.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document, nothing else.")
-device_option = click.option(
-    "--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N, mps.  [default: that of the training]"
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as one JSON document, nothing else."
 )
-out_option = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+device_option = click.option(
+    "--device",
+    metavar="DEVICE",
+    help="auto, cpu, cuda, cuda:N, mps.  [default: that of the training]",
+)
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to."
+)
 format_option = click.option(
     "--format",
     "format_",
@@ -136,10 +159,14 @@ format_option = click.option(
     help="A folder a class, or tar shards in WebDataset's layout.",
 )
 config_argument = click.argument(
-    "config", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True)
+    "config",
+    required=False,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True),
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-dry_run = click.option("--dry-run", is_flag=True, help="Load the data, print the whole config, and stop.")
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Load the data, print the whole config, and stop."
+)
 
 form_options = together(
     key("--data-root", "data.data_root", type=click.Path(file_okay=False)),

@@ -27,19 +27,29 @@ def print_plan(config: Config, as_json: bool, *, tuning: bool = False) -> None:
 
 def print_result(result: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Print one JSON document, or the text."""
-    whole = json.dumps(jsonable(result), indent=2, ensure_ascii=False) if as_json else text().rstrip("\n")
+    whole = (
+        json.dumps(jsonable(result), indent=2, ensure_ascii=False)
+        if as_json
+        else text().rstrip("\n")
+    )
     click.echo("\n".join(map(harmless, whole.split("\n"))))
 
 
 def harmless(line: str) -> str:
-    """A line without what steers a terminal, or what it cannot show: class names may hold anything."""
-    return "".join(c if c.isprintable() or (c.isspace() and c >= " ") else ascii(c)[1:-1] for c in line)
+    """A line without what steers a terminal, or what it cannot show: class names may hold
+    anything.
+    """
+    return "".join(
+        c if c.isprintable() or (c.isspace() and c >= " ") else ascii(c)[1:-1] for c in line
+    )
 
 
 def jsonable(value: Any) -> Any:
     """Dataclasses, paths and tuples as JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            field.name: jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
     if isinstance(value, Mapping):
         return {str(name): jsonable(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -69,7 +79,9 @@ def gain_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of arms, the verdict, and where to read on."""
     from pipelines.gain.run import gain_table
 
-    return f"{gain_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'gain.json'}"
+    return (
+        f"{gain_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'gain.json'}"
+    )
 
 
 def compare_text(result: Mapping[str, Any], out: Path) -> str:
@@ -81,14 +93,20 @@ def compare_text(result: Mapping[str, Any], out: Path) -> str:
 
 def print_edit(report: Any, as_json: bool) -> None:
     """Print where the pictures of an edit are."""
-    print_result(report, as_json, lambda: f"{len(report.images)} images in {report.out}; all of them: {report.picture}")
+    print_result(
+        report,
+        as_json,
+        lambda: f"{len(report.images)} images in {report.out}; all of them: {report.picture}",
+    )
 
 
 def semi_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of errors, the verdict, and where to read on."""
     from pipelines.semi.tables import semi_table
 
-    return f"{semi_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'semi.json'}"
+    return (
+        f"{semi_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'semi.json'}"
+    )
 
 
 def verify_text(result: Mapping[str, Any], out: Path) -> str:

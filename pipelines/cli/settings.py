@@ -33,7 +33,8 @@ def config_of_run(out: str | None) -> Path:
     """The config file in the folder of a run."""
     if out is None:
         raise click.UsageError(
-            "--resume needs --out, or the CONFIG or --data it began with", click.get_current_context()
+            "--resume needs --out, or the CONFIG or --data it began with",
+            click.get_current_context(),
         )
     return Path(out) / "config.yaml"
 
@@ -47,4 +48,6 @@ def at_most_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:
     """Refuse options that exclude each other; ``flags`` are their names for the message."""
     given = [flag for name, flag in flags.items() if values[name] is not None]
     if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)} exclude each other", click.get_current_context())
+        raise click.UsageError(
+            f"{' and '.join(given)} exclude each other", click.get_current_context()
+        )

@@ -1,4 +1,6 @@
-"""Pictures and report of a comparison: one HTML file that needs nothing else, verdict first, then table and samples."""
+"""Pictures and report of a comparison: one HTML file that needs nothing else, verdict first, then
+table and samples.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,15 @@ from PIL import Image
 
 from augmentor.durable import write_text
 from pipelines.compare.rows import shown_counts, shown_images
-from pipelines.compare.tables import ORDERS, budget_words, legend, likelihoods, paper_order, table_rows, warnings
+from pipelines.compare.tables import (
+    ORDERS,
+    budget_words,
+    legend,
+    likelihoods,
+    paper_order,
+    table_rows,
+    warnings,
+)
 from pipelines.datasets import DataBundle
 from pipelines.page import duration, image_strip, render_page
 from pipelines.pictures import sample_grid, unpacked
@@ -23,7 +33,8 @@ TITLES = {
 
 
 def pictures(cells: Sequence[Mapping[str, Any]], bundle: DataBundle) -> dict[str, Image.Image]:
-    """``compare`` (a row of samples a family, real images on top) and ``reconstructions``, if a family encodes.
+    """``compare`` (a row of samples a family, real images on top) and ``reconstructions``, if a
+    family encodes.
 
     Args:
         cells: Of all rows.
@@ -32,11 +43,19 @@ def pictures(cells: Sequence[Mapping[str, Any]], bundle: DataBundle) -> dict[str
     real = shown_images(bundle.test)
     names = [bundle.test.classes[index] for index in real.y.tolist()]
     above = names if max(map(len, names)) <= 4 else []  # longer names would run into each other
-    found = {"compare": _strips(cells, "samples"), "reconstructions": _strips(cells, "reconstructions")}
+    found = {
+        "compare": _strips(cells, "samples"),
+        "reconstructions": _strips(cells, "reconstructions"),
+    }
     share = max(shown_counts(len(bundle.test.classes)).values())
     group = share if share > 1 else 0  # a gap between two classes
     return {
-        name: sample_grid([real.x, *map(unpacked, strips.values())], ["real", *strips], column_names=above, group=group)
+        name: sample_grid(
+            [real.x, *map(unpacked, strips.values())],
+            ["real", *strips],
+            column_names=above,
+            group=group,
+        )
         for name, strips in found.items()
         if strips
     }
@@ -56,7 +75,9 @@ def write_compare_report(
     write_text(path, render_compare_report(result, cells, bundle))
 
 
-def render_compare_report(result: Mapping[str, Any], cells: Sequence[Mapping[str, Any]], bundle: DataBundle) -> str:
+def render_compare_report(
+    result: Mapping[str, Any], cells: Sequence[Mapping[str, Any]], bundle: DataBundle
+) -> str:
     """The report as HTML text; see ``write_compare_report``."""
     return render_page(
         "compare_report.html.j2",
@@ -91,7 +112,15 @@ def _rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             for key, text in zip(keys, line[1 : len(keys) + 1], strict=True)
         ]
         kind = "real" if not name else "equal" if row["equal_budget"] else "extra"
-        rows.append({"name": line[0], "kind": kind, "note": _note(name, row), "cells": cells, "costs": line[-5:]})
+        rows.append(
+            {
+                "name": line[0],
+                "kind": kind,
+                "note": _note(name, row),
+                "cells": cells,
+                "costs": line[-5:],
+            }
+        )
     return rows[::-1]
 
 
@@ -111,7 +140,10 @@ def _galleries(cells: Sequence[Mapping[str, Any]], bundle: DataBundle) -> list[d
         {
             "kind": kind,
             "title": title,
-            "rows": [("real", real), *((name, image_strip(unpacked(text))) for name, text in strips.items())],
+            "rows": [
+                ("real", real),
+                *((name, image_strip(unpacked(text))) for name, text in strips.items()),
+            ],
         }
         for kind, title in TITLES.items()
         if (strips := _strips(cells, kind))

@@ -1,6 +1,8 @@
-"""One row of a comparison: a family trained, or a finished run, measured by the judge of all; done in a worker.
+"""One row of a comparison: a family trained, or a finished run, measured by the judge of all; done
+in a worker.
 
-A row leaves a cell, a small JSON file with all that the table, the pictures and the report need of it.
+A row leaves a cell, a small JSON file with all that the table, the pictures and the report need of
+it.
 """
 
 from __future__ import annotations
@@ -52,7 +54,18 @@ POINTS = {"train": 40, "evaluate": 9}  # parts of a row, of which progress is to
 COLUMNS = 20  # pictures in a row
 WARM_UP, TIMED = 3, 20  # steps
 MEASURED = (
-    *("top1", "inception_score", "fid", "kid", "precision", "recall", "density", "coverage", "diversity", "cas"),
+    *(
+        "top1",
+        "inception_score",
+        "fid",
+        "kid",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "diversity",
+        "cas",
+    ),
     *("memorisation_p", "memorisation_p_features", "copied_share", "images_per_second"),
 )
 
@@ -62,8 +75,8 @@ class CompareJob:
     """One row to make, or what all of them need first.
 
     Args:
-        config: Of the row's training, with the data and the seed of the comparison; ``compare`` says how it is
-            measured.
+        config: Of the row's training, with the data and the seed of the comparison; ``compare``
+            says how it is measured.
         row: Its name; empty for the reference.
         run: Folder of its training.
         trains: Whether the training belongs to the job; else the run is a finished one.
@@ -97,7 +110,9 @@ def make_cell(job: CompareJob, on_part: Callable[[str], None], watch: Watch | No
 
 
 def settings_of(config: Config, family: str = "") -> EvaluateSettings:
-    """How a family is measured in the comparison ``config`` declares; all alike but the PixelCNN, which is slow."""
+    """How a family is measured in the comparison ``config`` declares; all alike but the PixelCNN,
+    which is slow.
+    """
     c, slow = config.compare, family == "pixel_cnn"
     settings = EvaluateSettings(
         samples=min(c.samples, MOST_OF_PIXEL_CNN) if slow else c.samples,
@@ -109,7 +124,9 @@ def settings_of(config: Config, family: str = "") -> EvaluateSettings:
 
 
 def shown_counts(num_classes: int) -> dict[int, int]:
-    """How many pictures of which classes a row shows: about twenty in all, whatever the number of classes."""
+    """How many pictures of which classes a row shows: about twenty in all, whatever the number of
+    classes.
+    """
     shown = evenly_spaced(num_classes, COLUMNS)
     return dict.fromkeys(shown, max(1, COLUMNS // len(shown)))
 
@@ -121,16 +138,22 @@ def shown_images(images: LabelledImages) -> LabelledImages:
 
 def save_reference(path: Path, reference: Reference) -> None:
     """Write judge and usefulness as one safetensors file."""
-    weights = {name: tensor.cpu().contiguous() for name, tensor in reference.judge.state_dict().items()}
+    weights = {
+        name: tensor.cpu().contiguous() for name, tensor in reference.judge.state_dict().items()
+    }
     write_bytes(path, save(weights, metadata={"usefulness": json.dumps(reference.usefulness)}))
 
 
-def load_reference(path: Path, bundle: DataBundle, settings: EvaluateSettings, device: torch.device) -> Reference:
+def load_reference(
+    path: Path, bundle: DataBundle, settings: EvaluateSettings, device: torch.device
+) -> Reference:
     """Read what ``save_reference`` wrote."""
     with safe_open(path, "pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        weights = {name: file.get_tensor(name) for name in file.keys()}
         usefulness = json.loads(file.metadata()["usefulness"])
-    judge = build_classifier(settings.judge.name, len(bundle.train.classes), bundle.train.image_shape, seed=0)
+    judge = build_classifier(
+        settings.judge.name, len(bundle.train.classes), bundle.train.image_shape, seed=0
+    )
     judge.load_state_dict(weights)
     return Reference(judge.to(device).to(memory_format=torch.channels_last).eval(), usefulness)
 
@@ -141,7 +164,9 @@ def seconds_per_1000_steps(images: LabelledImages, config: Config) -> float:
     On a CPU processor time, so that what else the machine does is left out; else wall-clock time.
     """
     session = start_session(images, config, config.seed)
-    steps = fit(session.trainer, session.average, session.batches, steps=WARM_UP + TIMED, seed=config.seed)
+    steps = fit(
+        session.trainer, session.average, session.batches, steps=WARM_UP + TIMED, seed=config.seed
+    )
     for _ in range(WARM_UP):
         next(steps)
     now = _clock_of(device_of(config))
@@ -153,7 +178,8 @@ def seconds_per_1000_steps(images: LabelledImages, config: Config) -> float:
 
 @dataclass
 class Stopwatch:
-    """A source that counts the images it renders, and the seconds they take, from the second batch on.
+    """A source that counts the images it renders, and the seconds they take, from the second batch
+    on.
 
     Args:
         source: What renders.
@@ -256,7 +282,9 @@ def _measured(job: CompareJob, told: _Told) -> Section:
 def _unmeasured(job: CompareJob, warning: str) -> Section:
     """The cell of a training that came to nothing."""
     source = job.config.source
-    session = start_session(load_data(job.config.data, job.config.seed).train, job.config, job.config.seed)
+    session = start_session(
+        load_data(job.config.data, job.config.seed).train, job.config, job.config.seed
+    )
     return {
         "row": job.row,
         "family": source.family,
@@ -295,7 +323,10 @@ def _described(job: CompareJob, loaded: LoadedRun) -> Section:
 
 def _parameters(model: torch.nn.Module) -> dict[str, int]:
     """Weights of every network of a model, and of all of them."""
-    counts = {name: sum(weight.numel() for weight in part.parameters()) for name, part in model.named_children()}
+    counts = {
+        name: sum(weight.numel() for weight in part.parameters())
+        for name, part in model.named_children()
+    }
     return {name: count for name, count in counts.items() if count} | {"all": sum(counts.values())}
 
 
@@ -305,12 +336,18 @@ def _likelihood(source: Source, test: LabelledImages, batch_size: int = 256) -> 
     if not hasattr(model, "bits_per_dimension"):
         return {}
     batches = zip(torch.split(test.x, batch_size), torch.split(test.y, batch_size), strict=True)
-    bits = [model.bits_per_dimension(x.to(source.device), y.to(source.device)).cpu() for x, y in batches]
+    bits = [
+        model.bits_per_dimension(x.to(source.device), y.to(source.device)).cpu() for x, y in batches
+    ]
     return {"bits_per_dimension": float(torch.cat(bits).double().mean())}
 
 
-def _pictures(source: Source, bundle: DataBundle, settings: EvaluateSettings, seed: int) -> dict[str, str]:
-    """The first samples of every class shown, not picked, and the real images at their side encoded and rendered."""
+def _pictures(
+    source: Source, bundle: DataBundle, settings: EvaluateSettings, seed: int
+) -> dict[str, str]:
+    """The first samples of every class shown, not picked, and the real images at their side encoded
+    and rendered.
+    """
     counts = shown_counts(len(bundle.train.classes))
     batch_size = min(settings.batch_size, max(counts.values()))
     samples = synthesize(source, counts, derived_seed(seed, "samples"), batch_size=batch_size)

@@ -1,8 +1,8 @@
 """The job ``compare``: families trained on one data set with one budget, all measured by one judge.
 
-The training of a row is a run of its own, ``<out>/<row>/``, and is gone on with where it was cut off. What was measured
-is its cell, a small JSON file named by the row and a hash of all that decides its content; a run makes the missing
-cells only.
+The training of a row is a run of its own, ``<out>/<row>/``, and is gone on with where it was cut
+off. What was measured is its cell, a small JSON file named by the row and a hash of all that
+decides its content; a run makes the missing cells only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from pipelines.source.train import chosen_family, load_source, options_of, requi
 JOB_POINTS = sum(POINTS.values()) + 1
 OF_A_VARIANT = ("family", "preset", "options")  # keys of the source that every row has its own of
 ONLY_IN_CELLS = ("row", "real", "measured_by", "pictures", "device", "versions")
-# The keys of a config that decide what a row makes of the data. Where the images lie and what is saved when do not.
+# The keys of a config that decide what a row makes of the data. Where the images lie and what is
+# saved when do not.
 READ = ("data", "source", "pool", "classifier", "seed", "device")
 UNREAD: dict[str, Any] = {"data": {"data_root"}, "source": {"checkpoint_every", "sample_every"}}
 
@@ -47,9 +48,10 @@ def compare_run(
     """Train families with one budget and measure them with one judge.
 
     Args:
-        config: The run; ``source`` holds what all families share, ``compare`` their names and options.
-        out: Folder for ``compare.json``, ``compare.md``, ``compare.png``, ``reconstructions.png`` (where a family has
-            an encoder), ``report.html``, ``cells/`` and a folder a row.
+        config: The run; ``source`` holds what all families share, ``compare`` their names and
+            options.
+        out: Folder for ``compare.json``, ``compare.md``, ``compare.png``, ``reconstructions.png``
+            (where a family has an encoder), ``report.html``, ``cells/`` and a folder a row.
         progress: Who is told.
         command: How the report says it was run; this process's command line unless given.
 
@@ -57,9 +59,12 @@ def compare_run(
         The contents of compare.json.
 
     Raises:
-        ConfigError: If a family or an option is unknown, or ``out`` holds trainings of another config.
-        DataError: If the data cannot be used, or an extra run is none, is of other data or saw a test image.
-        DivergedError: If no training came to anything; a single one that does not leaves a row without numbers.
+        ConfigError: If a family or an option is unknown, or ``out`` holds trainings of another
+            config.
+        DataError: If the data cannot be used, or an extra run is none, is of other data or saw a
+            test image.
+        DivergedError: If no training came to anything; a single one that does not leaves a row
+            without numbers.
         Interrupted: After a signal; finished cells and the trainings so far stay.
         RunLockedError: If another process works in ``out``.
     """
@@ -78,7 +83,10 @@ def compare_run(
         _make_missing(jobs, crew, progress)
         cells = [_read(job.path) for job in jobs]
     result = _result(config, bundle, cells) | provenance(
-        _seconds(cells, time.perf_counter() - start), str(device_of(config)), package_versions(), command
+        _seconds(cells, time.perf_counter() - start),
+        str(device_of(config)),
+        package_versions(),
+        command,
     )
     # The cells may have been made on another machine than this one, which puts them together.
     result["device"] = "; ".join(sorted({cell["device"] for cell in cells}))
@@ -90,10 +98,13 @@ def known_rows(config: Config) -> dict[str, Config]:
     """The trainings asked for: names of rows to their configs.
 
     Raises:
-        ConfigError: If a family, preset or option is unknown; the message names the key and what is known.
+        ConfigError: If a family, preset or option is unknown; the message names the key and what is
+            known.
     """
     if given := sorted(config.source.model_fields_set & set(OF_A_VARIANT)):
-        raise ConfigError(f"source.{given[0]}: a comparison takes it from compare.families, for every row its own")
+        raise ConfigError(
+            f"source.{given[0]}: a comparison takes it from compare.families, for every row its own"
+        )
     variants = config.compare.families
     if variants is None:
         variants = dict.fromkeys(FAMILIES, VariantConfig())
@@ -125,12 +136,18 @@ def _extra_keys(config: Config, bundle: DataBundle) -> dict[str, tuple[Config, s
             refuse_seen_test_images(loaded, bundle)
         except DataError as error:
             raise DataError(f"compare.extra.{name}: {error}") from error
-        found[name] = (config.model_copy(update={"source": loaded.config.source}), loaded.checkpoint_sha256)
+        found[name] = (
+            config.model_copy(update={"source": loaded.config.source}),
+            loaded.checkpoint_sha256,
+        )
     return found
 
 
 def _jobs(
-    rows: Mapping[str, Config], extra: Mapping[str, tuple[Config, str]], bundle: DataBundle, out: Path
+    rows: Mapping[str, Config],
+    extra: Mapping[str, tuple[Config, str]],
+    bundle: DataBundle,
+    out: Path,
 ) -> list[CompareJob]:
     """One job a row, those to be trained first.
 
@@ -150,11 +167,15 @@ def _jobs(
         if not one.path.exists():
             require_run_of(one.run, one.config)
     paths = some.compare.extra
-    return trained + [job(name, row, Path(paths[name]), False, sha256) for name, (row, sha256) in extra.items()]
+    return trained + [
+        job(name, row, Path(paths[name]), False, sha256) for name, (row, sha256) in extra.items()
+    ]
 
 
 def _make_missing(jobs: Sequence[CompareJob], crew: Crew[CompareJob], progress: Progress) -> None:
-    """Make the cells that are not there, and before them what all need; a job is full when it is finished."""
+    """Make the cells that are not there, and before them what all need; a job is full when it is
+    finished.
+    """
     done = {index: JOB_POINTS for index, job in enumerate(jobs) if job.path.exists()}
     todo = [index for index in range(len(jobs)) if index not in done]
 
@@ -177,7 +198,9 @@ def _make_missing(jobs: Sequence[CompareJob], crew: Crew[CompareJob], progress: 
 def _result(config: Config, bundle: DataBundle, cells: Sequence[Section]) -> dict[str, Any]:
     measured = [cell for cell in cells if cell["real"] is not None]
     if not measured:
-        raise DivergedError(f"no row could be measured: {cells[0]['row']}: {cells[0]['warnings'][0]}")
+        raise DivergedError(
+            f"no row could be measured: {cells[0]['row']}: {cells[0]['warnings'][0]}"
+        )
     fullest = max(measured, key=lambda cell: int(cell["samples"]))
     rows = {cell["row"]: _row(cell, cell["samples"] < fullest["samples"]) for cell in cells}
     result: dict[str, Any] = {
@@ -196,7 +219,9 @@ def _result(config: Config, bundle: DataBundle, cells: Sequence[Section]) -> dic
 
 
 def _row(cell: Section, fewer: bool) -> Section:
-    """A cell as compare.json holds it; beside a row of fewer samples what real data score with as few."""
+    """A cell as compare.json holds it; beside a row of fewer samples what real data score with as
+    few.
+    """
     row = {key: value for key, value in cell.items() if key not in ONLY_IN_CELLS}
     return row | {"real_at_as_few": cell["real"]} if fewer and cell["real"] is not None else row
 
@@ -213,18 +238,28 @@ def _budget(config: Config) -> Section:
     }
 
 
-def _key(config: Config, bundle: DataBundle, keys: Sequence[str], more: str = "", exclude: Sequence[str] = ()) -> str:
+def _key(
+    config: Config,
+    bundle: DataBundle,
+    keys: Sequence[str],
+    more: str = "",
+    exclude: Sequence[str] = (),
+) -> str:
     """Sixteen hex digits that change with anything that may change a cell.
 
-    Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells; a
-    version with other defaults has another number, which is in it. A family's options are in it in full: a new one or
-    another default makes its cells anew.
+    Keys left at their defaults are not in it, so that a later version with more keys still knows
+    its old cells; a version with other defaults has another number, which is in it. A family's
+    options are in it in full: a new one or another default makes its cells anew.
     """
     read = config.model_dump(mode="json", include=set(keys), exclude=UNREAD, exclude_defaults=True)
     settings = settings_of(config, "" if exclude else config.source.family)
-    measured = {name: _plain(value) for name, value in vars(settings).items() if name not in exclude}
+    measured = {
+        name: _plain(value) for name, value in vars(settings).items() if name not in exclude
+    }
     options = [options_of(config)] if "source" in keys else []
-    return cell_key([read, measured, more, *options], map(bytes_of, (bundle.train, bundle.test, bundle.pool)))
+    return cell_key(
+        [read, measured, more, *options], map(bytes_of, (bundle.train, bundle.test, bundle.pool))
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -232,7 +267,9 @@ def _plain(value: Any) -> Any:
 
 
 def _seconds(cells: Sequence[Section], total: float) -> dict[str, float]:
-    """Wall-clock time of this call, and of each row's training and measuring as far as one sitting did it."""
+    """Wall-clock time of this call, and of each row's training and measuring as far as one sitting
+    did it.
+    """
     return {"total": total} | {cell["row"]: sum(cell["seconds"].values()) for cell in cells}
 
 

@@ -1,4 +1,6 @@
-"""The jobs ``edit reconstruct``, ``morph``, ``transfer``, ``inpaint``, ``frontalize``: a trained source on files."""
+"""The jobs ``edit reconstruct``, ``morph``, ``transfer``, ``inpaint``, ``frontalize``: a trained
+source on files.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ from augmentor.editing.morph import morph
 from augmentor.editing.reconstruct import reconstruct
 from augmentor.editing.transfer import transfer
 from augmentor.families import FAMILIES
-from augmentor.types import DataError, EncodingSource, IdentitySource, Predict, SampleSource, device_of
+from augmentor.types import (
+    DataError,
+    EncodingSource,
+    IdentitySource,
+    Predict,
+    SampleSource,
+    device_of,
+)
 from pipelines.config import ConfigError
 from pipelines.device import use_threads
 from pipelines.image_folder import read_squares, shown
@@ -41,7 +50,8 @@ class EditReport:
     Args:
         out: Folder of the files.
         picture: The overview, an animation for a morph that asked for one.
-        images: One PNG an edited image, of the source's size, in the order of files, then of steps or classes.
+        images: One PNG an edited image, of the source's size, in the order of files, then of steps
+            or classes.
         labels: Class every file was taken for; empty where classes do not count.
     """
 
@@ -67,11 +77,13 @@ def reconstruct_files(
         files: Images, cut and resized as training images are.
         out: Folder to write to; files of the same names are overwritten.
         label: Class of all files; else see ``predict``.
-        predict: A judge that decides the class of every image. Without it a file's folder has to bear its name.
+        predict: A judge that decides the class of every image. Without it a file's folder has to
+            bear its name.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Raises:
-        ConfigError: If the source has no encoder, the class of an image isn't known, or the device isn't here.
+        ConfigError: If the source has no encoder, the class of an image isn't known, or the device
+            isn't here.
         DataError: If there is no run, or a file is no usable image; the message names it.
     """
     o = _open(run, "reconstruct", files, label, predict, device)
@@ -111,10 +123,14 @@ def morph_files(
     """
     o = _open(run, "morph", [first, last], label, predict, device)
     if steps < 2 or bool(o.y[0] != o.y[1]):
-        raise ConfigError(f"morph needs 2 or more steps and two images of one class, got {steps} and {o.labels}")
+        raise ConfigError(
+            f"morph needs 2 or more steps and two images of one class, got {steps} and {o.labels}"
+        )
     walk = morph(o.source, o.x[:1], o.x[1:], o.y[:1], steps)
     tags = [f"step-{step:03d}" for step in range(steps)]
-    return _write(o, out, "morph", gif_bytes(walk[0]) if gif else _overview(o, walk, []), walk, tags)
+    return _write(
+        o, out, "morph", gif_bytes(walk[0]) if gif else _overview(o, walk, []), walk, tags
+    )
 
 
 def transfer_files(
@@ -127,7 +143,8 @@ def transfer_files(
     to: Sequence[str] | None = None,
     device: str | None = None,
 ) -> EditReport:
-    """Render the attributes of images under the labels of other classes; see ``reconstruct_files`` for the rest.
+    """Render the attributes of images under the labels of other classes; see ``reconstruct_files``
+    for the rest.
 
     Args:
         run: Folder of the run.
@@ -147,7 +164,9 @@ def transfer_files(
     wanted = [torch.full_like(o.y, _index(o.source, name, "--to")) for name in names]
     x_new = torch.stack([transfer(o.source, o.x, o.y, y) for y in wanted], dim=1)
     picture = _overview(o, torch.cat([o.x[:, None], x_new], dim=1), ["image", *names])
-    tags = [f"as-{safe_folder_name(name, int(y[0]))}" for name, y in zip(names, wanted, strict=True)]
+    tags = [
+        f"as-{safe_folder_name(name, int(y[0]))}" for name, y in zip(names, wanted, strict=True)
+    ]
     return _write(o, out, "transfer", picture, x_new, tags)
 
 
@@ -171,13 +190,16 @@ def inpaint_files(
         out: Folder to write to. The overview shows every round, the single images the last.
         label: Class of all files.
         predict: A judge that decides the class of every image; it sees the hole too.
-        mask: An image that is white in the hole and black elsewhere; cut and resized as the images are.
-        box: The hole as (left, top, width, height) in pixels of the source's images, instead of ``mask``.
+        mask: An image that is white in the hole and black elsewhere; cut and resized as the images
+            are.
+        box: The hole as (left, top, width, height) in pixels of the source's images, instead of
+            ``mask``.
         rounds: How often it is filled.
         device: Where to compute.
 
     Raises:
-        ConfigError: As there, if not one of ``mask`` and ``box`` is given, or the hole is empty or everything.
+        ConfigError: As there, if not one of ``mask`` and ``box`` is given, or the hole is empty or
+            everything.
         DataError: As there.
     """
     o = _open(run, "inpaint", files, label, predict, device)
@@ -191,12 +213,14 @@ def inpaint_files(
 def frontalize_files(
     run: Path, files: Sequence[Path], frontal: Path, out: Path, *, device: str | None = None
 ) -> EditReport:
-    """Show the people of images as another photo shows its own; they may be people the source has never seen.
+    """Show the people of images as another photo shows its own; they may be people the source has
+    never seen.
 
     Args:
         run: Folder of the run, of an IP-GAN.
         files: Images of the people; their classes do not count.
-        frontal: The photo whose pose, light and background all are to have, such as a face seen from the front.
+        frontal: The photo whose pose, light and background all are to have, such as a face seen
+            from the front.
         out: Folder to write to; files of the same names are overwritten.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
@@ -209,7 +233,11 @@ def frontalize_files(
     x_frontal, x = x[:1], x[1:]
     x_new = frontalize(source, x, x_frontal)
     o = _Opened(source, files, x, torch.empty(0, dtype=torch.int64))
-    picture = _overview(o, torch.stack([x, x_frontal.expand_as(x), x_new], dim=1), ["image", "attributes", "rendered"])
+    picture = _overview(
+        o,
+        torch.stack([x, x_frontal.expand_as(x), x_new], dim=1),
+        ["image", "attributes", "rendered"],
+    )
     return _write(o, out, "frontalize", picture, x_new[:, None], [""])
 
 
@@ -233,13 +261,17 @@ def identity_source(run: Path, operation: str, device: str | None = None) -> Ide
         ConfigError: If its family does not; the message names those that do.
         DataError: If there is no intact run.
     """
-    source, refusal = _loaded(run, device, "render", f"takes no identity from an image, as {operation} must")
+    source, refusal = _loaded(
+        run, device, "render", f"takes no identity from an image, as {operation} must"
+    )
     if not isinstance(source, IdentitySource):
         raise refusal
     return source
 
 
-def _loaded(run: Path, device: str | None, method: str, lack: str) -> tuple[SampleSource, ConfigError]:
+def _loaded(
+    run: Path, device: str | None, method: str, lack: str
+) -> tuple[SampleSource, ConfigError]:
     """The source of a run, and what to raise if it lacks a method."""
     loaded = load_source(run, device)
     use_threads(loaded.config)
@@ -264,7 +296,9 @@ def read_files(files: Sequence[Path], image_shape: tuple[int, int, int]) -> Tens
     channels, side, _ = image_shape
     pixels, bad = read_squares(files, size=side, grey=channels == 1)
     if bad:
-        raise DataError(f"{len(bad)} of {len(files)} files cannot be used: {'; '.join(map(str, bad))}")
+        raise DataError(
+            f"{len(bad)} of {len(files)} files cannot be used: {'; '.join(map(str, bad))}"
+        )
     return from_uint8(pixels)
 
 
@@ -273,14 +307,22 @@ def gif_bytes(frames: Tensor, milliseconds: int = 120) -> bytes:
     there = [sample_grid([frame[None]], [""]) for frame in frames]
     pictures, buffer = [*there, *there[-2:0:-1]], io.BytesIO()
     pictures[0].save(
-        buffer, format="GIF", save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, optimize=False
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=milliseconds,
+        loop=0,
+        optimize=False,
     )
     return buffer.getvalue()
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A source, images on its device, and their classes (N,) int64, none where they do not count."""
+    """A source, images on its device, and their classes (N,) int64, none where they do not
+    count.
+    """
 
     source: EncodingSource
     files: Sequence[Path]
@@ -293,7 +335,12 @@ class _Opened:
 
 
 def _open(
-    run: Path, operation: str, files: Sequence[Path], label: str | None, predict: Predict | None, device: str | None
+    run: Path,
+    operation: str,
+    files: Sequence[Path],
+    label: str | None,
+    predict: Predict | None,
+    device: str | None,
 ) -> _Opened:
     source = encoding_source(run, operation, device)
     x = read_files(files, source.image_shape).to(device_of(source))
@@ -309,7 +356,9 @@ def _open(
 def _index(source: EncodingSource, name: str, option: str) -> int:
     index = class_index(name, source.classes)
     if index is None:
-        raise ConfigError(f"{option}: unknown class {name!r}; known are {', '.join(source.classes)}")
+        raise ConfigError(
+            f"{option}: unknown class {name!r}; known are {', '.join(source.classes)}"
+        )
     return index
 
 
@@ -318,7 +367,8 @@ def _index_by_folder(source: EncodingSource, path: Path) -> int:
     index = class_index(folder, source.classes)
     if index is None:
         raise ConfigError(
-            f"{shown(path)}: the class of this image is needed and its folder is not named after one; "
+            f"{shown(path)}: the class of this image is needed and its folder is not named after "
+            "one; "
             f"give --label with one of {', '.join(source.classes)}"
         )
     return index
@@ -327,13 +377,18 @@ def _index_by_folder(source: EncodingSource, path: Path) -> int:
 def _hole(mask: Path | None, box: Box | None, size: int) -> Tensor:
     """True in the hole, bool (size, size)."""
     if (mask is None) == (box is None):
-        raise ConfigError("say where the hole is, by one of --mask FILE and --box LEFT,TOP,WIDTH,HEIGHT")
+        raise ConfigError(
+            "say where the hole is, by one of --mask FILE and --box LEFT,TOP,WIDTH,HEIGHT"
+        )
     try:
         hole = _mask_file(mask, size) if mask is not None else box_mask(size, *cast(Box, box))
     except ValueError as error:
         raise ConfigError(f"--box: {error}") from error
     if not bool(hole.any()) or bool(hole.all()):
-        raise ConfigError("the hole is empty or covers the whole image; the mask is white in the hole, black elsewhere")
+        raise ConfigError(
+            "the hole is empty or covers the whole image; the mask is white in the hole, black "
+            "elsewhere"
+        )
     return hole
 
 
@@ -345,19 +400,29 @@ def _mask_file(path: Path, size: int) -> Tensor:
 
 
 def _overview(o: _Opened, rows: Tensor, columns: Sequence[str]) -> bytes:
-    """Rows (N, n, C, H, W) as a picture with the names of the files, those of a morph in one row."""
+    """Rows (N, n, C, H, W) as a picture with the names of the files, those of a morph in one
+    row.
+    """
     names = [path.stem.encode("utf-8", "replace").decode() for path in o.files]
-    return png_bytes(sample_grid(list(rows[:MOST_ROWS]), names[: len(rows)][:MOST_ROWS], column_names=columns))
+    return png_bytes(
+        sample_grid(list(rows[:MOST_ROWS]), names[: len(rows)][:MOST_ROWS], column_names=columns)
+    )
 
 
-def _write(o: _Opened, out: Path, operation: str, picture: bytes, images: Tensor, tags: Sequence[str]) -> EditReport:
-    """The overview, and every image (N, n, C, H, W) on its own, named after its file and the tag of its column."""
+def _write(
+    o: _Opened, out: Path, operation: str, picture: bytes, images: Tensor, tags: Sequence[str]
+) -> EditReport:
+    """The overview, and every image (N, n, C, H, W) on its own, named after its file and the tag of
+    its column.
+    """
     folder = out / operation
     folder.mkdir(parents=True, exist_ok=True)
     overview = out / f"{operation}{'.gif' if picture.startswith(b'GIF') else '.png'}"
     write_bytes(overview, picture)
     written = []
-    for index, (path, row) in enumerate(zip(o.files, images, strict=False)):  # a morph has two files and one row
+    for index, (path, row) in enumerate(
+        zip(o.files, images, strict=False)
+    ):  # a morph has two files and one row
         for image, tag in zip(row, tags, strict=True):
             name = "-".join(filter(None, [f"{index:03d}", safe_folder_name(path.stem, index), tag]))
             written.append(folder / f"{name}.png")

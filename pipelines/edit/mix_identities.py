@@ -39,7 +39,8 @@ def mix_identities_run(
     device: str | None = None,
     progress: Progress | None = None,
 ) -> SynthesisReport:
-    """Render classes that are mixtures of a run's, or finish the set an interrupted call left. No encoder is needed.
+    """Render classes that are mixtures of a run's, or finish the set an interrupted call left. No
+    encoder is needed.
 
     Args:
         run: Folder of the run.
@@ -71,7 +72,8 @@ def mix_identities_run(
     mixtures = even_mixtures(classes, mixes) | drawn_mixtures(classes, new, of, seed)
     if not mixtures or per_class < 1:
         raise ConfigError(
-            "there is nothing to render; say which classes to blend with --mix A,B or how many with --new"
+            "there is nothing to render; say which classes to blend with --mix A,B or how many "
+            "with --new"
         )
     recipe = _recipe(loaded, mixtures, per_class, seed, format)
     source = MixedClasses(loaded.source, weights_of(mixtures, classes), recipe.classes)
@@ -99,7 +101,9 @@ def even_mixtures(classes: Sequence[str], mixes: Sequence[Sequence[str]]) -> Mix
         if unknown := [name for name, index in found.items() if index is None]:
             raise ConfigError(f"--mix: unknown class {unknown[0]!r}; known are {listed(classes)}")
         if len(mix) < 2 or len(set(found.values())) < len(mix):
-            raise ConfigError(f"--mix: needs two or more different classes, got {', '.join(map(ascii, mix))}")
+            raise ConfigError(
+                f"--mix: needs two or more different classes, got {', '.join(map(ascii, mix))}"
+            )
         names = [classes[index] for index in found.values() if index is not None]
         blended["+".join(names)] = dict.fromkeys(names, 1 / len(names))
     return blended
@@ -108,8 +112,8 @@ def even_mixtures(classes: Sequence[str], mixes: Sequence[Sequence[str]]) -> Mix
 def drawn_mixtures(classes: Sequence[str], new: int, of: int, seed: int) -> Mixtures:
     """Mixtures of ``of`` classes, drawn at random.
 
-    A weight is the mean of an equal part and a part drawn evenly from all that sum to one, so that any number of
-    different classes can be had, and no old class makes up nearly all of a new one.
+    A weight is the mean of an equal part and a part drawn evenly from all that sum to one, so that
+    any number of different classes can be had, and no old class makes up nearly all of a new one.
 
     Args:
         classes: The source's.
@@ -118,7 +122,8 @@ def drawn_mixtures(classes: Sequence[str], new: int, of: int, seed: int) -> Mixt
         seed: Decides classes and weights.
 
     Returns:
-        Mixtures named ``mix-0000`` and so on; every weight lies between 1 / (2 of) and (1 + 1 / of) / 2.
+        Mixtures named ``mix-0000`` and so on; every weight lies between 1 / (2 of) and (1 + 1 / of)
+        / 2.
 
     Raises:
         ConfigError: If ``new`` is negative or there are too few classes.
@@ -130,7 +135,9 @@ def drawn_mixtures(classes: Sequence[str], new: int, of: int, seed: int) -> Mixt
 
 def weights_of(mixtures: Mixtures, classes: Sequence[str]) -> torch.Tensor:
     """Mixtures as rows of class weights, float32 (M, K)."""
-    return torch.tensor([[mixture.get(name, 0.0) for name in classes] for mixture in mixtures.values()])
+    return torch.tensor(
+        [[mixture.get(name, 0.0) for name in classes] for mixture in mixtures.values()]
+    )
 
 
 def _drawn(classes: Sequence[str], of: int, seed: int, index: int) -> dict[str, float]:
@@ -141,6 +148,10 @@ def _drawn(classes: Sequence[str], of: int, seed: int, index: int) -> dict[str, 
     return {classes[c]: share for c, share in zip(chosen, shares.tolist(), strict=True)}
 
 
-def _recipe(loaded: LoadedRun, mixtures: Mixtures, per_class: int, seed: int, form: Format) -> Recipe:
+def _recipe(
+    loaded: LoadedRun, mixtures: Mixtures, per_class: int, seed: int, form: Format
+) -> Recipe:
     own = recipe_of(loaded, {}, None, seed, form)
-    return replace(own, classes=tuple(mixtures), counts=dict.fromkeys(mixtures, per_class), mixtures=mixtures)
+    return replace(
+        own, classes=tuple(mixtures), counts=dict.fromkeys(mixtures, per_class), mixtures=mixtures
+    )

@@ -1,1 +1,3 @@
-"""The jobs ``gain`` and ``demo``: arms, what each of them is, what ``auto`` does, verdict, report."""
+"""The jobs ``gain`` and ``demo``: arms, what each of them is, what ``auto`` does, verdict,
+report.
+"""

@@ -1,4 +1,6 @@
-"""Training of one arm's classifier: the recipe's augmentation, loss and stages put together from ``downstream``."""
+"""Training of one arm's classifier: the recipe's augmentation, loss and stages put together from
+``downstream``.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def train_arm(
         ValueError: If the pool or the synthetic images are missing.
     """
     c = config.classifier
-    model = build_classifier(c.name, len(images.classes), images.image_shape, seed=seed).to(device_of(config))
+    model = build_classifier(c.name, len(images.classes), images.image_shape, seed=seed).to(
+        device_of(config)
+    )
     with memory_for(c.batch_size, "classifier.batch_size:"):
         if recipe.training in CONSISTENCY:
             return _fixmatch(model, recipe, images, weights, pool, start, config, seed, watch)
@@ -80,20 +84,28 @@ def train_arm(
 
 
 def loss_of(recipe: Recipe, images: LabelledImages, weights: Tensor | None = None) -> Loss:
-    """The loss of a recipe for these class sizes, and for how often each image (N,) is drawn; None is equally often."""
+    """The loss of a recipe for these class sizes, and for how often each image (N,) is drawn; None
+    is equally often.
+    """
     counts = torch.bincount(images.y, minlength=len(images.classes))
     if recipe.loss == "class_balanced":
         return partial(class_balanced_cross_entropy, weights=effective_number_weights(counts))
     if recipe.loss == "logit_adjusted":
-        drawn = counts if weights is None else torch.bincount(images.y, weights, minlength=len(images.classes))
+        drawn = (
+            counts
+            if weights is None
+            else torch.bincount(images.y, weights, minlength=len(images.classes))
+        )
         return partial(logit_adjusted_cross_entropy, prior=drawn)
     return cross_entropy
 
 
 def fixmatch_steps(config: Config, settings: FixMatchSettings) -> int:
-    """So many that FixMatch learns from as many images as the trainings behind ``pseudo_label`` together.
+    """So many that FixMatch learns from as many images as the trainings behind ``pseudo_label``
+    together.
 
-    These are the rounds in which the pool is labelled (none where a graph alone does it) and the last training.
+    These are the rounds in which the pool is labelled (none where a graph alone does it) and the
+    last training.
     """
     trainings = 1 + (0 if config.pool.method == "graph" else config.pool.rounds)
     images = trainings * config.classifier.steps * config.classifier.batch_size
@@ -125,7 +137,12 @@ def _plain(
 
 
 def _decoupled(
-    model: nn.Module, recipe: Recipe, images: LabelledImages, config: Config, seed: int, watch: Watch | None
+    model: nn.Module,
+    recipe: Recipe,
+    images: LabelledImages,
+    config: Config,
+    seed: int,
+    watch: Watch | None,
 ) -> nn.Module:
     return train_decoupled(
         model,
@@ -158,7 +175,16 @@ def _pretrained(
     stages = (synthetic, alike, first), (images, weights, settings.steps - first)
     for number, (part, part_weights, steps) in enumerate(stages):
         if steps:
-            _plain(model, recipe, part, part_weights, replace(settings, steps=steps), config, seed + number, watch)
+            _plain(
+                model,
+                recipe,
+                part,
+                part_weights,
+                replace(settings, steps=steps),
+                config,
+                seed + number,
+                watch,
+            )
     return model
 
 

@@ -1,4 +1,6 @@
-"""The bench on which the arms of the comparison are trained: all share images, source, start and schedule."""
+"""The bench on which the arms of the comparison are trained: all share images, source, start and
+schedule.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,8 @@ WELL_COVERED = 0.5  # least size of a class that others get variation from, in t
 
 @dataclass
 class Bench:
-    """Everything that the arms trained on one training set share; each part is made when first needed.
+    """Everything that the arms trained on one training set share; each part is made when first
+    needed.
 
     Args:
         train: Labelled training images.
@@ -51,7 +54,8 @@ class Bench:
         seed: Decides source, pseudo-labels, first weights and order of the classifiers.
         on_part: Called with a few words when a part is finished.
         watch: Looked at after every step of a training and before every class rendered.
-        judge: The arm whose classifier filters synthetic images and finds the neighbours of labelled ones.
+        judge: The arm whose classifier filters synthetic images and finds the neighbours of
+            labelled ones.
         seconds: What each part took; filled as parts are made.
         notes: What a reader should know; filled likewise.
     """
@@ -78,7 +82,9 @@ class Bench:
             return label_pool(self.train, self.pool, self.config, self.seed, self.watch)
 
     def jointly_labelled_pool(self, *, generator: bool) -> LabelledImages:
-        """The part of the pool that a classifier and a CVAE together are sure of, or two classifiers."""
+        """The part of the pool that a classifier and a CVAE together are sure of, or two
+        classifiers.
+        """
         if self.pool is None:
             raise ValueError("there is no pool to label")
         if generator not in self._jointly_labelled:
@@ -90,7 +96,9 @@ class Bench:
 
     @cached_property
     def source(self) -> SampleSource:
-        """The generator, trained on the training images and the pool; it never sees a test or tuning image."""
+        """The generator, trained on the training images and the pool; it never sees a test or
+        tuning image.
+        """
         labelled_pool = self.labelled_pool
         with self._timed("source"):
             return train_source(self.train, labelled_pool, self.config, self.seed, self.watch)
@@ -103,7 +111,9 @@ class Bench:
     def synthetic(
         self, confidence: float, latents: str = "prior", spread: float = 1.0, realism: float = 0.0
     ) -> LabelledImages:
-        """Synthetic images of every class, equally many; the classifier of ``judge`` filters them."""
+        """Synthetic images of every class, equally many; the classifier of ``judge`` filters
+        them.
+        """
         key = (confidence, latents, spread, realism)
         if key not in self._synthetic:
             judged = self._judged(confidence) if confidence else None
@@ -131,11 +141,16 @@ class Bench:
         if latents != "encoded":
             return of_all
         # A class without images borrows from all the others.
-        return [encoded[given.y == index] if count else of_all[index] for index, count in given.counts.items()]
+        return [
+            encoded[given.y == index] if count else of_all[index]
+            for index, count in given.counts.items()
+        ]
 
     @cached_property
     def retrieved(self) -> LabelledImages:
-        """The images of the pool nearest to labelled ones, in the features of the classifier of ``judge``."""
+        """The images of the pool nearest to labelled ones, in the features of the classifier of
+        ``judge``.
+        """
         if self.pool is None:
             raise ValueError("there is no pool to retrieve from")
         judge = self.classifier(self.judge)
@@ -151,7 +166,9 @@ class Bench:
             return LabelledImages(self.pool[numbers], labels, self.train.classes)
 
     def classifier(self, recipe: Recipe) -> nn.Module:
-        """The classifier trained by a recipe; all have the same start and steps, FixMatch's as it says itself."""
+        """The classifier trained by a recipe; all have the same start and steps, FixMatch's as it
+        says itself.
+        """
         if recipe not in self._classifiers:
             images, weights = self.training_set(recipe)
             first = self._synthetic_of(recipe) if recipe.training == "pretrain" else None
@@ -171,30 +188,40 @@ class Bench:
         return self._classifiers[recipe]
 
     def _start_of(self, recipe: Recipe) -> Start | None:
-        """The labels that FixMatch begins with: a graph's, or those of two opinions; ``fixmatch`` begins with none."""
+        """The labels that FixMatch begins with: a graph's, or those of two opinions; ``fixmatch``
+        begins with none.
+        """
         if self.pool is None or recipe.training not in STARTED:
             return None
         if recipe.training == "graph_fixmatch":
             with self._timed("graph"):
                 return graph_labels(self.train, self.pool, self.config, self.seed, CLEAREST)
         opinion = self._two_opinions(self.pool, recipe)
-        numbers, _ = pseudo_labels(opinion, self.config.pool.threshold, balanced=self.config.pool.balanced)
+        numbers, _ = pseudo_labels(
+            opinion, self.config.pool.threshold, balanced=self.config.pool.balanced
+        )
         clear = torch.zeros(len(self.pool), dtype=torch.bool)
         clear[numbers] = True
         return opinion.argmax(dim=1), clear
 
     def _two_opinions(self, pool: Tensor, recipe: Recipe) -> Tensor:
-        """What ``graph_fixmatch`` says of a pool (M, K), times what a CVAE or another such training says."""
+        """What ``graph_fixmatch`` says of a pool (M, K), times what a CVAE or another such training
+        says.
+        """
         first = replace(recipe, training="graph_fixmatch")
         logits = predict_logits(self.classifier(first), pool)
         if recipe.training == "joint_fixmatch":
             with self._timed("second opinion"):
                 return second_opinion(self.train, pool, logits, self.config, self.seed, self.watch)
-        other = replace(self, seed=self.seed + OTHER, _classifiers={})  # of all its parts only this one is asked for
+        other = replace(
+            self, seed=self.seed + OTHER, _classifiers={}
+        )  # of all its parts only this one is asked for
         return product(logits, predict_logits(other.classifier(first), pool))
 
     def training_set(self, recipe: Recipe) -> tuple[LabelledImages, Tensor | None]:
-        """Images of a recipe, and how often each is drawn (N,); None is equally often. Of two stages, the second's."""
+        """Images of a recipe, and how often each is drawn (N,); None is equally often. Of two
+        stages, the second's.
+        """
         base = self._base_images(recipe.images)
         weights = balanced_weights(base.y, len(base.classes)) if recipe.balanced else None
         if not recipe.share or recipe.training == "pretrain":
@@ -202,9 +229,15 @@ class Bench:
         synthetic = self._synthetic_of(recipe)
         if recipe.short_only:
             return base.joined(synthetic), topped_up_weights(base, synthetic, recipe.share)
-        of_real = torch.full((len(base),), 1 / len(base), dtype=torch.float64) if weights is None else weights
+        of_real = (
+            torch.full((len(base),), 1 / len(base), dtype=torch.float64)
+            if weights is None
+            else weights
+        )
         of_synthetic = balanced_weights(synthetic.y, len(synthetic.classes))
-        return base.joined(synthetic), torch.cat([(1 - recipe.share) * of_real, recipe.share * of_synthetic])
+        return base.joined(synthetic), torch.cat(
+            [(1 - recipe.share) * of_real, recipe.share * of_synthetic]
+        )
 
     def _synthetic_of(self, recipe: Recipe) -> LabelledImages:
         return self.synthetic(recipe.confidence, recipe.latents, recipe.spread, recipe.realism)
@@ -231,11 +264,15 @@ class Bench:
 
     def _render_all(self, source: SampleSource, accept: Accept | None) -> LabelledImages:
         count = self._images_per_class()
-        x = torch.cat([self._render(source, index, count, accept) for index in range(len(source.classes))])
+        x = torch.cat(
+            [self._render(source, index, count, accept) for index in range(len(source.classes))]
+        )
         y = torch.arange(len(source.classes)).repeat_interleave(count)
         return LabelledImages(x, y, source.classes)
 
-    def _render(self, source: SampleSource, index: int, count: int, accept: Accept | None) -> Tensor:
+    def _render(
+        self, source: SampleSource, index: int, count: int, accept: Accept | None
+    ) -> Tensor:
         if self.watch is not None:
             self.watch.check()
         try:
@@ -243,7 +280,8 @@ class Bench:
         except DataError as error:
             if accept is None:
                 raise
-            # The policy was frozen before this source existed: a judge that knows a class badly must not stop the run.
+            # The policy was frozen before this source existed: a judge that knows a class badly
+            # must not stop the run.
             self.notes.append(f"seed {self.seed}: filter left out, {error}")
             return render(source, index, count, self.seed)[0]
 
@@ -252,7 +290,10 @@ class Bench:
         draws = self.config.classifier.steps * self.config.classifier.batch_size / 2
         affordable = LARGEST_SET / (4 * math.prod(self.train.image_shape))
         if affordable < draws:
-            self.notes.append(f"memory: {affordable:.0f} synthetic images for {draws:.0f} draws at a share of one half")
+            self.notes.append(
+                f"memory: {affordable:.0f} synthetic images for {draws:.0f} draws at a share of "
+                "one half"
+            )
         return max(1, math.ceil(min(draws, affordable) / len(self.train.classes)))
 
     @contextmanager
@@ -264,16 +305,18 @@ class Bench:
 
 
 def topped_up_weights(base: LabelledImages, synthetic: LabelledImages, share: float) -> Tensor:
-    """Drawing weights that give classes equal mass, and synthetic images what a class lacks to the largest one.
+    """Drawing weights that give classes equal mass, and synthetic images what a class lacks to the
+    largest one.
 
     Args:
         base: Real images; n of a class.
         synthetic: Synthetic images of every class.
-        share: Most of a class's draws that are synthetic, in [0, 1]; a class without real images has no others.
+        share: Most of a class's draws that are synthetic, in [0, 1]; a class without real images
+            has no others.
 
     Returns:
-        Weights of the real, then of the synthetic images, float64, summing to one. Of a class's mass the part
-        min(share, 1 - n / largest n) is synthetic.
+        Weights of the real, then of the synthetic images, float64, summing to one. Of a class's
+        mass the part min(share, 1 - n / largest n) is synthetic.
     """
     counts = torch.bincount(base.y, minlength=len(base.classes)).double()
     missing = (1 - counts / counts.max()).clamp(max=share)
@@ -298,7 +341,11 @@ def encode_all(source: SampleSource, images: LabelledImages) -> Tensor:
     if not isinstance(source, EncodingSource):
         raise DataError("the latents of images need a family with an encoder; cvae_gan has one")
     device = where_it_renders(source)
-    parts = zip(torch.split(images.x, ENCODED_TOGETHER), torch.split(images.y, ENCODED_TOGETHER), strict=True)
+    parts = zip(
+        torch.split(images.x, ENCODED_TOGETHER),
+        torch.split(images.y, ENCODED_TOGETHER),
+        strict=True,
+    )
     return torch.cat([source.encode(x.to(device), y.to(device)).cpu() for x, y in parts])
 
 
@@ -314,14 +361,17 @@ def discriminator_of(source: SampleSource) -> Realism:
     device, num_classes = where_it_renders(source), len(source.classes)
 
     def realism(x: Tensor, y: Tensor) -> Tensor:
-        logits: Tensor = discriminator.eval()(x.to(device), class_weights(y.to(device), num_classes))[0]
+        logits: Tensor = discriminator.eval()(
+            x.to(device), class_weights(y.to(device), num_classes)
+        )[0]
         return logits
 
     return realism
 
 
 def oversample_by_smote(train: LabelledImages, seed: int) -> LabelledImages:
-    """Top every class up to the largest by SMOTE on the pixels; a class of one image, without neighbour, is repeated.
+    """Top every class up to the largest by SMOTE on the pixels; a class of one image, without
+    neighbour, is repeated.
 
     Args:
         train: Images; classes without any stay empty.
@@ -340,7 +390,10 @@ def oversample_by_smote(train: LabelledImages, seed: int) -> LabelledImages:
     x, y = train.x.flatten(1).numpy(), train.y.numpy()
     if single and largest > 1:
         x, y = RandomOverSampler(sampling_strategy=single, random_state=seed).fit_resample(x, y)
-    for index, wanted in several.items():  # a small class must not leave the others with few neighbours
+    for (
+        index,
+        wanted,
+    ) in several.items():  # a small class must not leave the others with few neighbours
         neighbours = min(NEIGHBOURS, counts[index] - 1)
         smote = SMOTE(sampling_strategy={index: wanted}, k_neighbors=neighbours, random_state=seed)
         x, y = smote.fit_resample(x, y)

@@ -1,7 +1,7 @@
 """The cells of a gain run: what one tuning split or one replicate needs and leaves in its file.
 
-A cell is named by a hash of all that decides its content but for the trainings in it: one that is asked for more trains
-these and keeps the others.
+A cell is named by a hash of all that decides its content but for the trainings in it: one that is
+asked for more trains these and keeps the others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ PER_CLASS = 8  # images of a class in the report
 SAMPLES = 12  # generated images whose neighbours are shown
 NEIGHBOURS = 4
 CELLS = 3  # of the code behind a cell; raise it when the same settings give other predictions
-IRRELEVANT: dict[str, Any] = {  # keys of a config that change no cell, or are in the key by themselves
+IRRELEVANT: dict[
+    str, Any
+] = {  # keys of a config that change no cell, or are in the key by themselves
     **dict.fromkeys(("gain", "semi", "compare", "verify", "out", "threads", "device"), True),
     "data": {"data_root"},
     "source": {"checkpoint_every", "sample_every"},
@@ -48,7 +50,8 @@ class GainJob:
         index: Number of the tuning split or replicate.
         path: The cell's file.
         tuning: Whether it is a tuning split.
-        recipes: The trainings of a replicate; those that are in the cell already are not made again.
+        recipes: The trainings of a replicate; those that are in the cell already are not made
+            again.
         judge: As in ``Bench``.
     """
 
@@ -72,9 +75,14 @@ class GainJob:
 
 
 def make_cell(job: GainJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
-    """Do one job and leave its cell; runs in a worker. A replicate that is stopped keeps its finished trainings."""
+    """Do one job and leave its cell; runs in a worker. A replicate that is stopped keeps its
+    finished trainings.
+    """
     if job.tuning:
-        _write(job.path, tune(bundle_of(job.config, job.config.seed), job.config, job.index, on_part, watch))
+        _write(
+            job.path,
+            tune(bundle_of(job.config, job.config.seed), job.config, job.index, on_part, watch),
+        )
     else:
         _replicate(job, on_part, watch)
 
@@ -84,18 +92,27 @@ def _replicate(job: GainJob, on_part: Callable[[str], None], watch: Watch | None
     config, seed = job.config, job.config.seed + job.index
     bundle = bundle_of(config, seed)
     bench = Bench(bundle.train, bundle.pool, config, seed, on_part, watch, job.judge)
-    cell = read_cell(job.path) if job.path.exists() else {"trainings": [], "seconds": {}, "notes": []}
+    cell = (
+        read_cell(job.path) if job.path.exists() else {"trainings": [], "seconds": {}, "notes": []}
+    )
     gallery = job.path.with_suffix(".safetensors")
     for recipe in dict.fromkeys(job.missing):
         guesses = predictions(bench.classifier(recipe), bundle.test.x)
         cell["trainings"].append({"recipe": asdict(recipe), "predictions": guesses})
         if job.index == 0 and "source" in bench.seconds and not gallery.exists():
             save_gallery(gallery, _make_gallery(bench))
-        _write(job.path, cell | {"seconds": _sums(cell["seconds"], bench.seconds)} | {"notes": _notes(cell, bench)})
+        _write(
+            job.path,
+            cell
+            | {"seconds": _sums(cell["seconds"], bench.seconds)}
+            | {"notes": _notes(cell, bench)},
+        )
 
 
 def _sums(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
-    return {part: first.get(part, 0.0) + second.get(part, 0.0) for part in sorted({*first, *second})}
+    return {
+        part: first.get(part, 0.0) + second.get(part, 0.0) for part in sorted({*first, *second})
+    }
 
 
 def _notes(cell: Mapping[str, Any], bench: Bench) -> list[str]:
@@ -111,10 +128,18 @@ def found(trainings: Sequence[Mapping[str, Any]], recipe: Recipe) -> list[int] |
     return next((one["predictions"] for one in trainings if one["recipe"] == asdict(recipe)), None)
 
 
-def _everything(config: Config, bundle: DataBundle) -> tuple[LabelledImages, LabelledImages, torch.Tensor | None]:
+def _everything(
+    config: Config, bundle: DataBundle
+) -> tuple[LabelledImages, LabelledImages, torch.Tensor | None]:
     """All images that the replicates draw theirs from: training and test part, and the pool."""
     rest = None if config.data.unlabelled == "rest" else config.data.unlabelled
-    no_regime = {"per_class": None, "imbalance": 1.0, "labels": None, "max_pool": None, "unlabelled": rest}
+    no_regime = {
+        "per_class": None,
+        "imbalance": 1.0,
+        "labels": None,
+        "max_pool": None,
+        "unlabelled": rest,
+    }
     data = config.data.model_copy(update=no_regime)
     if data != config.data:
         bundle = load_data(data, config.seed, tuning=config.gain.tuning)
@@ -127,16 +152,24 @@ def bundle_of(config: Config, seed: int) -> DataBundle:
 
 
 def _make_gallery(bench: Bench) -> Gallery:
-    """Pictures of a bench: the first images of every class, and the neighbours of the first samples."""
+    """Pictures of a bench: the first images of every class, and the neighbours of the first
+    samples.
+    """
     train, source = bench.train, bench.source
     first = [(train.y == index).nonzero()[:PER_CLASS, 0] for index in range(len(train.classes))]
     synthetic = synthesize(source, dict.fromkeys(range(len(train.classes)), PER_CLASS), bench.seed)
-    shown = torch.linspace(0, len(train.classes) - 1, min(SAMPLES, len(train.classes))).round().long()
+    shown = (
+        torch.linspace(0, len(train.classes) - 1, min(SAMPLES, len(train.classes))).round().long()
+    )
     samples = synthetic.subset(shown * PER_CLASS)  # the first of every class shown
     known = train.x if bench.pool is None else torch.cat([train.x, bench.pool])
-    distances = torch.cdist(samples.x.flatten(1), known.flatten(1)) / (2 * samples.x[0].numel() ** 0.5)
+    distances = torch.cdist(samples.x.flatten(1), known.flatten(1)) / (
+        2 * samples.x[0].numel() ** 0.5
+    )
     nearest = distances.topk(min(NEIGHBOURS, len(known)), largest=False)
-    return Gallery(train.subset(torch.cat(first)), synthetic, samples, known[nearest.indices], nearest.values)
+    return Gallery(
+        train.subset(torch.cat(first)), synthetic, samples, known[nearest.indices], nearest.values
+    )
 
 
 Key = Callable[[Mapping[str, Any]], str]
@@ -144,7 +177,8 @@ Key = Callable[[Mapping[str, Any]], str]
 
 
 def key_maker(config: Config, bundle: DataBundle) -> Key:
-    """Names of cells for a run: by its settings, the images its replicates draw theirs from, and the device's kind.
+    """Names of cells for a run: by its settings, the images its replicates draw theirs from, and
+    the device's kind.
 
     Args:
         config: The run.

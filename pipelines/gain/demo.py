@@ -1,4 +1,6 @@
-"""The job ``demo``: the main job on real data that need no download, in a few minutes on two CPU cores."""
+"""The job ``demo``: the main job on real data that need no download, in a few minutes on two CPU
+cores.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,16 @@ DEMO: dict[str, Any] = {
     "source": {"steps": 800},
     "classifier": {"steps": 400},
     "gain": {
-        "arms": ["real", "logit_adjusted", "classical", "smote", "retrieval", "pseudo_label", *SYNTHETIC, "auto"],
+        "arms": [
+            "real",
+            "logit_adjusted",
+            "classical",
+            "smote",
+            "retrieval",
+            "pseudo_label",
+            *SYNTHETIC,
+            "auto",
+        ],
         "candidates": ["real", "logit_adjusted", "classical", "retrieval", "pseudo_label"],
         "shares": [0.5],
         "confidences": [0.0],
@@ -31,7 +42,9 @@ DEMO: dict[str, Any] = {
 
 
 def demo_config() -> Config:
-    """The demo's config: digits, 80 to 4 labels a class, the other training images as an unlabelled pool."""
+    """The demo's config: digits, 80 to 4 labels a class, the other training images as an unlabelled
+    pool.
+    """
     return config_from(DEMO, where="demo")
 
 
@@ -39,7 +52,8 @@ def demo_run(out: Path, *, progress: Progress | None = None) -> dict[str, Any]:
     """Train sources, synthesize, mix, and measure the gain of every arm on digits.
 
     Args:
-        out: Folder for gain.json, policy.json and report.html; a run that was stopped goes on there.
+        out: Folder for gain.json, policy.json and report.html; a run that was stopped goes on
+            there.
         progress: Who is told.
 
     Returns:

@@ -1,8 +1,10 @@
-"""Labels for a pool from a classifier and a class-conditional generator together, or from two classifiers.
+"""Labels for a pool from a classifier and a class-conditional generator together, or from two
+classifiers.
 
-A classifier that learns from its own labels repeats its errors. A generator that learned from the same labels errs
-elsewhere: it has to explain every pixel, and an image with a wrong label is unlikely under that class. Their opinions
-are multiplied, and both learn from what comes out. Another classifier in the generator's place is the control.
+A classifier that learns from its own labels repeats its errors. A generator that learned from the
+same labels errs elsewhere: it has to explain every pixel, and an image with a wrong label is
+unlikely under that class. Their opinions are multiplied, and both learn from what comes out.
+Another classifier in the generator's place is the control.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ def joint_labels(
 ) -> LabelledImages:
     """The images of a pool that two models together are sure of, with their labels.
 
-    The first labels are those of ``pool.label_pool`` in one round. In each of ``config.pool.joint_rounds`` rounds a
-    classifier learns from the labels so far, a CVAE from that classifier's, and the CVAE is asked under which class it
-    finds each image the likeliest; the probabilities of both are multiplied. The CVAE's are on average as
-    sure as the classifier's.
+    The first labels are those of ``pool.label_pool`` in one round. In each of
+    ``config.pool.joint_rounds`` rounds a classifier learns from the labels so far, a CVAE from that
+    classifier's, and the CVAE is asked under which class it finds each image the likeliest; the
+    probabilities of both are multiplied. The CVAE's are on average as sure as the classifier's.
 
     Args:
         train: Labelled images.
@@ -42,8 +44,8 @@ def joint_labels(
         config: ``pool``, ``classifier``, ``source`` (batch size) and ``device`` are used.
         seed: Decides all weights, batches and draws.
         watch: Looked at after every step.
-        generator: Whether the second model is a CVAE; else it is a classifier with other first weights and batches,
-            which learns from the same labels.
+        generator: Whether the second model is a CVAE; else it is a classifier with other first
+            weights and batches, which learns from the same labels.
 
     Returns:
         At most M images, if ``config.pool.balanced`` at most an equal share in each class.
@@ -66,9 +68,15 @@ def joint_labels(
 
 
 def second_opinion(
-    train: LabelledImages, pool: Tensor, logits: Tensor, config: Config, seed: int, watch: Watch | None = None
+    train: LabelledImages,
+    pool: Tensor,
+    logits: Tensor,
+    config: Config,
+    seed: int,
+    watch: Watch | None = None,
 ) -> Tensor:
-    """What a classifier says of a pool times what a CVAE says that learned from its labels, as in ``joint_labels``.
+    """What a classifier says of a pool times what a CVAE says that learned from its labels, as in
+    ``joint_labels``.
 
     Args:
         train: Labelled images.
@@ -109,7 +117,12 @@ def _sure(pool: Tensor, logits: Tensor, config: Config, classes: tuple[str, ...]
 
 
 def _bounds(
-    train: LabelledImages, known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: Watch | None
+    train: LabelledImages,
+    known: LabelledImages,
+    pool: Tensor,
+    config: Config,
+    seed: int,
+    watch: Watch | None,
 ) -> Tensor:
     source = train_source(train, known, _of_cvae(config), seed, watch)
     if not isinstance(source, DensitySource):

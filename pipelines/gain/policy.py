@@ -1,9 +1,11 @@
-"""The policy behind ``auto``: how much synthetic data to mix in, or none, chosen on tuning splits of the training part.
+"""The policy behind ``auto``: how much synthetic data to mix in, or none, chosen on tuning splits
+of the training part.
 
-Every candidate is trained with the same budget on the fit part of each split, with one source a split, and scored on
-the images held out of it. The test set plays no part. A class with few images has none to hold out, so common classes
-rehearse what befalls rare ones (``tuning_split``). Scores on few images decide little, so the choice leans to what is
-known to do no harm, less synthetic data and augmented real images: see ``RULE``.
+Every candidate is trained with the same budget on the fit part of each split, with one source a
+split, and scored on the images held out of it. The test set plays no part. A class with few images
+has none to hold out, so common classes rehearse what befalls rare ones (``tuning_split``). Scores
+on few images decide little, so the choice leans to what is known to do no harm, less synthetic data
+and augmented real images: see ``RULE``.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ from pipelines.gain.recipes import ARMS, BASES, Policy, named_policies, usual_ba
 from pipelines.interrupt import Watch
 
 RULE = (
-    "Rule: the best candidate without a generator, unless the best of all is ahead of it by more than one standard "
-    "error; then the same for labels from a generator, and for every share of synthetic images, the smallest first. "
+    "Rule: the best candidate without a generator, unless the best of all is ahead of it by more "
+    "than one standard "
+    "error; then the same for labels from a generator, and for every share of synthetic images, "
+    "the smallest first. "
     "Augmentation is left out on the same terms only."
 )
 ROUNDING = 1e-9  # one image more or less is exactly one standard error
@@ -36,14 +40,16 @@ MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synth
 
 
 def candidates(config: Config, *, pool: bool) -> list[Policy]:
-    """What ``auto`` may choose: generator-free arms, ``MIXED`` with every share and filter, and the config's policies.
+    """What ``auto`` may choose: generator-free arms, ``MIXED`` with every share and filter, and the
+    config's policies.
 
-    That the plainest arms are among them is what keeps ``auto`` from doing harm: augmentation can do some too. Every
-    arm with classical augmentation is there in all strengths of the config. Where ``auto`` does not run, only these
-    arms are there, for their strengths.
+    That the plainest arms are among them is what keeps ``auto`` from doing harm: augmentation can
+    do some too. Every arm with classical augmentation is there in all strengths of the config.
+    Where ``auto`` does not run, only these arms are there, for their strengths.
 
     Raises:
-        ValueError: If ``gain.candidates`` names what is no such arm or policy, or needs a pool that is not there.
+        ValueError: If ``gain.candidates`` names what is no such arm or policy, or needs a pool that
+            is not there.
     """
     named = named_policies(config)
     wanted = config.gain.candidates or usual_bases(pool=pool)
@@ -61,18 +67,28 @@ def candidates(config: Config, *, pool: bool) -> list[Policy]:
     own = [named[name] for name in wanted if name in named]
     found = list(dict.fromkeys([*alone, *mixed, *own] if runs else alone))
     if needy := [policy.name for policy in found if policy.recipe.needs_pool and not pool]:
-        raise ValueError(f"the candidate {needy[0]!r} needs unlabelled images; give --unlabelled, or leave it out")
+        raise ValueError(
+            f"the candidate {needy[0]!r} needs unlabelled images; give --unlabelled, or leave it "
+            "out"
+        )
     return found
 
 
 def _strengths_of(base: str, config: Config) -> list[Policy]:
     """An arm in every strength, if it has classical augmentation."""
     tunable = BASES[base].augment == "classical"
-    return [Policy(base, strength=strength) for strength in (config.gain.strengths if tunable else (1.0,))]
+    return [
+        Policy(base, strength=strength)
+        for strength in (config.gain.strengths if tunable else (1.0,))
+    ]
 
 
 def tune(
-    bundle: DataBundle, config: Config, split: int, on_part: Callable[[str], None], watch: Watch | None
+    bundle: DataBundle,
+    config: Config,
+    split: int,
+    on_part: Callable[[str], None],
+    watch: Watch | None,
 ) -> dict[str, Any]:
     """Score every candidate on one tuning split.
 
@@ -84,7 +100,8 @@ def tune(
         watch: Looked at while the source is trained.
 
     Returns:
-        ``y``, the classes of the images held out, and ``predictions`` {candidate: predicted classes}; ``seconds``.
+        ``y``, the classes of the images held out, and ``predictions`` {candidate: predicted
+        classes}; ``seconds``.
     """
     fit, held_out, seed = tuning_parts(bundle, config, split)
     tuning = bundle.train.subset(held_out)
@@ -92,16 +109,25 @@ def tune(
     guesses: dict[str, list[int]] = {}
     for policy in candidates(config, pool=bundle.pool is not None) if len(tuning) else []:
         guesses[policy.name] = predictions(bench.classifier(policy.recipe), tuning.x)
-    return {"y": tuning.y.tolist(), "predictions": guesses, "seconds": bench.seconds, "notes": bench.notes}
+    return {
+        "y": tuning.y.tolist(),
+        "predictions": guesses,
+        "seconds": bench.seconds,
+        "notes": bench.notes,
+    }
 
 
 def tuning_parts(bundle: DataBundle, config: Config, split: int) -> tuple[Tensor, Tensor, int]:
     """Numbers of the training images to fit on, those to tune on, and the seed of the split."""
-    seed = int(torch.randint(2**31, (1,), generator=generator_for("tuning split", config.seed, split)))
+    seed = int(
+        torch.randint(2**31, (1,), generator=generator_for("tuning split", config.seed, split))
+    )
     return *tuning_split(bundle.train.y, 1 - config.gain.tuning_fraction, seed, turn=split), seed
 
 
-def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int, *, pool: bool) -> dict[str, Any]:
+def choose(
+    splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int, *, pool: bool
+) -> dict[str, Any]:
     """Choose by ``RULE`` and say why.
 
     Args:
@@ -111,10 +137,11 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
         pool: Whether there is an unlabelled pool.
 
     Returns:
-        The contents of policy.json: ``base``, ``share``, ``confidence`` (null is no filter), ``best_classical`` (the
-        best arm without generator and pool; null if unknown), ``best_with_pool`` (without generator; likewise),
-        ``strengths`` (of classical augmentation, by arm), ``words``, and the ``tuning``: its budget and the scores of
-        all candidates. ``share`` 0 means no synthetic data.
+        The contents of policy.json: ``base``, ``share``, ``confidence`` (null is no filter),
+        ``best_classical`` (the best arm without generator and pool; null if unknown),
+        ``best_with_pool`` (without generator; likewise), ``strengths`` (of classical augmentation,
+        by arm), ``words``, and the ``tuning``: its budget and the scores of all candidates.
+        ``share`` 0 means no synthetic data.
     """
     policies = candidates(config, pool=pool)
     if not any(len(split["y"]) for split in splits):
@@ -122,7 +149,8 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
         return _untuned(config, words, pool=pool)
     # In single precision one image more could count as more than its standard error.
     scores = torch.tensor(
-        [[_score(s, policy, num_classes) for s in splits] for policy in policies], dtype=torch.float64
+        [[_score(s, policy, num_classes) for s in splits] for policy in policies],
+        dtype=torch.float64,
     )
     means = scores.mean(dim=1)
     best = int(means.argmax())
@@ -140,9 +168,18 @@ def choose(splits: Sequence[Mapping[str, Any]], config: Config, num_classes: int
         }
         for index, policy in enumerate(policies)
     ]
-    ranked, own = _ranked(policies, means.tolist(), error), {one: name for name, one in named_policies(config).items()}
+    ranked, own = (
+        _ranked(policies, means.tolist(), error),
+        {one: name for name, one in named_policies(config).items()},
+    )
     document = _document(policies[chosen], _words(policies[chosen], splits), ranked, own)
-    return document | {"tuning": {"rule": RULE, "budget": _budget(splits, config, len(policies)), "candidates": rows}}
+    return document | {
+        "tuning": {
+            "rule": RULE,
+            "budget": _budget(splits, config, len(policies)),
+            "candidates": rows,
+        }
+    }
 
 
 def policy_of(document: Mapping[str, Any]) -> Policy:
@@ -157,8 +194,8 @@ Error = Callable[[Policy, Policy], float]
 def most_prudent(policies: Sequence[Policy], means: Sequence[float], error: Error) -> int:
     """Index of the candidate that ``RULE`` chooses.
 
-    Synthetic data carry the burden of proof, and so does the lack of augmentation: tuning images are few, so that the
-    candidate with the highest score is often so by one image.
+    Synthetic data carry the burden of proof, and so does the lack of augmentation: tuning images
+    are few, so that the candidate with the highest score is often so by one image.
 
     Args:
         policies: The candidates.
@@ -171,8 +208,13 @@ def most_prudent(policies: Sequence[Policy], means: Sequence[float], error: Erro
         group = [index for index, policy in enumerate(policies) if _reliance(policy) == reliance]
         first = min(group, key=rank)
         if means[best] - means[first] <= error(policies[best], policies[first]) + ROUNDING:
-            augmented = min((i for i in group if policies[i].recipe.augmented), key=rank, default=first)
-            near = means[first] - means[augmented] <= error(policies[first], policies[augmented]) + ROUNDING
+            augmented = min(
+                (i for i in group if policies[i].recipe.augmented), key=rank, default=first
+            )
+            near = (
+                means[first] - means[augmented]
+                <= error(policies[first], policies[augmented]) + ROUNDING
+            )
             return augmented if near else first
     raise AssertionError("the best candidate is within its own standard error")
 
@@ -193,18 +235,28 @@ def _ranked(policies: Sequence[Policy], means: Sequence[float], error: Error) ->
     return ranked
 
 
-def _rank(policies: Sequence[Policy], means: Sequence[float]) -> Callable[[int], tuple[float, bool, float, bool]]:
-    """What puts candidates in order: the higher score, of equals less of a generator, then the augmented one."""
-    return lambda index: (-means[index], *_reliance(policies[index]), not policies[index].recipe.augmented)
+def _rank(
+    policies: Sequence[Policy], means: Sequence[float]
+) -> Callable[[int], tuple[float, bool, float, bool]]:
+    """What puts candidates in order: the higher score, of equals less of a generator, then the
+    augmented one.
+    """
+    return lambda index: (
+        -means[index],
+        *_reliance(policies[index]),
+        not policies[index].recipe.augmented,
+    )
 
 
 def standard_error(splits: Sequence[Mapping[str, Any]], first: Policy, second: Policy) -> float:
-    r"""Standard error of the difference of two candidates' mean tuning scores if they were equally good.
+    r"""Standard error of the difference of two candidates' mean tuning scores if they were equally
+    good.
 
     .. math:: \sqrt{\sum_i w_i^2 d_i^2}, \qquad d_i \in \{-1, 0, 1\}
 
-    where d_i is by how much the first is right where the second is not and w_i the weight of image i in the mean of
-    the balanced accuracies. It is the standard deviation under random signs, so it needs no two images of a class.
+    where d_i is by how much the first is right where the second is not and w_i the weight of image
+    i in the mean of the balanced accuracies. It is the standard deviation under random signs, so it
+    needs no two images of a class.
 
     Args:
         splits: What ``tune`` returned for every split.
@@ -230,24 +282,34 @@ def _right(split: Mapping[str, Any], policy: Policy, y: Tensor) -> Tensor:
 
 
 def _score(split: Mapping[str, Any], policy: Policy, num_classes: int) -> float:
-    return balanced_accuracy(torch.tensor(split["predictions"][policy.name]), torch.tensor(split["y"]), num_classes)
+    return balanced_accuracy(
+        torch.tensor(split["predictions"][policy.name]), torch.tensor(split["y"]), num_classes
+    )
 
 
 def _words(chosen: Policy, splits: Sequence[Mapping[str, Any]]) -> str:
     images = ", ".join(str(len(split["y"])) for split in splits)
-    what = f"Chosen: {chosen.name}." if chosen.share else f"Chosen: {chosen.name}, no synthetic images."
+    what = (
+        f"Chosen: {chosen.name}."
+        if chosen.share
+        else f"Chosen: {chosen.name}, no synthetic images."
+    )
     return f"{what} Decided once on {len(splits)} tuning splits ({images} training images held out), then frozen."
 
 
 def _untuned(config: Config, words: str, *, pool: bool) -> dict[str, Any]:
     strength = 1.0 if 1.0 in config.gain.strengths else config.gain.strengths[0]
     chosen = Policy("classical", strength=strength)
-    document = _document(chosen, words, [chosen, *([Policy("pseudo_label", strength=strength)] if pool else [])], {})
+    document = _document(
+        chosen, words, [chosen, *([Policy("pseudo_label", strength=strength)] if pool else [])], {}
+    )
     nothing_known = {"best_classical": None, "best_with_pool": None}
     return document | nothing_known | {"tuning": {"rule": RULE, "candidates": []}}
 
 
-def _document(chosen: Policy, words: str, ranked: Sequence[Policy], own: Mapping[Policy, str]) -> dict[str, Any]:
+def _document(
+    chosen: Policy, words: str, ranked: Sequence[Policy], own: Mapping[Policy, str]
+) -> dict[str, Any]:
     """The contents of policy.json but for the tuning.
 
     Args:
@@ -258,7 +320,11 @@ def _document(chosen: Policy, words: str, ranked: Sequence[Policy], own: Mapping
     """
     classical = [own.get(policy, policy.base) for policy in ranked if not policy.recipe.needs_pool]
     with_pool = [own.get(policy, policy.base) for policy in ranked if policy.recipe.needs_pool]
-    tunable = [policy for policy in reversed(ranked) if policy.recipe.augment == "classical" and policy not in own]
+    tunable = [
+        policy
+        for policy in reversed(ranked)
+        if policy.recipe.augment == "classical" and policy not in own
+    ]
     return {
         "schema": 1,
         **chosen.to_json(),
@@ -266,7 +332,9 @@ def _document(chosen: Policy, words: str, ranked: Sequence[Policy], own: Mapping
         "name": chosen.name,
         "best_classical": classical[0] if classical else None,
         "best_with_pool": with_pool[0] if with_pool else None,
-        "strengths": {policy.base: policy.strength for policy in tunable},  # the last one entered is the best
+        "strengths": {
+            policy.base: policy.strength for policy in tunable
+        },  # the last one entered is the best
         "words": words,
     }
 

@@ -1,4 +1,6 @@
-"""What each arm of the comparison is: the images it draws and how often, and what else is special to its training."""
+"""What each arm of the comparison is: the images it draws and how often, and what else is special
+to its training.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +16,32 @@ class Recipe:
     """How the classifier of an arm is trained.
 
     Args:
-        images: ``labelled``, ``smote`` (topped up to the largest class), ``pseudo_label`` (with the labelled pool) or
-            ``retrieval`` (with the images of the pool that are nearest to labelled ones), ``joint_label`` (with the
-            pool, labelled by a classifier and a generator together) or ``pair_label`` (by two classifiers).
+        images: ``labelled``, ``smote`` (topped up to the largest class), ``pseudo_label`` (with the
+            labelled pool) or ``retrieval`` (with the images of the pool that are nearest to
+            labelled ones), ``joint_label`` (with the pool, labelled by a classifier and a generator
+            together) or ``pair_label`` (by two classifiers).
         balanced: Draw every class equally often; else every image equally often.
-        augment: Of every image drawn: ``none``, ``classical``, ``trivialaugment`` or ``randaugment``.
+        augment: Of every image drawn: ``none``, ``classical``, ``trivialaugment`` or
+            ``randaugment``.
         strength: Of ``classical``, a factor on the config's ``classifier.strength``.
         mix: Of the augmented images of a batch: ``none``, ``mixup`` or ``cutmix``.
         loss: ``cross_entropy``, ``class_balanced`` or ``logit_adjusted``.
-        training: ``plain``; ``decoupled`` (the last layer anew on balanced classes); ``fixmatch`` (the pool labelled at
-            every step; ``augment`` is the strong one), which can begin with the labels of a graph
-            (``graph_fixmatch``), or of that and a generator (``joint_fixmatch``) or of two such (``pair_fixmatch``);
-            ``pretrain`` (the first ``share`` of the steps on synthetic images, the others on real ones).
+        training: ``plain``; ``decoupled`` (the last layer anew on balanced classes); ``fixmatch``
+            (the pool labelled at every step; ``augment`` is the strong one), which can begin with
+            the labels of a graph (``graph_fixmatch``), or of that and a generator
+            (``joint_fixmatch``) or of two such (``pair_fixmatch``); ``pretrain`` (the first
+            ``share`` of the steps on synthetic images, the others on real ones).
         share: Part of the draws that are synthetic images, in [0, 1], every class equally often.
-        confidence: Least probability of its class that a judge must give a synthetic image; 0 keeps all.
-        latents: Where those of synthetic images come from: the ``prior``; ``encoded`` (images of the class);
-            ``transfer`` (images of the well-covered classes, for every class); ``pool`` (of the labelled pool).
+        confidence: Least probability of its class that a judge must give a synthetic image; 0 keeps
+            all.
+        latents: Where those of synthetic images come from: the ``prior``; ``encoded`` (images of
+            the class); ``transfer`` (images of the well-covered classes, for every class); ``pool``
+            (of the labelled pool).
         spread: Standard deviation of prior latents, or of the noise on the others.
-        realism: Part of every class's synthetic images to drop, those that the source's discriminator finds the least
-            real, in [0, 1).
-        short_only: A class gets synthetic images only as far as it has fewer real ones than the largest class.
+        realism: Part of every class's synthetic images to drop, those that the source's
+            discriminator finds the least real, in [0, 1).
+        short_only: A class gets synthetic images only as far as it has fewer real ones than the
+            largest class.
     """
 
     images: str
@@ -77,18 +85,26 @@ GENERATOR_FREE = {
     "cutmix": Recipe("labelled", balanced=True, augment="classical", mix="cutmix"),
     # These three take the long tail as it is; balanced draws would correct for it twice.
     "reweight": Recipe("labelled", balanced=False, augment="classical", loss="class_balanced"),
-    "logit_adjusted": Recipe("labelled", balanced=False, augment="classical", loss="logit_adjusted"),
+    "logit_adjusted": Recipe(
+        "labelled", balanced=False, augment="classical", loss="logit_adjusted"
+    ),
     "decoupled": Recipe("labelled", balanced=False, augment="classical", training="decoupled"),
     "pseudo_label": Recipe("pseudo_label", balanced=True, augment="classical"),
     "fixmatch": Recipe("labelled", balanced=True, augment="classical", training="fixmatch"),
-    "graph_fixmatch": Recipe("labelled", balanced=True, augment="classical", training="graph_fixmatch"),
-    "pair_fixmatch": Recipe("labelled", balanced=True, augment="classical", training="pair_fixmatch"),
+    "graph_fixmatch": Recipe(
+        "labelled", balanced=True, augment="classical", training="graph_fixmatch"
+    ),
+    "pair_fixmatch": Recipe(
+        "labelled", balanced=True, augment="classical", training="pair_fixmatch"
+    ),
     "retrieval": Recipe("retrieval", balanced=True, augment="classical"),
     "pair_label": Recipe("pair_label", balanced=True, augment="classical"),
 }
 WITH_GENERATOR = {
     "joint_label": Recipe("joint_label", balanced=True, augment="classical"),
-    "joint_fixmatch": Recipe("labelled", balanced=True, augment="classical", training="joint_fixmatch"),
+    "joint_fixmatch": Recipe(
+        "labelled", balanced=True, augment="classical", training="joint_fixmatch"
+    ),
 }
 """The arms in which a generator does something else than render images."""
 
@@ -120,13 +136,16 @@ class Policy:
 
     Args:
         base: One of ``BASES``; with a share above 0 none of ``reweight``, ``decoupled`` and those
-            with FixMatch. Real images are drawn as without synthetic ones: in their own proportions for ``real``
-            and ``logit_adjusted``.
+            with FixMatch. Real images are drawn as without synthetic ones: in their own proportions
+            for ``real`` and ``logit_adjusted``.
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.
-        strength: Of classical augmentation, if it has that; a factor on the config's ``classifier.strength``.
-        augment: Of all images drawn, in the place of the base's own; None leaves that. Of FixMatch, the strong one.
-        schedule: ``mixed`` into every batch, or ``pretrain``: the first ``share`` of the steps, then real images alone.
+        strength: Of classical augmentation, if it has that; a factor on the config's
+            ``classifier.strength``.
+        augment: Of all images drawn, in the place of the base's own; None leaves that. Of FixMatch,
+            the strong one.
+        schedule: ``mixed`` into every batch, or ``pretrain``: the first ``share`` of the steps,
+            then real images alone.
         latents: As in ``Recipe``.
         spread: As in ``Recipe``; None is the number of ``SPREADS``.
         realism: As in ``Recipe``.
@@ -152,13 +171,24 @@ class Policy:
             raise ValueError(f"unknown base {self.base!r}; known: {', '.join(BASES)}")
         base = BASES[self.base]
         if self.share and (base.training != "plain" or base.loss == "class_balanced"):
-            raise ValueError(f"the base {self.base!r} takes no synthetic images: its training or its loss is not plain")
+            raise ValueError(
+                f"the base {self.base!r} takes no synthetic images: its training or its loss is "
+                "not plain"
+            )
         if self.augment == "none" and base.training in CONSISTENCY:
-            raise ValueError(f"{self.base} learns from a strong augmentation; it cannot do without one")
+            raise ValueError(
+                f"{self.base} learns from a strong augmentation; it cannot do without one"
+            )
         if self.share and self.short_only and base.loss == "logit_adjusted":
-            raise ValueError("short_only draws all classes equally often; that leaves logit_adjusted nothing to adjust")
+            raise ValueError(
+                "short_only draws all classes equally often; that leaves logit_adjusted nothing "
+                "to adjust"
+            )
         if self.schedule == "pretrain" and self.short_only:
-            raise ValueError("pretrain and short_only exclude each other: classes are not topped up in a first stage")
+            raise ValueError(
+                "pretrain and short_only exclude each other: classes are not topped up in a first "
+                "stage"
+            )
 
     @property
     def recipe(self) -> Recipe:
@@ -207,7 +237,11 @@ class Policy:
         """Base, share and confidence, and what else is not as usual; ``Policy(**…)`` reads it."""
         usual = asdict(Policy(self.base, self.share, self.confidence))
         always = ("base", "share", "confidence")
-        return {key: value for key, value in asdict(self).items() if key in always or value != usual[key]}
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if key in always or value != usual[key]
+        }
 
 
 def uses_generator(document: Mapping[str, Any]) -> bool:
@@ -222,7 +256,9 @@ def named_policies(config: Config) -> dict[str, Policy]:
         ValueError: If one has the name of an arm, or asks for what its base cannot do.
     """
     if taken := set(config.gain.policies) & set(ARMS):
-        raise ValueError(f"the policy {sorted(taken)[0]!r} has the name of an arm; give it another one")
+        raise ValueError(
+            f"the policy {sorted(taken)[0]!r} has the name of an arm; give it another one"
+        )
     return {name: Policy(**asked.model_dump()) for name, asked in config.gain.policies.items()}
 
 
@@ -241,8 +277,8 @@ def recipe_of(
         synthetic_share: Part of the draws that are synthetic in the two synthetic arms.
         policy: What ``auto`` does; only ``auto`` needs it.
         named: The config's own policies.
-        strengths: Tuned strengths of classical augmentation by generator-free arm; one that is not there has that of
-            ``classical``, or 1. The config's own policies name theirs.
+        strengths: Tuned strengths of classical augmentation by generator-free arm; one that is not
+            there has that of ``classical``, or 1. The config's own policies name theirs.
 
     Raises:
         ValueError: If the arm is unknown, or ``auto`` has no policy.
@@ -269,7 +305,9 @@ def policy_of_arm(
     base = SYNTHETIC.get(arm, arm)
     if base not in BASES:
         known = ", ".join((*ARMS, *named))
-        raise ValueError(f"no arm {arm!r} here" if arm == "auto" else f"unknown arm {arm!r}; known: {known}")
+        raise ValueError(
+            f"no arm {arm!r} here" if arm == "auto" else f"unknown arm {arm!r}; known: {known}"
+        )
     share = synthetic_share if arm in SYNTHETIC else 0.0
     return Policy(base, share, strength=strengths.get(base, strengths.get("classical", 1.0)))
 
@@ -293,5 +331,7 @@ def known_arms(config: Config, *, pool: bool) -> tuple[str, ...]:
         raise ValueError(f"an arm is named twice: {', '.join(arms)}")
     for arm in arms:
         if arm != "auto" and not pool and recipe_of(arm, 1.0, None, named=named).needs_pool:
-            raise ValueError(f"the arm {arm!r} needs unlabelled images; give --unlabelled, or leave the arm out")
+            raise ValueError(
+                f"the arm {arm!r} needs unlabelled images; give --unlabelled, or leave the arm out"
+            )
     return arms

@@ -1,7 +1,8 @@
 """The report of a gain run: one HTML file that needs nothing else, verdict first.
 
-Everything shown is taken from the result (the contents of ``gain.json``) and the gallery; nothing is computed anew
-except differences of means and coordinates. Class names and all other texts are escaped by the template engine.
+Everything shown is taken from the result (the contents of ``gain.json``) and the gallery; nothing
+is computed anew except differences of means and coordinates. Class names and all other texts are
+escaped by the template engine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,15 @@ from torch import Tensor
 from augmentor.durable import write_bytes, write_text
 from augmentor.types import LabelledImages
 from downstream.gain import outcome
-from pipelines.page import Axis, duration, image_strip, p_value, render_page, scale_of, signed_points
+from pipelines.page import (
+    Axis,
+    duration,
+    image_strip,
+    p_value,
+    render_page,
+    scale_of,
+    signed_points,
+)
 
 CLASSES_SHOWN = 40
 ARM_NOTES = {
@@ -26,23 +35,56 @@ ARM_NOTES = {
     "smote": ("plain", "SMOTE: mixes of neighbouring images balance the classes"),
     "classical": ("classical", "every class drawn equally often, random affine augmentation"),
     "smote+classical": ("classical", "SMOTE, then augmentation"),
-    "trivialaugment": ("classical", "every class drawn equally often, one random operation an image"),
+    "trivialaugment": (
+        "classical",
+        "every class drawn equally often, one random operation an image",
+    ),
     "randaugment": ("classical", "every class drawn equally often, two random operations an image"),
     "mixup": ("classical", "classical, then mixes of two images and their labels"),
     "cutmix": ("classical", "classical, then patches of one image in another"),
-    "reweight": ("classical", "images as often as they are, a loss that weighs rare classes more, augmentation"),
-    "logit_adjusted": ("classical", "images as often as they are, a loss that allows for frequencies, augmentation"),
-    "decoupled": ("classical", "images as often as they are, then the last layer on balanced classes, augmentation"),
+    "reweight": (
+        "classical",
+        "images as often as they are, a loss that weighs rare classes more, augmentation",
+    ),
+    "logit_adjusted": (
+        "classical",
+        "images as often as they are, a loss that allows for frequencies, augmentation",
+    ),
+    "decoupled": (
+        "classical",
+        "images as often as they are, then the last layer on balanced classes, augmentation",
+    ),
     "pseudo_label": ("pool", "unlabelled images with predicted labels, augmentation; no generator"),
     "fixmatch": ("pool", "FixMatch: unlabelled images labelled anew at every step; no generator"),
-    "graph_fixmatch": ("pool", "FixMatch that begins with the labels of a graph of similar images; no generator"),
-    "pair_fixmatch": ("pool", "FixMatch that begins with the labels of two graph_fixmatch together; no generator"),
-    "joint_fixmatch": ("synthetic", "FixMatch that begins with the labels of graph_fixmatch and a CVAE together"),
-    "retrieval": ("pool", "the unlabelled images nearest to labelled ones, augmentation; no generator"),
-    "pair_label": ("pool", "unlabelled images labelled by two classifiers together, augmentation; no generator"),
-    "joint_label": ("synthetic", "unlabelled images labelled by a classifier and a CVAE together, augmentation"),
+    "graph_fixmatch": (
+        "pool",
+        "FixMatch that begins with the labels of a graph of similar images; no generator",
+    ),
+    "pair_fixmatch": (
+        "pool",
+        "FixMatch that begins with the labels of two graph_fixmatch together; no generator",
+    ),
+    "joint_fixmatch": (
+        "synthetic",
+        "FixMatch that begins with the labels of graph_fixmatch and a CVAE together",
+    ),
+    "retrieval": (
+        "pool",
+        "the unlabelled images nearest to labelled ones, augmentation; no generator",
+    ),
+    "pair_label": (
+        "pool",
+        "unlabelled images labelled by two classifiers together, augmentation; no generator",
+    ),
+    "joint_label": (
+        "synthetic",
+        "unlabelled images labelled by a classifier and a CVAE together, augmentation",
+    ),
     "synthetic": ("synthetic", "generated images balance the classes, no augmentation"),
-    "synthetic+classical": ("synthetic", "generated images balance the classes, augmentation on all"),
+    "synthetic+classical": (
+        "synthetic",
+        "generated images balance the classes, augmentation on all",
+    ),
     "auto": ("auto", "what the policy chose on the tuning splits, before the test set was read"),
 }
 KINDS = {
@@ -62,7 +104,8 @@ class Gallery:
         real: A few training images of every class.
         synthetic: A few generated images of every class, the first candidates, not picked.
         samples: Generated images whose neighbours are shown, M of them.
-        neighbours: Nearest images among all that the generator was trained on, shape (M, k, C, H, W), nearest first.
+        neighbours: Nearest images among all that the generator was trained on, shape (M, k, C, H,
+            W), nearest first.
         distances: Root mean square pixel differences to them on the scale [0, 1], shape (M, k).
     """
 
@@ -74,7 +117,9 @@ class Gallery:
 
 
 def save_gallery(path: Path, gallery: Gallery) -> None:
-    """Write a gallery as one safetensors file (class names are not stored: ``load_gallery`` takes them)."""
+    """Write a gallery as one safetensors file (class names are not stored: ``load_gallery`` takes
+    them).
+    """
     tensors = {"neighbours": gallery.neighbours, "distances": gallery.distances}
     for name in ("real", "synthetic", "samples"):
         images: LabelledImages = getattr(gallery, name)
@@ -86,7 +131,8 @@ def load_gallery(path: Path, classes: tuple[str, ...]) -> Gallery:
     """Read what ``save_gallery`` wrote."""
     tensors = load(path.read_bytes())
     real, synthetic, samples = (
-        LabelledImages(tensors[f"{name}_x"], tensors[f"{name}_y"], classes) for name in ("real", "synthetic", "samples")
+        LabelledImages(tensors[f"{name}_x"], tensors[f"{name}_y"], classes)
+        for name in ("real", "synthetic", "samples")
     )
     return Gallery(real, synthetic, samples, tensors["neighbours"], tensors["distances"])
 
@@ -96,8 +142,9 @@ def write_report(path: Path, result: Mapping[str, Any], gallery: Gallery | None 
 
     Args:
         path: The HTML file to write.
-        result: The contents of ``gain.json``; optional beside the schema: ``training_counts`` {class: images},
-            ``notes`` (sentences about the data), and the policy's ``tuning`` table.
+        result: The contents of ``gain.json``; optional beside the schema: ``training_counts``
+            {class: images}, ``notes`` (sentences about the data), and the policy's ``tuning``
+            table.
         gallery: Pictures; without them those sections are left out.
     """
     write_text(path, render_report(result, gallery))
@@ -193,16 +240,28 @@ def _comparison_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _strip(scale: Axis, centre: float, interval: Iterable[float], dots: Iterable[float]) -> dict[str, Any]:
+def _strip(
+    scale: Axis, centre: float, interval: Iterable[float], dots: Iterable[float]
+) -> dict[str, Any]:
     low, high = (scale.at(end) for end in interval)
-    return {"centre": scale.at(centre), "low": low, "high": high, "dots": [scale.at(dot) for dot in dots]}
+    return {
+        "centre": scale.at(centre),
+        "low": low,
+        "high": high,
+        "dots": [scale.at(dot) for dot in dots],
+    }
 
 
 def _recall_table(result: Mapping[str, Any]) -> dict[str, Any]:
     arms = result["arms"]
     counts = result.get("training_counts", {})
     classes = list(next(iter(arms.values()))["per_class_recall"]) if arms else []
-    values = [value for arm in arms.values() for value in arm["per_class_recall"].values() if value is not None]
+    values = [
+        value
+        for arm in arms.values()
+        for value in arm["per_class_recall"].values()
+        if value is not None
+    ]
     low = min(values, default=0.0)
     rows = []
     for name in classes:
@@ -210,7 +269,9 @@ def _recall_table(result: Mapping[str, Any]) -> dict[str, Any]:
         best = max((recall for recall in recalls if recall is not None), default=None)
         cells = [_heat_cell(recall, low, best) for recall in recalls]
         rows.append({"name": name, "count": counts.get(name, ""), "cells": cells})
-    names = [name.replace("+", "+\u200b") for name in arms]  # may break there: nine columns are wide
+    names = [
+        name.replace("+", "+\u200b") for name in arms
+    ]  # may break there: nine columns are wide
     return {"arms": names, "rows": rows, "counted": bool(counts)}
 
 
@@ -248,7 +309,9 @@ def _class_cards(gallery: Gallery | None) -> list[dict[str, Any]]:
         return []
     cards = []
     for index, name in enumerate(gallery.real.classes[:CLASSES_SHOWN]):
-        real, synthetic = (images.x[images.y == index] for images in (gallery.real, gallery.synthetic))
+        real, synthetic = (
+            images.x[images.y == index] for images in (gallery.real, gallery.synthetic)
+        )
         cards.append({"name": name, "real": image_strip(real), "synthetic": image_strip(synthetic)})
     return cards
 
@@ -260,7 +323,13 @@ def _hidden_classes(gallery: Gallery | None) -> int:
 def _neighbour_cards(gallery: Gallery | None) -> list[dict[str, Any]]:
     if gallery is None:
         return []
-    rows = zip(gallery.samples.x, gallery.samples.y.tolist(), gallery.neighbours, gallery.distances, strict=True)
+    rows = zip(
+        gallery.samples.x,
+        gallery.samples.y.tolist(),
+        gallery.neighbours,
+        gallery.distances,
+        strict=True,
+    )
     return [
         {
             "name": gallery.samples.classes[label],

@@ -1,7 +1,7 @@
 """The job ``gain``: every arm in every replicate, the paired comparison, gain.json and the report.
 
-The work is cut into jobs, a tuning split or a replicate each, which leave a cell. A run that was stopped, or is asked
-for more replicates or arms, makes only what is missing.
+The work is cut into jobs, a tuning split or a replicate each, which leave a cell. A run that was
+stopped, or is asked for more replicates or arms, makes only what is missing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from pipelines.run_dir import RunDir
 from pipelines.source.train import chosen_family
 
 METRIC = "balanced_accuracy"
-TUNING_SEED = 100  # replicates for tuning are numbered from here, so that none of their draws is ever reported
+# replicates for tuning are numbered from here, so that none of their draws is ever reported
+TUNING_SEED = 100
 
 
 def gain_run(
@@ -85,15 +86,22 @@ def gain_run(
         policy = _policy(config, bundle, out, key, crew, progress) if tuned else None
         cells = _replicates(config, arms, out, key, crew, progress, policy)
     result = _result(config, bundle, arms, cells, policy) | provenance(
-        _seconds(cells, time.perf_counter() - start), str(device_of(config)), package_versions(), command
+        _seconds(cells, time.perf_counter() - start),
+        str(device_of(config)),
+        package_versions(),
+        command,
     )
     write_result(out / "gain.json", result, "gain")
     write_report(out / "report.html", result, _gallery(cells[0], bundle))
     return result
 
 
-def _recipe(arm: str, config: Config, policy: Policy | None, strengths: Mapping[str, float]) -> Recipe:
-    return recipe_of(arm, config.gain.synthetic_share, policy, named=named_policies(config), strengths=strengths)
+def _recipe(
+    arm: str, config: Config, policy: Policy | None, strengths: Mapping[str, float]
+) -> Recipe:
+    return recipe_of(
+        arm, config.gain.synthetic_share, policy, named=named_policies(config), strengths=strengths
+    )
 
 
 def declared_pairs(
@@ -112,14 +120,20 @@ def declared_pairs(
     """
     if config.gain.comparisons is None:
         wanted = [("synthetic", "real"), ("synthetic", "smote")]
-        wanted += [(arm, base) for arm in ("synthetic+classical", "auto") for base in ("classical", best_classical)]
+        wanted += [
+            (arm, base)
+            for arm in ("synthetic+classical", "auto")
+            for base in ("classical", best_classical)
+        ]
         with_pool = ("pseudo_label", best_with_pool)
         wanted += [(arm, base) for base in with_pool for arm in ("synthetic+classical", "auto")]
         wanted += [(arm, "classical") for arm in with_pool]
         return [pair for pair in dict.fromkeys(wanted) if set(pair) <= set(arms)]
     for pair in config.gain.comparisons:
         if missing := [arm for arm in pair if arm not in arms]:
-            raise ConfigError(f"gain.comparisons: arm {missing[0]!r} is not run; arms: {', '.join(arms)}")
+            raise ConfigError(
+                f"gain.comparisons: arm {missing[0]!r} is not run; arms: {', '.join(arms)}"
+            )
     return list(config.gain.comparisons)
 
 
@@ -129,14 +143,21 @@ def gain_table(result: Mapping[str, Any]) -> str:
     lines = [f"{'arm':<{width}}   mean   95 % interval"]
     for name, arm in result["arms"].items():
         low, high = arm["ci95"]
-        lines.append(f"{name:<{width}}  {100 * arm['mean']:5.1f}   {100 * low:.1f} to {100 * high:.1f}")
+        lines.append(
+            f"{name:<{width}}  {100 * arm['mean']:5.1f}   {100 * low:.1f} to {100 * high:.1f}"
+        )
     pairs = [(f"{row['arm']} - {row['baseline']}", row) for row in result["comparisons"]]
     width = max((len(name) for name, _ in pairs), default=0)
-    lines += ["", f"{'difference, points':<{width}}          95 % interval    Holm p"] if pairs else []
+    lines += (
+        ["", f"{'difference, points':<{width}}          95 % interval    Holm p"] if pairs else []
+    )
     for name, row in pairs:
         low, high = row["ci95"]
         p = "-" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
-        lines.append(f"{name:<{width}}  {100 * row['delta']:+5.1f}   {100 * low:+5.1f} to {100 * high:+5.1f}   {p}")
+        lines.append(
+            f"{name:<{width}}  {100 * row['delta']:+5.1f}   {100 * low:+5.1f} to "
+            f"{100 * high:+5.1f}   {p}"
+        )
     return "\n".join(lines)
 
 
@@ -150,11 +171,15 @@ def _result(
     strengths = _strengths(config, policy)
     guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
     classes, y = bundle.test.classes, bundle.test.y
-    alone = measure_gain(guesses, y, len(classes), [], metric=METRIC, bootstraps=1).to_json(classes)  # scores only
+    alone = measure_gain(guesses, y, len(classes), [], metric=METRIC, bootstraps=1).to_json(
+        classes
+    )  # scores only
     own = named_policies(config).items()
     bases = {arm: policy.base for arm, policy in own if arm in arms and not policy.uses_generator}
     best = best_baselines(alone | {"policy": policy, "bases": bases})
-    pairs = declared_pairs(config, arms, best.get("classical", "classical"), best.get("same_pool", "pseudo_label"))
+    pairs = declared_pairs(
+        config, arms, best.get("classical", "classical"), best.get("same_pool", "pseudo_label")
+    )
     measured = measure_gain(guesses, y, len(classes), pairs, metric=METRIC)
     result: dict[str, Any] = {
         "dataset": bundle.name,
@@ -169,10 +194,16 @@ def _result(
         "mixtures": _mixtures(config, arms, strengths),
         "bases": bases,
         "yardsticks": best,
-        "training_counts": {bundle.train.classes[index]: count for index, count in bundle.train.counts.items()},
+        "training_counts": {
+            bundle.train.classes[index]: count for index, count in bundle.train.counts.items()
+        },
         "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
     }
-    return result | {"verdict": verdict(result, list(best.values()) or ["classical"], picked_on_scores(best, policy))}
+    return result | {
+        "verdict": verdict(
+            result, list(best.values()) or ["classical"], picked_on_scores(best, policy)
+        )
+    }
 
 
 def _strengths(config: Config, policy: Mapping[str, Any] | None) -> dict[str, float]:
@@ -180,7 +211,9 @@ def _strengths(config: Config, policy: Mapping[str, Any] | None) -> dict[str, fl
     return {"classical": config.gain.strengths[0]} if policy is None else dict(policy["strengths"])
 
 
-def _mixtures(config: Config, arms: Sequence[str], strengths: Mapping[str, float]) -> dict[str, str]:
+def _mixtures(
+    config: Config, arms: Sequence[str], strengths: Mapping[str, float]
+) -> dict[str, str]:
     """The arms that use a generator whatever ``auto`` does, and how, in words."""
     named, share = named_policies(config), config.gain.synthetic_share
     policies = {arm: policy_of_arm(arm, share, named, strengths) for arm in arms if arm != "auto"}
@@ -196,26 +229,38 @@ def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
     except ValueError as error:
         raise ConfigError(f"gain: {error}") from error
     _require_able_family(
-        {name: policy for name, policy in named_policies(config).items() if name in arms or policy in chosen},
+        {
+            name: policy
+            for name, policy in named_policies(config).items()
+            if name in arms or policy in chosen
+        },
         config,
         bundle.train,
     )
     return arms
 
 
-def _require_able_family(policies: Mapping[str, Policy], config: Config, images: LabelledImages) -> None:
-    """Refuse a family without an encoder, or a discriminator of images, where a policy needs one."""
+def _require_able_family(
+    policies: Mapping[str, Policy], config: Config, images: LabelledImages
+) -> None:
+    """Refuse a family without an encoder, or a discriminator of images, where a policy needs
+    one.
+    """
     family, options = chosen_family(config)
     encoded = [name for name, policy in policies.items() if policy.latents != "prior"]
     if encoded and not hasattr(family.model, "encode"):
-        raise ConfigError(f"gain.policies: {encoded[0]!r} needs an encoder; {config.source.family} has none")
+        raise ConfigError(
+            f"gain.policies: {encoded[0]!r} needs an encoder; {config.source.family} has none"
+        )
     realistic = [name for name, policy in policies.items() if policy.realism]
     if realistic:
         try:
             with torch.random.fork_rng(devices=[]):
                 discriminator_of(family.model(images.classes, images.image_shape, options))
         except DataError as error:
-            raise ConfigError(f"gain.policies: {realistic[0]!r}: {error}; {config.source.family} has none") from error
+            raise ConfigError(
+                f"gain.policies: {realistic[0]!r}: {error}; {config.source.family} has none"
+            ) from error
 
 
 def _policy(
@@ -223,12 +268,17 @@ def _policy(
 ) -> dict[str, Any]:
     pool = bundle.pool is not None
     asked = [policy.to_json() for policy in candidates(config, pool=pool)]
-    fitted = [tuning_parts(bundle, config, split)[0].tolist() for split in range(config.gain.tuning_splits)]
+    fitted = [
+        tuning_parts(bundle, config, split)[0].tolist()
+        for split in range(config.gain.tuning_splits)
+    ]
     keys = [key({"candidates": asked, "fitted": numbers}) for numbers in fitted]
     paths = [out / "cells" / f"tuning-{split:03d}-{name}.json" for split, name in enumerate(keys)]
     jobs = [GainJob(config, split, path, tuning=True) for split, path in enumerate(paths)]
     _make_missing(jobs, crew, progress, "tuning", len(asked))
-    document = choose([read_cell(path) for path in paths], config, len(bundle.train.classes), pool=pool)
+    document = choose(
+        [read_cell(path) for path in paths], config, len(bundle.train.classes), pool=pool
+    )
     write_json(out / "policy.json", document)
     progress.say(document["words"])
     return document
@@ -249,13 +299,24 @@ def _replicates(
     judge = _recipe("classical", config, None, strengths)
     recipes = {arm: _recipe(arm, config, policy, strengths) for arm in arms}
     name = key({"judge": asdict(judge)})
-    paths = [out / "cells" / f"replicate-{index:03d}-{name}.json" for index in range(config.gain.replicates)]
+    paths = [
+        out / "cells" / f"replicate-{index:03d}-{name}.json"
+        for index in range(config.gain.replicates)
+    ]
     wanted = tuple(dict.fromkeys(recipes.values()))
-    jobs = [GainJob(config, index, path, recipes=wanted, judge=judge) for index, path in enumerate(paths)]
+    jobs = [
+        GainJob(config, index, path, recipes=wanted, judge=judge)
+        for index, path in enumerate(paths)
+    ]
     _make_missing(jobs, crew, progress, "replicates", len(wanted))
     cells = [read_cell(path) | {"path": path} for path in paths]
     return [
-        cell | {"predictions": {arm: found(cell["trainings"], recipe) for arm, recipe in recipes.items()}}
+        cell
+        | {
+            "predictions": {
+                arm: found(cell["trainings"], recipe) for arm, recipe in recipes.items()
+            }
+        }
         for cell in cells
     ]
 
@@ -269,7 +330,9 @@ def _make_missing(
 
     def on_part(position: int, part: str) -> None:
         index = todo[position]
-        done[index] = min(classifiers, done.get(index, 0) + (part == "classifier")) if part else classifiers
+        done[index] = (
+            min(classifiers, done.get(index, 0) + (part == "classifier")) if part else classifiers
+        )
         progress.step(task, sum(done.values()), classifiers * len(jobs), part)
 
     progress.step(task, sum(done.values()), classifiers * len(jobs))
@@ -284,5 +347,8 @@ def _gallery(cell: Mapping[str, Any], bundle: DataBundle) -> Gallery | None:
 def _seconds(cells: Sequence[Mapping[str, Any]], total: float) -> dict[str, float]:
     """Wall-clock time of this call, and what the parts of one replicate took on average."""
     parts = {part for cell in cells for part in cell["seconds"]}
-    means = {part: sum(cell["seconds"].get(part, 0.0) for cell in cells) / len(cells) for part in sorted(parts)}
+    means = {
+        part: sum(cell["seconds"].get(part, 0.0) for cell in cells) / len(cells)
+        for part in sorted(parts)
+    }
     return {"total": total} | {f"{part} a replicate": value for part, value in means.items()}

@@ -1,4 +1,6 @@
-"""Semi-supervised methods without a generator that learn from their own labels: FixMatch, and its start by a graph."""
+"""Semi-supervised methods without a generator that learn from their own labels: FixMatch, and its
+start by a graph.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ from pipelines.semi.methods import SemiTask
 
 
 def fixmatch(task: SemiTask) -> Predict:
-    """FixMatch with the paper's threshold, 0.95, and weight, 1; its strong augmentation is the classical one here."""
+    """FixMatch with the paper's threshold, 0.95, and weight, 1; its strong augmentation is the
+    classical one here.
+    """
     return _train(task, FixMatchSettings(steps=task.config.semi.consistency_steps), None)
 
 
 def graph_fixmatch(task: SemiTask) -> Predict:
-    """FixMatch that begins with the labels of a graph of similar images; see ``pool.begun_with``."""
+    """FixMatch that begins with the labels of a graph of similar images; see
+    ``pool.begun_with``.
+    """
     labels, clear = graph_labels(task.train, task.pool, task.config, task.seed, CLEAREST)
     settings = FixMatchSettings(steps=task.config.semi.consistency_steps)
     return _train(task, *begun_with(labels, clear, settings))
@@ -26,7 +32,9 @@ def graph_fixmatch(task: SemiTask) -> Predict:
 
 def _train(task: SemiTask, settings: FixMatchSettings, advice: Advice | None) -> Predict:
     c = task.config.classifier
-    model = build_classifier(c.name, len(task.train.classes), task.train.image_shape, seed=task.seed)
+    model = build_classifier(
+        c.name, len(task.train.classes), task.train.image_shape, seed=task.seed
+    )
     teacher = train_fixmatch(
         model.to(device_of(task.config)),
         task.train.x,

@@ -1,4 +1,6 @@
-"""The semi-supervised methods with a GAN: Improved GAN as published, and a head on the samples of a CVAE-GAN."""
+"""The semi-supervised methods with a GAN: Improved GAN as published, and a head on the samples of a
+CVAE-GAN.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +32,28 @@ HIDDEN_NOISE = 0.5  # as published
 NORM_BATCHES = 20
 
 PUBLISHED = SemiGanOptions()
-ON_SOURCE = SemiGanOptions(weight_extra_labelled=1.0, learning_rate=1e-3, decay_from=0.5, epsilon=1e-8, ema_decay=0.999)
+ON_SOURCE = SemiGanOptions(
+    weight_extra_labelled=1.0, learning_rate=1e-3, decay_from=0.5, epsilon=1e-8, ema_decay=0.999
+)
 
 
 def improved_gan(task: SemiTask) -> Predict:
-    """Improved GAN with its published networks, losses, rate and batches (Salimans et al. 2016, arXiv:1606.03498).
+    """Improved GAN with its published networks, losses, rate and batches (Salimans et al. 2016,
+    arXiv:1606.03498).
 
-    ``config.semi.gan_steps`` is its length; published are 300 epochs of 600 batches. One thing differs from the
-    authors' code: the average, which here forgets its start.
+    ``config.semi.gan_steps`` is its length; published are 300 epochs of 600 batches. One thing
+    differs from the authors' code: the average, which here forgets its start.
     """
     device = device_of(task.config)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(task.seed)
         backbone = DenseBackbone(task.train.image_shape, hidden_noise=HIDDEN_NOISE)
         head = SemiSupervisedHead(
-            backbone, backbone.num_features, len(task.train.classes), weight_norm=True, noise=HIDDEN_NOISE
+            backbone,
+            backbone.num_features,
+            len(task.train.classes),
+            weight_norm=True,
+            noise=HIDDEN_NOISE,
         )
         generator = DenseGenerator(task.train.image_shape)
     unlabelled = torch.cat([task.train.x, task.pool]).to(device)
@@ -52,23 +61,30 @@ def improved_gan(task: SemiTask) -> Predict:
     standardise(head, task.pool[:STANDARDISING].to(device), generator_for("standardise", task.seed))
     options = replace(PUBLISHED, steps=task.config.semi.gan_steps)
     trainer = ImprovedGanTrainer(head, generator.to(device), options)
-    return _fit(task, trainer, SemiBatches(_labelled(task), unlabelled, BATCH_SIZE, BATCH_SIZE, task.seed))
+    return _fit(
+        task, trainer, SemiBatches(_labelled(task), unlabelled, BATCH_SIZE, BATCH_SIZE, task.seed)
+    )
 
 
 def head_cvae_gan(task: SemiTask) -> Predict:
     """A head on the downstream network, whose fakes are the samples of a CVAE-GAN.
 
-    The CVAE-GAN learns from the labelled images and the pseudo-labelled pool, and is then left as it is. Real images
-    are classically augmented (``classifier.strength: 0`` turns that off). It takes ``config.source.steps`` of the
-    generator, then as many of the head as every classifier has.
+    The CVAE-GAN learns from the labelled images and the pseudo-labelled pool, and is then left as
+    it is. Real images are classically augmented (``classifier.strength: 0`` turns that off). It
+    takes ``config.source.steps`` of the generator, then as many of the head as every classifier
+    has.
 
-    The samples are labelled examples too. On held-out training images of digits with 20 labels that helped wherever it
-    was tried, and the game real against fake alone did harm: good fakes teach that the classes' own regions are fake.
+    The samples are labelled examples too. On held-out training images of digits with 20 labels that
+    helped wherever it was tried, and the game real against fake alone did harm: good fakes teach
+    that the classes' own regions are fake.
     """
     config, c = task.config, task.config.classifier
     labelled_pool = label_pool(task.train, task.pool, config, task.seed)
     source = train_source(task.train, labelled_pool, config, task.seed, _Heard(task))
-    backbone = cast(Any, build_classifier(c.name, len(task.train.classes), task.train.image_shape, seed=task.seed))
+    backbone = cast(
+        Any,
+        build_classifier(c.name, len(task.train.classes), task.train.image_shape, seed=task.seed),
+    )
     backbone.reset_classifier(0)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(task.seed)
@@ -77,7 +93,9 @@ def head_cvae_gan(task: SemiTask) -> Predict:
     options = replace(ON_SOURCE, steps=c.steps)
     unlabelled = torch.cat([task.train.x, task.pool]).to(device_of(config))
     augment = classical_of(config)
-    batches = SemiBatches(_labelled(task), unlabelled, c.batch_size, c.batch_size, task.seed, augment)
+    batches = SemiBatches(
+        _labelled(task), unlabelled, c.batch_size, c.batch_size, task.seed, augment
+    )
     return _fit(task, SourceHeadTrainer(head, source, options), batches)
 
 
@@ -89,7 +107,9 @@ class _Heard(Watch):
         self.task = task
 
     def check(self) -> None:
-        """Called after every step of the source; its losses are not those of the method's curves."""
+        """Called after every step of the source; its losses are not those of the method's
+        curves.
+        """
         self.task.on_step(0, self.task.config.classifier.steps, {})
 
 
@@ -99,7 +119,9 @@ def _labelled(task: SemiTask) -> LabelledImages:
     return LabelledImages(task.train.x.to(device), task.train.y.to(device), task.train.classes)
 
 
-def _fit(task: SemiTask, trainer: ImprovedGanTrainer | SourceHeadTrainer, batches: SemiBatches) -> Predict:
+def _fit(
+    task: SemiTask, trainer: ImprovedGanTrainer | SourceHeadTrainer, batches: SemiBatches
+) -> Predict:
     """Train, and give the averaged head."""
     steps = trainer.options.steps
     average = averaged(trainer.model, trainer.options.ema_decay)

@@ -1,4 +1,5 @@
-"""What a semi-supervised method is given, and the methods that need neither a generator nor consistency.
+"""What a semi-supervised method is given, and the methods that need neither a generator nor
+consistency.
 
 The table of all methods is ``semi.run.METHODS``.
 """
@@ -21,7 +22,8 @@ from pipelines.pool import label_pool
 from pipelines.train_settings import train_settings
 
 OnStep = Callable[[int, int, Mapping[str, float]], None]
-"""Steps done, steps in all, and the named values to draw as curves. May raise: a signal ends the training here."""
+"""Steps done, steps in all, and the named values to draw as curves. May raise: a signal ends the
+training here."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class SemiTask:
 
     Args:
         train: Labelled images.
-        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1], M > 0, in random order. Their labels are gone.
+        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1], M > 0, in random order. Their
+            labels are gone.
         config: The run; its ``seed`` is that of the task.
         seed: Decides everything random.
         on_step: To be called after every step.
@@ -58,7 +61,9 @@ def classical_augmentation(task: SemiTask) -> Predict:
 
 
 def pseudo_label(task: SemiTask) -> Predict:
-    """Pool images that a classifier is sure of join the labelled ones, with classical augmentation on all."""
+    """Pool images that a classifier is sure of join the labelled ones, with classical augmentation
+    on all.
+    """
     labelled_pool = label_pool(task.train, task.pool, task.config, task.seed)
     return _classifier(task, task.train.joined(labelled_pool), augmented=True)
 

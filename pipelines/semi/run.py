@@ -1,8 +1,9 @@
-"""The job ``semi``: every method on the same few labels, and what each makes of the unlabelled rest.
+"""The job ``semi``: every method on the same few labels, and what each makes of the unlabelled
+rest.
 
-A training, of one method on one labelled subset, leaves a cell: a small JSON file named by method, number of labels,
-seed of the subset and a hash of all else that decides its content. A run that was stopped, or is asked for more
-methods, subsets or numbers of labels, makes the missing cells only.
+A training, of one method on one labelled subset, leaves a cell: a small JSON file named by method,
+number of labels, seed of the subset and a hash of all else that decides its content. A run that was
+stopped, or is asked for more methods, subsets or numbers of labels, makes the missing cells only.
 """
 
 from __future__ import annotations
@@ -34,7 +35,13 @@ from pipelines.results import device_name, package_versions, provenance, write_r
 from pipelines.run_dir import RunDir
 from pipelines.semi.consistency_methods import fixmatch, graph_fixmatch
 from pipelines.semi.gan_methods import head_cvae_gan, improved_gan
-from pipelines.semi.methods import Method, SemiTask, classical_augmentation, pseudo_label, supervised
+from pipelines.semi.methods import (
+    Method,
+    SemiTask,
+    classical_augmentation,
+    pseudo_label,
+    supervised,
+)
 from pipelines.semi.report import write_semi_report
 from pipelines.semi.scores import joined, paired_differences, scores, verdict
 from pipelines.semi.tables import as_markdown
@@ -52,7 +59,8 @@ METHODS: dict[str, Method] = {
 
 POINTS = 50  # most points of a training curve
 TUNING_SEED = 100  # seeds of subsets for tuning start here, so that none of them is ever reported
-# The keys of a config that decide what a method makes of a subset, beside data and device: those of a cell's hash.
+# The keys of a config that decide what a method makes of a subset, beside data and device: those of
+# a cell's hash.
 READS: dict[str, dict[str, Any]] = {
     "supervised": {"classifier": True},
     "classical": {"classifier": True},
@@ -62,7 +70,10 @@ READS: dict[str, dict[str, Any]] = {
     "improved_gan": {"semi": {"gan_steps"}},
     "head_cvae_gan": {"classifier": True, "pool": True, "source": True},
 }
-WHERE = {"data_root", "labels"}  # where the images lie is no matter, and the labels are in the cell's name
+WHERE = {
+    "data_root",
+    "labels",
+}  # where the images lie is no matter, and the labels are in the cell's name
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,8 @@ class SemiJob:
     """One cell to make.
 
     Args:
-        config: The run, with the job's number of labels as ``data.labels`` and the subset's seed as ``seed``.
+        config: The run, with the job's number of labels as ``data.labels`` and the subset's seed as
+            ``seed``.
         method: One of ``METHODS``.
         path: The cell's file.
     """
@@ -116,7 +128,8 @@ def semi_run(
         The contents of semi.json.
 
     Raises:
-        ConfigError: If a method is unknown, or the labels asked for cannot be drawn from these data.
+        ConfigError: If a method is unknown, or the labels asked for cannot be drawn from these
+            data.
         DataError: If the data cannot be used.
         Interrupted: After a signal; finished cells stay.
         RunLockedError: If another process works in ``out``.
@@ -132,11 +145,16 @@ def semi_run(
     ):
         everything = _all_images(config)
         (out / "cells").mkdir(exist_ok=True)
-        jobs = _jobs(config, out / "cells", {method: _key(config, method, everything) for method in methods})
+        jobs = _jobs(
+            config, out / "cells", {method: _key(config, method, everything) for method in methods}
+        )
         _make_missing(jobs, crew, progress)
         cells = [_read(job.path) for job in jobs]
     result = _result(config, everything, methods, cells) | provenance(
-        _seconds(cells, time.perf_counter() - start), str(device_of(config)), package_versions(), command
+        _seconds(cells, time.perf_counter() - start),
+        str(device_of(config)),
+        package_versions(),
+        command,
     )
     # The cells may have been made on another machine than this one, which puts them together.
     result["device"] = joined(sorted({cell["device"] for cell in cells}))
@@ -155,7 +173,9 @@ def known_methods(config: Config) -> tuple[str, ...]:
     methods = config.semi.methods or tuple(METHODS)
     for where, names in (("methods", methods), ("default_method", (config.semi.default_method,))):
         if unknown := [name for name in names if name not in METHODS]:
-            raise ConfigError(f"semi.{where}: unknown method {unknown[0]!r}; known: {', '.join(METHODS)}")
+            raise ConfigError(
+                f"semi.{where}: unknown method {unknown[0]!r}; known: {', '.join(METHODS)}"
+            )
     if len(set(methods)) != len(methods):
         raise ConfigError(f"semi.methods: a method is named twice: {', '.join(methods)}")
     return methods
@@ -169,13 +189,18 @@ def make_cell(job: SemiJob, on_part: Callable[[str], None], watch: Watch | None)
     config, curve, start = job.config, Curve(), time.perf_counter()
     bundle = load_data(config.data, config.seed, tuning=config.semi.tuning)
     if bundle.pool is None:
-        raise DataError(f"{bundle.name}: {config.data.labels} labels leave no image unlabelled; ask for fewer")
+        raise DataError(
+            f"{bundle.name}: {config.data.labels} labels leave no image unlabelled; ask for fewer"
+        )
 
     def on_step(step: int, steps: int, values: Mapping[str, float]) -> None:
         if watch is not None:
             watch.check()
         if curve.add(step, steps, values):
-            on_part(f"{job.method}, {config.data.labels} labels, seed {config.seed}: step {step} of {steps}")
+            on_part(
+                f"{job.method}, {config.data.labels} labels, seed {config.seed}: step {step} of "
+                f"{steps}"
+            )
 
     predict = METHODS[job.method](SemiTask(bundle.train, bundle.pool, config, config.seed, on_step))
     seconds = time.perf_counter() - start
@@ -202,9 +227,14 @@ def _all_images(config: Config) -> DataBundle:
     """
     data = config.data
     if data.labels is not None or data.per_class is not None:
-        raise ConfigError("data.labels, data.per_class: semi draws its own subsets; leave them out, give semi.labels")
+        raise ConfigError(
+            "data.labels, data.per_class: semi draws its own subsets; leave them out, give "
+            "semi.labels"
+        )
     folder = None if data.unlabelled == "rest" else data.unlabelled
-    bundle = load_data(data.model_copy(update={"unlabelled": folder}), config.seed, tuning=config.semi.tuning)
+    bundle = load_data(
+        data.model_copy(update={"unlabelled": folder}), config.seed, tuning=config.semi.tuning
+    )
     for labels in config.semi.labels:
         try:
             few_labels(bundle.train.y, labels, config.seed, bundle.train.classes)
@@ -214,7 +244,9 @@ def _all_images(config: Config) -> DataBundle:
 
 
 def _jobs(config: Config, cells: Path, keys: Mapping[str, str]) -> list[SemiJob]:
-    """The grid; one subset after the other, so that what is finished early can be compared in pairs."""
+    """The grid; one subset after the other, so that what is finished early can be compared in
+    pairs.
+    """
     first = config.seed + (TUNING_SEED if config.semi.tuning else 0)
     jobs = []
     for subset in range(config.semi.subsets):
@@ -236,7 +268,9 @@ def _runs(config: Config, method: str, labels: int, subset: int) -> bool:
 
 
 def _make_missing(jobs: Sequence[SemiJob], crew: Crew[SemiJob], progress: Progress) -> None:
-    """Make the cells that are not there; the bar counts points of curves, and a job is full when it is finished."""
+    """Make the cells that are not there; the bar counts points of curves, and a job is full when it
+    is finished.
+    """
     done = {index: POINTS for index, job in enumerate(jobs) if job.path.exists()}
     todo = [index for index in range(len(jobs)) if index not in done]
 
@@ -250,7 +284,10 @@ def _make_missing(jobs: Sequence[SemiJob], crew: Crew[SemiJob], progress: Progre
 
 
 def _result(
-    config: Config, everything: DataBundle, methods: Sequence[str], cells: Sequence[Mapping[str, Any]]
+    config: Config,
+    everything: DataBundle,
+    methods: Sequence[str],
+    cells: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     ran = [method for method in methods if any(cell["method"] == method for cell in cells)]
     errors: dict[str, dict[str, list[float]]] = {method: {} for method in ran}
@@ -259,7 +296,10 @@ def _result(
     result: dict[str, Any] = {
         "dataset": everything.name,
         "default_method": config.semi.default_method,
-        "methods": {name: {n: scores(found) for n, found in by_labels.items()} for name, by_labels in errors.items()},
+        "methods": {
+            name: {n: scores(found) for n, found in by_labels.items()}
+            for name, by_labels in errors.items()
+        },
         "differences": paired_differences(errors, config.semi.default_method),
         "scored_on": everything.scored_on,
         "images": {"training": len(everything.train), "scored": len(everything.test)},
@@ -269,13 +309,16 @@ def _result(
 
 
 def _key(config: Config, method: str, everything: DataBundle) -> str:
-    """Sixteen hex digits that change with anything that may change a method's cells, beside what is in their names.
+    """Sixteen hex digits that change with anything that may change a method's cells, beside what is
+    in their names.
 
-    Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells; a
-    version with other defaults has another number, which is in it. A family's options are in it in full: a new one or
-    another default makes its cells anew.
+    Keys left at their defaults are not in it, so that a later version with more keys still knows
+    its old cells; a version with other defaults has another number, which is in it. A family's
+    options are in it in full: a new one or another default makes its cells anew.
     """
-    read = config.model_dump(mode="json", include={"device": True, **READS[method]}, exclude_defaults=True)
+    read = config.model_dump(
+        mode="json", include={"device": True, **READS[method]}, exclude_defaults=True
+    )
     data = config.data.model_dump(mode="json", exclude=WHERE, exclude_defaults=True)
     options = [options_of(config)] if "source" in READS[method] else []
     pool = everything.pool  # in any order: that of the disk is no matter
@@ -294,7 +337,9 @@ def _seconds(cells: Sequence[Mapping[str, Any]], total: float) -> dict[str, floa
     taken: dict[str, list[float]] = {}
     for cell in cells:
         taken.setdefault(cell["method"], []).append(cell["seconds"])
-    return {"total": total} | {f"{method} a training": fmean(times) for method, times in taken.items()}
+    return {"total": total} | {
+        f"{method} a training": fmean(times) for method, times in taken.items()
+    }
 
 
 def _short(value: float) -> float | None:

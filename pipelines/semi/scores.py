@@ -1,4 +1,6 @@
-"""From the errors of semi-supervised methods to means, paired differences and a verdict. Lower is better."""
+"""From the errors of semi-supervised methods to means, paired differences and a verdict. Lower is
+better.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,30 @@ Errors = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 def scores(errors: Sequence[float]) -> dict[str, Any]:
-    """Errors of one method and number of labels as semi.json has them: with mean, median and sample deviation."""
+    """Errors of one method and number of labels as semi.json has them: with mean, median and sample
+    deviation.
+    """
     deviation = stdev(errors) if len(errors) > 1 else None
-    return {"errors": list(errors), "mean": fmean(errors), "median": median(errors), "sd": deviation}
+    return {
+        "errors": list(errors),
+        "mean": fmean(errors),
+        "median": median(errors),
+        "sd": deviation,
+    }
 
 
 def paired_differences(errors: Errors, default: str) -> list[dict[str, Any]]:
     """The default method minus every other one with the same number of labels, paired by subset.
 
     Args:
-        errors: Of all methods. Where one has fewer subsets, the first ones of the other are its partners.
+        errors: Of all methods. Where one has fewer subsets, the first ones of the other are its
+            partners.
         default: Name of the default method; without it there is nothing to compare.
 
     Returns:
-        Rows of ``differences`` in semi.json: ``delta`` below zero means that the default makes fewer errors. ``ci95``
-        and ``p`` (paired t) are None for a single pair; ``p_holm`` allows for the number of rows.
+        Rows of ``differences`` in semi.json: ``delta`` below zero means that the default makes
+        fewer errors. ``ci95`` and ``p`` (paired t) are None for a single pair; ``p_holm`` allows
+        for the number of rows.
     """
     rows = [
         _difference(default, other, labels, own, theirs[labels])
@@ -43,7 +54,9 @@ def paired_differences(errors: Errors, default: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _difference(default: str, other: str, labels: str, own: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+def _difference(
+    default: str, other: str, labels: str, own: Sequence[float], theirs: Sequence[float]
+) -> dict[str, Any]:
     differences = np.array([a - b for a, b in zip(own, theirs, strict=False)])
     interval, p = paired_t(differences) if len(differences) > 1 else (None, None)
     return {
@@ -59,15 +72,17 @@ def _difference(default: str, other: str, labels: str, own: Sequence[float], the
 
 
 def outcome_of_errors(row: Mapping[str, Any]) -> str:
-    """``better``, ``worse`` or ``open`` for the default method: where the whole 95 % interval of a difference lies."""
+    """``better``, ``worse`` or ``open`` for the default method: where the whole 95 % interval of a
+    difference lies.
+    """
     return "open" if row["ci95"] is None else outcome([-bound for bound in reversed(row["ci95"])])
 
 
 def verdict(result: Mapping[str, Any]) -> str:
     """One sentence: which methods the default one beats, and how large its error is.
 
-    "Fewer errors than" a method means that the whole 95 % interval of the paired difference lies below zero at every
-    number of labels at which both were run.
+    "Fewer errors than" a method means that the whole 95 % interval of the paired difference lies
+    below zero at every number of labels at which both were run.
 
     Args:
         result: ``methods``, ``differences``, ``default_method`` and ``scored_on`` of semi.json.
@@ -80,15 +95,23 @@ def verdict(result: Mapping[str, Any]) -> str:
     pairs = min((row["pairs"] for row in result["differences"]), default=FEWEST_FOR_A_CLAIM)
     caution = ", preliminary" if pairs < FEWEST_FOR_A_CLAIM else ""
     where = "test images" if result["scored_on"] == "test" else result["scored_on"]
-    errors = "; ".join(f"{_told(one)} with {labels} labels" for labels, one in methods[name].items())
+    errors = "; ".join(
+        f"{_told(one)} with {labels} labels" for labels, one in methods[name].items()
+    )
     return f"{name} {_headline(grouped)}: {errors}; {subsets} subsets, {where}{caution}."
 
 
 def _headline(grouped: Mapping[str, str]) -> str:
-    better, worse, undecided = ([one for one in grouped if grouped[one] == key] for key in ("better", "worse", "open"))
+    better, worse, undecided = (
+        [one for one in grouped if grouped[one] == key] for key in ("better", "worse", "open")
+    )
     parts = [f"makes fewer errors than {joined(better)}"] if better else []
     parts += [f"makes more errors than {joined(worse)}"] if worse else []
-    parts += [f"is shown neither better nor worse throughout than {joined(undecided)}"] if undecided else []
+    parts += (
+        [f"is shown neither better nor worse throughout than {joined(undecided)}"]
+        if undecided
+        else []
+    )
     return ", ".join(parts) or "alone"
 
 

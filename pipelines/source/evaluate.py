@@ -1,4 +1,6 @@
-"""The job ``evaluate``: measures the source of a run and writes the numbers, a table and two pictures."""
+"""The job ``evaluate``: measures the source of a run and writes the numbers, a table and two
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def evaluate_run(
     progress: Progress | None = None,
     settings: EvaluateSettings = DEFAULTS,
 ) -> dict[str, Any]:
-    """Measure the source of a run and write ``evaluate.json``, ``evaluate.md``, ``samples.png``, ``neighbours.png``.
+    """Measure the source of a run and write ``evaluate.json``, ``evaluate.md``, ``samples.png``,
+    ``neighbours.png``.
 
     Args:
         run: Folder of the run; its newest intact checkpoint is measured on the data of its config.
@@ -50,7 +53,8 @@ def evaluate_run(
     Raises:
         OSError: If ``out`` cannot be written to; found before any work.
         ConfigError: If this machine does not have the device.
-        DataError: If there is no intact run, the data no longer fit its source, or the source saw a test image.
+        DataError: If there is no intact run, the data no longer fit its source, or the source saw a
+            test image.
     """
     loaded = load_source(run, device)
     use_threads(loaded.config)
@@ -61,18 +65,25 @@ def evaluate_run(
     evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
     command = f"augmentor evaluate {run.name if run.is_absolute() else run} --samples {samples} --seed {seed}"
     command += "" if device is None else f" --device {device}"
-    origin = provenance(evaluation.result["seconds"], str(device_of(loaded.source)), command=command)
+    origin = provenance(
+        evaluation.result["seconds"], str(device_of(loaded.source)), command=command
+    )
     result = evaluation.result | {"source": _described(loaded)} | origin
     _write(out or run, result, evaluation)
     return result
 
 
 def as_markdown(result: Section) -> str:
-    """The numbers as a page to read: a table with the row "real data", what the columns mean, warnings."""
+    """The numbers as a page to read: a table with the row "real data", what the columns mean,
+    warnings.
+    """
     metrics = result["metrics"]
     warnings = [f"**Warning**: {words}.\n" for words in result["warnings"]]
     rows = {"real data": summary(metrics, "real"), "generated": summary(metrics, "generated")}
-    table = [_HEADER, *(f"| {name} | {' | '.join(quality_cells(row))} |" for name, row in rows.items())]
+    table = [
+        _HEADER,
+        *(f"| {name} | {' | '.join(quality_cells(row))} |" for name, row in rows.items()),
+    ]
     return "\n".join(
         [
             f"# Evaluation: {result['dataset']}, {result['regime']}\n",
@@ -101,7 +112,9 @@ COLUMNS = {
     "diversity": ("diversity", 1, 3),
     "cas": ("trained on it, real test %", 100, 2),
 }
-_HEADER = f"| | {' | '.join(title for title, _, _ in COLUMNS.values())} |\n|---|{'---:|' * len(COLUMNS)}"
+_HEADER = (
+    f"| | {' | '.join(title for title, _, _ in COLUMNS.values())} |\n|---|{'---:|' * len(COLUMNS)}"
+)
 
 
 def quality_cells(row: Section) -> list[str]:
@@ -135,9 +148,11 @@ test images.
 
 def _memorisation(memorisation: Section) -> str:
     lines = [
-        f"{memorisation['samples']} samples and {memorisation['unseen']} unseen test images against the "
+        f"{memorisation['samples']} samples and {memorisation['unseen']} unseen test images "
+        "against the "
         f"{memorisation['seen']} images the source has seen.\n",
-        "| distance in | median of samples | median of unseen | p (samples nearer) | near copies % (without copying 1) "
+        "| distance in | median of samples | median of unseen | p (samples nearer) | near copies "
+        "% (without copying 1) "
         "| copied share % (without copying 0) |",
         "|---|---:|---:|---:|---:|---:|",
     ]
@@ -175,7 +190,8 @@ def _described(loaded: LoadedRun) -> Section:
 
 
 def refuse_seen_test_images(loaded: LoadedRun, bundle: DataBundle) -> None:
-    """The data may have changed since the training. A picture that a named data set holds on both sides is no leak.
+    """The data may have changed since the training. A picture that a named data set holds on both
+    sides is no leak.
 
     Raises:
         DataError: If the source saw a test image.

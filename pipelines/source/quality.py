@@ -1,4 +1,6 @@
-"""What a source is worth, measured by a judge of its own: true, varied, useful and new images. No files here."""
+"""What a source is worth, measured by a judge of its own: true, varied, useful and new images. No
+files here.
+"""
 
 from __future__ import annotations
 
@@ -47,15 +49,18 @@ class EvaluateSettings:
     """How a source is measured.
 
     Args:
-        samples: Generated images for top-1, inception score and classification accuracy score, in equal shares of
-            the classes; at most as many real test images go into the comparison of the two sets.
+        samples: Generated images for top-1, inception score and classification accuracy score, in
+            equal shares of the classes; at most as many real test images go into the comparison of
+            the two sets.
         k: Neighbour that sets the radius in precision, recall, density and coverage.
         copies: Most samples and most unseen images in the memorisation test.
-        judge: The classifier whose answers and features measure everything; learns from the real training part.
-        student: The classifier of the classification accuracy score. It gets no augmentation, so that only what the
-            images themselves hold counts.
+        judge: The classifier whose answers and features measure everything; learns from the real
+            training part.
+        student: The classifier of the classification accuracy score. It gets no augmentation, so
+            that only what the images themselves hold counts.
         domain: Which classical augmentation the judge learns with.
-        batch_size: Images rendered together, always as many; small for a source to whom every image is dear.
+        batch_size: Images rendered together, always as many; small for a source to whom every image
+            is dear.
     """
 
     samples: int = 10_000
@@ -73,7 +78,8 @@ class Evaluation:
 
     Args:
         result: The numbers, ready for JSON.
-        pictures: ``samples`` (a row a class) and ``neighbours`` (samples beside their nearest training images).
+        pictures: ``samples`` (a row a class) and ``neighbours`` (samples beside their nearest
+            training images).
     """
 
     result: Section
@@ -94,7 +100,9 @@ class Reference:
     usefulness: Section
 
 
-def make_reference(bundle: DataBundle, settings: EvaluateSettings, seed: int, device: torch.device) -> Reference:
+def make_reference(
+    bundle: DataBundle, settings: EvaluateSettings, seed: int, device: torch.device
+) -> Reference:
     """Train what ``evaluate_source`` would train on real images for every source anew.
 
     Args:
@@ -103,7 +111,9 @@ def make_reference(bundle: DataBundle, settings: EvaluateSettings, seed: int, de
         seed: The seed they will be measured with.
         device: Where the sources render.
     """
-    judge = _trained(settings.judge, bundle.train, settings.domain, derived_seed(seed, "judge"), device)
+    judge = _trained(
+        settings.judge, bundle.train, settings.domain, derived_seed(seed, "judge"), device
+    )
     return Reference(judge, _student(bundle.train, bundle, settings, seed, device))
 
 
@@ -119,12 +129,13 @@ def evaluate_source(
 
     Args:
         source: What renders.
-        bundle: The data. The judge learns from the training part alone; the pool counts as seen by the source.
+        bundle: The data. The judge learns from the training part alone; the pool counts as seen by
+            the source.
         settings: How much of what.
         seed: Decides everything random.
         progress: Told after every part.
-        reference: From ``make_reference`` with the same data, settings and seed; made here unless given, which takes
-            longer and changes nothing else.
+        reference: From ``make_reference`` with the same data, settings and seed; made here unless
+            given, which takes longer and changes nothing else.
 
     Raises:
         DataError: If classes or image shape of source and data differ.
@@ -140,8 +151,14 @@ def evaluate_source(
         with clock.part(name):
             measured[name] = measure(bench)
     words = find_warnings(measured, bundle.train.classes)
-    result = _circumstances(bench) | {"metrics": measured, "warnings": words, "seconds": clock.seconds}
-    return Evaluation(result, {"samples": _samples_picture(bench), "neighbours": _neighbours_picture(bench)})
+    result = _circumstances(bench) | {
+        "metrics": measured,
+        "warnings": words,
+        "seconds": clock.seconds,
+    }
+    return Evaluation(
+        result, {"samples": _samples_picture(bench), "neighbours": _neighbours_picture(bench)}
+    )
 
 
 def summary(metrics: Section, row: Literal["real", "generated"]) -> Section:
@@ -151,11 +168,16 @@ def summary(metrics: Section, row: Literal["real", "generated"]) -> Section:
         metrics: ``metrics`` of its result.
         row: The real data, or what the source made of them. Real data are as varied as they are.
     """
-    answers, fidelity, usefulness = (metrics[part][row] for part in ("answers", "fidelity", "usefulness"))
+    answers, fidelity, usefulness = (
+        metrics[part][row] for part in ("answers", "fidelity", "usefulness")
+    )
     return {
         "top1": answers["top1"],
         "inception_score": answers["inception_score"],
-        **{name: fidelity[name] for name in ("fid", "kid", "precision", "recall", "density", "coverage")},
+        **{
+            name: fidelity[name]
+            for name in ("fid", "kid", "precision", "recall", "density", "coverage")
+        },
         "diversity": metrics["diversity"]["pixels_ratio"] if row == "generated" else 1.0,
         "cas": usefulness["accuracy"],
     }
@@ -165,7 +187,8 @@ def find_warnings(metrics: Section, classes: tuple[str, ...]) -> list[str]:
     """What in the numbers should stop a reader, in words; empty if nothing does.
 
     Args:
-        metrics: The sections ``answers``, ``diversity`` and ``memorisation`` as ``evaluate_source`` makes them.
+        metrics: The sections ``answers``, ``diversity`` and ``memorisation`` as ``evaluate_source``
+            makes them.
         classes: Class names by index.
     """
     real, made = metrics["answers"]["real"]["top1"], metrics["answers"]["generated"]["top1"]
@@ -175,19 +198,30 @@ def find_warnings(metrics: Section, classes: tuple[str, ...]) -> list[str]:
     chance = 1 / len(classes)
     words = []
     if real < 0.9:
-        words.append(f"weak judge: it recognises {real:.1%} of the real test images; the other numbers are as unsure")
+        words.append(
+            f"weak judge: it recognises {real:.1%} of the real test images; the other numbers are "
+            "as unsure"
+        )
     if flat:
         words.append(f"collapsed: images of {_some(flat)} are almost the same whatever the latent")
     if label_effect < 0.1:
         words.append("deaf to the label: a latent gives almost the same image for every class")
     if made < chance + 0.1 * (1 - chance):
-        words.append(f"deaf to the label: the judge finds the asked class in {made:.1%}, hardly more than by chance")
+        words.append(
+            f"deaf to the label: the judge finds the asked class in {made:.1%}, hardly more than "
+            "by chance"
+        )
     copied, error = pixels["copied_share"], pixels["copied_share_error"]
     if copied is not None and copied > 0.1 + 3 * error:
-        words.append(f"memorised: about {copied:.0%} of the samples look like copies of training images")
+        words.append(
+            f"memorised: about {copied:.0%} of the samples look like copies of training images"
+        )
     if pixels["near_copies"] > 0.1:
-        words.append(f"near copies: {pixels['near_copies']:.1%} of the samples are as near to an image the source has "
-                     "seen as only 1 % of unseen images are; blurred samples can do that too")  # fmt: skip
+        words.append(
+            f"near copies: {pixels['near_copies']:.1%} of the samples are as near to an "
+            "image the source has "
+            "seen as only 1 % of unseen images are; blurred samples can do that too"
+        )
     return words
 
 
@@ -199,15 +233,21 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 def equal_shares(total: int, num_classes: int) -> dict[int, int]:
     """Split ``total`` into shares that differ by one at most, the larger ones first."""
-    return {index: total // num_classes + (index < total % num_classes) for index in range(num_classes)}
+    return {
+        index: total // num_classes + (index < total % num_classes) for index in range(num_classes)
+    }
 
 
 def first_of_each(y: Tensor, counts: dict[int, int]) -> Tensor:
     """Indices of the first ``counts[c]`` images of every class c, class after class, int64."""
-    return torch.cat([torch.nonzero(y == index).flatten()[:n] for index, n in sorted(counts.items())])
+    return torch.cat(
+        [torch.nonzero(y == index).flatten()[:n] for index, n in sorted(counts.items())]
+    )
 
 
-def matched(first: Tensor, second: Tensor, num_classes: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def matched(
+    first: Tensor, second: Tensor, num_classes: int, generator: Generator
+) -> tuple[Tensor, Tensor]:
     """Random subsets of two sets with the same class counts, as large as possible.
 
     Args:
@@ -219,10 +259,15 @@ def matched(first: Tensor, second: Tensor, num_classes: int, generator: Generato
     Returns:
         Indices into the two sets, of equal length and equal classes position by position.
     """
-    sizes = torch.minimum(torch.bincount(first, minlength=num_classes), torch.bincount(second, minlength=num_classes))
+    sizes = torch.minimum(
+        torch.bincount(first, minlength=num_classes), torch.bincount(second, minlength=num_classes)
+    )
     counts = dict(enumerate(sizes.tolist()))
     orders = [torch.randperm(len(y), generator=generator) for y in (first, second)]
-    one, other = (order[first_of_each(y[order], counts)] for y, order in zip((first, second), orders, strict=True))
+    one, other = (
+        order[first_of_each(y[order], counts)]
+        for y, order in zip((first, second), orders, strict=True)
+    )
     return one, other
 
 
@@ -283,7 +328,11 @@ class _Bench:
 
 
 def _prepare(
-    source: SampleSource, bundle: DataBundle, reference: Reference, settings: EvaluateSettings, seed: int
+    source: SampleSource,
+    bundle: DataBundle,
+    reference: Reference,
+    settings: EvaluateSettings,
+    seed: int,
 ) -> _Bench:
     judge = reference.judge
     train, test = _judged(judge, bundle.train), _judged(judge, bundle.test)
@@ -292,7 +341,9 @@ def _prepare(
     train_rows, test_rows = matched(train.images.y, test_part.images.y, len(source.classes), draw)
     shares, asked = equal_shares(settings.samples, len(source.classes)), test_part.images.counts
     wanted = {index: max(share, asked[index]) for index, share in shares.items()}
-    drawn = synthesize(source, wanted, derived_seed(seed, "samples"), batch_size=settings.batch_size)
+    drawn = synthesize(
+        source, wanted, derived_seed(seed, "samples"), batch_size=settings.batch_size
+    )
     made = _judged(judge, drawn)
     return _Bench(
         source=source,
@@ -319,12 +370,20 @@ def _judged(judge: nn.Module, images: LabelledImages) -> _Judged:
 def _seen(train: _Judged, pool: Tensor | None, judge: nn.Module) -> dict[Kind, Tensor]:
     if pool is None or len(pool) == 0:
         return {kind: train.values(kind) for kind in KINDS}
-    return {"pixels": torch.cat([train.images.x, pool]), "features": torch.cat([train.features, features(judge, pool)])}
+    return {
+        "pixels": torch.cat([train.images.x, pool]),
+        "features": torch.cat([train.features, features(judge, pool)]),
+    }
 
 
 def _answers(bench: _Bench) -> Section:
-    """What the judge says of all test images and of generated ones in equal shares of the classes."""
-    return {row: _answers_on(bench, part.images) for row, part in (("real", bench.test), ("generated", bench.equal))}
+    """What the judge says of all test images and of generated ones in equal shares of the
+    classes.
+    """
+    return {
+        row: _answers_on(bench, part.images)
+        for row, part in (("real", bench.test), ("generated", bench.equal))
+    }
 
 
 def _answers_on(bench: _Bench, images: LabelledImages) -> Section:
@@ -339,7 +398,9 @@ def _answers_on(bench: _Bench, images: LabelledImages) -> Section:
 
 
 def _fidelity(bench: _Bench) -> Section:
-    """How far generated images lie from test images in features, beside how far training images do."""
+    """How far generated images lie from test images in features, beside how far training images
+    do.
+    """
     k = bench.settings.k
     return {
         "real": _fidelity_of(bench.test_pair.features, bench.train_pair.features, k),
@@ -356,7 +417,9 @@ def _fidelity_of(real: Tensor, fake: Tensor, k: int) -> Section:
 
 
 def _diversity(bench: _Bench) -> Section:
-    """Mean distance of two images of one class, generated over real; and how far the label moves an image."""
+    """Mean distance of two images of one class, generated over real; and how far the label moves an
+    image.
+    """
     result: Section = {"images": len(bench.alike), "label_effect": _label_effect(bench)}
     for kind in KINDS:
         made, real = (
@@ -369,7 +432,9 @@ def _diversity(bench: _Bench) -> Section:
 
 
 def _label_effect(bench: _Bench, draws: int = 16, most_classes: int = 32) -> float:
-    """Distance of images of one latent under different labels, over that of real images of any labels."""
+    """Distance of images of one latent under different labels, over that of real images of any
+    labels.
+    """
     source, device = bench.source, device_of(bench.source)
     chosen = evenly_spaced(len(bench.classes), most_classes)
     z = latents(derived_seed(bench.seed, "labels"), 0, 0, draws, source.latent_dim)
@@ -382,13 +447,25 @@ def _label_effect(bench: _Bench, draws: int = 16, most_classes: int = 32) -> flo
 
 
 def _memorisation(bench: _Bench) -> Section:
-    """Do samples lie nearer to what the source has seen than unseen real images do? In pixels and in features."""
+    """Do samples lie nearer to what the source has seen than unseen real images do? In pixels and
+    in features.
+    """
     n, pool = bench.settings.copies, bench.bundle.pool
     rows = torch.randperm(len(bench.alike), generator=bench.generator("copies"))[:n]
-    samples, unseen = bench.alike.subset(rows), bench.test_part.subset(torch.arange(min(n, len(bench.test_part))))
-    result: Section = {"seen": len(bench.seen["pixels"]), "unseen": len(unseen), "samples": len(samples)}
-    # Labels of the pool are unknown; with it, what the source has seen has the classes of the test part anyhow.
-    classes = None if pool is not None else (bench.train.images.y, bench.test.images.y, samples.images.y)
+    samples, unseen = (
+        bench.alike.subset(rows),
+        bench.test_part.subset(torch.arange(min(n, len(bench.test_part)))),
+    )
+    result: Section = {
+        "seen": len(bench.seen["pixels"]),
+        "unseen": len(unseen),
+        "samples": len(samples),
+    }
+    # Labels of the pool are unknown; with it, what the source has seen has the classes of the test
+    # part anyhow.
+    classes = (
+        None if pool is not None else (bench.train.images.y, bench.test.images.y, samples.images.y)
+    )
     for kind in KINDS:
         seen, drawn = bench.seen[kind], samples.values(kind)
         test = memorisation_test(seen, unseen.values(kind), drawn)
@@ -398,16 +475,26 @@ def _memorisation(bench: _Bench) -> Section:
 
 
 def _usefulness(bench: _Bench) -> Section:
-    """Classification accuracy score: learn from one kind of image only, answer on the real test part."""
-    made = _student(bench.equal.images, bench.bundle, bench.settings, bench.seed, device_of(bench.source))
+    """Classification accuracy score: learn from one kind of image only, answer on the real test
+    part.
+    """
+    made = _student(
+        bench.equal.images, bench.bundle, bench.settings, bench.seed, device_of(bench.source)
+    )
     return {"real": bench.real_usefulness, "generated": made}
 
 
 def _student(
-    images: LabelledImages, bundle: DataBundle, settings: EvaluateSettings, seed: int, device: torch.device
+    images: LabelledImages,
+    bundle: DataBundle,
+    settings: EvaluateSettings,
+    seed: int,
+    device: torch.device,
 ) -> Section:
     test = bundle.test
-    student = _trained(settings.student, images, settings.domain, derived_seed(seed, "student"), device)
+    student = _trained(
+        settings.student, images, settings.domain, derived_seed(seed, "student"), device
+    )
     predictions = predict_logits(student, test.x).argmax(dim=1)
     return {
         "images": len(images),
@@ -429,12 +516,16 @@ def _trained(
     config: ClassifierConfig, images: LabelledImages, domain: str, seed: int, device: torch.device
 ) -> nn.Module:
     """A classifier trained on these images, every class drawn equally often."""
-    model = build_classifier(config.name, len(images.classes), images.image_shape, seed=seed).to(device)
+    model = build_classifier(config.name, len(images.classes), images.image_shape, seed=seed).to(
+        device
+    )
     # Smoothing would take the certainty out of the inception score.
     settings = replace(train_settings(config), label_smoothing=0.0)
     weights = balanced_weights(images.y, len(images.classes))
     augment = classical(domain, config.strength)
-    return train_classifier(model, images.x, images.y, settings, seed=seed, weights=weights, augment=augment)
+    return train_classifier(
+        model, images.x, images.y, settings, seed=seed, weights=weights, augment=augment
+    )
 
 
 def _circumstances(bench: _Bench) -> Section:
@@ -446,10 +537,16 @@ def _circumstances(bench: _Bench) -> Section:
         "regime": bench.bundle.regime,
         "classes": list(bench.classes),
         "image_shape": list(bench.bundle.train.image_shape),
-        "images": {"train": len(bench.train), "test": len(bench.test), "seen": len(bench.seen["pixels"])},
+        "images": {
+            "train": len(bench.train),
+            "test": len(bench.test),
+            "seen": len(bench.seen["pixels"]),
+        },
         "samples": bench.settings.samples,
         "k": bench.settings.k,
-        "judge": bench.settings.judge.model_dump() | domain | {"features": bench.test.features.shape[1]},
+        "judge": bench.settings.judge.model_dump()
+        | domain
+        | {"features": bench.test.features.shape[1]},
         "student": bench.settings.student.model_dump() | domain,
         "seed": bench.seed,
         "seeds": {purpose: derived_seed(bench.seed, purpose) for purpose in purposes},
@@ -458,18 +555,24 @@ def _circumstances(bench: _Bench) -> Section:
 
 def _samples_picture(bench: _Bench, columns: int = 12) -> Image.Image:
     images = bench.equal.images
-    return sample_grid(class_rows(images.x, images.y, range(len(bench.classes)), columns), bench.classes)
+    return sample_grid(
+        class_rows(images.x, images.y, range(len(bench.classes)), columns), bench.classes
+    )
 
 
 def _neighbours_picture(bench: _Bench, samples: int = 4, most_classes: int = 10) -> Image.Image:
     """Rows of (sample, nearest seen image in pixels, nearest in features)."""
     chosen = evenly_spaced(len(bench.classes), most_classes)
     shown = bench.equal.subset(first_of_each(bench.equal.images.y, dict.fromkeys(chosen, samples)))
-    found = [bench.seen["pixels"][nearest(shown.values(kind), bench.seen[kind])[1]] for kind in KINDS]
+    found = [
+        bench.seen["pixels"][nearest(shown.values(kind), bench.seen[kind])[1]] for kind in KINDS
+    ]
     triples = torch.stack([shown.images.x, *found], dim=1)
     rows = [triples[shown.images.y == index].flatten(0, 1) for index in chosen]
     names = ["sample", *KINDS] * samples
-    return sample_grid(rows, [bench.classes[index] for index in chosen], column_names=names, group=3)
+    return sample_grid(
+        rows, [bench.classes[index] for index in chosen], column_names=names, group=3
+    )
 
 
 @dataclass

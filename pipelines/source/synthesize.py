@@ -1,4 +1,6 @@
-"""The job ``synth``: from a run to a synthetic set on disk. Running it again finishes what is missing."""
+"""The job ``synth``: from a run to a synthetic set on disk. Running it again finishes what is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from torch import nn
 from augmentor.data.class_counts import read_strategy, resolve_counts
 from augmentor.data.class_names import class_index, listed
 from augmentor.data.fingerprint import fingerprints
-from augmentor.data.synthetic_store import CONTACT_SHEET, Format, Recipe, read_manifest, read_set, trained_on_digest
+from augmentor.data.synthetic_store import (
+    CONTACT_SHEET,
+    Format,
+    Recipe,
+    read_manifest,
+    read_set,
+    trained_on_digest,
+)
 from augmentor.durable import sha256_of, write_bytes
 from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept, synthesize_set
@@ -81,7 +90,8 @@ def synthesize_run(
 ) -> SynthesisReport:
     """Write synthetic images of a run's source, or finish the set an interrupted call left.
 
-    How many is said by one of ``strategy``, ``per_class`` and ``ratio``; ``strategy="auto"`` if by none.
+    How many is said by one of ``strategy``, ``per_class`` and ``ratio``; ``strategy="auto"`` if by
+    none.
 
     Args:
         run: Folder of the run.
@@ -90,8 +100,8 @@ def synthesize_run(
         per_class: Synthetic images of every class.
         ratio: Synthetic images per real training image, in every class.
         classes: Names of the classes to render; all unless given.
-        filter: ``confidence=P``: keep images that a classifier, trained on the run's training part only, gives at
-            least the probability P of their class.
+        filter: ``confidence=P``: keep images that a classifier, trained on the run's training part
+            only, gives at least the probability P of their class.
         seed: Seed of the latents; another seed is another set.
         format: A folder of PNG files a class, or tar shards in WebDataset's layout.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
@@ -101,8 +111,10 @@ def synthesize_run(
         What the set holds.
 
     Raises:
-        ConfigError: If an option cannot be read, or names an unknown class or a device that is not here.
-        DataError: If there is nothing to add, ``out`` holds something else, or the filter accepts too few of a class.
+        ConfigError: If an option cannot be read, or names an unknown class or a device that is not
+            here.
+        DataError: If there is nothing to add, ``out`` holds something else, or the filter accepts
+            too few of a class.
         Interrupted: After a signal; finished shards stay.
         RunLockedError: If another process writes to ``out``.
     """
@@ -163,13 +175,17 @@ def _counts(
     ratio: float | None,
     classes: Sequence[str] | None,
 ) -> dict[str, int]:
-    """Images per class name, without zeros. The training part is loaded only if its counts matter."""
+    """Images per class name, without zeros. The training part is loaded only if its counts
+    matter.
+    """
     if sum(way is not None for way in (strategy, per_class, ratio)) > 1:
         raise ConfigError("give one of --class-balance, --per-class and --ratio")
     chosen = {name: class_index(name, names) for name in classes or ()}
     if unknown := [name for name, index in chosen.items() if index is None]:
         raise ConfigError(f"--classes: unknown class {unknown[0]!r}; known are {listed(names)}")
-    if (per_class is not None and per_class < 0) or (ratio is not None and not 0 <= ratio < float("inf")):
+    if (per_class is not None and per_class < 0) or (
+        ratio is not None and not 0 <= ratio < float("inf")
+    ):
         raise ConfigError("--per-class and --ratio must not be negative")
     if per_class is not None:
         added = dict.fromkeys(range(len(names)), per_class)
@@ -177,9 +193,14 @@ def _counts(
         added = {c: round(ratio * n) for c, n in training().counts.items()}
     else:
         added = _balanced(strategy or "auto", training())
-    counts = {names[c]: n for c, n in added.items() if n > 0 and (classes is None or c in chosen.values())}
+    counts = {
+        names[c]: n for c, n in added.items() if n > 0 and (classes is None or c in chosen.values())
+    }
     if not counts:
-        raise DataError("there is nothing to add to these classes; say how many images with --per-class or --ratio")
+        raise DataError(
+            "there is nothing to add to these classes; say how many images with --per-class or "
+            "--ratio"
+        )
     return counts
 
 
@@ -223,13 +244,22 @@ def recipe_of(
 
 
 def _judged_filter(
-    run: Path, loaded: LoadedRun, train: LabelledImages, threshold: float, progress: Progress, watch: Watch
+    run: Path,
+    loaded: LoadedRun,
+    train: LabelledImages,
+    threshold: float,
+    progress: Progress,
+    watch: Watch,
 ) -> tuple[dict[str, Any], Accept]:
     """The filter as the recipe knows it, and as a function.
 
-    The judge is kept in the run's folder: later calls filter by the very same weights, whatever machine they run on.
+    The judge is kept in the run's folder: later calls filter by the very same weights, whatever
+    machine they run on.
     """
-    config, facts = loaded.config, [loaded.config.classifier.model_dump(mode="json"), loaded.config.seed]
+    config, facts = (
+        loaded.config,
+        [loaded.config.classifier.model_dump(mode="json"), loaded.config.seed],
+    )
     facts += [domain_of(config), trained_on_digest(fingerprints(train.x))]
     path = run / f"judge-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.safetensors"
     if not path.is_file():
@@ -242,7 +272,9 @@ def _judged_filter(
     try:
         judge.load_state_dict(safetensors.torch.load(path.read_bytes()))
     except (safetensors.SafetensorError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read as the filter's judge; delete it, then run again") from error
+        raise DataError(
+            f"{path}: cannot be read as the filter's judge; delete it, then run again"
+        ) from error
     judge.to(device_of(loaded.source)).eval()
     rule = {"confidence": threshold, "judge_sha256": sha256_of(path)}
     return rule, confidence_filter(functools.partial(predict_logits, judge), threshold)
@@ -250,7 +282,9 @@ def _judged_filter(
 
 def _new_judge(config: Config, train: LabelledImages) -> nn.Module:
     seed = config.seed + JUDGE_SEED
-    return build_classifier(config.classifier.name, len(train.classes), train.image_shape, seed=seed)
+    return build_classifier(
+        config.classifier.name, len(train.classes), train.image_shape, seed=seed
+    )
 
 
 def _train_judge(judge: nn.Module, config: Config, train: LabelledImages, watch: Watch) -> None:

@@ -40,7 +40,13 @@ from pipelines.pool import pool_labels
 from pipelines.progress import Progress, Silent
 from pipelines.run_dir import RunDir
 
-OF_OTHER_JOBS = ("out", "gain", "semi", "compare", "verify")  # keys of a config that a training does not read
+OF_OTHER_JOBS = (
+    "out",
+    "gain",
+    "semi",
+    "compare",
+    "verify",
+)  # keys of a config that a training does not read
 LOG_EVERY = 20
 LOG_BLOCK = 4096  # bytes by which a file grows, however short the line
 SAMPLES_A_CLASS = 10
@@ -96,7 +102,11 @@ class LoadedRun:
 
 
 def train_source(
-    train: LabelledImages, labelled_pool: LabelledImages | None, config: Config, seed: int, watch: Watch | None = None
+    train: LabelledImages,
+    labelled_pool: LabelledImages | None,
+    config: Config,
+    seed: int,
+    watch: Watch | None = None,
 ) -> SampleSource:
     """Train a source in memory.
 
@@ -114,9 +124,13 @@ def train_source(
         DivergedError: If training stops being finite.
         Interrupted: If ``watch`` was told to stop.
     """
-    session = start_session(train if labelled_pool is None else train.joined(labelled_pool), config, seed)
+    session = start_session(
+        train if labelled_pool is None else train.joined(labelled_pool), config, seed
+    )
     with memory_for(config.source.batch_size, "--batch-size"):
-        for _ in fit(session.trainer, session.average, session.batches, steps=config.source.steps, seed=seed):
+        for _ in fit(
+            session.trainer, session.average, session.batches, steps=config.source.steps, seed=seed
+        ):
             if watch is not None:
                 watch.check()
     return cast(SampleSource, session.average.module.eval())
@@ -138,10 +152,13 @@ def chosen_family(config: Config) -> tuple[Family, Any]:
     """The family a config names, and its options.
 
     Raises:
-        ConfigError: If family, preset or an option is unknown, or a value does not fit; the message names what does.
+        ConfigError: If family, preset or an option is unknown, or a value does not fit; the message
+            names what does.
     """
     if config.source.family not in FAMILIES:
-        raise ConfigError(f"source.family: unknown family {config.source.family!r}; known: {', '.join(FAMILIES)}")
+        raise ConfigError(
+            f"source.family: unknown family {config.source.family!r}; known: {', '.join(FAMILIES)}"
+        )
     family = FAMILIES[config.source.family]
     try:
         return family, family.options_for(config.source.preset, config.source.options)
@@ -150,7 +167,8 @@ def chosen_family(config: Config) -> tuple[Family, Any]:
 
 
 def options_of(config: Config) -> dict[str, Any]:
-    """All options of the family, so that the key of a cell changes with a default too, which no config names.
+    """All options of the family, so that the key of a cell changes with a default too, which no
+    config names.
 
     Raises:
         ConfigError: If the family, preset or an option is unknown.
@@ -158,8 +176,11 @@ def options_of(config: Config) -> dict[str, Any]:
     return asdict(chosen_family(config)[1])
 
 
-def train_run(config: Config, out: Path, *, resume: bool = False, progress: Progress | None = None) -> TrainResult:
-    """Train a source as a run: config, checkpoints, log, sample grids and TensorBoard events under ``out``.
+def train_run(
+    config: Config, out: Path, *, resume: bool = False, progress: Progress | None = None
+) -> TrainResult:
+    """Train a source as a run: config, checkpoints, log, sample grids and TensorBoard events under
+    ``out``.
 
     A resumed run equals the uninterrupted one bit for bit on a CPU with the same number of threads.
 
@@ -186,7 +207,8 @@ def train_run(config: Config, out: Path, *, resume: bool = False, progress: Prog
         bundle = load_data(config.data, config.seed)
         if checkpoint is not None and tuple(checkpoint.meta["classes"]) != bundle.train.classes:
             raise DataError(
-                f"{out}: the checkpoint's classes are {listed(checkpoint.meta['classes'])}, the data's "
+                f"{out}: the checkpoint's classes are {listed(checkpoint.meta['classes'])}, the "
+                "data's "
                 f"{listed(bundle.train.classes)}; train anew into another folder"
             )
         pool = _labelled_pool(bundle, config, checkpoint, progress, watch)
@@ -208,15 +230,23 @@ def require_run_of(run: Path, config: Config) -> None:
         config: Of the training; may ask for more steps than were done.
 
     Raises:
-        ConfigError: If the folder's config differs in more than steps, or more steps were done than are asked for.
+        ConfigError: If the folder's config differs in more than steps, or more steps were done than
+            are asked for.
     """
     folder = RunDir(run)
     if not folder.config.exists():
         return
     if _same_but_longer(folder.config.read_text(encoding="utf-8"), dump_config(config)) is False:
-        raise ConfigError(f"{folder.config} differs from the config given; give another --out, or remove {run}")
-    if folder.checkpoints.exists() and (done := load_checkpoint(folder.checkpoints).step) > config.source.steps:
-        raise ConfigError(f"source.steps: {run} was trained for {done} already; give as many, or another --out")
+        raise ConfigError(
+            f"{folder.config} differs from the config given; give another --out, or remove {run}"
+        )
+    if (
+        folder.checkpoints.exists()
+        and (done := load_checkpoint(folder.checkpoints).step) > config.source.steps
+    ):
+        raise ConfigError(
+            f"source.steps: {run} was trained for {done} already; give as many, or another --out"
+        )
 
 
 def load_source(run: Path, device: str | None = None) -> LoadedRun:
@@ -247,7 +277,9 @@ def load_source(run: Path, device: str | None = None) -> LoadedRun:
 class _Saver:
     """Session to checkpoint and back."""
 
-    def __init__(self, run: RunDir, session: Session, config: Config, facts: dict[str, Tensor]) -> None:
+    def __init__(
+        self, run: RunDir, session: Session, config: Config, facts: dict[str, Tensor]
+    ) -> None:
         self.run, self.session, self.config, self.facts = run, session, config, facts
         self.last = -1
 
@@ -255,7 +287,9 @@ class _Saver:
         if step == self.last:
             return
         model = self.session.trainer.model
-        meta = describe(self.config.source.family, model) | {"source_augment": self.config.source.source_augment}
+        meta = describe(self.config.source.family, model) | {
+            "source_augment": self.config.source.source_augment
+        }
         state = {
             "model": model.state_dict(),
             "average": self.session.average.module.state_dict(),
@@ -277,15 +311,29 @@ class _Saver:
 
 
 def _open_run(run: RunDir, config: Config, resume: bool) -> Checkpoint | None:
-    """The checkpoint to go on from, after making sure that nothing of another run is overwritten."""
+    """The checkpoint to go on from, after making sure that nothing of another run is
+    overwritten.
+    """
     wanted = dump_config(config)
     if not resume and run.checkpoints.exists():
-        raise ConfigError(f"{run.path} holds a run already; give --resume to go on with it, or another --out")
-    if resume and run.config.exists() and _same_but_longer(run.config.read_text(encoding="utf-8"), wanted) is False:
-        raise ConfigError(f"{run.config} differs from the config given; resume with the same one (steps may differ)")
+        raise ConfigError(
+            f"{run.path} holds a run already; give --resume to go on with it, or another --out"
+        )
+    if (
+        resume
+        and run.config.exists()
+        and _same_but_longer(run.config.read_text(encoding="utf-8"), wanted) is False
+    ):
+        raise ConfigError(
+            f"{run.config} differs from the config given; resume with the same one (steps may "
+            "differ)"
+        )
     write_text(run.config, wanted)
-    # A run killed while it saved for the first time has the folder and nothing in it: it begins again.
-    return load_checkpoint(run.checkpoints) if resume and any(run.checkpoints.glob("step-*")) else None
+    # A run killed while it saved for the first time has the folder and nothing in it: it begins
+    # again.
+    return (
+        load_checkpoint(run.checkpoints) if resume and any(run.checkpoints.glob("step-*")) else None
+    )
 
 
 def _same_but_longer(found: str, wanted: str) -> bool:
@@ -293,14 +341,20 @@ def _same_but_longer(found: str, wanted: str) -> bool:
     configs = [config_from(parse_yaml(text, where="config.yaml")) for text in (found, wanted)]
     free = {"steps": 1, "checkpoint_every": 1, "sample_every": 1}
     first, second = (
-        c.model_copy(update={"source": c.source.model_copy(update=free)} | dict.fromkeys(OF_OTHER_JOBS))
+        c.model_copy(
+            update={"source": c.source.model_copy(update=free)} | dict.fromkeys(OF_OTHER_JOBS)
+        )
         for c in configs
     )
     return first == second
 
 
 def _labelled_pool(
-    bundle: DataBundle, config: Config, checkpoint: Checkpoint | None, progress: Progress, watch: Watch
+    bundle: DataBundle,
+    config: Config,
+    checkpoint: Checkpoint | None,
+    progress: Progress,
+    watch: Watch,
 ) -> tuple[Tensor, Tensor] | None:
     """Positions and labels in the pool; a resumed run keeps those it began with."""
     if bundle.pool is None:
@@ -330,13 +384,24 @@ def _facts(bundle: DataBundle, pool: tuple[Tensor, Tensor] | None) -> dict[str, 
 
 
 def _train(
-    session: Session, saved: _Saver, run: RunDir, config: Config, start: int, progress: Progress, watch: Watch
+    session: Session,
+    saved: _Saver,
+    run: RunDir,
+    config: Config,
+    start: int,
+    progress: Progress,
+    watch: Watch,
 ) -> dict[str, float]:
     steps, s = config.source.steps, config.source
     recent: dict[str, float] = {}
     with _log(run, start) as log:
         for report in fit(
-            session.trainer, session.average, session.batches, steps=steps, seed=session.seed, start=start
+            session.trainer,
+            session.average,
+            session.batches,
+            steps=steps,
+            seed=session.seed,
+            start=start,
         ):
             if report.step % LOG_EVERY == 0 or report.step == steps:
                 recent = report.losses
@@ -354,10 +419,15 @@ def _train(
 
 @contextmanager
 def _log(run: RunDir, start: int) -> Iterator[Callable[[StepReport], None]]:
-    """A JSONL file and TensorBoard events; lines after step ``start``, of a run that was cut off, are dropped."""
+    """A JSONL file and TensorBoard events; lines after step ``start``, of a run that was cut off,
+    are dropped.
+    """
     if run.log.exists():
         lines = run.log.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text(run.log, "".join(line for line in lines if line.endswith("\n") and _step_of(line) <= start))
+        write_text(
+            run.log,
+            "".join(line for line in lines if line.endswith("\n") and _step_of(line) <= start),
+        )
     with room_for(run.log, LOG_BLOCK), run.log.open("a", encoding="utf-8") as file:
         board = SummaryWriter(str(run.tensorboard), purge_step=start + 1)
 
@@ -384,7 +454,9 @@ def _note(losses: dict[str, float]) -> str:
 
 
 def _draw_samples(run: RunDir, report: StepReport) -> None:
-    """The same latents at every step, one row a class, so that the grids show progress and nothing else."""
+    """The same latents at every step, one row a class, so that the grids show progress and nothing
+    else.
+    """
     source: Any = report.model
     device = next(report.model.parameters()).device
     shown = range(min(CLASSES_SHOWN, len(source.classes)))

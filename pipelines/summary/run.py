@@ -1,7 +1,9 @@
-"""The job ``summary``: many finished runs on one page, each difference beside its interval and its yardstick.
+"""The job ``summary``: many finished runs on one page, each difference beside its interval and its
+yardstick.
 
-Nothing is trained or scored. A yardstick is an arm without a generator: ``classical`` is any that uses the labelled
-images alone, ``same_pool`` any that uses the unlabelled ones too. Differences from other arms are left out.
+Nothing is trained or scored. A yardstick is an arm without a generator: ``classical`` is any that
+uses the labelled images alone, ``same_pool`` any that uses the unlabelled ones too. Differences
+from other arms are left out.
 """
 
 from __future__ import annotations
@@ -25,21 +27,24 @@ Document = Mapping[str, Any]
 Row = dict[str, Any]
 
 
-def summary_run(results: Sequence[Path], out: Path, *, command: str | None = None) -> dict[str, Any]:
+def summary_run(
+    results: Sequence[Path], out: Path, *, command: str | None = None
+) -> dict[str, Any]:
     """Summarise runs of ``gain`` and ``verify``.
 
     Args:
-        results: Their result files or folders, in the order to show them; the same content twice counts once.
-        out: Folder for ``gain_summary.json``, ``gain.md``, ``gain_forest.svg``, ``summary.html`` and, where runs differ
-            in nothing but the number of real images, ``gain_by_count.svg``.
+        results: Their result files or folders, in the order to show them; the same content twice
+            counts once.
+        out: Folder for ``gain_summary.json``, ``gain.md``, ``gain_forest.svg``, ``summary.html``
+            and, where runs differ in nothing but the number of real images, ``gain_by_count.svg``.
         command: How the page says it was made; this process's command line unless given.
 
     Returns:
         The contents of gain_summary.json.
 
     Raises:
-        DataError: If a file is no such result, two are of one run, test results and tuning results are mixed, or no
-            arm was compared with a generator-free one.
+        DataError: If a file is no such result, two are of one run, test results and tuning results
+            are mixed, or no arm was compared with a generator-free one.
     """
     documents = read_results(results)
     rows = [row for document in documents for row in rows_of(document)]
@@ -64,24 +69,30 @@ def read_results(paths: Sequence[Path]) -> list[Document]:
         run = (document["dataset"], _regime(document), document["command"])
         first, known = found.setdefault(run, (path, document))
         if known != document:
-            raise DataError(f"{path}: data set, regime and command are those of {first}; give one of the two")
+            raise DataError(
+                f"{path}: data set, regime and command are those of {first}; give one of the two"
+            )
         if _scored_on(document) != _scored_on(next(iter(found.values()))[1]):
-            raise DataError(f"{path}: scored on {_scored_on(document)}, unlike the others; summarise them apart")
+            raise DataError(
+                f"{path}: scored on {_scored_on(document)}, unlike the others; summarise them apart"
+            )
     return [document for _, document in found.values()]
 
 
 def rows_of(document: Document) -> list[Row]:
     """The comparisons of one result with generator-free arms, as rows of gain_summary.json.
 
-    Beside the promised keys a row holds ``best_baseline`` (the strongest arm of its yardstick), ``synthetic`` (whether
-    the arm uses a generator), and where they are known ``source_augment``, ``images_per_class`` (median number
-    of real training images), ``policy`` and ``lower95`` (both of ``auto``).
+    Beside the promised keys a row holds ``best_baseline`` (the strongest arm of its yardstick),
+    ``synthetic`` (whether the arm uses a generator), and where they are known ``source_augment``,
+    ``images_per_class`` (median number of real training images), ``policy`` and ``lower95`` (both
+    of ``auto``).
     """
     return _verify_rows(document) if _is_verification(document) else _gain_rows(document)
 
 
 def lower_bound(delta: float, low: float, replicates: int) -> float:
-    r"""One-sided 95 % lower bound of a mean difference, from its two-sided 95 % interval (paired t).
+    r"""One-sided 95 % lower bound of a mean difference, from its two-sided 95 % interval (paired
+    t).
 
     .. math:: \bar d - \frac{t_{0.95, R-1}}{t_{0.975, R-1}} (\bar d - l)
 
@@ -91,7 +102,8 @@ def lower_bound(delta: float, low: float, replicates: int) -> float:
         replicates: R, at least two.
 
     Returns:
-        The bound, between ``low`` and ``delta``. Replicates vary, test images are fixed, as in the interval.
+        The bound, between ``low`` and ``delta``. Replicates vary, test images are fixed, as in the
+        interval.
     """
     one_sided, two_sided = stats.t.ppf([0.95, 0.975], replicates - 1)
     return float(delta - (delta - low) * one_sided / two_sided)
@@ -99,13 +111,18 @@ def lower_bound(delta: float, low: float, replicates: int) -> float:
 
 def _gain_rows(document: Document) -> list[Row]:
     best, counts = best_baselines(document), document.get("training_counts")
-    common = _origin(document) | {"metric": document["metric"], "source_augment": document["source_augment"]}
+    common = _origin(document) | {
+        "metric": document["metric"],
+        "source_augment": document["source_augment"],
+    }
     if counts:
         common["images_per_class"] = float(median(counts.values()))
     rows = []
     for pair in document["comparisons"]:
         if yardstick := yardstick_of(pair["baseline"], document.get("bases")):
-            told = {"yardstick": yardstick, "best_baseline": best[yardstick]} | _of_arm(pair, document)
+            told = {"yardstick": yardstick, "best_baseline": best[yardstick]} | _of_arm(
+                pair, document
+            )
             said = {key: pair[key] for key in ("arm", "baseline", "delta", "ci95", "p_holm")}
             rows.append(common | said | told)
     return rows
@@ -126,7 +143,11 @@ def _verify_rows(document: Document) -> list[Row]:
     for pair in document["comparisons"]:
         if pair["metric"] == "accuracy":
             # A single replicate has no interval but that over people.
-            over = {"ci95": pair["ci95"]} if pair["ci95"] else {"ci95": pair["ci95_people"], "ci95_over": "people"}
+            over = (
+                {"ci95": pair["ci95"]}
+                if pair["ci95"]
+                else {"ci95": pair["ci95_people"], "ci95_over": "people"}
+            )
             told = {key: pair[key] for key in ("metric", "arm", "baseline", "delta")} | over
             told |= {"yardstick": "classical", "best_baseline": pair["baseline"]}
             told |= {"synthetic": document["arms"][pair["arm"]]["synthetic"] > 0}
@@ -136,17 +157,32 @@ def _verify_rows(document: Document) -> list[Row]:
 
 def _origin(document: Document) -> Row:
     keys = ("dataset", "replicates", "command", "device")
-    return {key: document[key] for key in keys} | {"regime": _regime(document), "seconds": _seconds(document)}
+    return {key: document[key] for key in keys} | {
+        "regime": _regime(document),
+        "seconds": _seconds(document),
+    }
 
 
 def _regime(document: Document) -> str:
-    return f"pairs, {document['head']} head" if _is_verification(document) else str(document["regime"])
+    return (
+        f"pairs, {document['head']} head" if _is_verification(document) else str(document["regime"])
+    )
 
 
 def _seconds(document: Document) -> float:
-    """What the replicates of all arms took; not the total, which leaves out cells that an earlier call made."""
-    parts = [value for name, value in document["seconds"].items() if name.endswith((" a replicate", " a training"))]
-    return round(document["replicates"] * sum(parts), 1) if parts else float(document["seconds"].get("total", 0.0))
+    """What the replicates of all arms took; not the total, which leaves out cells that an earlier
+    call made.
+    """
+    parts = [
+        value
+        for name, value in document["seconds"].items()
+        if name.endswith((" a replicate", " a training"))
+    ]
+    return (
+        round(document["replicates"] * sum(parts), 1)
+        if parts
+        else float(document["seconds"].get("total", 0.0))
+    )
 
 
 def _scored_on(document: Document) -> str:

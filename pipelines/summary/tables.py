@@ -43,12 +43,20 @@ class Table:
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """One sentence, the finding up to the first colon: where a generator gains, where ``auto`` is harmless."""
+    """One sentence, the finding up to the first colon: where a generator gains, where ``auto`` is
+    harmless.
+    """
     arms = [row for row in rows if row["synthetic"]]
-    classical, pool = ([row for row in arms if row["yardstick"] == yardstick] for yardstick in TITLES)
-    finding = f"An arm with a generator gains over the best classical arm in {_share(classical, _gains)}"
+    classical, pool = (
+        [row for row in arms if row["yardstick"] == yardstick] for yardstick in TITLES
+    )
+    finding = (
+        f"An arm with a generator gains over the best classical arm in {_share(classical, _gains)}"
+    )
     if pool:
-        finding += f" and over the best arm with the same pool and no generator in {_share(pool, _gains)}"
+        finding += (
+            f" and over the best arm with the same pool and no generator in {_share(pool, _gains)}"
+        )
     told = f"auto {_told_of_auto(rows)}"
     few = f"{_share(rows, _preliminary)} have fewer than {FEWEST_FOR_A_CLAIM} replicates and are preliminary"
     return f"{finding}: {told}; {few}."
@@ -56,17 +64,29 @@ def headline(rows: Sequence[Row]) -> str:
 
 def _told_of_auto(rows: Sequence[Row]) -> str:
     auto = [row for row in rows if "lower95" in row]
-    classical, pool = ([row for row in auto if row["yardstick"] == yardstick] for yardstick in TITLES)
+    classical, pool = (
+        [row for row in auto if row["yardstick"] == yardstick] for yardstick in TITLES
+    )
     if not auto:
         return "was not compared"
     told = f"is shown to lose at most one point against the best classical arm in {_share(classical, _harmless)}"
-    if alike := {run_of(row) for row in classical if _of_best(row) and row["delta"] == 0 and set(row["ci95"]) == {0}}:
+    if alike := {
+        run_of(row)
+        for row in classical
+        if _of_best(row) and row["delta"] == 0 and set(row["ci95"]) == {0}
+    }:
         told += f" (in {len(alike)} of them it is that arm)"
-    return f"{told}, against the best with the same pool in {_share(pool, _harmless)}" if pool else told
+    return (
+        f"{told}, against the best with the same pool in {_share(pool, _harmless)}"
+        if pool
+        else told
+    )
 
 
 def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> str:
-    """In how many runs something holds of a row; a run that did not compare what it takes counts as one where not."""
+    """In how many runs something holds of a row; a run that did not compare what it takes counts as
+    one where not.
+    """
     runs = {run_of(row) for row in rows}
     return f"{len({run_of(row) for row in rows if holds(row)})} of {len(runs)} runs"
 
@@ -89,11 +109,15 @@ def run_of(row: Row) -> Run:
 
 
 def run_names(rows: Sequence[Row]) -> dict[Run, tuple[str, str]]:
-    """Data set and regime of every run, in the order of the rows; runs that have both in common are numbered."""
+    """Data set and regime of every run, in the order of the rows; runs that have both in common are
+    numbered.
+    """
     names: dict[Run, tuple[str, str]] = {}
     seen: Counter[tuple[str, str]] = Counter()
     for run, row in {run_of(row): row for row in rows}.items():
-        regime = row["regime"] + (", augmented source" if row.get("source_augment") == "classical" else "")
+        regime = row["regime"] + (
+            ", augmented source" if row.get("source_augment") == "classical" else ""
+        )
         seen[row["dataset"], regime] += 1
         number = seen[row["dataset"], regime]
         names[run] = (row["dataset"], f"{regime} (run {number})" if number > 1 else regime)
@@ -110,13 +134,22 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 def _compared(rows: Sequence[Row], yardstick: str) -> Table:
     names = run_names(rows)
     lead = (
-        "Differences within replicates, in points (one point is 0.01), with the interval of a paired t test; it does "
-        "not allow for the number of rows, and a remark says where Holm's correction for those of its run leaves "
-        "nothing decided. The yardstick of a run is the arm without a generator that was best on its tuning splits, or "
+        "Differences within replicates, in points (one point is 0.01), with the interval of a "
+        "paired t test; it does "
+        "not allow for the number of rows, and a remark says where Holm's correction for those of "
+        "its run leaves "
+        "nothing decided. The yardstick of a run is the arm without a generator that was best on "
+        "its tuning splits, or "
         "one that is better than that by its whole interval on the scored images."
     )
-    cells = [(*names[run_of(row)], pair_words(row), *_difference(row)) for row in rows if row["yardstick"] == yardstick]
-    return Table(TITLES[yardstick], lead, ("data set", "regime", "arm − baseline", *DIFFERENCE), tuple(cells))
+    cells = [
+        (*names[run_of(row)], pair_words(row), *_difference(row))
+        for row in rows
+        if row["yardstick"] == yardstick
+    ]
+    return Table(
+        TITLES[yardstick], lead, ("data set", "regime", "arm − baseline", *DIFFERENCE), tuple(cells)
+    )
 
 
 def _best(rows: Sequence[Row]) -> Table:
@@ -145,17 +178,35 @@ def _best_cells(compared: Sequence[Row]) -> tuple[str, ...]:
 def _no_harm(rows: Sequence[Row]) -> Table:
     names = run_names(rows)
     cells = [
-        (*names[run_of(row)], pair_words(row), row["policy"], *_bound(row), str(row["replicates"]), _no_harm_words(row))
+        (
+            *names[run_of(row)],
+            pair_words(row),
+            row["policy"],
+            *_bound(row),
+            str(row["replicates"]),
+            _no_harm_words(row),
+        )
         for yardstick in TITLES
         for row in rows
         if row["yardstick"] == yardstick and "lower95" in row
     ]
     lead = (
-        "auto minus arms without a generator, first those with the labelled images alone, then those with the same "
-        "unlabelled ones. Harmless: against the yardstick the one-sided 95 % lower bound (paired t over replicates) is "
+        "auto minus arms without a generator, first those with the labelled images alone, then "
+        "those with the same "
+        "unlabelled ones. Harmless: against the yardstick the one-sided 95 % lower bound (paired "
+        "t over replicates) is "
         "at most one point below zero."
     )
-    columns = ("data set", "regime", "arm − baseline", "auto chose", "points", "lower bound", "replicates", "harmless")
+    columns = (
+        "data set",
+        "regime",
+        "arm − baseline",
+        "auto chose",
+        "points",
+        "lower bound",
+        "replicates",
+        "harmless",
+    )
     return Table("Does auto do harm?", lead, columns, tuple(cells), words=4)
 
 
@@ -166,18 +217,27 @@ def _bound(row: Row) -> tuple[str, str]:
 def _no_harm_words(row: Row) -> str:
     if not _of_best(row):
         return f"not asked: the yardstick is {row['best_baseline']}"
-    return ("yes" if _harmless(row) else "not shown") + (", preliminary" if _preliminary(row) else "")
+    return ("yes" if _harmless(row) else "not shown") + (
+        ", preliminary" if _preliminary(row) else ""
+    )
 
 
 def _costs(rows: Sequence[Row]) -> Table:
     names = run_names(rows)
     cells = [
-        (*names[run_of(row)], pair_words(row), duration(row["seconds"]), signed_points(row["delta"]), _price(row))
+        (
+            *names[run_of(row)],
+            pair_words(row),
+            duration(row["seconds"]),
+            signed_points(row["delta"]),
+            _price(row),
+        )
         for row in rows
         if row["synthetic"] or row["arm"] == "auto"
     ]
     lead = (
-        "Time of the replicates with all their arms, source, labelling and synthesis included, tuning not; divided by "
+        "Time of the replicates with all their arms, source, labelling and synthesis included, "
+        "tuning not; divided by "
         "the gain in points where there is one."
     )
     columns = ("data set", "regime", "arm − baseline", "time of the run", "points", "time a point")
@@ -190,9 +250,16 @@ def _price(row: Row) -> str:
 
 def _runs(rows: Sequence[Row]) -> Table:
     first = {run_of(row): row for row in reversed(rows)}
-    cells = [(*name, first[run]["command"], first[run]["device"]) for run, name in run_names(rows).items()]
+    cells = [
+        (*name, first[run]["command"], first[run]["device"])
+        for run, name in run_names(rows).items()
+    ]
     return Table(
-        "Commands", "What made the results.", ("data set", "regime", "command", "device"), tuple(cells), words=4
+        "Commands",
+        "What made the results.",
+        ("data set", "regime", "command", "device"),
+        tuple(cells),
+        words=4,
     )
 
 
@@ -222,7 +289,9 @@ def remark(row: Row) -> str:
 
 
 def _decided_by_one_alone(row: Row) -> bool:
-    """Whether an interval is on one side of zero, which does not outlast the number of comparisons of its run."""
+    """Whether an interval is on one side of zero, which does not outlast the number of comparisons
+    of its run.
+    """
     return outcome(row["ci95"]) != "open" and outcome(row["ci95"], row.get("p_holm")) == "open"
 
 
@@ -245,7 +314,10 @@ def _aligned(table: Table) -> str:
     lines = [table.columns, *table.rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
     sides = [str.ljust] * table.words + [str.rjust] * (len(widths) - table.words - 1) + [str.ljust]
-    padded = [[side(cell, width) for side, cell, width in zip(sides, line, widths, strict=True)] for line in lines]
+    padded = [
+        [side(cell, width) for side, cell, width in zip(sides, line, widths, strict=True)]
+        for line in lines
+    ]
     return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
@@ -256,7 +328,11 @@ def as_markdown(summary: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         summary: The contents of gain_summary.json.
         pictures: What each picture shows, by the name of its file beside the page.
     """
-    on = "" if summary["scored_on"] == "test" else f"Scored on {summary['scored_on']}, not on test images."
+    on = (
+        ""
+        if summary["scored_on"] == "test"
+        else f"Scored on {summary['scored_on']}, not on test images."
+    )
     parts = ["# Gain over training without a generator", escaped(summary["verdict"]), on]
     parts += [f"![{Path(name).stem}]({name})\n\n{words}" for name, words in pictures.items()]
     for table in tables(summary["results"]):

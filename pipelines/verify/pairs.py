@@ -1,4 +1,6 @@
-"""Pairs of images for verification: a folder with ``pairs.csv`` (fold,same,first,second) and a folder a person."""
+"""Pairs of images for verification: a folder with ``pairs.csv`` (fold,same,first,second) and a
+folder a person.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +62,14 @@ class VerificationPairs:
             DataError: If a fold is unknown.
         """
         if lost := sorted(set(numbers) - set(self.fold_numbers)):
-            raise DataError(f"{self.name}: no fold {lost[0]}; there are {', '.join(map(str, self.fold_numbers))}")
+            raise DataError(
+                f"{self.name}: no fold {lost[0]}; there are "
+                f"{', '.join(map(str, self.fold_numbers))}"
+            )
         kept = torch.isin(self.folds, torch.tensor(list(numbers), dtype=torch.int64))
-        used, numbered = np.unique([self.first[kept].tolist(), self.second[kept].tolist()], return_inverse=True)
+        used, numbered = np.unique(
+            [self.first[kept].tolist(), self.second[kept].tolist()], return_inverse=True
+        )
         images, (first, second) = torch.from_numpy(used), torch.from_numpy(numbered)
         return VerificationPairs(
             self.name,
@@ -86,7 +93,8 @@ class VerificationPairs:
 
         Args:
             classes: Names of the people learned from.
-            trained_on: Fingerprints of the images learned from, as ``fingerprints`` makes them at this size.
+            trained_on: Fingerprints of the images learned from, as ``fingerprints`` makes them at
+                this size.
             what: What learned, for the message.
 
         Raises:
@@ -94,11 +102,15 @@ class VerificationPairs:
         """
         if known := sorted(set(classes) & set(self.people)):
             raise DataError(
-                f"{self.name}: {what} learned from {known[0]!r}, who is in its pairs ({len(known)} such people); "
+                f"{self.name}: {what} learned from {known[0]!r}, who is in its pairs "
+                f"({len(known)} such people); "
                 "score other folds, or train on other people"
             )
         if len(seen := overlap(fingerprints(self.x), trained_on)):
-            raise DataError(f"{self.name}: {what} learned from the image {self.paths[seen[0]]}; train it without")
+            raise DataError(
+                f"{self.name}: {what} learned from the image {self.paths[seen[0]]}; train it "
+                "without"
+            )
 
 
 def find_pairs(name: str, root: Path) -> Path:
@@ -112,7 +124,8 @@ def find_pairs(name: str, root: Path) -> Path:
         if (folder / PAIRS).is_file():
             return folder
     raise DataError(
-        f"no {PAIRS} in {shown(here)} or {shown(there)}; name the folder that holds it and the images, "
+        f"no {PAIRS} in {shown(here)} or {shown(there)}; name the folder that holds it and the "
+        "images, "
         "or set --data-root or $AUGMENTOR_DATA"
     )
 
@@ -120,16 +133,18 @@ def find_pairs(name: str, root: Path) -> Path:
 def read_pairs(folder: Path, image_shape: tuple[int, int, int]) -> VerificationPairs:
     """Read a folder of pairs.
 
-    ``pairs.csv`` has the header ``fold,same,first,second``; fold is a whole number from 0 on, same is 0 or 1, and the
-    files are named from the folder on, with slashes. The person of an image is its file's folder.
+    ``pairs.csv`` has the header ``fold,same,first,second``; fold is a whole number from 0 on, same
+    is 0 or 1, and the files are named from the folder on, with slashes. The person of an image is
+    its file's folder.
 
     Args:
         folder: With ``pairs.csv`` and the images.
         image_shape: (C, H, W) to cut and resize to, as training images are.
 
     Raises:
-        DataError: If a row or an image cannot be used, ``same`` is not what the folders say, a pair is there twice, a
-            person is in two folds, or a fold lacks one of the two kinds. The message names the line or file.
+        DataError: If a row or an image cannot be used, ``same`` is not what the folders say, a pair
+            is there twice, a person is in two folds, or a fold lacks one of the two kinds. The
+            message names the line or file.
     """
     rows = _rows(folder)
     _refuse_repeats(folder, rows)
@@ -162,7 +177,9 @@ def _rows(folder: Path) -> list[_Row]:
     path = folder / PAIRS
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise DataError(f"{shown(path)}: too large for a list of pairs (more than {LARGEST_FILE} bytes)")
+            raise DataError(
+                f"{shown(path)}: too large for a list of pairs (more than {LARGEST_FILE} bytes)"
+            )
         text = path.read_text(encoding="utf-8-sig")
         lines = list(csv.reader(io.StringIO(text), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -176,17 +193,30 @@ def _rows(folder: Path) -> list[_Row]:
 
 def _row(path: Path, number: int, line: list[str]) -> _Row:
     where = f"{shown(path)}, line {number}"
-    if len(line) != len(HEADER) or not line[0].isascii() or not line[0].isdigit() or line[1] not in ("0", "1"):
-        raise DataError(f"{where}: must be {','.join(HEADER)} with a whole number and 0 or 1, found {','.join(line)!r}")
+    if (
+        len(line) != len(HEADER)
+        or not line[0].isascii()
+        or not line[0].isdigit()
+        or line[1] not in ("0", "1")
+    ):
+        raise DataError(
+            f"{where}: must be {','.join(HEADER)} with a whole number and 0 or 1, found "
+            f"{','.join(line)!r}"
+        )
     for name in line[2:]:
         parts = PurePosixPath(name).parts
         if "\\" in name or name.startswith("/") or ".." in parts or len(parts) < 2:
-            raise DataError(f"{where}: {name!r} must name a file below the folder, in the folder of its person")
+            raise DataError(
+                f"{where}: {name!r} must name a file below the folder, in the folder of its person"
+            )
     first, second = (str(PurePosixPath(name)) for name in line[2:])
     if first == second:
         raise DataError(f"{where}: a pair needs two images, found {first} twice")
     if (line[1] == "1") != (_person(first) == _person(second)):
-        raise DataError(f"{where}: same is {line[1]}, but the folders name {_person(first)} and {_person(second)}")
+        raise DataError(
+            f"{where}: same is {line[1]}, but the folders name {_person(first)} and "
+            f"{_person(second)}"
+        )
     return _Row(number, int(line[0]), line[1] == "1", first, second)
 
 
@@ -195,14 +225,19 @@ def _refuse_one_kind(path: Path, rows: Sequence[_Row]) -> None:
     for row in rows:
         kinds.setdefault(row.fold, set()).add(row.same)
     if len(kinds) < 2 or any(len(found) < 2 for found in kinds.values()):
-        raise DataError(f"{shown(path)}: needs two folds or more, each with pairs of one person and pairs of two")
+        raise DataError(
+            f"{shown(path)}: needs two folds or more, each with pairs of one person and pairs of "
+            "two"
+        )
 
 
 def _refuse_repeats(folder: Path, rows: Sequence[_Row]) -> None:
     seen: dict[frozenset[str], int] = {}
     for row in rows:
         if (before := seen.setdefault(frozenset((row.first, row.second)), row.line)) != row.line:
-            raise DataError(f"{shown(folder / PAIRS)}, line {row.line}: the pair of line {before} again")
+            raise DataError(
+                f"{shown(folder / PAIRS)}, line {row.line}: the pair of line {before} again"
+            )
 
 
 def _refuse_shared_people(folder: Path, rows: Sequence[_Row]) -> None:
@@ -211,7 +246,8 @@ def _refuse_shared_people(folder: Path, rows: Sequence[_Row]) -> None:
         for person in (_person(row.first), _person(row.second)):
             if (before := fold_of.setdefault(person, row.fold)) != row.fold:
                 raise DataError(
-                    f"{shown(folder / PAIRS)}, line {row.line}: {person} is in fold {row.fold} and in fold {before}; "
+                    f"{shown(folder / PAIRS)}, line {row.line}: {person} is in fold {row.fold} "
+                    f"and in fold {before}; "
                     "folds must have different people"
                 )
 
@@ -227,7 +263,10 @@ def _read_images(folder: Path, names: Sequence[str], image_shape: tuple[int, int
         pixels, bad = read_squares(paths, size=side, grey=channels == 1)
     if bad:
         more = f" (and {len(bad) - 3} more)" if len(bad) > 3 else ""
-        raise DataError(f"{shown(folder / PAIRS)} names what cannot be used: {'; '.join(map(str, bad[:3]))}{more}")
+        raise DataError(
+            f"{shown(folder / PAIRS)} names what cannot be used: "
+            f"{'; '.join(map(str, bad[:3]))}{more}"
+        )
     return from_uint8(pixels)
 
 

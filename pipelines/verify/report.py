@@ -19,9 +19,13 @@ def verdict(result: Mapping[str, Any]) -> str:
     words = [f"Without extra data {100 * base:.1f} % of the pairs are judged rightly"]
     for row in result["comparisons"]:
         if row["metric"] == "accuracy":
-            words.append(f"{row['arm']} changes that by {100 * row['delta']:+.1f} points ({_shown(row)})")
+            words.append(
+                f"{row['arm']} changes that by {100 * row['delta']:+.1f} points ({_shown(row)})"
+            )
     few = result["comparisons"] and result["replicates"] < FEWEST_FOR_A_CLAIM
-    return "; ".join(words) + ("." if not few else f"; preliminary, a claim needs {FEWEST_FOR_A_CLAIM} replicates.")
+    return "; ".join(words) + (
+        "." if not few else f"; preliminary, a claim needs {FEWEST_FOR_A_CLAIM} replicates."
+    )
 
 
 def _shown(row: Mapping[str, Any]) -> str:
@@ -50,27 +54,41 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"# Verification: {result['dataset']}, pairs of {p['name']}\n",
         f"{result['verdict']}\n",
-        f"{p['same']} pairs of one person and {p['different']} of two, {p['people']} people in {len(p['folds'])} "
-        f"folds, none of them trained on. Network {result['network']}, {result['head']}, {result['steps']} steps for "
-        f"every row, {result['replicates']} replicates. Means in percent, with intervals over people (folds). "
-        "A pair is accepted above a threshold chosen on the other folds (accuracy), or above that at which at most "
+        f"{p['same']} pairs of one person and {p['different']} of two, {p['people']} people in "
+        f"{len(p['folds'])} "
+        f"folds, none of them trained on. Network {result['network']}, {result['head']}, "
+        f"{result['steps']} steps for "
+        f"every row, {result['replicates']} replicates. Means in percent, with intervals over "
+        "people (folds). "
+        "A pair is accepted above a threshold chosen on the other folds (accuracy), or above that "
+        "at which at most "
         "1 or 0.1 % of all different pairs are (TAR at FAR).\n",
         verify_table(result),
         "",
     ]
     if result["comparisons"]:
         lines += [
-            f"Against {BASELINE}, in points: intervals over replicates (paired t) and over people.\n",
-            "| arm | metric | difference | over replicates | over people |\n|---|---|---:|---:|---:|",
+            f"Against {BASELINE}, in points: intervals over replicates (paired t) and over "
+            "people.\n",
+            "| arm | metric | difference | over replicates | over people "
+            "|\n|---|---|---:|---:|---:|",
             *(_difference_line(row) for row in result["comparisons"]),
             "",
         ]
-    return "\n".join([*lines, f"## Made by\n\n`{result['command']}`\n\n{result['device']}; {versions}.\n"])
+    return "\n".join(
+        [*lines, f"## Made by\n\n`{result['command']}`\n\n{result['device']}; {versions}.\n"]
+    )
 
 
 def _difference_line(row: Mapping[str, Any]) -> str:
     over = "–" if row["ci95"] is None else _points(row["ci95"])
-    cells = (row["arm"], TITLES[row["metric"]], f"{100 * row['delta']:+.1f}", over, _points(row["ci95_people"]))
+    cells = (
+        row["arm"],
+        TITLES[row["metric"]],
+        f"{100 * row['delta']:+.1f}",
+        over,
+        _points(row["ci95_people"]),
+    )
     return f"| {' | '.join(cells)} |"
 
 

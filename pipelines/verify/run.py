@@ -1,7 +1,9 @@
-"""The job ``verify``: a network learns people, then tells pairs of others; with and without synthetic images.
+"""The job ``verify``: a network learns people, then tells pairs of others; with and without
+synthetic images.
 
-Every arm and replicate leaves a cell, a small JSON file with the scores of all pairs, named by a hash of all that
-decides them. A run that was stopped, or is asked for more, makes the missing cells only.
+Every arm and replicate leaves a cell, a small JSON file with the scores of all pairs, named by a
+hash of all that decides them. A run that was stopped, or is asked for more, makes the missing cells
+only.
 """
 
 from __future__ import annotations
@@ -74,8 +76,8 @@ def verify_run(
     """Train verification networks and score pairs of people they have not seen.
 
     Args:
-        config: The run; ``verify`` names the pairs and the synthetic sets, ``classifier`` the network and its steps,
-            which are the same for every arm.
+        config: The run; ``verify`` names the pairs and the synthetic sets, ``classifier`` the
+            network and its steps, which are the same for every arm.
         out: Folder for ``verify.json``, ``verify.md`` and ``cells/``.
         progress: Who is told.
         command: How the result says it was made; this process's command line unless given.
@@ -84,8 +86,10 @@ def verify_run(
         The contents of verify.json.
 
     Raises:
-        ConfigError: If no pairs are named, two sets have one name, or the network or head is unknown.
-        DataError: If data, pairs or a set cannot be used, or a network or source would have seen people in the pairs.
+        ConfigError: If no pairs are named, two sets have one name, or the network or head is
+            unknown.
+        DataError: If data, pairs or a set cannot be used, or a network or source would have seen
+            people in the pairs.
         Interrupted: After a signal; finished cells stay.
         RunLockedError: If another process works in ``out``.
     """
@@ -105,7 +109,10 @@ def verify_run(
                 done += 1
         progress.step("verify", done, total)
     result = _result(config, pairs, arms, cells) | provenance(
-        _seconds(cells, time.perf_counter() - start), str(device_of(config)), package_versions(), command
+        _seconds(cells, time.perf_counter() - start),
+        str(device_of(config)),
+        package_versions(),
+        command,
     )
     # The cells may have been made on another machine than this one, which puts them together.
     result["device"] = "; ".join(sorted({cell["device"] for cell in chain(*cells.values())}))
@@ -115,7 +122,11 @@ def verify_run(
 
 
 def train_verifier(
-    images: LabelledImages, weights: Tensor | None, config: Config, seed: int, watch: Watch | None = None
+    images: LabelledImages,
+    weights: Tensor | None,
+    config: Config,
+    seed: int,
+    watch: Watch | None = None,
 ) -> nn.Module:
     """Train a network to tell people, by the softmax or a margin, with classical augmentation.
 
@@ -127,14 +138,17 @@ def train_verifier(
         watch: Looked at after every step.
 
     Returns:
-        The network, on the config's device, in evaluation mode; ``classifier.features`` are its embeddings.
+        The network, on the config's device, in evaluation mode; ``classifier.features`` are its
+        embeddings.
 
     Raises:
         ValueError: If the network or its weights cannot be used.
         Interrupted: If ``watch`` was told to stop.
     """
     c, v, device, margin = config.classifier, config.verify, device_of(config), None
-    model = build_classifier(c.name, len(images.classes), images.image_shape, seed=seed, checkpoint_path=v.weights)
+    model = build_classifier(
+        c.name, len(images.classes), images.image_shape, seed=seed, checkpoint_path=v.weights
+    )
     settings = train_settings(c)
     if v.head != "softmax":
         model, margin = with_cosine_head(model, seed), margin_of(v.head, v.margin, v.scale)
@@ -178,7 +192,9 @@ def split_pairs(
     """
     left = [fold for fold in pairs.fold_numbers if fold not in train_folds]
     if len(left) < 2:
-        raise ConfigError(f"verify.train_folds: two of the folds {pairs.fold_numbers} must be left to be scored")
+        raise ConfigError(
+            f"verify.train_folds: two of the folds {pairs.fold_numbers} must be left to be scored"
+        )
     learned = train
     if train_folds:
         learned = merged(train, pairs.of_folds(train_folds).labelled())
@@ -188,10 +204,14 @@ def split_pairs(
 
 
 def merged(first: LabelledImages, second: LabelledImages) -> LabelledImages:
-    """Images of both; classes are matched by name, and those only the second has come behind the first's."""
+    """Images of both; classes are matched by name, and those only the second has come behind the
+    first's.
+    """
     classes = first.classes + tuple(name for name in second.classes if name not in first.classes)
     number = torch.tensor([classes.index(name) for name in second.classes], dtype=torch.int64)
-    return LabelledImages(torch.cat([first.x, second.x]), torch.cat([first.y, number[second.y]]), classes)
+    return LabelledImages(
+        torch.cat([first.x, second.x]), torch.cat([first.y, number[second.y]]), classes
+    )
 
 
 def _require_usable(config: Config) -> None:
@@ -199,14 +219,20 @@ def _require_usable(config: Config) -> None:
     if v.pairs is None:
         raise ConfigError("verify.pairs: name the folder of pairs, by --pairs or in the config")
     names = [folder.resolve().name for folder in v.synthetic]
-    if twice := {name for name in names if names.count(name) > 1 or name in (BASELINE, REAL_PEOPLE)}:
-        raise ConfigError(f"verify.synthetic: two arms would have the name {sorted(twice)[0]!r}; rename a folder")
+    if twice := {
+        name for name in names if names.count(name) > 1 or name in (BASELINE, REAL_PEOPLE)
+    }:
+        raise ConfigError(
+            f"verify.synthetic: two arms would have the name {sorted(twice)[0]!r}; rename a folder"
+        )
     if v.head != "softmax":
         margin_of(v.head, v.margin, v.scale)
 
 
 def _loaded(config: Config, replicate: int) -> tuple[VerificationPairs, list[Arm]]:
-    """The pairs to score and the arms of a replicate, whose seed draws the training subset of a regime."""
+    """The pairs to score and the arms of a replicate, whose seed draws the training subset of a
+    regime.
+    """
     v, train = config.verify, load_data(config.data, config.seed + replicate).train
     assert v.pairs is not None
     folder = find_pairs(v.pairs, data_root(config.data))
@@ -227,29 +253,48 @@ def _read_synthetic(path: Path, pairs: VerificationPairs, folder: Path) -> Label
     """A stored set in the form of the pairs, after making sure that its source saw none of them."""
     stored = read_set(path)
     images, shape = stored.images, (pairs.x.shape[1], pairs.x.shape[2], pairs.x.shape[3])
-    seen = pairs if images.image_shape == shape else read_pairs(folder, images.image_shape).of_folds(pairs.fold_numbers)
+    seen = (
+        pairs
+        if images.image_shape == shape
+        else read_pairs(folder, images.image_shape).of_folds(pairs.fold_numbers)
+    )
     seen.refuse_known([], stored.trained_on, f"the source of {path}")
     present = [name for name in images.classes if stored.recipe.counts.get(name)]
     if not present:
         raise DataError(f"{path}: the synthetic set is empty")
     pairs.refuse_known(present, np.empty(0, np.int64), str(path))
-    number = torch.tensor([present.index(name) if name in present else 0 for name in images.classes])
-    return LabelledImages(from_uint8(fit_shape(to_uint8(images.x), shape)), number[images.y], tuple(present))
+    number = torch.tensor(
+        [present.index(name) if name in present else 0 for name in images.classes]
+    )
+    return LabelledImages(
+        from_uint8(fit_shape(to_uint8(images.x), shape)), number[images.y], tuple(present)
+    )
 
 
 def _with(name: str, base: Arm, images: LabelledImages, share: float) -> Arm:
     even = torch.full((len(images),), 1 / len(images), dtype=torch.float64)
-    return Arm(name, merged(base.images, images), torch.cat([(1 - share) * base.weights, share * even]))
+    return Arm(
+        name, merged(base.images, images), torch.cat([(1 - share) * base.weights, share * even])
+    )
 
 
-def _cell(arm: Arm, pairs: VerificationPairs, config: Config, replicate: int, folder: Path, watch: Watch) -> Section:
+def _cell(
+    arm: Arm, pairs: VerificationPairs, config: Config, replicate: int, folder: Path, watch: Watch
+) -> Section:
     seed = config.seed + replicate
     path = folder / f"{'-'.join(arm.name.split())}-{seed}-{_key(arm, pairs, config)}.json"
     if not path.exists():
         start = time.perf_counter()
         scores = score_pairs(train_verifier(arm.images, arm.weights, config, seed, watch), pairs)
-        content = {"arm": arm.name, "seed": seed, "scores": [round(score, 7) for score in scores.tolist()]}
-        content |= {"seconds": time.perf_counter() - start, "device": device_name(str(device_of(config)))}
+        content = {
+            "arm": arm.name,
+            "seed": seed,
+            "scores": [round(score, 7) for score in scores.tolist()],
+        }
+        content |= {
+            "seconds": time.perf_counter() - start,
+            "device": device_name(str(device_of(config))),
+        }
         write_text(path, json.dumps(content, allow_nan=False))
     cell: Section = json.loads(path.read_text(encoding="utf-8"))
     return cell
@@ -258,27 +303,43 @@ def _cell(arm: Arm, pairs: VerificationPairs, config: Config, replicate: int, fo
 def _key(arm: Arm, pairs: VerificationPairs, config: Config) -> str:
     """Sixteen hex digits that change with anything that may change a cell, beside arm and seed.
 
-    Keys left at their defaults are not in it, so that a later version with more keys still knows its old cells.
+    Keys left at their defaults are not in it, so that a later version with more keys still knows
+    its old cells.
     """
     how: Any = {"classifier": True, "device": True, "verify": {"head", "margin", "scale"}}
     read = config.model_dump(mode="json", include=how, exclude_defaults=True)
     weights = "" if config.verify.weights is None else sha256_of(config.verify.weights)
     numbers = (arm.images.y, arm.weights, pairs.first, pairs.second)
-    images = (bytes_of(arm.images.x), bytes_of(pairs.x), *(one.numpy().tobytes() for one in numbers))
+    images = (
+        bytes_of(arm.images.x),
+        bytes_of(pairs.x),
+        *(one.numpy().tobytes() for one in numbers),
+    )
     return cell_key([read, weights, domain_of(config)], images)
 
 
 def _result(
-    config: Config, pairs: VerificationPairs, arms: Sequence[Arm], cells: Mapping[str, Sequence[Section]]
+    config: Config,
+    pairs: VerificationPairs,
+    arms: Sequence[Arm],
+    cells: Mapping[str, Sequence[Section]],
 ) -> Section:
     measured = {
-        name: [_figures(measure_verification(torch.tensor(cell["scores"]), pairs.same, pairs.folds)) for cell in found]
+        name: [
+            _figures(measure_verification(torch.tensor(cell["scores"]), pairs.same, pairs.folds))
+            for cell in found
+        ]
         for name, found in cells.items()
     }
     same = int(pairs.same.sum())
     result: Section = {
         "dataset": config.data.data,
-        "pairs": {"name": pairs.name, "same": same, "different": len(pairs) - same, "images": len(pairs.x)}
+        "pairs": {
+            "name": pairs.name,
+            "same": same,
+            "different": len(pairs) - same,
+            "images": len(pairs.x),
+        }
         | {"people": len(set(pairs.people)), "folds": list(pairs.fold_numbers)},
         "trained_on_folds": list(config.verify.train_folds),
         "image_shape": list(pairs.x.shape[1:]),
@@ -298,7 +359,11 @@ def _figures(found: Verification) -> dict[str, Figure]:
 
 
 def _arm_json(arm: Arm, replicates: Sequence[Mapping[str, Figure]]) -> Section:
-    section: Section = {"images": len(arm.images), "people": len(arm.images.classes), "synthetic": arm.synthetic}
+    section: Section = {
+        "images": len(arm.images),
+        "people": len(arm.images.classes),
+        "synthetic": arm.synthetic,
+    }
     for metric in METRICS:
         found = [one[metric] for one in replicates]
         values, mean = np.array([one.value for one in found]), mean_figure(found)
@@ -314,12 +379,17 @@ def _comparisons(measured: Mapping[str, Sequence[Mapping[str, Figure]]]) -> list
     for metric in METRICS:
         new = [_compared(name, metric, measured) for name in measured if name != BASELINE]
         if new and new[0]["p"] is not None:
-            new = [row | {"p_holm": p} for row, p in zip(new, holm([row["p"] for row in new]), strict=True)]
+            new = [
+                row | {"p_holm": p}
+                for row, p in zip(new, holm([row["p"] for row in new]), strict=True)
+            ]
         rows += new
     return rows
 
 
-def _compared(name: str, metric: str, measured: Mapping[str, Sequence[Mapping[str, Figure]]]) -> Section:
+def _compared(
+    name: str, metric: str, measured: Mapping[str, Sequence[Mapping[str, Figure]]]
+) -> Section:
     parts = zip(measured[name], measured[BASELINE], strict=True)
     found = [difference(arm[metric], real[metric]) for arm, real in parts]
     mean, values = mean_figure(found), np.array([one.value for one in found])
@@ -331,5 +401,7 @@ def _compared(name: str, metric: str, measured: Mapping[str, Sequence[Mapping[st
 
 def _seconds(cells: Mapping[str, Sequence[Section]], total: float) -> dict[str, float]:
     """Wall-clock time of this call, and what one training of each arm took on average."""
-    means = {name: sum(cell["seconds"] for cell in found) / len(found) for name, found in cells.items()}
+    means = {
+        name: sum(cell["seconds"] for cell in found) / len(found) for name, found in cells.items()
+    }
     return {"total": total} | {f"{name} a training": seconds for name, seconds in means.items()}

@@ -13,14 +13,21 @@ from augmentor.types import DataError
 def model():
     torch.manual_seed(0)
     return CvaeGan(
-        ("cat", "dog"), (1, 8, 8), FAMILIES["cvae_gan"].options_for("default", {"width": 4, "latent_dim": 5})
+        ("cat", "dog"),
+        (1, 8, 8),
+        FAMILIES["cvae_gan"].options_for("default", {"width": 4, "latent_dim": 5}),
     ).eval()
 
 
 @pytest.fixture
 def run(tmp_path):
     trained = model()
-    save_checkpoint(tmp_path / "checkpoints", 1, describe("cvae_gan", trained), {"average": trained.state_dict()})
+    save_checkpoint(
+        tmp_path / "checkpoints",
+        1,
+        describe("cvae_gan", trained),
+        {"average": trained.state_dict()},
+    )
     return tmp_path
 
 

@@ -70,14 +70,20 @@ def test_colour_is_flattened_channels_first():
     ],
 )
 def test_ranges(data, value_range, white):
-    x, y = GanOverSampler(Levels(), value_range=value_range, random_state=0).fit_resample(data, LABELS)
+    x, y = GanOverSampler(Levels(), value_range=value_range, random_state=0).fit_resample(
+        data, LABELS
+    )
     low, high = white
     assert x.dtype == data.dtype
-    assert x[13:][y[13:] == 3].astype(float).mean() == pytest.approx(low + 0.25 * (high - low), abs=0.01 * (high - low))
+    assert x[13:][y[13:] == 3].astype(float).mean() == pytest.approx(
+        low + 0.25 * (high - low), abs=0.01 * (high - low)
+    )
 
 
 def test_a_range_that_cannot_be_known_is_asked_for():
-    with pytest.raises(ValueError, match="numbers from 16 to 16: say what black and white are by value_range"):
+    with pytest.raises(
+        ValueError, match="numbers from 16 to 16: say what black and white are by value_range"
+    ):
         GanOverSampler(Levels()).fit_resample(BLACK + 16, LABELS)
     with pytest.raises(ValueError, match="value_range"):
         GanOverSampler(Levels()).fit_resample(BLACK.astype(np.int64), LABELS)
@@ -137,7 +143,12 @@ def test_filter():
 
 @pytest.mark.parametrize(
     ("x", "y"),
-    [(BLACK, LABELS[:5]), (BLACK[:0], LABELS[:0]), (BLACK.ravel(), LABELS), (BLACK * np.nan, LABELS)],
+    [
+        (BLACK, LABELS[:5]),
+        (BLACK[:0], LABELS[:0]),
+        (BLACK.ravel(), LABELS),
+        (BLACK * np.nan, LABELS),
+    ],
 )
 def test_wrong_data(x, y):
     with pytest.raises(ValueError, match="X must"):

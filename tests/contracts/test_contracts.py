@@ -20,13 +20,19 @@ class LinearSource(nn.Module):
         super().__init__()
         self.classes, self.image_shape, self.latent_dim = classes, (channels, 8, 8), 5
         generator = torch.Generator().manual_seed(0)
-        self.weight = nn.Parameter(torch.randn(5 + len(classes), channels * 64, generator=generator) / 3)
+        self.weight = nn.Parameter(
+            torch.randn(5 + len(classes), channels * 64, generator=generator) / 3
+        )
         self.norm = nn.BatchNorm1d(channels * 64)
 
     @torch.no_grad()
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         self.eval()
-        return self.norm(torch.cat([z, self.weights(y)], 1) @ self.weight).tanh().reshape(-1, *self.image_shape)
+        return (
+            self.norm(torch.cat([z, self.weights(y)], 1) @ self.weight)
+            .tanh()
+            .reshape(-1, *self.image_shape)
+        )
 
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor) -> Tensor:
@@ -38,7 +44,9 @@ class LinearSource(nn.Module):
 
 class WithGradient(LinearSource):
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        return (torch.cat([z, self.weights(y)], 1) @ self.weight).tanh().reshape(-1, *self.image_shape)
+        return (
+            (torch.cat([z, self.weights(y)], 1) @ self.weight).tanh().reshape(-1, *self.image_shape)
+        )
 
 
 class BatchStatistics(LinearSource):
@@ -120,16 +128,23 @@ def test_the_checks_find(source: type[LinearSource], law: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "preset"), [(name, preset) for name, family in FAMILIES.items() for preset in family.presets]
+    ("family", "preset"),
+    [(name, preset) for name, family in FAMILIES.items() for preset in family.presets],
 )
 def test_every_family(family: str, preset: str) -> None:
     torch.manual_seed(0)
     options = FAMILIES[family].options_for(preset, small(family))
     model = FAMILIES[family].model(("a", "b", "c"), (3, 8, 8), options)
     trainer = FAMILIES[family].trainer(model)
-    losses = trainer.step(torch.rand(6, 3, 8, 8) * 2 - 1, torch.arange(6) % 3, torch.Generator().manual_seed(0))
-    assert all(loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values())
+    losses = trainer.step(
+        torch.rand(6, 3, 8, 8) * 2 - 1, torch.arange(6) % 3, torch.Generator().manual_seed(0)
+    )
+    assert all(
+        loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values()
+    )
     check_source(model)
-    source = source_of(Checkpoint(1, describe(family, model), {"average": model.state_dict()}, "0" * 64))
+    source = source_of(
+        Checkpoint(1, describe(family, model), {"average": model.state_dict()}, "0" * 64)
+    )
     check_source(source)
     assert isinstance(source, EncodingSource) == isinstance(model, EncodingSource)

@@ -65,7 +65,9 @@ def test_shift_moves_the_centre_of_mass_by_at_most_a_tenth_of_the_side() -> None
     position = torch.arange(20.0) + 0.5
     for axis in (2, 3):
         moved = (mass.sum(dim=(1, 5 - axis)) * position).sum(dim=1) / mass.sum(dim=(1, 2, 3)) - 10
-        assert 1.8 < float(moved.abs().max()) < 2.05  # 10 % of 20 pixels; resampling moves the mass a little
+        assert (
+            1.8 < float(moved.abs().max()) < 2.05
+        )  # 10 % of 20 pixels; resampling moves the mass a little
 
 
 def test_flip_mirrors_with_the_given_probability() -> None:
@@ -83,7 +85,9 @@ def test_jitter_of_grey_images_keeps_grey_and_zero_is_the_identity() -> None:
     torch.testing.assert_close(color_jitter(images(), generator(), 0.0), images())
 
 
-@pytest.mark.parametrize(("domain", "strength"), [("faces", 1.0), ("digits", -1.0), ("digits", float("nan"))])
+@pytest.mark.parametrize(
+    ("domain", "strength"), [("faces", 1.0), ("digits", -1.0), ("digits", float("nan"))]
+)
 def test_classical_refuses_nonsense(domain: str, strength: float) -> None:
     with pytest.raises(ValueError, match=r"unknown domain|strength"):
         classical(domain, strength)
@@ -102,7 +106,8 @@ def test_mixing_keeps_probabilities(mix: object) -> None:
 
 
 def test_mixup_target_is_the_share_of_the_pixels() -> None:
-    # Image i is constant i mod 2, its class likewise: the mixed pixel must equal the probability of class 1.
+    # Image i is constant i mod 2, its class likewise: the mixed pixel must equal the probability of
+    # class 1.
     x = (torch.arange(20) % 2).float().view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
     mixed, target = mixup(x, one_hot(torch.arange(20) % 2, 2).float(), generator(), alpha=1.0)
     torch.testing.assert_close(mixed[:, 0, 0, 0], target[:, 1])

@@ -71,7 +71,9 @@ def test_local_weights_are_loaded(tmp_path: Path) -> None:
 
     first = build_classifier("test_resnet", 4, (1, 32, 32), seed=0)
     save_file(first.state_dict(), tmp_path / "weights.safetensors")
-    second = build_classifier("test_resnet", 4, (1, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors")
+    second = build_classifier(
+        "test_resnet", 4, (1, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors"
+    )
     x = images((1, 32, 32))
     torch.testing.assert_close(predict_logits(second, x), predict_logits(first, x))
 

@@ -40,7 +40,9 @@ def test_nothing_is_kept_of_an_empty_pool_or_of_nan() -> None:
         assert (len(indices), len(labels), indices.dtype) == (0, 0, torch.int64)
 
 
-@pytest.mark.parametrize(("shape", "threshold", "limit"), [((3,), 0.5, 1), ((3, 2), 1.5, 1), ((3, 2), 0.5, -1)])
+@pytest.mark.parametrize(
+    ("shape", "threshold", "limit"), [((3,), 0.5, 1), ((3, 2), 1.5, 1), ((3, 2), 0.5, -1)]
+)
 def test_nonsense_is_refused(shape: tuple[int, ...], threshold: float, limit: int) -> None:
     with pytest.raises(ValueError, match=r"logits|threshold"):
         pseudo_labels(torch.zeros(shape), threshold, limit)

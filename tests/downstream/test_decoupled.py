@@ -44,7 +44,9 @@ def test_the_stages_draw_images_and_classes_equally_often_and_share_the_steps(
 ) -> None:
     calls: list[tuple[int, Tensor | None]] = []
 
-    def spy(model: nn.Module, x: Tensor, y: Tensor, settings: TrainSettings, **options: object) -> nn.Module:
+    def spy(
+        model: nn.Module, x: Tensor, y: Tensor, settings: TrainSettings, **options: object
+    ) -> nn.Module:
         weights = options.get("weights")
         assert weights is None or isinstance(weights, Tensor)
         calls.append((settings.steps, weights))
@@ -62,7 +64,9 @@ def test_the_stages_draw_images_and_classes_equally_often_and_share_the_steps(
 
 def test_equal_seeds_give_equal_weights() -> None:
     x, y = long_tail()
-    first, second = (train_decoupled(fresh(), x, y, SHORT, seed=1, num_classes=2).state_dict() for _ in range(2))
+    first, second = (
+        train_decoupled(fresh(), x, y, SHORT, seed=1, num_classes=2).state_dict() for _ in range(2)
+    )
     assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 

@@ -10,7 +10,9 @@ from downstream.consistency import Advice, FixMatchSettings, Teacher, train_fixm
 from downstream.evaluate import predict_logits
 from downstream.train import NonFiniteLossError
 
-SHORT = FixMatchSettings(steps=60, labelled_batch=8, unlabelled_batch=32, learning_rate=0.01, threshold=0.6)
+SHORT = FixMatchSettings(
+    steps=60, labelled_batch=8, unlabelled_batch=32, learning_rate=0.01, threshold=0.6
+)
 
 
 def same(x: Tensor, generator: Generator) -> Tensor:
@@ -34,7 +36,13 @@ def halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
 def network() -> nn.Module:
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
-        layers = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2)
+        layers = (
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(256, 2),
+        )
         return nn.Sequential(*layers)
 
 
@@ -43,10 +51,14 @@ def error(model: nn.Module) -> float:
     return float((predict_logits(model, x).argmax(dim=1) != y).float().mean())
 
 
-def trained(settings: FixMatchSettings = SHORT, advice: Advice | None = None, seed: int = 0) -> nn.Module:
+def trained(
+    settings: FixMatchSettings = SHORT, advice: Advice | None = None, seed: int = 0
+) -> nn.Module:
     x, y = halves(8, 1)
     pool, _ = halves(300, 2)
-    return train_fixmatch(network(), x, y, pool, settings, seed=seed, weak=same, strong=noisy, advice=advice)
+    return train_fixmatch(
+        network(), x, y, pool, settings, seed=seed, weak=same, strong=noisy, advice=advice
+    )
 
 
 def test_unlabelled_images_lower_the_error() -> None:
@@ -85,12 +97,25 @@ def test_without_clear_advice_the_teacher_is_asked_at_once() -> None:
 
 
 def test_weight_of_advice_falls_on_a_line() -> None:
-    advice = Advice(torch.zeros(3, dtype=torch.int64), torch.ones(3, dtype=torch.bool), alone=10, until=30, weight=0.4)
+    advice = Advice(
+        torch.zeros(3, dtype=torch.int64),
+        torch.ones(3, dtype=torch.bool),
+        alone=10,
+        until=30,
+        weight=0.4,
+    )
     assert [advice.weight_at(step) for step in (0, 10, 20, 30, 99)] == [0.4, 0.4, 0.2, 0.0, 0.0]
 
 
 def test_advice_by_hand() -> None:
-    advice = Advice(torch.tensor([0, 2]), torch.ones(2, dtype=torch.bool), alone=0, until=10, weight=0.5, trust=0.8)
+    advice = Advice(
+        torch.tensor([0, 2]),
+        torch.ones(2, dtype=torch.bool),
+        alone=0,
+        until=10,
+        weight=0.5,
+        trust=0.8,
+    )
     blended = advice.blended(torch.tensor([[0.2, 0.3, 0.5]]), torch.tensor([1]), 0)
     assert torch.allclose(blended, torch.tensor([[0.15, 0.2, 0.65]]))  # advised: 0.1, 0.1, 0.8
 
@@ -124,7 +149,9 @@ def test_alignment_divides_by_the_running_mean() -> None:
 def test_final_statistics_are_those_of_images_as_they_are() -> None:
     pool, _ = halves(256, 2)
     student = network()
-    finished = Teacher(student, 0.9, balanced=False).finished(pool, torch.Generator().manual_seed(0))
+    finished = Teacher(student, 0.9, balanced=False).finished(
+        pool, torch.Generator().manual_seed(0)
+    )
     seen = student[0](pool)
     assert torch.allclose(finished[1].running_mean, seen.mean(dim=(0, 2, 3)), atol=1e-5)
     assert torch.allclose(finished[1].running_var, seen.var(dim=(0, 2, 3)), rtol=1e-3)
@@ -135,7 +162,15 @@ def test_steps_are_told() -> None:
     told: list[tuple[int, dict[str, float]]] = []
     x, y = halves(4, 1)
     train_fixmatch(
-        network(), x, y, x, SHORT, seed=0, weak=same, strong=same, on_step=lambda *report: told.append(report)
+        network(),
+        x,
+        y,
+        x,
+        SHORT,
+        seed=0,
+        weak=same,
+        strong=same,
+        on_step=lambda *report: told.append(report),
     )
     assert [step for step, _ in told] == list(range(1, 61))
     assert all(0 <= values["accepted"] <= 1 and values["loss"] > 0 for _, values in told)
@@ -151,10 +186,21 @@ def test_images_of_both_kinds_are_needed() -> None:
     x, y = halves(4, 1)
     for labelled, unlabelled in ((x[:0], x), (x, x[:0])):
         with pytest.raises(ValueError, match="need labelled and unlabelled"):
-            train_fixmatch(network(), labelled, y[: len(labelled)], unlabelled, SHORT, seed=0, weak=same, strong=same)
+            train_fixmatch(
+                network(),
+                labelled,
+                y[: len(labelled)],
+                unlabelled,
+                SHORT,
+                seed=0,
+                weak=same,
+                strong=same,
+            )
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"unlabelled_batch": 0}, {"threshold": 1.1}, {"average_decay": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"unlabelled_batch": 0}, {"threshold": 1.1}, {"average_decay": 1.0}]
+)
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
         FixMatchSettings(**wrong)  # type: ignore[arg-type]

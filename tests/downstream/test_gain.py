@@ -28,7 +28,9 @@ def guesses(y: Tensor, quality: float, replicates: int = 10, seed: int = 1) -> T
 def test_paired_t_by_hand() -> None:
     # mean 2, standard deviation 1, standard error 1/sqrt(3), t(0.975, 2) = 4.302653.
     (low, high), p = paired_t(np.array([1.0, 2.0, 3.0]))
-    assert (low, high) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)), abs=1e-6)
+    assert (low, high) == pytest.approx(
+        (2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)), abs=1e-6
+    )
     assert p == pytest.approx(0.0741799, abs=1e-6)
 
 
@@ -50,7 +52,8 @@ def test_paired_t_without_spread() -> None:
 def test_sign_flip_by_hand() -> None:
     # All eight differences of one sign: only the pattern itself and its mirror are as extreme.
     assert sign_flip_p(np.arange(1.0, 9.0)) == 2 / 2**8
-    # Sums of +-1 +-2 +-3 are 6, 4, 2, 0, 0, -2, -4, -6; two lie as far from zero as 6, four as far as 4.
+    # Sums of +-1 +-2 +-3 are 6, 4, 2, 0, 0, -2, -4, -6; two lie as far from zero as 6, four as far
+    # as 4.
     assert sign_flip_p(np.array([1.0, 2.0, 3.0])) == 2 / 8
     assert sign_flip_p(np.array([-1.0, 2.0, 3.0])) == 4 / 8
     assert sign_flip_p(np.zeros(8)) == 1.0
@@ -74,8 +77,12 @@ def test_holm_by_hand() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_never_lowers_and_keeps_the_ranking(p_values: list[float]) -> None:
     corrected = holm(p_values)
-    assert all(p <= q <= min(1.0, len(p_values) * p) for p, q in zip(p_values, corrected, strict=True))
-    for (p, p_holm), (q, q_holm) in itertools.combinations(zip(p_values, corrected, strict=True), 2):
+    assert all(
+        p <= q <= min(1.0, len(p_values) * p) for p, q in zip(p_values, corrected, strict=True)
+    )
+    for (p, p_holm), (q, q_holm) in itertools.combinations(
+        zip(p_values, corrected, strict=True), 2
+    ):
         assert (p_holm - q_holm) * (p - q) >= 0
 
 
@@ -83,7 +90,10 @@ def test_scores_and_recalls_are_those_of_evaluate() -> None:
     y = labels()
     arm = guesses(y, 0.8, 3)
     balanced = [balanced_accuracy(row, y, 4) for row in arm]
-    for metric, scores in (("balanced_accuracy", balanced), ("accuracy", [accuracy(row, y) for row in arm])):
+    for metric, scores in (
+        ("balanced_accuracy", balanced),
+        ("accuracy", [accuracy(row, y) for row in arm]),
+    ):
         report = measure_gain({"a": arm}, y, 4, [], metric)
         assert report.arms["a"].scores == pytest.approx(scores)
     expected = torch.stack([per_class_recall(row, y, 4) for row in arm]).mean(dim=0)
@@ -131,15 +141,19 @@ def test_permutation_begins_at_eight_replicates() -> None:
 
 
 def test_bootstrap_shows_a_small_test_set() -> None:
-    # Every replicate predicts the same: without spread over replicates only the test images are left to vary.
+    # Every replicate predicts the same: without spread over replicates only the test images are
+    # left to vary.
     y = torch.arange(40) % 4
     arm, baseline = y.clone(), y.clone()
     baseline[:8] = (y[:8] + 1) % 4
     arms = {"a": arm.expand(5, -1), "b": baseline.expand(5, -1)}
     one = measure_gain(arms, y, 4, [("a", "b")], bootstraps=4000).comparisons[0]
     assert one.ci95 == pytest.approx((0.0, 0.4))
-    # Two of ten images a class are wrong: the sum over classes is Binomial(10, 0.2) four times, sd 0.0632 of the mean.
-    assert one.ci95_bootstrap == pytest.approx((0.2 - 2.776 * 0.0632, 0.2 + 2.776 * 0.0632), abs=0.01)
+    # Two of ten images a class are wrong: the sum over classes is Binomial(10, 0.2) four times, sd
+    # 0.0632 of the mean.
+    assert one.ci95_bootstrap == pytest.approx(
+        (0.2 - 2.776 * 0.0632, 0.2 + 2.776 * 0.0632), abs=0.01
+    )
 
 
 def test_bootstrap_covers_the_replicates_too() -> None:
@@ -160,9 +174,15 @@ def test_bootstrap_covers_the_truth_as_often_as_it_says(replicates: int) -> None
         difficulty = torch.rand(60, generator=generator)
         right = torch.rand(2, replicates, 60, generator=generator) < difficulty
         a, b = torch.where(right, y, (y + 1) % 4)
-        low, high = measure_gain({"a": a, "b": b}, y, 4, [("a", "b")], bootstraps=200).comparisons[0].ci95_bootstrap
+        low, high = (
+            measure_gain({"a": a, "b": b}, y, 4, [("a", "b")], bootstraps=200)
+            .comparisons[0]
+            .ci95_bootstrap
+        )
         hits += low <= 0 <= high
-    assert hits >= 0.95 * 200 - 8  # wider than needed, since replicates vary with the images of one draw too
+    assert (
+        hits >= 0.95 * 200 - 8
+    )  # wider than needed, since replicates vary with the images of one draw too
 
 
 def test_what_does_not_outlast_the_correction_is_open() -> None:
@@ -192,7 +212,9 @@ def test_bootstrap_repeats_for_a_seed() -> None:
 def test_json_names_the_classes_and_has_no_nan() -> None:
     y = labels(classes=3)
     arms = {"a": guesses(y, 0.9), "b": guesses(y, 0.8, seed=2)}
-    found = json.loads(json.dumps(measure_gain(arms, y, 4, [("a", "b")]).to_json("wxyz"), allow_nan=False))
+    found = json.loads(
+        json.dumps(measure_gain(arms, y, 4, [("a", "b")]).to_json("wxyz"), allow_nan=False)
+    )
     assert set(found) == {"arms", "comparisons"}
     assert set(found["arms"]["a"]) == {"scores", "mean", "ci95", "per_class_recall"}
     assert list(found["arms"]["a"]["per_class_recall"]) == list("wxyz")

@@ -13,14 +13,24 @@ from torch.nn.functional import cross_entropy, normalize
 
 from downstream.classifier import build_classifier, features
 from downstream.evaluate import accuracy, predict_logits
-from downstream.heads import MARGINS, CosineHead, arcface_logits, cosface_logits, margin_of, with_cosine_head
+from downstream.heads import (
+    MARGINS,
+    CosineHead,
+    arcface_logits,
+    cosface_logits,
+    margin_of,
+    with_cosine_head,
+)
 from downstream.train import TrainSettings, train_classifier
 
 LOGITS = {"arcface": arcface_logits, "cosface": cosface_logits}
 
 
 def cosines(rows: int = 6, classes: int = 4) -> Tensor:
-    return torch.rand(rows, classes, generator=Generator().manual_seed(0), dtype=torch.float64) * 1.6 - 0.8
+    return (
+        torch.rand(rows, classes, generator=Generator().manual_seed(0), dtype=torch.float64) * 1.6
+        - 0.8
+    )
 
 
 def test_cosines_by_hand_and_free_of_length() -> None:
@@ -36,14 +46,18 @@ def test_cosines_by_hand_and_free_of_length() -> None:
 
 def test_arcface_target_by_hand() -> None:
     # cos 60° with a margin of 30° is cos 90° = 0; the other class keeps its cosine.
-    found = arcface_logits(torch.tensor([[0.5, 0.25]], dtype=torch.float64), torch.tensor([0]), math.pi / 6, 10.0)
+    found = arcface_logits(
+        torch.tensor([[0.5, 0.25]], dtype=torch.float64), torch.tensor([0]), math.pi / 6, 10.0
+    )
     torch.testing.assert_close(found, torch.tensor([[0.0, 2.5]], dtype=torch.float64))
 
 
 def test_arcface_beyond_the_half_turn() -> None:
     # 170° and a margin of 30° pass 180°: cos 170° - (π/6) sin 30°.
     cosine = math.cos(math.radians(170))
-    found = arcface_logits(torch.tensor([[cosine]], dtype=torch.float64), torch.tensor([0]), math.pi / 6, 1.0)
+    found = arcface_logits(
+        torch.tensor([[cosine]], dtype=torch.float64), torch.tensor([0]), math.pi / 6, 1.0
+    )
     assert float(found) == pytest.approx(cosine - math.pi / 12)
 
 
@@ -80,11 +94,17 @@ def test_the_target_falls_with_the_angle_all_the_way(head: str) -> None:
 def test_gradients(head: str) -> None:
     y = torch.tensor([0, 1, 2, 3, 0, 1])
     assert gradcheck(lambda c: margin_of(head)(c, y), cosines().requires_grad_())
-    f = torch.randn(3, 5, generator=Generator().manual_seed(1), dtype=torch.float64, requires_grad=True)
-    w = torch.randn(4, 5, generator=Generator().manual_seed(2), dtype=torch.float64, requires_grad=True)
+    f = torch.randn(
+        3, 5, generator=Generator().manual_seed(1), dtype=torch.float64, requires_grad=True
+    )
+    w = torch.randn(
+        4, 5, generator=Generator().manual_seed(2), dtype=torch.float64, requires_grad=True
+    )
 
     def loss(f: Tensor, w: Tensor) -> Tensor:
-        return cross_entropy(margin_of(head, 0.2, 4.0)(normalize(f) @ normalize(w).t(), y[:3]), y[:3])
+        return cross_entropy(
+            margin_of(head, 0.2, 4.0)(normalize(f) @ normalize(w).t(), y[:3]), y[:3]
+        )
 
     assert gradcheck(loss, (f, w))
 
@@ -108,7 +128,9 @@ def test_wrong_shapes_and_numbers_raise(head: str) -> None:
 
 
 def test_unknown_heads_are_named() -> None:
-    with pytest.raises(ValueError, match="unknown head 'sphereface'; known heads with a margin: arcface, cosface"):
+    with pytest.raises(
+        ValueError, match="unknown head 'sphereface'; known heads with a margin: arcface, cosface"
+    ):
         margin_of("sphereface")
     assert set(MARGINS) == set(LOGITS)
 
@@ -118,7 +140,9 @@ def test_any_network_takes_the_head(name: str) -> None:
     x = torch.rand(3, 3, 32, 32, generator=Generator().manual_seed(0)) * 2 - 1
     model = build_classifier(name, 5, (3, 32, 32), seed=0)
     before = features(model, x)
-    same = [with_cosine_head(build_classifier(name, 5, (3, 32, 32), seed=0), seed=1) for _ in range(2)]
+    same = [
+        with_cosine_head(build_classifier(name, 5, (3, 32, 32), seed=0), seed=1) for _ in range(2)
+    ]
     torch.testing.assert_close(features(same[0], x), before)
     found = predict_logits(same[0], x)
     assert found.shape == (3, 5)
@@ -139,11 +163,15 @@ def test_weights_of_other_classes_are_loaded_without_the_last_layer(tmp_path: Pa
     stored = build_classifier("test_resnet", 7, (3, 32, 32), seed=0)
     save_file(stored.state_dict(), tmp_path / "weights.safetensors")
     x = torch.rand(2, 3, 32, 32, generator=Generator().manual_seed(0))
-    model = build_classifier("test_resnet", 4, (3, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors")
+    model = build_classifier(
+        "test_resnet", 4, (3, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors"
+    )
     torch.testing.assert_close(features(model, x), features(stored, x))
     assert predict_logits(model, x).shape == (2, 4)
     with pytest.raises(ValueError, match="are not of this network"):
-        build_classifier("test_vit", 4, (3, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors")
+        build_classifier(
+            "test_vit", 4, (3, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors"
+        )
 
 
 @pytest.mark.parametrize("head", LOGITS)
@@ -156,7 +184,14 @@ def test_training_with_a_margin(head: str) -> None:
     train_classifier(model, x, y, settings, seed=0, margin=margin_of(head))
     assert accuracy(predict_logits(model, x).argmax(dim=1), y) == 1.0
     with pytest.raises(ValueError, match="int64"):
-        train_classifier(model, x, y[:, None].eq(torch.arange(2)).float(), settings, seed=0, margin=margin_of(head))
+        train_classifier(
+            model,
+            x,
+            y[:, None].eq(torch.arange(2)).float(),
+            settings,
+            seed=0,
+            margin=margin_of(head),
+        )
 
 
 def test_a_margin_that_returns_its_input_changes_nothing() -> None:
@@ -165,4 +200,6 @@ def test_a_margin_that_returns_its_input_changes_nothing() -> None:
     train = partial(train_classifier, x=x, y=y, settings=settings, seed=0)
     plain = train(build_classifier("auto", 2, (1, 8, 8), seed=0))
     other = train(build_classifier("auto", 2, (1, 8, 8), seed=0), margin=lambda outputs, y: outputs)
-    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True)
+    )

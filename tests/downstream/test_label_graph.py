@@ -27,7 +27,8 @@ def shifted(x: Tensor, generator: Generator) -> Tensor:
 
 
 def bars(count: int) -> Tensor:
-    """Images (2 * count, 1, 8, 8): bright columns at two places, then bright rows, each with a little of its own."""
+    """Images (2 * count, 1, 8, 8): bright columns at two places, then bright rows, each with a
+    little of its own."""
     generator = torch.Generator().manual_seed(0)
     x = -torch.ones(2 * count, 1, 8, 8)
     for index in range(count):
@@ -50,7 +51,9 @@ def test_the_nearer_label_wins() -> None:
 
 def test_a_class_with_many_labels_takes_no_more_of_the_graph() -> None:
     # By single labels, image 4 would go to class 0, though the label beside it is of class 1.
-    scores = spread_labels(path(11), torch.tensor([0, 1, 2, 5, 10]), torch.tensor([0, 0, 0, 1, 2]), 3)
+    scores = spread_labels(
+        path(11), torch.tensor([0, 1, 2, 5, 10]), torch.tensor([0, 0, 0, 1, 2]), 3
+    )
     assert scores.argmax(dim=1).tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
     assert scores.sum(dim=1).abs().max() < 1e-4
 
@@ -73,11 +76,18 @@ def test_scores_do_not_depend_on_the_order_of_the_images() -> None:
 @pytest.mark.parametrize(("labelled", "y"), [([], []), ([0, 1], [0])])
 def test_labels_must_be_there_and_fit(labelled: list[int], y: list[int]) -> None:
     with pytest.raises(ValueError, match="labels"):
-        spread_labels(path(3), torch.tensor(labelled, dtype=torch.int64), torch.tensor(y, dtype=torch.int64), 2)
+        spread_labels(
+            path(3),
+            torch.tensor(labelled, dtype=torch.int64),
+            torch.tensor(y, dtype=torch.int64),
+            2,
+        )
 
 
 def test_margin_by_hand() -> None:
-    assert torch.allclose(margins(torch.tensor([[0.6, 0.2, 0.2], [0.5, 0.5, 0.0]])), torch.tensor([0.4, 0.0]))
+    assert torch.allclose(
+        margins(torch.tensor([[0.6, 0.2, 0.2], [0.5, 0.5, 0.0]])), torch.tensor([0.4, 0.0])
+    )
 
 
 def test_graph_is_symmetric_without_loops_and_repeatable() -> None:
@@ -93,7 +103,8 @@ def test_graph_is_symmetric_without_loops_and_repeatable() -> None:
 
 
 def test_augmentation_joins_what_it_can_bring_close() -> None:
-    # Columns at 3 and at 4 are one class under shifts, but as far from each other as from the rows without.
+    # Columns at 3 and at 4 are one class under shifts, but as far from each other as from the rows
+    # without.
     x = bars(6)
 
     def joined(augment: object) -> int:
@@ -104,8 +115,11 @@ def test_augmentation_joins_what_it_can_bring_close() -> None:
 
 
 @pytest.mark.parametrize(("count", "largest"), [(15, 32), (40, 32)])
-def test_large_images_give_about_the_same_graph(count: int, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 64 numbers an image: by all of the covariance, then by products of 30 images, or by a search among 80.
+def test_large_images_give_about_the_same_graph(
+    count: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 64 numbers an image: by all of the covariance, then by products of 30 images, or by a search
+    # among 80.
     x, options = bars(count), {"seed": 0, "neighbours": 5, "draws": 4, "components": 5}
     exact = invariant_graph(x, shifted, **options).toarray()  # type: ignore[arg-type]
     monkeypatch.setattr(label_graph, "LARGEST_SQUARE", largest)
@@ -119,7 +133,9 @@ def test_large_images_give_about_the_same_graph(count: int, largest: int, monkey
     assert (again == dense).all()
 
 
-def test_components_of_large_images_are_those_of_the_covariance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_components_of_large_images_are_those_of_the_covariance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     generator = torch.Generator().manual_seed(0)
     scales = torch.cat([torch.tensor([9.0, 7.0, 5.0, 3.0]), torch.full((36,), 0.2)])
     for count in (20, 60):

@@ -19,7 +19,9 @@ def _ask_again() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_only_a_cpu_with_the_instructions_is_faster(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+def test_only_a_cpu_with_the_instructions_is_faster(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     assert faster_in_bfloat16(torch.zeros(1, 1, 16, 16)) == native

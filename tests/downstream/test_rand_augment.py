@@ -31,7 +31,9 @@ def generator(seed: int = 0) -> Generator:
 
 @pytest.mark.parametrize("make", BOTH)
 @pytest.mark.parametrize(("domain", "channels"), [("digits", 1), ("natural", 3), ("natural", 1)])
-def test_shape_and_range_stay_and_draws_repeat_for_a_seed(make: type[Augment], domain: str, channels: int) -> None:
+def test_shape_and_range_stay_and_draws_repeat_for_a_seed(
+    make: type[Augment], domain: str, channels: int
+) -> None:
     x, augment = images(channels=channels), make(domain)
     before, state = x.clone(), torch.random.get_rng_state()
     first, again, other = augment(x, generator()), augment(x, generator()), augment(x, generator(1))
@@ -51,12 +53,16 @@ def test_every_image_has_its_own_draw(make: type[Augment]) -> None:
 
 @pytest.mark.parametrize("name", SIGNED)
 def test_a_signed_operation_of_magnitude_zero_changes_nothing(name: str) -> None:
-    torch.testing.assert_close(apply_operation(images(), name, 0.0, WIDE), images(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        apply_operation(images(), name, 0.0, WIDE), images(), atol=1e-5, rtol=0
+    )
 
 
 def test_operations_by_hand() -> None:
     x = torch.full((1, 1, 4, 4), 0.5)  # 3/4 of the way from black to white
-    assert float(apply_operation(x, "brightness", -1.0, STANDARD).mean()) == pytest.approx(2 * 0.075 - 1)
+    assert float(apply_operation(x, "brightness", -1.0, STANDARD).mean()) == pytest.approx(
+        2 * 0.075 - 1
+    )
     assert float(apply_operation(x, "solarize", 0.5, STANDARD).mean()) == pytest.approx(-0.5)
     # Of 4 bits the sixteen levels below 3/4: 12/16 itself.
     assert float(apply_operation(x, "posterize", 1.0, STANDARD).mean()) == pytest.approx(0.5)
@@ -71,8 +77,12 @@ def test_a_turn_goes_as_far_as_its_space_says() -> None:
     line[:, :, 32, 33:] = 1.0
     for space in (STANDARD, WIDE):
         mass = apply_operation(line, "rotate", 1.0, space)[0, 0] + 1
-        rows, columns = (mass.sum(1 - axis) @ torch.arange(65.0) / mass.sum() - 32 for axis in (0, 1))
-        assert math.degrees(math.atan2(float(rows), float(columns))) == pytest.approx(space.degrees, abs=1)
+        rows, columns = (
+            mass.sum(1 - axis) @ torch.arange(65.0) / mass.sum() - 32 for axis in (0, 1)
+        )
+        assert math.degrees(math.atan2(float(rows), float(columns))) == pytest.approx(
+            space.degrees, abs=1
+        )
 
 
 def test_digits_stay_grey_figures_on_an_empty_background_and_are_not_mirrored() -> None:
@@ -90,8 +100,11 @@ def test_digits_stay_grey_figures_on_an_empty_background_and_are_not_mirrored() 
 
 def test_photographs_are_flipped_half_of_the_time() -> None:
     x = images(400)
-    flipped = (rand_augment("natural", magnitude=0)(x, generator()) - x.flip(3)).abs().amax(dim=(1, 2, 3))
-    # At magnitude zero most operations do nothing; those that do (equalize, autocontrast, …) hit either kind alike.
+    flipped = (
+        (rand_augment("natural", magnitude=0)(x, generator()) - x.flip(3)).abs().amax(dim=(1, 2, 3))
+    )
+    # At magnitude zero most operations do nothing; those that do (equalize, autocontrast, …) hit
+    # either kind alike.
     same = (rand_augment("natural", magnitude=0)(x, generator()) - x).abs().amax(dim=(1, 2, 3))
     assert float((flipped < 0.02).sum()) == pytest.approx(float((same < 0.02).sum()), rel=0.35)
     assert float((flipped < 0.02).float().mean()) > 0.2

@@ -11,7 +11,9 @@ from downstream.retrieval import nearest_labelled
 
 def at(*degrees: float) -> Tensor:
     """Points on the unit circle."""
-    return torch.tensor([[math.cos(math.radians(angle)), math.sin(math.radians(angle))] for angle in degrees])
+    return torch.tensor(
+        [[math.cos(math.radians(angle)), math.sin(math.radians(angle))] for angle in degrees]
+    )
 
 
 KNOWN, Y = at(0, 90, 100), torch.tensor([0, 1, 1])
@@ -25,7 +27,9 @@ def test_the_nearest_of_every_class_by_hand() -> None:
 
 def test_lengths_do_not_matter() -> None:
     features = at(10, 105, 5, 60, 20)
-    scaled = nearest_labelled(features * torch.tensor([[1.0], [9.0], [0.1], [3.0], [50.0]]), 7 * KNOWN, Y, 2, 1)
+    scaled = nearest_labelled(
+        features * torch.tensor([[1.0], [9.0], [0.1], [3.0], [50.0]]), 7 * KNOWN, Y, 2, 1
+    )
     numbers, labels = nearest_labelled(features, KNOWN, Y, 2, 1)
     assert torch.equal(scaled[0], numbers)
     assert torch.equal(scaled[1], labels)

@@ -29,7 +29,9 @@ SHORT = TrainSettings(steps=3, batch_size=8)
 
 def digits() -> tuple[Tensor, Tensor]:
     data = load_digits()
-    return torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 8 - 1, torch.tensor(data.target)
+    return torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 8 - 1, torch.tensor(
+        data.target
+    )
 
 
 def small_set() -> tuple[Tensor, Tensor]:
@@ -98,8 +100,13 @@ def test_soft_targets_equal_to_labels_train_the_same_model() -> None:
 def test_augmentation_changes_the_images_that_are_learned_from() -> None:
     x, y = small_set()
     plain = train_classifier(fresh(), x, y, SHORT, seed=0)
-    assert equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, augment=lambda batch, generator: batch))
-    assert not equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, augment=classical("digits")))
+    assert equal(
+        plain,
+        train_classifier(fresh(), x, y, SHORT, seed=0, augment=lambda batch, generator: batch),
+    )
+    assert not equal(
+        plain, train_classifier(fresh(), x, y, SHORT, seed=0, augment=classical("digits"))
+    )
 
 
 def test_images_of_weight_zero_do_not_matter() -> None:
@@ -133,7 +140,9 @@ def test_mixing_costs_one_pass_of_the_network_and_not_one_a_step() -> None:
 
 def test_bfloat16_trains_too() -> None:
     x, y = small_set()
-    model = train_classifier(fresh(), x, y, TrainSettings(steps=3, batch_size=8, bfloat16=True), seed=0)
+    model = train_classifier(
+        fresh(), x, y, TrainSettings(steps=3, batch_size=8, bfloat16=True), seed=0
+    )
     assert predict_logits(model, x).dtype == torch.float32
 
 
@@ -162,7 +171,9 @@ def test_uneven_weights_come_up_as_often_as_they_should() -> None:
         counts = torch.bincount(batch, minlength=5)
         assert ((counts >= (5 * weights).floor()) & (counts <= (5 * weights).ceil())).all()
     stream = torch.cat(list(islice(draw_batches(weights, 5, Generator().manual_seed(0)), 400)))
-    assert (torch.bincount(stream, minlength=5) / len(stream)).tolist() == pytest.approx(weights.tolist(), abs=0.02)
+    assert (torch.bincount(stream, minlength=5) / len(stream)).tolist() == pytest.approx(
+        weights.tolist(), abs=0.02
+    )
 
 
 def test_learning_rate_rises_then_falls() -> None:

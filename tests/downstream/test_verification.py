@@ -25,7 +25,8 @@ from downstream.verification import (
 
 
 def pairs(count: int = 100, folds: int = 5, apart: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Normal scores, those of one person higher by ``apart``; half of every fold are of one person."""
+    """Normal scores, those of one person higher by ``apart``; half of every fold are of one
+    person."""
     same = torch.arange(count * folds) % 2 == 0
     noise = torch.randn(len(same), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return noise + apart * same, same, torch.arange(folds).repeat_interleave(count)
@@ -34,7 +35,9 @@ def pairs(count: int = 100, folds: int = 5, apart: float = 1.0) -> tuple[Tensor,
 def test_scores_are_cosines() -> None:
     first = torch.tensor([[3.0, 4.0], [1.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
     second = torch.tensor([[4.0, 3.0], [0.0, 5.0], [-1.0, 0.0], [1.0, 0.0]])
-    torch.testing.assert_close(pair_scores(first, second), torch.tensor([0.96, 0.0, -1.0, 0.0], dtype=torch.float64))
+    torch.testing.assert_close(
+        pair_scores(first, second), torch.tensor([0.96, 0.0, -1.0, 0.0], dtype=torch.float64)
+    )
     torch.testing.assert_close(pair_scores(first, second), pair_scores(second, 7 * first))
 
 
@@ -59,7 +62,8 @@ def test_accuracy_of_a_fold_takes_the_threshold_of_the_others() -> None:
     scores = torch.tensor([0.2, 0.3, 0.6, 0.7, 0.1, 0.5, 0.62, 0.9])
     same = torch.tensor([False, False, True, True] * 2)
     folds = torch.tensor([0] * 4 + [1] * 4)
-    # Fold 1 is best parted at 0.56, where all of fold 0 is right; fold 0 at 0.45, where 0.5 of fold 1 is wrong.
+    # Fold 1 is best parted at 0.56, where all of fold 0 is right; fold 0 at 0.45, where 0.5 of fold
+    # 1 is wrong.
     assert fold_accuracies(scores, same, folds).tolist() == [1.0, 0.75]
     found = measure_verification(scores, same, folds)
     assert found.accuracy.value == 0.875
@@ -81,7 +85,9 @@ def test_tar_by_hand() -> None:
     # At 1e-2 one of 100 may be accepted: 0.99 is, 0.98 is not, so that 0.985 and above count.
     assert tar_at_far(scores, labels, 1e-2) == pytest.approx(3 / 6)
     # At 1e-3 none may be; the rate is that at zero.
-    assert tar_at_far(scores, labels, 1e-3) == tar_at_far(scores, labels, 0.0) == pytest.approx(1 / 6)
+    assert (
+        tar_at_far(scores, labels, 1e-3) == tar_at_far(scores, labels, 0.0) == pytest.approx(1 / 6)
+    )
     assert tar_at_far(scores, labels, 1.0) == 1.0
     rates = [tar_at_far(scores, labels, far) for far in (0, 0.01, 0.1, 0.5, 1)]
     assert rates == sorted(rates)
@@ -97,7 +103,11 @@ def test_tied_scores_are_not_accepted_beyond_the_rate() -> None:
 def test_perfect_random_and_constant_scores() -> None:
     scores, same, folds = pairs()
     perfect = measure_verification(same.double(), same, folds)
-    assert (perfect.accuracy.value, perfect.auc.value, *[one.value for one in perfect.tar.values()]) == (1, 1, 1, 1)
+    assert (
+        perfect.accuracy.value,
+        perfect.auc.value,
+        *[one.value for one in perfect.tar.values()],
+    ) == (1, 1, 1, 1)
     assert perfect.auc.ci95 == (1, 1)
     random = measure_verification(scores - same.double(), same, folds)
     assert random.accuracy.value == pytest.approx(0.5, abs=0.06)
@@ -118,9 +128,9 @@ def test_monotone_maps_change_nothing_that_goes_by_rank() -> None:
 def test_the_order_of_pairs_and_the_numbers_of_folds_do_not_count() -> None:
     scores, same, folds = pairs()
     order = torch.randperm(len(scores), generator=torch.Generator().manual_seed(1))
-    assert measure_verification(scores[order], same[order], 10 * folds[order]) == measure_verification(
-        scores, same, folds
-    )
+    assert measure_verification(
+        scores[order], same[order], 10 * folds[order]
+    ) == measure_verification(scores, same, folds)
 
 
 def test_the_jackknife_of_a_mean_is_students_interval() -> None:
@@ -151,14 +161,26 @@ def test_binomial_interval() -> None:
     [
         (torch.zeros(4), torch.ones(3, dtype=torch.bool), torch.zeros(4).long(), "finite scores"),
         (torch.zeros(4), torch.ones(4), torch.zeros(4).long(), "finite scores"),
-        (torch.full((4,), math.nan), torch.ones(4, dtype=torch.bool), torch.zeros(4).long(), "finite scores"),
+        (
+            torch.full((4,), math.nan),
+            torch.ones(4, dtype=torch.bool),
+            torch.zeros(4).long(),
+            "finite scores",
+        ),
         (torch.zeros(4), torch.tensor([True, False] * 2), torch.zeros(4), "integers"),
         (torch.zeros(4), torch.tensor([True, False] * 2), torch.zeros(4).long(), "two folds"),
-        (torch.zeros(4), torch.tensor([True, False, True, True]), torch.tensor([0, 0, 1, 1]), "every fold"),
+        (
+            torch.zeros(4),
+            torch.tensor([True, False, True, True]),
+            torch.tensor([0, 0, 1, 1]),
+            "every fold",
+        ),
         (torch.zeros(0), torch.zeros(0, dtype=torch.bool), torch.zeros(0).long(), "two folds"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(scores: Tensor, same: Tensor, folds: Tensor, message: str) -> None:
+def test_what_cannot_be_measured_is_refused(
+    scores: Tensor, same: Tensor, folds: Tensor, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         measure_verification(scores, same, folds)
 

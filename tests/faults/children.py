@@ -36,7 +36,8 @@ class Child:
         return self.code
 
     def wait(self, timeout: float = 120.0) -> int:
-        """Wait for the end; a process that outlives ``timeout`` seconds is killed and the test fails."""
+        """Wait for the end; a process that outlives ``timeout`` seconds is killed and the test
+        fails."""
         end = time.monotonic() + timeout
         while (code := self.poll()) is None:
             if time.monotonic() > end:
@@ -64,15 +65,17 @@ def fork(work: Callable[[], object], output: Path) -> Child:
     """Run ``work`` in a forked copy of this process.
 
     Args:
-        work: May be a closure. What it returns, if an int, is the exit code, else 0; an exception prints its traceback
-            and exits with 99.
+        work: May be a closure. What it returns, if an int, is the exit code, else 0; an exception
+            prints its traceback and exits with 99.
         output: File for what the child prints.
     """
     output.write_bytes(b"")
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # pytest's own idle threads; the child never needs them
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # pytest's own idle threads; the child never needs them
         pid = os.fork()
     if pid:
         return Child(pid, output)
@@ -111,7 +114,8 @@ def _in_session(pid: int) -> list[int]:
 
 
 def _redirect(output: Path) -> None:
-    """Give the child standard streams of its own; pytest's replacements point into the parent's capture."""
+    """Give the child standard streams of its own; pytest's replacements point into the parent's
+    capture."""
     handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -120,4 +124,6 @@ def _redirect(output: Path) -> None:
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        signal.signal(
+            number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        )

@@ -1,7 +1,8 @@
-"""Faults put in on purpose, counted: every test tells how many there were and how many were survived.
+"""Faults put in on purpose, counted: every test tells how many there were and how many were
+survived.
 
-A file is named after its item, ``test_01_….py``. The table of all items is printed when this folder is tested by itself
-(``make faults``), however many processes share the work.
+A file is named after its item, ``test_01_….py``. The table of all items is printed when this folder
+is tested by itself (``make faults``), however many processes share the work.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ TALLY = "faults"
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Tally:
-    """``tally(injected, survived, "kill -9 in training")``: one row of the table; call it before asserting."""
+    """``tally(injected, survived, "kill -9 in training")``: one row of the table; call it before
+    asserting."""
     found = re.match(r"test_(\d\d)_", request.path.name)
     assert found is not None, f"{request.path.name} is not named after an item of the table"
     item = int(found[1])
@@ -32,8 +34,12 @@ def tally(request: pytest.FixtureRequest) -> Tally:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the table, as Markdown."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    rows = sorted(tuple(row) for report in reports for name, row in report.user_properties if name == TALLY)
+    reports = [
+        report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])
+    ]
+    rows = sorted(
+        tuple(row) for report in reports for name, row in report.user_properties if name == TALLY
+    )
     if not rows:
         return
     terminalreporter.write_sep("=", "faults")

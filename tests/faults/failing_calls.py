@@ -1,4 +1,5 @@
-"""The N-th write, fsync or rename fails, once or from then on; what was called is recorded with its file."""
+"""The N-th write, fsync or rename fails, once or from then on; what was called is recorded with its
+file."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Calls:
 
 
 class CountedFile(io.FileIO):
-    """A file whose every write(2) is counted; one that fails takes half of its bytes first, as a full disk does."""
+    """A file whose every write(2) is counted; one that fails takes half of its bytes first, as a
+    full disk does."""
 
     def __init__(self, path: Path, mode: str, calls: Calls) -> None:
         super().__init__(path, mode)
@@ -64,10 +66,14 @@ def counted(calls: Calls) -> Iterator[Calls]:
     """Count, and fail, what ``pathlib`` and ``os`` do in this block."""
     plain_open, fsync, sync, rename, replace = io.open, os.fsync, os.sync, os.rename, os.replace
 
-    def open_counted(path: Any, mode: str = "r", buffering: int = -1, *rest: Any, **named: Any) -> Any:
+    def open_counted(
+        path: Any, mode: str = "r", buffering: int = -1, *rest: Any, **named: Any
+    ) -> Any:
         if not set(mode) & set("wax+"):
             return plain_open(path, mode, buffering, *rest, **named)
-        binary = io.BufferedWriter(CountedFile(Path(path), mode.replace("b", "").replace("t", ""), calls))
+        binary = io.BufferedWriter(
+            CountedFile(Path(path), mode.replace("b", "").replace("t", ""), calls)
+        )
         return binary if "b" in mode else io.TextIOWrapper(binary, *rest, **named)
 
     def moving(call: Any) -> Any:
@@ -80,7 +86,9 @@ def counted(calls: Calls) -> Iterator[Calls]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(io, "open", open_counted)
         patch.setattr(
-            os, "fsync", lambda fd: (calls.happen("fsync", Path(f"/proc/self/fd/{fd}").readlink()), fsync(fd))
+            os,
+            "fsync",
+            lambda fd: (calls.happen("fsync", Path(f"/proc/self/fd/{fd}").readlink()), fsync(fd)),
         )
         patch.setattr(os, "sync", lambda: (calls.happen("fsync", Path("/")), sync()))
         patch.setattr(os, "rename", moving(rename))

@@ -15,7 +15,13 @@ from pipelines.run_dir import RunDir
 
 def small(steps: int, every: int = 2, family: str = "cgan", **sections: dict[str, Any]) -> Config:
     """A real training run on digits, some fifty steps a second."""
-    source = {"family": family, "steps": steps, "batch_size": 8, "checkpoint_every": every, "sample_every": 10**6}
+    source = {
+        "family": family,
+        "steps": steps,
+        "batch_size": 8,
+        "checkpoint_every": every,
+        "sample_every": 10**6,
+    }
     whole: dict[str, Any] = {
         "data": {"data": "digits"},
         "source": {**source, "options": {"width": 4, "latent_dim": 5}},
@@ -44,17 +50,25 @@ def flat(value: Any, name: str = "") -> dict[str, torch.Tensor]:
 
 def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     """Whether both hold the same names with the same bits."""
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
 
 
 def tree(folder: Path, *but: str) -> dict[str, str]:
-    """SHA-256 of every file below a folder, hidden ones too, by relative path; ``but`` are names to leave out."""
+    """SHA-256 of every file below a folder, hidden ones too, by relative path; ``but`` are names to
+    leave out."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in but)
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def leftovers(folder: Path) -> list[str]:
     """Temporary files and folders that nobody will ever finish."""
     return sorted(
-        str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.endswith((".tmp", ".partial"))
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.name.endswith((".tmp", ".partial"))
     )

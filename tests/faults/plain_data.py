@@ -15,8 +15,14 @@ class PlainData(torch.utils.data.Dataset[tuple[torch.Tensor, int]]):
         image_shape: (C, H, W) of the images.
     """
 
-    def __init__(self, classes: Sequence[str], image_shape: tuple[int, int, int] = (3, 8, 8)) -> None:
-        self.classes, self.targets, self.image_shape = list(classes), list(range(len(classes))), image_shape
+    def __init__(
+        self, classes: Sequence[str], image_shape: tuple[int, int, int] = (3, 8, 8)
+    ) -> None:
+        self.classes, self.targets, self.image_shape = (
+            list(classes),
+            list(range(len(classes))),
+            image_shape,
+        )
 
     def __len__(self) -> int:
         return len(self.classes)

@@ -39,7 +39,11 @@ class Seen:
 def test_a_run_killed_in_its_first_save_begins_again(tmp_path, tally):
     (tmp_path / "run" / "checkpoints" / ".step-00000002.tmp").mkdir(parents=True)
     result = train_run(small(1), tmp_path / "run", resume=True)
-    tally(1, int(result.step == 1), "a run killed in its first save, before there is a checkpoint: resumed")
+    tally(
+        1,
+        int(result.step == 1),
+        "a run killed in its first save, before there is a checkpoint: resumed",
+    )
     assert load_checkpoint(RunDir(tmp_path / "run").checkpoints).step == 1
     assert leftovers(tmp_path) == []
 
@@ -50,7 +54,10 @@ def test_a_killed_run_always_resumes_and_loses_at_most_one_interval(tmp_path, ta
     checkpoints = RunDir(run).checkpoints
     while killed < KILLS:
         before = seen.last
-        child = fork(lambda: train_run(small(10**6, INTERVAL), run, resume=True, progress=seen), tmp_path / "out")
+        child = fork(
+            lambda: train_run(small(10**6, INTERVAL), run, resume=True, progress=seen),
+            tmp_path / "out",
+        )
         if chance.random() < 0.8:  # the others may hit the start of the run
             while child.poll() is None and seen.last == before:
                 time.sleep(0.001)

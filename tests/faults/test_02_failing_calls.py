@@ -29,7 +29,9 @@ def recipe(form):
 
 
 def render(class_index, n, start):
-    level = torch.arange(start, start + n).view(n, 1, 1, 1).expand(n, 1, 4, 4) / 10 - class_index / 2
+    level = (
+        torch.arange(start, start + n).view(n, 1, 1, 1).expand(n, 1, 4, 4) / 10 - class_index / 2
+    )
     return level.float(), torch.arange(start, start + n)
 
 
@@ -38,7 +40,8 @@ def state(value):
 
 
 def every_failure(work):
-    """Call ``work(calls)`` for N = 1, 2, … and for both ways to fail, until nothing failed; the number of failures."""
+    """Call ``work(calls)`` for N = 1, 2, … and for both ways to fail, until nothing failed; the
+    number of failures."""
     injected = 0
     for for_good in (False, True):
         number = 0
@@ -65,14 +68,20 @@ def test_a_checkpoint_is_the_old_one_or_the_new_one(tmp_path, tally):
         except OSError:
             raised = True
         found = load_checkpoint(folder)
-        whole = found.meta == {"n": found.step} and equal(flat(found.state), flat(state(float(found.step))))
+        whole = found.meta == {"n": found.step} and equal(
+            flat(found.state), flat(state(float(found.step)))
+        )
         if calls.failed:
             good.append(raised and whole and found.passed_over == () and leftovers(folder) == [])
         else:
             assert found.step == 2
 
     injected = every_failure(work)
-    tally(injected, sum(good), "write, fsync or rename of a checkpoint fails: the old state or the new")
+    tally(
+        injected,
+        sum(good),
+        "write, fsync or rename of a checkpoint fails: the old state or the new",
+    )
     assert injected > 20
     assert all(good)
 
@@ -87,10 +96,17 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path, tally):
                 durable.write_json(path, {"n": "new"})
         except OSError:
             assert calls.failed
-        good.append(json.loads(path.read_text()) in ({"n": "old"}, {"n": "new"}) and leftovers(tmp_path) == [])
+        good.append(
+            json.loads(path.read_text()) in ({"n": "old"}, {"n": "new"})
+            and leftovers(tmp_path) == []
+        )
 
     injected = every_failure(work)
-    tally(injected, sum(good[:-1]) - 1, "write, fsync or rename of a result file fails: the old one or the new")
+    tally(
+        injected,
+        sum(good[:-1]) - 1,
+        "write, fsync or rename of a result file fails: the old one or the new",
+    )
     assert injected == 8
     assert all(good)
 
@@ -119,7 +135,11 @@ def test_a_synthetic_set_is_refused_until_it_is_whole_and_can_be_finished(tmp_pa
         good.append(refused and tree(folder) == wanted)
 
     injected = every_failure(work)
-    tally(injected, sum(good) - 2, f"write, fsync or rename of a synthetic set ({form}) fails: refused, then finished")
+    tally(
+        injected,
+        sum(good) - 2,
+        f"write, fsync or rename of a synthetic set ({form}) fails: refused, then finished",
+    )
     assert injected > 20
     assert all(good)
 
@@ -142,7 +162,9 @@ def test_the_order_holds_for_every_file_of_a_checkpoint(tmp_path):
     for name in ("tensors.safetensors", "state.json", "manifest.json", ""):
         assert ("fsync", temporary / name if name else temporary) in calls.made[:published]
     assert calls.made[published + 1] == ("fsync", tmp_path)
-    assert [path.name for kind, path in calls.made[published + 2 :] if kind == "rename"] == ["latest"]
+    assert [path.name for kind, path in calls.made[published + 2 :] if kind == "rename"] == [
+        "latest"
+    ]
     written = {path for kind, path in calls.made if kind == "write"}
     for path in written:
         last = max(i for i, call in enumerate(calls.made) if call == ("write", path))

@@ -45,6 +45,10 @@ def test_a_killed_synthesis_ends_with_the_bytes_of_an_undisturbed_one(tmp_path, 
         synthesize(out)
         counts = read_set(out).images.counts
         survived += tree(out) == wanted and set(counts.values()) == {PER_CLASS}
-    tally(kills, survived, f"kill -9 in synth ({form}); run again: byte-identical to an undisturbed set")
+    tally(
+        kills,
+        survived,
+        f"kill -9 in synth ({form}); run again: byte-identical to an undisturbed set",
+    )
     assert survived == kills
     assert half_done > kills // 3  # the moments were inside the work

@@ -1,4 +1,5 @@
-"""A full disk, a small one made for it, while a checkpoint, a synthetic set, the log or a report is written."""
+"""A full disk, a small one made for it, while a checkpoint, a synthetic set, the log or a report is
+written."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def disk(tmp_path):
     """A file system of two megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True
+    )
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
     yield folder
@@ -49,7 +52,13 @@ def run(arguments, out: Path):
 def told(code, text, name):
     """One line, exit code 1, with the file and the bytes needed."""
     last = text.splitlines()[-1]
-    return code == 1 and "disk full" in last and "bytes are needed" in last and name in last and "Traceback" not in text
+    return (
+        code == 1
+        and "disk full" in last
+        and "bytes are needed" in last
+        and name in last
+        and "Traceback" not in text
+    )
 
 
 def config_at(path: Path, config):
@@ -62,7 +71,10 @@ def test_while_a_checkpoint_is_saved(tmp_path, disk, tally):
     fill(disk, 10 * PAGE)
     config = config_at(tmp_path / "c.yaml", small(4))
     code, text = run(["train", config, "--out", disk / "run", "--resume"], tmp_path / "said")
-    good = told(code, text, "tensors.safetensors") and load_checkpoint(disk / "run" / "checkpoints").step == 2
+    good = (
+        told(code, text, "tensors.safetensors")
+        and load_checkpoint(disk / "run" / "checkpoints").step == 2
+    )
     tally(1, int(good), "full disk while a checkpoint is saved")
     assert good, text
 
@@ -102,7 +114,9 @@ def test_while_the_report_is_written(tmp_path, disk, tally):
     gain_run(config, disk / "out", command="the first")
     before = tree(disk / "out")
     fill(disk, 2 * PAGE)
-    code, text = run(["gain", config_at(tmp_path / "c.yaml", config), "--out", disk / "out"], tmp_path / "said")
+    code, text = run(
+        ["gain", config_at(tmp_path / "c.yaml", config), "--out", disk / "out"], tmp_path / "said"
+    )
     good = told(code, text, "report.html")
     after = tree(disk / "out")
     changed = {name for name in before if after.get(name) != before[name]}

@@ -22,7 +22,11 @@ def test_a_truncated_checkpoint_is_passed_over_and_the_file_named(tmp_path, tall
             named = len(found.passed_over) == 1 and str(path) in found.passed_over[0]
             survived += found.step == 1 and found.meta == {"n": 1} and named
         path.write_bytes(whole)
-        tally(PLACES, survived, f"{path.name} of a checkpoint truncated: the one before is loaded, the file named")
+        tally(
+            PLACES,
+            survived,
+            f"{path.name} of a checkpoint truncated: the one before is loaded, the file named",
+        )
         assert survived == PLACES
     assert load_checkpoint(tmp_path).step == 2
 
@@ -34,5 +38,7 @@ def test_a_truncated_pointer_does_not_matter(tmp_path, tally):
     for place in range(len(whole)):
         (tmp_path / "latest").write_bytes(whole[:place])
         survived += load_checkpoint(tmp_path).step == 2
-    tally(len(whole), survived, "the pointer to the newest checkpoint truncated: the newest is loaded")
+    tally(
+        len(whole), survived, "the pointer to the newest checkpoint truncated: the newest is loaded"
+    )
     assert survived == len(whole)

@@ -18,7 +18,9 @@ SEEN = np.arange(5, dtype=np.int64)
 
 def random_images(class_index, n, start):
     generator = torch.Generator().manual_seed(class_index)
-    return torch.rand((start + n, 1, 6, 6), generator=generator)[start:] * 2 - 1, torch.arange(start, start + n)
+    return torch.rand((start + n, 1, 6, 6), generator=generator)[start:] * 2 - 1, torch.arange(
+        start, start + n
+    )
 
 
 def checkpoint(folder):
@@ -28,9 +30,22 @@ def checkpoint(folder):
 
 
 def synthetic_set(folder, form):
-    words = {"family": "vae", "source_sha256": "ab", "seed": 1, "source_augment": "none", "format": form}
-    of = {"classes": ("cat", "dog"), "image_shape": (1, 6, 6), "counts": {"cat": 3, "dog": 2}, "shard_size": 2}
-    write_set(folder, Recipe(**words, **of, trained_on=trained_on_digest(SEEN)), SEEN, random_images)
+    words = {
+        "family": "vae",
+        "source_sha256": "ab",
+        "seed": 1,
+        "source_augment": "none",
+        "format": form,
+    }
+    of = {
+        "classes": ("cat", "dog"),
+        "image_shape": (1, 6, 6),
+        "counts": {"cat": 3, "dog": 2},
+        "shard_size": 2,
+    }
+    write_set(
+        folder, Recipe(**words, **of, trained_on=trained_on_digest(SEEN)), SEEN, random_images
+    )
     return folder
 
 
@@ -50,7 +65,9 @@ def undetected(paths, flips, seed, notices):
         position = chance.randrange(8 * len(whole))
         path.write_bytes(flipped(path, position))
         if not notices():
-            missed.append((path.name, position // 8, whole[position // 8 : position // 8 + 1], position % 8))
+            missed.append(
+                (path.name, position // 8, whole[position // 8 : position // 8 + 1], position % 8)
+            )
         path.write_bytes(whole)
     return missed
 
@@ -72,7 +89,9 @@ def test_in_checkpoints(tmp_path, tally):
 def test_in_synthetic_sets(tmp_path, tally, form):
     folder = synthetic_set(tmp_path, form)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    assert {"recipe.json", "manifest.jsonl", "trained_on.safetensors"} < {path.name for path in paths}
+    assert {"recipe.json", "manifest.jsonl", "trained_on.safetensors"} < {
+        path.name for path in paths
+    }
 
     def notices():
         try:
@@ -82,7 +101,11 @@ def test_in_synthetic_sets(tmp_path, tally, form):
         return False
 
     missed = undetected(paths, 60, 2, notices)
-    tally(60, 60 - len(missed), f"one bit flipped in a synthetic set ({form}), its manifest or recipe: detected")
+    tally(
+        60,
+        60 - len(missed),
+        f"one bit flipped in a synthetic set ({form}), its manifest or recipe: detected",
+    )
     assert missed == []
     assert not notices()
 
@@ -90,7 +113,11 @@ def test_in_synthetic_sets(tmp_path, tally, form):
 @pytest.mark.faults
 @pytest.mark.parametrize("name", ["recipe.json", "manifest.jsonl", "manifest.json"])
 def test_every_single_byte_of_what_describes_the_rest(tmp_path, tally, name):
-    path = checkpoint(tmp_path) / name if name == "manifest.json" else synthetic_set(tmp_path, "shards") / name
+    path = (
+        checkpoint(tmp_path) / name
+        if name == "manifest.json"
+        else synthetic_set(tmp_path, "shards") / name
+    )
     whole, caught, chance = path.read_bytes(), 0, random.Random(3)
     for place in range(len(whole)):
         path.write_bytes(flipped(path, 8 * place + chance.randrange(8)))

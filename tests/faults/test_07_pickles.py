@@ -76,10 +76,17 @@ def test_as_a_file_of_a_checkpoint_with_its_right_hash(tmp_path, payloads, senti
         shutil.rmtree(tmp_path / "step-00000001")
         (folder / name).write_bytes(payload)
         if name != "manifest.json":
-            hashes = {file: durable.sha256_of(folder / file) for file in ("tensors.safetensors", "state.json")}
+            hashes = {
+                file: durable.sha256_of(folder / file)
+                for file in ("tensors.safetensors", "state.json")
+            }
             durable.write_json(folder / "manifest.json", {"format": 1, "sha256": hashes})
         survived += refused(lambda: augmentor.load(tmp_path)) and not sentinel.exists()
-    tally(len(payloads), survived, f"a pickle as {name} of a checkpoint, its hash right: refused, not run")
+    tally(
+        len(payloads),
+        survived,
+        f"a pickle as {name} of a checkpoint, its hash right: refused, not run",
+    )
     assert survived == len(payloads)
 
 
@@ -98,7 +105,9 @@ def shard_with(path, payload, member):
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-@pytest.mark.parametrize("member", ["00000-00000000.pkl", "00000-00000000.pyd", "00009-00000000.npy", "x.pkl", "x.png"])
+@pytest.mark.parametrize(
+    "member", ["00000-00000000.pkl", "00000-00000000.pyd", "00009-00000000.npy", "x.pkl", "x.png"]
+)
 def test_inside_a_shard_with_its_right_hash(tmp_path, payloads, sentinel, tally, member):
     survived = 0
     for number, payload in enumerate(payloads):
@@ -107,7 +116,11 @@ def test_inside_a_shard_with_its_right_hash(tmp_path, payloads, sentinel, tally,
         # A member beside a sample is never looked at; a sample of its own lacks png, cls and json.
         kept = refused(lambda at=folder: read_set(at)) or member.startswith("00000-00000000.")
         survived += kept and not sentinel.exists()
-    tally(len(payloads), survived, f"a pickle inside a shard as {member}: refused or passed by, not run")
+    tally(
+        len(payloads),
+        survived,
+        f"a pickle inside a shard as {member}: refused or passed by, not run",
+    )
     assert survived == len(payloads)
 
 
@@ -132,9 +145,15 @@ def test_as_an_image_of_a_folder(tmp_path, payloads, sentinel, tally, make_folde
         folder = make_folder(tmp_path / str(number), {"cat": 4, "dog": 4})
         (folder / "cat" / name).write_bytes(payload)
         config = config_from({"data": {"data": str(folder)}}).data
-        good = refused(lambda of=config: load_data(of, 0)) or name == "a.npy"  # which is no image by its name
+        good = (
+            refused(lambda of=config: load_data(of, 0)) or name == "a.npy"
+        )  # which is no image by its name
         survived += good and not sentinel.exists()
-    tally(len(payloads), survived, f"a pickle as {name} among the images: refused or passed by, not run")
+    tally(
+        len(payloads),
+        survived,
+        f"a pickle as {name} among the images: refused or passed by, not run",
+    )
     assert survived == len(payloads)
 
 
@@ -159,7 +178,12 @@ def test_as_the_judge_of_a_filter(tmp_path, payloads, sentinel, tally):
     for number, payload in enumerate(payloads):
         judge.write_bytes(payload)
         out = str(tmp_path / str(number))
-        survived += main(["synth", str(run), "--per-class", "1", "--filter", "confidence=0", "--out", out]) == 3
+        survived += (
+            main(["synth", str(run), "--per-class", "1", "--filter", "confidence=0", "--out", out])
+            == 3
+        )
     survived -= len(payloads) * sentinel.exists()
-    tally(len(payloads), survived, "a pickle as the weights of the filter's judge: refused, not run")
+    tally(
+        len(payloads), survived, "a pickle as the weights of the filter's judge: refused, not run"
+    )
     assert survived == len(payloads)

@@ -1,4 +1,5 @@
-"""Configs that surprise: exit code 2 with the key and the file, or the value a reader of the file would expect."""
+"""Configs that surprise: exit code 2 with the key and the file, or the value a reader of the file
+would expect."""
 
 from __future__ import annotations
 
@@ -15,29 +16,45 @@ from pipelines.config import LARGEST_FILE, Config
 Tally = Callable[[int, int, str], None]
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [*{before}, *{before}, *{before}, *{before}, *{before}, *{before}, *{before}, *{before}]\n"
+    f"{name}: &{name} [*{before}, *{before}, *{before}, *{before}, *{before}, *{before}, "
+    f"*{before}, *{before}]\n"
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 REFUSED = {
-    "tag that runs a program": ("data: !!python/object/apply:os.system ['touch {sentinel}']", "line 1: tag"),
+    "tag that runs a program": (
+        "data: !!python/object/apply:os.system ['touch {sentinel}']",
+        "line 1: tag",
+    ),
     "tag of an object": ("seed: !!python/object/new:pathlib.Path [x]", "line 1: tag"),
     "tag of a plain type": ("seed: !!int '3'", "line 1: tag"),
     "alias bomb": (BOMB, "line 1: anchors and aliases"),
     "alias": ("data: &x {size: 8}\nsource: *x", "line 1: anchors and aliases"),
     "merge key": ("data: {<<: {size: 8}}", "data.<<"),
-    "duplicate section": ("source: {steps: 1}\ndata: {}\nsource: {steps: 2}", "line 3: key 'source' is given twice"),
+    "duplicate section": (
+        "source: {steps: 1}\ndata: {}\nsource: {steps: 2}",
+        "line 3: key 'source' is given twice",
+    ),
     "duplicate key": ("source:\n  steps: 1\n  steps: 2", "line 3: key 'steps' is given twice"),
     "unknown section": ("sauce: {steps: 1}", "unknown key 'sauce' (did you mean 'source'?)"),
     "unknown key": ("source: {stepz: 1}", "unknown key 'source.stepz' (did you mean 'steps'?)"),
     "key of another section": ("data: {steps: 1}", "unknown key 'data.steps'"),
     "no as a number": ("seed: no", "seed: Input should be a valid integer, found 'no'"),
-    "yes as a switch": ("data: {grey: yes}", "data.grey: Input should be a valid boolean, found 'yes'"),
+    "yes as a switch": (
+        "data: {grey: yes}",
+        "data.grey: Input should be a valid boolean, found 'yes'",
+    ),
     "number with a unit": ("source: {steps: 10k}", "source.steps"),
-    "number in quotes": ("source: {steps: '10'}", "source.steps: Input should be a valid integer, found '10'"),
+    "number in quotes": (
+        "source: {steps: '10'}",
+        "source.steps: Input should be a valid integer, found '10'",
+    ),
     "octal number": ("seed: 010", "seed: Input should be a valid integer, found '010'"),
     "number with underscores": ("source: {steps: 1_000}", "source.steps"),
     "fraction for a whole number": ("source: {steps: 1.5}", "source.steps"),
-    "1e4 for a whole number": ("source: {steps: 1e4}", "source.steps: Input should be a valid integer"),
+    "1e4 for a whole number": (
+        "source: {steps: 1e4}",
+        "source.steps: Input should be a valid integer",
+    ),
     "five thousand digits": ("seed: " + "9" * 5000, "seed: Input should be a valid integer"),
     "infinity": ("classifier: {weight_decay: 1e999}", "classifier.weight_decay"),
     "not a number": ("classifier: {weight_decay: .nan}", "classifier.weight_decay"),
@@ -49,19 +66,35 @@ REFUSED = {
     "tabs": ("data:\n\tsize: 8", "line 2"),
     "nested too deeply": ("seed: " + "[" * 20_000, "nested too deeply"),
     "control characters": ("out: a\x1b[2J", "f.yaml"),
-    "ten megabytes": ("# " + "x" * 10_000_000, f"too large for a config (more than {LARGEST_FILE} bytes)"),
-    "one value of 300 kB": ("seed: " + "x" * 300_000, "seed: Input should be a valid integer, found 'xxx"),
+    "ten megabytes": (
+        "# " + "x" * 10_000_000,
+        f"too large for a config (more than {LARGEST_FILE} bytes)",
+    ),
+    "one value of 300 kB": (
+        "seed: " + "x" * 300_000,
+        "seed: Input should be a valid integer, found 'xxx",
+    ),
 }
 RIGHT = {
     "1e-4": ("classifier: {learning_rate: 1e-4}", "classifier", "learning_rate", 1e-4),
     "2E-4": ("classifier: {learning_rate: 2E-4}", "classifier", "learning_rate", 2e-4),
-    "a whole number for a number": ("classifier: {weight_decay: 1}", "classifier", "weight_decay", 1.0),
+    "a whole number for a number": (
+        "classifier: {weight_decay: 1}",
+        "classifier",
+        "weight_decay",
+        1.0,
+    ),
     "no as a word": ("source: {family: no}", "source", "family", "no"),
     "off as a word": ("source: {preset: off}", "source", "preset", "off"),
     "null": ("data: {size: null}", "data", "size", None),
     "a date as a word": ("source: {preset: 2024-01-01}", "source", "preset", "2024-01-01"),
     "a sexagesimal number as a word": ("source: {preset: 1:30}", "source", "preset", "1:30"),
-    "an option's number": ("source: {options: {weight_kl: 1e-3}}", "source", "options", {"weight_kl": 1e-3}),
+    "an option's number": (
+        "source: {options: {weight_kl: 1e-3}}",
+        "source",
+        "options",
+        {"weight_kl": 1e-3},
+    ),
     "line ends of another system": ("source:\r\n  steps: 7\r\n", "source", "steps", 7),
     "a mark of the byte order": ("\ufeffsource: {steps: 7}", "source", "steps", 7),
     "a decomposed name": ("source: {preset: cafe\u0301}", "source", "preset", "cafe\u0301"),
@@ -80,9 +113,20 @@ def test_what_surprises_is_refused_with_the_key(
     for name, (text, words) in REFUSED.items():
         code = dry_run(path, text.replace("{sentinel}", str(sentinel)))
         out, err = capsys.readouterr()
-        if code != 2 or out or "f.yaml" not in err or words not in err or err.count("\n") != 1 or len(err) > 2000:
+        if (
+            code != 2
+            or out
+            or "f.yaml" not in err
+            or words not in err
+            or err.count("\n") != 1
+            or len(err) > 2000
+        ):
             failed.append((name, code, err[:300]))
-    tally(len(REFUSED), len(REFUSED) - len(failed), "config that surprises: exit 2, one line with file and key")
+    tally(
+        len(REFUSED),
+        len(REFUSED) - len(failed),
+        "config that surprises: exit 2, one line with file and key",
+    )
     assert not failed
     assert not sentinel.exists()
 
@@ -97,7 +141,9 @@ def test_what_looks_right_has_the_value_it_looks_like(
         found = json.loads(out)[section][key] if code == 0 else err
         if found != value or type(found) is not type(value):
             failed.append((name, found))
-    tally(len(RIGHT), len(RIGHT) - len(failed), "config that other readers misread: the right value")
+    tally(
+        len(RIGHT), len(RIGHT) - len(failed), "config that other readers misread: the right value"
+    )
     assert not failed
 
 
@@ -119,7 +165,11 @@ def test_a_value_of_another_type_is_refused_for_every_key(
         err = capsys.readouterr().err
         if code != 2 or f"f.yaml: {key}" not in err:
             failed.append((key, code, err[:300]))
-    tally(len(keys), len(keys) - len(failed), "config value of another type, every key: exit 2 with the key")
+    tally(
+        len(keys),
+        len(keys) - len(failed),
+        "config value of another type, every key: exit 2 with the key",
+    )
     assert len(keys) > 50
     assert not failed
 

@@ -1,4 +1,5 @@
-"""Class names that are paths, programs or markup: nothing is written outside the output folder, all is escaped."""
+"""Class names that are paths, programs or markup: nothing is written outside the output folder, all
+is escaped."""
 
 from __future__ import annotations
 
@@ -65,8 +66,27 @@ FOLDERS += [
 def beyond(home: Path) -> list[str]:
     """What only a checkpoint can hold; every path leads to where its arrival would be noticed."""
     outside = str(home / "outside" / "abs")
-    paths = ["../x", "../../x", "a/../../../x", outside, f"/{outside}", "a/b", "..", ".", "", ".hidden", "a\\..\\x"]
-    return [*paths, "nul\0byte", "n" * 300, "</style><script>alert(1)</script>", "\udcff", "--out=x"]
+    paths = [
+        "../x",
+        "../../x",
+        "a/../../../x",
+        outside,
+        f"/{outside}",
+        "a/b",
+        "..",
+        ".",
+        "",
+        ".hidden",
+        "a\\..\\x",
+    ]
+    return [
+        *paths,
+        "nul\0byte",
+        "n" * 300,
+        "</style><script>alert(1)</script>",
+        "\udcff",
+        "--out=x",
+    ]
 
 
 class Tags(HTMLParser):
@@ -97,11 +117,18 @@ def names_below(folder: Path) -> set[str]:
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, tuple[str, ...]]:
     """A run whose classes no folder could be named after, and their names."""
     names = (*beyond(tmp_path), *FOLDERS)
-    pixels = torch.randint(0, 256, (2 * len(names), 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    pixels = torch.randint(
+        0, 256, (2 * len(names), 1, 8, 8), generator=torch.Generator().manual_seed(0)
+    )
     x, y = from_uint8(pixels.to(torch.uint8)), torch.arange(len(names)).repeat(2)
     half = len(names)
     bundle = DataBundle(
-        "odd", "all", LabelledImages(x[:half], y[:half], names), LabelledImages(x[half:], y[half:], names), None, ""
+        "odd",
+        "all",
+        LabelledImages(x[:half], y[:half], names),
+        LabelledImages(x[half:], y[half:], names),
+        None,
+        "",
     )
     for module in (train, synthesize):
         monkeypatch.setattr(module, "load_data", lambda data, seed, **_: bundle)
@@ -125,15 +152,24 @@ def test_nothing_is_written_outside_of_the_output_folder(
     monkeypatch.chdir(work)
     before = names_below(tmp_path)
     out = ["--out", "set"]
-    assert cli.main(["synth", str(run), "--per-class", "1", "--format", form, *out]) == 0, capsys.readouterr().err
+    assert cli.main(["synth", str(run), "--per-class", "1", "--format", form, *out]) == 0, (
+        capsys.readouterr().err
+    )
     assert cli.main(["edit", "mix-identities", str(run), "--new", "3", "--out", "mixed"]) == 0
     mix = ["--mix", f"{names[0]},{names[1]}", "--mix", "CON,nul.txt"]
-    assert cli.main(["edit", "mix-identities", str(run), *mix, "--per-class", "1", "--out", "named"]) == 0
+    assert (
+        cli.main(["edit", "mix-identities", str(run), *mix, "--per-class", "1", "--out", "named"])
+        == 0
+    )
     escaped = capsys.readouterr().out
     made = names_below(tmp_path) - before
     stray = [name for name in made if not name.startswith(("work/set", "work/mixed", "work/named"))]
     stored = read_set(Path("set"))
-    tally(len(names), len(names) - len(stray) if stored.images.classes == names else 0, f"class name, set as {form}")
+    tally(
+        len(names),
+        len(names) - len(stray) if stored.images.classes == names else 0,
+        f"class name, set as {form}",
+    )
     assert stray == []
     assert stored.images.classes == names
     assert stored.images.y.tolist() == list(range(len(names)))
@@ -157,7 +193,16 @@ def test_every_job_on_folders_of_such_names_and_reports_that_escape_them(
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     before = names_below(tmp_path)
-    quick = ["--steps", "2", "--batch-size", "4", "--threads", "1", "--data", str(tmp_path / "data")]
+    quick = [
+        "--steps",
+        "2",
+        "--batch-size",
+        "4",
+        "--threads",
+        "1",
+        "--data",
+        str(tmp_path / "data"),
+    ]
     comparison = ["--replicates", "2", "--classifier-steps", "2", "--arms", "real,synthetic"]
     jobs = [
         ["check", str(tmp_path / "data")],
@@ -173,15 +218,25 @@ def test_every_job_on_folders_of_such_names_and_reports_that_escape_them(
         assert "\x1b[2J" not in captured.out + captured.err
     short = ClassifierConfig(steps=2, batch_size=16)
     evaluate_run(Path("run"), samples=60, settings=replace(DEFAULTS, judge=short, student=short))
-    stray = [name for name in names_below(tmp_path) - before if not name.startswith(("work/run", "work/gain"))]
+    stray = [
+        name
+        for name in names_below(tmp_path) - before
+        if not name.startswith(("work/run", "work/gain"))
+    ]
     page = (tmp_path / "work" / "gain" / "report.html").read_text()
-    tally(len(FOLDERS), len(FOLDERS) - len(stray), "class name of a folder: all jobs, nothing outside, report escaped")
+    tally(
+        len(FOLDERS),
+        len(FOLDERS) - len(stray),
+        "class name of a folder: all jobs, nothing outside, report escaped",
+    )
     assert stray == []
     assert_harmless(page)
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "{{ 7 * 7 }}" in page
     assert "&amp;<b>" not in page
-    recall = json.loads((tmp_path / "work" / "gain" / "gain.json").read_text())["arms"]["real"]["per_class_recall"]
+    recall = json.loads((tmp_path / "work" / "gain" / "gain.json").read_text())["arms"]["real"][
+        "per_class_recall"
+    ]
     assert set(recall) == set(FOLDERS)
 
 

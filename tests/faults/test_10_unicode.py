@@ -1,4 +1,5 @@
-"""Names in all scripts, and such as differ in bytes only: they come back as they were, or an error shows both."""
+"""Names in all scripts, and such as differ in bytes only: they come back as they were, or an error
+shows both."""
 
 from __future__ import annotations
 
@@ -48,7 +49,11 @@ def composed(names: list[str]) -> set[str]:
 @pytest.mark.faults
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_names_come_back_from_every_file_as_they_were(
-    tmp_path: Path, make_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str], tally: Tally, form: str
+    tmp_path: Path,
+    make_folder: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    tally: Tally,
+    form: str,
 ) -> None:
     """However a file system spells them, the class is the composed name."""
     folders = [unicodedata.normalize(form, name) for name in NAMES]
@@ -74,8 +79,11 @@ def test_names_come_back_from_every_file_as_they_were(
     right = [name for place, names in places.items() for name in names if name in composed(NAMES)]
     expected = len(places) * len(composed(NAMES))
     tally(expected, len(right), f"Unicode names on disk in {form}: the same in every file")
-    assert {place: set(names) for place, names in places.items()} == dict.fromkeys(places, composed(NAMES))
-    # A folder is named after its class but for signs that cannot be seen, such as the joiner in a family of emoji.
+    assert {place: set(names) for place, names in places.items()} == dict.fromkeys(
+        places, composed(NAMES)
+    )
+    # A folder is named after its class but for signs that cannot be seen, such as the joiner in a
+    # family of emoji.
     assert list_tree(tmp_path / "run" / "synthetic").classes == tuple(sorted(stored.recipe.folders))
     assert set(stored.recipe.folders) >= {name for name in composed(NAMES) if name.isprintable()}
     page = (tmp_path / "run-gain" / "report.html").read_text("utf-8")
@@ -83,7 +91,10 @@ def test_names_come_back_from_every_file_as_they_were(
 
 
 def test_a_class_is_found_in_either_spelling(
-    tmp_path: Path, make_folder: Callable[..., Path], capsys: pytest.CaptureFixture[str], tally: Tally
+    tmp_path: Path,
+    make_folder: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    tally: Tally,
 ) -> None:
     make_folder(tmp_path / "data", {COMPOSED: 4, "tea": 4})
     run = str(tmp_path / "run")
@@ -92,31 +103,60 @@ def test_a_class_is_found_in_either_spelling(
     totals = tmp_path / "balance.json"
     totals.write_text(json.dumps({DECOMPOSED: 5}))
     found = {
-        "synth --classes": cli.main(["synth", run, "--per-class", "1", "--classes", DECOMPOSED, "--out", run + "1"]),
-        "synth --class-balance": cli.main(["synth", run, "--class-balance", str(totals), "--out", run + "2"]),
+        "synth --classes": cli.main(
+            ["synth", run, "--per-class", "1", "--classes", DECOMPOSED, "--out", run + "1"]
+        ),
+        "synth --class-balance": cli.main(
+            ["synth", run, "--class-balance", str(totals), "--out", run + "2"]
+        ),
         "edit mix-identities": cli.main(
-            ["edit", "mix-identities", run, "--mix", f"{DECOMPOSED},tea", "--per-class", "1", "--out", run + "3"]
+            [
+                "edit",
+                "mix-identities",
+                run,
+                "--mix",
+                f"{DECOMPOSED},tea",
+                "--per-class",
+                "1",
+                "--out",
+                run + "3",
+            ]
         ),
         "edit --label": cli.main(
-            ["edit", "reconstruct", run, str(tmp_path / "data" / "tea" / "0.png"), "--label", DECOMPOSED]
+            [
+                "edit",
+                "reconstruct",
+                run,
+                str(tmp_path / "data" / "tea" / "0.png"),
+                "--label",
+                DECOMPOSED,
+            ]
         ),
         "load": augmentor.load(run).sample(label=DECOMPOSED, n=1).shape[0] - 1,
     }
-    tally(len(found), list(found.values()).count(0), "class asked for in the other Unicode form: found")
+    tally(
+        len(found),
+        list(found.values()).count(0),
+        "class asked for in the other Unicode form: found",
+    )
     assert found == dict.fromkeys(found, 0), capsys.readouterr().err
     assert read_set(Path(run + "1")).recipe.counts == {COMPOSED: 1}
     assert set(read_set(Path(run + "2")).recipe.counts) == {COMPOSED}
     assert resolve_counts({DECOMPOSED: 3}, {0: 1, 1: 1}, (COMPOSED, "tea")) == {0: 2, 1: 0}
 
 
-def test_twins_are_refused_and_both_are_named(tmp_path: Path, make_folder: Callable[..., Path], tally: Tally) -> None:
+def test_twins_are_refused_and_both_are_named(
+    tmp_path: Path, make_folder: Callable[..., Path], tally: Tally
+) -> None:
     make_folder(tmp_path, {COMPOSED: 2, DECOMPOSED: 2, "tea": 2})
     twins = (COMPOSED, DECOMPOSED, "tea")
     attempts: dict[str, Callable[[], object]] = {
         "folders": lambda: list_tree(tmp_path),
         "classes of the data": lambda: match_classes(twins, (COMPOSED, "tea")),
         "classes of the synthetic images": lambda: match_classes((COMPOSED, "tea"), twins),
-        "totals": lambda: resolve_counts({COMPOSED: 3, DECOMPOSED: 4}, {0: 1, 1: 1}, (COMPOSED, "tea")),
+        "totals": lambda: resolve_counts(
+            {COMPOSED: 3, DECOMPOSED: 4}, {0: 1, 1: 1}, (COMPOSED, "tea")
+        ),
         "mixtures": lambda: even_mixtures((COMPOSED, "tea"), [(COMPOSED, DECOMPOSED)]),
     }
     messages = {}
@@ -124,12 +164,20 @@ def test_twins_are_refused_and_both_are_named(tmp_path: Path, make_folder: Calla
         with pytest.raises((DataError, ValueError)) as caught:
             attempt()
         messages[name] = str(caught.value)
-    both = [name for name in messages if "caf\\xe9" in messages[name] and "cafe\\u0301" in messages[name]]
-    tally(len(attempts), len(both), "NFC and NFD spelling of one name together: refused, both named")
+    both = [
+        name
+        for name in messages
+        if "caf\\xe9" in messages[name] and "cafe\\u0301" in messages[name]
+    ]
+    tally(
+        len(attempts), len(both), "NFC and NFD spelling of one name together: refused, both named"
+    )
     assert set(both) == set(attempts), messages
 
 
-def test_files_of_one_name_in_two_spellings_are_two_images(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+def test_files_of_one_name_in_two_spellings_are_two_images(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
     make_folder(tmp_path, {"a": 2, "b": 2})
     for number, name in enumerate((COMPOSED, DECOMPOSED)):
         (tmp_path / "a" / f"{number}.png").rename(tmp_path / "a" / f"{name}.png")

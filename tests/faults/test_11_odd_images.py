@@ -1,4 +1,5 @@
-"""Odd image files: the right pixels, or listed with path and reason; no other image ever takes a bad one's place."""
+"""Odd image files: the right pixels, or listed with path and reason; no other image ever takes a
+bad one's place."""
 
 from __future__ import annotations
 
@@ -72,10 +73,13 @@ def transparent_palette(path: Path) -> None:
 
 
 def png(path: Path, depth: int, colour_type: int, rows: bytes) -> None:
-    """A PNG of 8x8 by hand, for the kinds that Pillow does not write; ``rows`` with their filter bytes."""
+    """A PNG of 8x8 by hand, for the kinds that Pillow does not write; ``rows`` with their filter
+    bytes."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+        return (
+            len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+        )
 
     header = (8).to_bytes(4, "big") * 2 + bytes([depth, colour_type, 0, 0, 0])
     parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
@@ -165,7 +169,8 @@ LISTED: dict[str, tuple[Make, str]] = {
 
 
 def with_odd_images(root: Path, odd: dict[str, Make]) -> dict[Path, np.ndarray]:
-    """A data set of ordinary images, and the odd ones in the class ``odd`` of its training part; what is ordinary."""
+    """A data set of ordinary images, and the odd ones in the class ``odd`` of its training part;
+    what is ordinary."""
     rng, ordinary = np.random.default_rng(1), {}
     for part in ("train", "test"):
         for name in ("even", "odd"):
@@ -182,11 +187,17 @@ def with_odd_images(root: Path, odd: dict[str, Make]) -> dict[Path, np.ndarray]:
 def test_odd_images_have_the_right_pixels_in_their_own_place(tmp_path: Path, tally: Tally) -> None:
     wrong = []
     for number, (name, (make, expected)) in enumerate(RIGHT.items()):
-        root = tmp_path / str(number)  # each in a data set of its own, as many show the same picture
+        root = tmp_path / str(
+            number
+        )  # each in a data set of its own, as many show the same picture
         ordinary = with_odd_images(root, {name: make})
         data = load_data(DataConfig(data=str(root), size=8, grey=False), seed=0)
-        paths = sorted((root / "train" / "even").iterdir()) + sorted((root / "train" / "odd").iterdir())
-        right = torch.from_numpy(np.stack([ordinary.get(path, expected) for path in paths])).permute(0, 3, 1, 2)
+        paths = sorted((root / "train" / "even").iterdir()) + sorted(
+            (root / "train" / "odd").iterdir()
+        )
+        right = torch.from_numpy(
+            np.stack([ordinary.get(path, expected) for path in paths])
+        ).permute(0, 3, 1, 2)
         if not torch.equal(to_uint8(data.train.x), right):
             wrong.append((name, int((to_uint8(data.train.x).int() - right.int()).abs().max())))
     tally(len(RIGHT), len(RIGHT) - len(wrong), "odd image: right pixels, all others as they were")
@@ -212,7 +223,9 @@ def test_what_cannot_be_used_is_listed_and_never_replaced(
     bad = {Path(one["path"]): one["reason"] for one in json.loads(capsys.readouterr().out)["bad"]}
     folder = tmp_path / "train" / "odd"
     listed = [name for name, (_, reason) in LISTED.items() if reason in bad.get(folder / name, "")]
-    tally(len(LISTED), len(listed), "image that cannot be used: listed with path and reason, exit 3")
+    tally(
+        len(LISTED), len(listed), "image that cannot be used: listed with path and reason, exit 3"
+    )
     assert len(bad) == len(LISTED)
     assert set(LISTED) == set(listed), bad
 
@@ -234,5 +247,9 @@ def test_no_job_starts_with_an_image_that_cannot_be_used(
             or {path.name for path in out.rglob("*")} - {"lock", "config.yaml"}
         ):
             failed.append((name, job, code, err))
-    tally(len(cases), len(cases) - len(failed), "job on data with a bad image: exit 3 with the path, nothing made")
+    tally(
+        len(cases),
+        len(cases) - len(failed),
+        "job on data with a bad image: exit 3 with the path, nothing made",
+    )
     assert not failed

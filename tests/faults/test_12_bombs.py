@@ -43,7 +43,9 @@ def write_bomb(path: Path, width: int, height: int) -> None:
     """A grey PNG of zeros, whole and correct, compressed a thousand to one."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+        return (
+            len(data).to_bytes(4, "big") + name + data + zlib.crc32(name + data).to_bytes(4, "big")
+        )
 
     packer, row = zlib.compressobj(1), bytes(width + 1)
     pixels = b"".join([*(packer.compress(row) for _ in range(height)), packer.flush()])
@@ -76,7 +78,9 @@ def _little_memory() -> Iterator[None]:
 def with_bombs(root: Path, bombs: list[Path], make_folder: Callable[..., Path]) -> Path:
     make_folder(root, {"a": 4, "b": 4})
     for bomb in bombs:
-        (root / "b" / bomb.name).symlink_to(os.path.relpath(_copied(bomb, root / "b" / f".{bomb.name}"), root / "b"))
+        (root / "b" / bomb.name).symlink_to(
+            os.path.relpath(_copied(bomb, root / "b" / f".{bomb.name}"), root / "b")
+        )
     return root
 
 
@@ -89,10 +93,12 @@ def _copied(bomb: Path, to: Path) -> Path:
 def test_memory_stays_under_a_gigabyte_where_bombs_lie_among_the_images(
     tmp_path: Path, bombs: list[Path], make_folder: Callable[..., Path], tally: Tally
 ) -> None:
-    """A process of its own that reads its own peak: what wait4 tells counts its parent's, from before the exec, too."""
+    """A process of its own that reads its own peak: what wait4 tells counts its parent's, from
+    before the exec, too."""
     root = with_bombs(tmp_path / "data", bombs, make_folder)
     code = (
-        "import sys; from pathlib import Path; from pipelines.cli import main; code = main(sys.argv[1:]); "
+        "import sys; from pathlib import Path; from pipelines.cli import main; code = "
+        "main(sys.argv[1:]); "
         "print(Path('/proc/self/status').read_text(), file=sys.stderr); sys.exit(code)"
     )
     command = [sys.executable, "-c", code, "check", str(root), "--json"]
@@ -101,7 +107,11 @@ def test_memory_stays_under_a_gigabyte_where_bombs_lie_among_the_images(
     listed = {Path(one["path"]).name for one in found["bad"]}
     peak = 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", child.stderr)[-1])
     fine = child.returncode == 3 and peak < GIGABYTE
-    tally(len(bombs), len(listed) if fine else 0, f"image of 120 and 400 megapixels: refused, at most {peak >> 20} MiB")
+    tally(
+        len(bombs),
+        len(listed) if fine else 0,
+        f"image of 120 and 400 megapixels: refused, at most {peak >> 20} MiB",
+    )
     assert child.returncode == 3
     assert listed == {bomb.name for bomb in bombs}
     assert all("more than 64 million pixels" in one["reason"] for one in found["bad"])
@@ -109,7 +119,8 @@ def test_memory_stays_under_a_gigabyte_where_bombs_lie_among_the_images(
 
 
 def peak_of(work: Callable[[], object]) -> int:
-    """Bytes by which the resident memory of this process rose above what it was, at its highest, during the work."""
+    """Bytes by which the resident memory of this process rose above what it was, at its highest,
+    during the work."""
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
     before = _status("VmRSS")
     work()
@@ -117,7 +128,9 @@ def peak_of(work: Callable[[], object]) -> int:
 
 
 def _status(name: str) -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -141,7 +154,9 @@ def test_every_door_refuses_them(
                 ["train", "--data", str(whole), "--unlabelled", str(pool), *out]
             )),
             ("edit", lambda bomb=bomb: read_files([bomb], (1, 8, 8))),
-            ("synthetic set", lambda bomb=bomb: read_set(_set_with(tmp_path / f"set {bomb.stem}", bomb), verify=False)),
+            ("synthetic "
+             "set", lambda bomb=bomb: read_set(_set_with(tmp_path / "set "
+                                                                    f"{bomb.stem}", bomb), verify=False)),
             ("shard", lambda bomb=bomb: _shard_with(tmp_path / f"{bomb.stem}.tar", bomb)[0]),
         ]  # fmt: skip
     refused, peak = [], 0
@@ -157,14 +172,17 @@ def test_every_door_refuses_them(
         peak = max(peak, peak_of(knock))
     errors = capsys.readouterr().err
     good = [name for name, code in refused if code == 3]
-    tally(len(doors), len(good), "bomb as image, pool, file to edit, synthetic image, shard: refused")
+    tally(
+        len(doors), len(good), "bomb as image, pool, file to edit, synthetic image, shard: refused"
+    )
     assert len(good) == len(doors), (refused, errors)
     assert errors.count("more than 64 million pixels") == 4
     assert peak < 100 * 2**20
 
 
 def _set_with(folder: Path, bomb: Path) -> Path:
-    """A synthetic set whose only image is replaced by a bomb; its recipe says eight pixels a side."""
+    """A synthetic set whose only image is replaced by a bomb; its recipe says eight pixels a
+    side."""
     seen = fingerprints(torch.zeros(1, 1, 8, 8))
     recipe = Recipe("f", "0" * 64, ("a",), (1, 8, 8), {"a": 1}, 0, "none", trained_on_digest(seen))
     write_set(folder, recipe, seen, lambda c, n, start: (torch.zeros(n, 1, 8, 8), torch.arange(n)))
@@ -215,9 +233,12 @@ def test_a_forged_recipe_is_refused_though_its_manifest_fits(
 
 
 def test_a_checkpoint_cannot_describe_a_network_of_any_size(tmp_path: Path, tally: Tally) -> None:
-    """A few bytes of JSON would otherwise take gigabytes before the weights are found not to fit."""
+    """A few bytes of JSON would otherwise take gigabytes before the weights are found not to
+    fit."""
     options = {"width": 1, "latent_dim": 2}
-    model = FAMILIES["cgan"].model(("a", "b"), (1, 8, 8), FAMILIES["cgan"].options_for("default", options))
+    model = FAMILIES["cgan"].model(
+        ("a", "b"), (1, 8, 8), FAMILIES["cgan"].options_for("default", options)
+    )
     meta = {"family": "cgan", "classes": ["a", "b"], "image_shape": [1, 8, 8], "options": options}
     forged = meta | {"options": {"width": 1024, "latent_dim": 2}}
     save_checkpoint(tmp_path / "own", 1, meta, {"average": model.state_dict()})
@@ -229,7 +250,11 @@ def test_a_checkpoint_cannot_describe_a_network_of_any_size(tmp_path: Path, tall
             augmentor.load(tmp_path / "forged")
 
     peak = peak_of(refused)
-    tally(1, int(peak < 100 * 2**20), "checkpoint that describes a huge network: refused before memory is taken")
+    tally(
+        1,
+        int(peak < 100 * 2**20),
+        "checkpoint that describes a huge network: refused before memory is taken",
+    )
     assert peak < 100 * 2**20
 
 

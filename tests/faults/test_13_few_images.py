@@ -1,4 +1,5 @@
-"""Too few images, too many classes, no difference between them: exit 3 with class and next step, or a correct run."""
+"""Too few images, too many classes, no difference between them: exit 3 with class and next step, or
+a correct run."""
 
 from __future__ import annotations
 
@@ -77,16 +78,34 @@ def all_images_equal(root: Path, make: MakeFolder) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path, MakeFolder], None], list[str]]] = {
-    "an empty folder": (nothing, ["holds no class folders", "put the images of each class in a folder of its own"]),
+    "an empty folder": (
+        nothing,
+        ["holds no class folders", "put the images of each class in a folder of its own"],
+    ),
     "no image": (no_image, ["class 'a'", "has 0 images", "add images or remove the folder"]),
-    "no image in train/ and test/": (no_image_in_two_levels, ["class 'a'", "has 0 images", "add images"]),
+    "no image in train/ and test/": (
+        no_image_in_two_levels,
+        ["class 'a'", "has 0 images", "add images"],
+    ),
     "other files only": (other_files_only, ["class 'a'", "has 0 images", "add images"]),
     "images without class folders": (images_without_folders, ["holds no class folders"]),
-    "an empty class": (empty_class, ["class 'empty'", "has 0 images, needs 2", "add images or remove the folder"]),
-    "an empty class of test/": (empty_class_of_the_test_part, ["class 'empty'", "test has 0 images", "add images"]),
+    "an empty class": (
+        empty_class,
+        ["class 'empty'", "has 0 images, needs 2", "add images or remove the folder"],
+    ),
+    "an empty class of test/": (
+        empty_class_of_the_test_part,
+        ["class 'empty'", "test has 0 images", "add images"],
+    ),
     "one class": (one_class, ["only one class, 'lonely'", "needs two at least"]),
-    "one image to be split": (one_image_in_a_class, ["class 'single'", "has 1 images, needs 2", "add images"]),
-    "all images equal": (all_images_equal, ["is the same picture as training image", "remove one of them"]),
+    "one image to be split": (
+        one_image_in_a_class,
+        ["class 'single'", "has 1 images, needs 2", "add images"],
+    ),
+    "all images equal": (
+        all_images_equal,
+        ["is the same picture as training image", "remove one of them"],
+    ),
 }
 
 
@@ -98,14 +117,29 @@ def test_what_cannot_be_learnt_from_is_refused_by_every_job_with_class_and_next_
         root = tmp_path / str(number)
         make(root, make_folder)
         out = ["--out", str(tmp_path / "run")]
-        for job in (["train", *QUICK, *out], ["gain", *QUICK, *out], ["semi", "--labels", "2", *out], ["check"]):
-            code = cli.main([job[0], str(root)] if job == ["check"] else [*job, "--data", str(root)])
+        for job in (
+            ["train", *QUICK, *out],
+            ["gain", *QUICK, *out],
+            ["semi", "--labels", "2", *out],
+            ["check"],
+        ):
+            code = cli.main(
+                [job[0], str(root)] if job == ["check"] else [*job, "--data", str(root)]
+            )
             captured = capsys.readouterr()
             text = captured.out + captured.err
             count += 1
-            if code != 3 or not all(word in text for word in words) or list((tmp_path / "run").glob("checkpoints")):
+            if (
+                code != 3
+                or not all(word in text for word in words)
+                or list((tmp_path / "run").glob("checkpoints"))
+            ):
                 failed.append((name, job[0], code, text))
-    tally(count, count - len(failed), "too few images or classes, or equal ones: exit 3 with class and next step")
+    tally(
+        count,
+        count - len(failed),
+        "too few images or classes, or equal ones: exit 3 with class and next step",
+    )
     assert not failed
 
 
@@ -120,7 +154,11 @@ def finite_samples(run: Path) -> bool:
 
 @pytest.mark.parametrize("images", [1, 2])
 def test_one_or_two_images_in_a_class_are_enough(
-    tmp_path: Path, make_folder: MakeFolder, images: int, capsys: pytest.CaptureFixture[str], tally: Tally
+    tmp_path: Path,
+    make_folder: MakeFolder,
+    images: int,
+    capsys: pytest.CaptureFixture[str],
+    tally: Tally,
 ) -> None:
     """In the training part; the rarest class is what synthetic images are for."""
     make_folder(tmp_path / "data" / "train", {"common": 6, "rare": images}, seed=0)
@@ -129,7 +167,11 @@ def test_one_or_two_images_in_a_class_are_enough(
     fine = cli.main(["check", str(tmp_path / "data")]) == 0 and trained(tmp_path / "data", run) == 0
     fine = fine and cli.main(["synth", str(run), "--class-balance"]) == 0 and finite_samples(run)
     counts = read_set(run / "synthetic").images.counts if fine else {}
-    tally(1, int(counts == {0: 0, 1: 6 - images}), f"a class of {images}: trained on, and filled up to the largest")
+    tally(
+        1,
+        int(counts == {0: 0, 1: 6 - images}),
+        f"a class of {images}: trained on, and filled up to the largest",
+    )
     assert counts == {0: 0, 1: 6 - images}, capsys.readouterr().err
 
 
@@ -158,8 +200,17 @@ def test_a_gain_run_takes_the_rarest_classes(
 ) -> None:
     make_folder(tmp_path / "data" / "train", {"common": 8, "one": 1, "two": 2}, seed=0)
     make_folder(tmp_path / "data" / "test", {"common": 2, "one": 1, "two": 1}, seed=1)
-    options = ["--classifier-steps", "2", "--replicates", "2", "--arms", "real,smote,classical,synthetic"]
-    code = cli.main(["gain", "--data", str(tmp_path / "data"), *QUICK, *options, "--out", str(tmp_path / "g")])
+    options = [
+        "--classifier-steps",
+        "2",
+        "--replicates",
+        "2",
+        "--arms",
+        "real,smote,classical,synthetic",
+    ]
+    code = cli.main(
+        ["gain", "--data", str(tmp_path / "data"), *QUICK, *options, "--out", str(tmp_path / "g")]
+    )
     assert code == 0, capsys.readouterr().err
     result = json.loads((tmp_path / "g" / "gain.json").read_text())
     assert result["training_counts"] == {"common": 8, "one": 1, "two": 2}
@@ -174,7 +225,9 @@ def test_ten_thousand_classes_are_read_checked_and_trained_on(
     for label in range(MANY):
         (root / f"{label:05d}").mkdir(parents=True)
         for number in range(2):
-            (root / f"{label:05d}" / f"{number}.bmp").write_bytes(bmp.getvalue()[:-64] + rng.bytes(64))
+            (root / f"{label:05d}" / f"{number}.bmp").write_bytes(
+                bmp.getvalue()[:-64] + rng.bytes(64)
+            )
     code = cli.main(["check", str(root), "--json"])
     found = json.loads(capsys.readouterr().out)
     fine = code == 0 and len(found["train"]) == MANY and set(found["train"].values()) == {1}
@@ -194,9 +247,20 @@ def test_ten_thousand_classes_are_counted_stored_and_matched(tmp_path: Path, tal
     assert match_classes(names, names[::-1]) == list(range(MANY))[::-1]
     counts = {names[label]: added[label] for label in range(0, MANY, 20)}
     seen = np.array([1], dtype=np.int64)
-    recipe = Recipe("f", "0" * 64, names, (1, 4, 4), counts, 0, "none", trained_on_digest(seen), format="shards")
-    write_set(tmp_path, recipe, seen, lambda c, n, start: (torch.zeros(n, 1, 4, 4), torch.arange(start, start + n)))
+    recipe = Recipe(
+        "f", "0" * 64, names, (1, 4, 4), counts, 0, "none", trained_on_digest(seen), format="shards"
+    )
+    write_set(
+        tmp_path,
+        recipe,
+        seen,
+        lambda c, n, start: (torch.zeros(n, 1, 4, 4), torch.arange(start, start + n)),
+    )
     images = read_set(tmp_path).images
     found = {names[c]: n for c, n in images.counts.items() if n}
-    tally(1, int(found == {name: n for name, n in counts.items() if n}), f"{MANY} classes: counted, stored, read back")
+    tally(
+        1,
+        int(found == {name: n for name, n in counts.items() if n}),
+        f"{MANY} classes: counted, stored, read back",
+    )
     assert found == {name: n for name, n in counts.items() if n}

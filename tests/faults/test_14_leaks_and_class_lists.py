@@ -1,4 +1,5 @@
-"""Class lists that differ, and test images on the wrong side: refused, with names of what is affected."""
+"""Class lists that differ, and test images on the wrong side: refused, with names of what is
+affected."""
 
 from __future__ import annotations
 
@@ -75,7 +76,10 @@ def _turned(path: Path) -> bytes:
 
 @pytest.mark.parametrize("change", [renamed, one_less, one_more])
 def test_no_job_uses_a_source_on_data_of_other_classes(
-    trained: Trained, change: Callable[[Path], None], capsys: pytest.CaptureFixture[str], tally: Tally
+    trained: Trained,
+    change: Callable[[Path], None],
+    capsys: pytest.CaptureFixture[str],
+    tally: Tally,
 ) -> None:
     change(trained.data)
     changed = {"renamed": "hound", "one_less": "dog", "one_more": "yak"}[change.__name__]
@@ -92,7 +96,9 @@ def test_no_job_uses_a_source_on_data_of_other_classes(
         if code != 3 or f"'{changed}'" not in err:
             failed.append((job[0], code, err))
     tally(
-        len(jobs), len(jobs) - len(failed), f"data of other classes than the checkpoint's ({change.__name__}): refused"
+        len(jobs),
+        len(jobs) - len(failed),
+        f"data of other classes than the checkpoint's ({change.__name__}): refused",
     )
     assert not failed
 
@@ -114,7 +120,9 @@ def test_no_synthetic_set_is_mixed_into_data_of_other_classes(
     with pytest.raises(DataError) as caught:
         SyntheticMix(PlainData(classes), stored)
     named = all(word in str(caught.value) for word in words)
-    tally(1, int(named), "synthetic set of other classes than the data's: refused, the classes named")
+    tally(
+        1, int(named), "synthetic set of other classes than the data's: refused, the classes named"
+    )
     assert named, caught.value
 
 
@@ -122,17 +130,25 @@ def test_the_same_classes_in_another_order_are_matched_by_name(trained: Trained)
     """Never by position: that would swap labels without a word."""
     stored = read_set(trained.run / "synthetic")
     mix = SyntheticMix(PlainData(["eel", "cat", "dog"]), stored)
-    by_name = {name: stored.images.x[stored.images.y == label][0] for label, name in enumerate(stored.images.classes)}
+    by_name = {
+        name: stored.images.x[stored.images.y == label][0]
+        for label, name in enumerate(stored.images.classes)
+    }
     synthetic = [mix[index] for index in range(len(mix)) if mix.is_synthetic(index)]
     assert len(synthetic) == 3
     for image, label in synthetic:
-        assert torch.equal(to_uint8(by_name[mix.classes[label]]), (image * 255).round().to(torch.uint8))
+        assert torch.equal(
+            to_uint8(by_name[mix.classes[label]]), (image * 255).round().to(torch.uint8)
+        )
 
 
 def test_a_test_image_in_the_training_part_is_refused_by_every_job(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str], tally: Tally
 ) -> None:
-    test, leak = trained.data / "test" / "dog" / "1.png", trained.data / "train" / "cat" / "leak.png"
+    test, leak = (
+        trained.data / "test" / "dog" / "1.png",
+        trained.data / "train" / "cat" / "leak.png",
+    )
     shutil.copy(test, leak)
     data, out = ["--data", str(trained.data), *QUICK], ["--out", str(tmp_path / "new")]
     jobs = [
@@ -150,7 +166,11 @@ def test_a_test_image_in_the_training_part_is_refused_by_every_job(
         captured = capsys.readouterr()
         if code != 3 or not all(str(path) in captured.out + captured.err for path in (test, leak)):
             failed.append((job[0], code, captured.err))
-    tally(len(jobs), len(jobs) - len(failed), "test image copied into the training part: refused, both files named")
+    tally(
+        len(jobs),
+        len(jobs) - len(failed),
+        "test image copied into the training part: refused, both files named",
+    )
     assert not failed
 
 
@@ -164,7 +184,11 @@ def test_a_test_image_in_other_bytes_is_the_same_picture(
         Image.open(test).save(leak)
         code = cli.main(["check", str(trained.data)])
         text = capsys.readouterr().out
-        tally(1, int(code == 3 and leak.name in text), f"test image in the training part as {suffix}: refused")
+        tally(
+            1,
+            int(code == 3 and leak.name in text),
+            f"test image in the training part as {suffix}: refused",
+        )
         assert code == 3
         assert leak.name in text
         leak.unlink()
@@ -200,5 +224,9 @@ def test_a_synthetic_set_whose_source_saw_the_test_part_is_refused_naming_exampl
     with pytest.raises(DataError) as caught:
         stored.refuse_seen(torch.cat([data.train.x, data.test.x]))
     words = "trained on 9 of these 15 images (number 6, 7, 8 and 6 more)"
-    tally(1, int(words in str(caught.value)), "synthetic set whose source saw the test part: refused, numbers named")
+    tally(
+        1,
+        int(words in str(caught.value)),
+        "synthetic set whose source saw the test part: refused, numbers named",
+    )
     assert words in str(caught.value)

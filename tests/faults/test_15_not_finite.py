@@ -1,4 +1,5 @@
-"""NaN or Inf in a loss, a gradient, a weight, a buffer, an input: training stops within one step."""
+"""NaN or Inf in a loss, a gradient, a weight, a buffer, an input: training stops within one
+step."""
 
 from __future__ import annotations
 
@@ -58,14 +59,19 @@ def poison_gradient(trainer, value):
     first.register_hook(lambda gradient: gradient * 0 + value)
 
 
-POISONED = {f.__name__.removeprefix("poison_"): f for f in (poison_input, poison_loss, poison_weight, poison_gradient)}
+POISONED = {
+    f.__name__.removeprefix("poison_"): f
+    for f in (poison_input, poison_loss, poison_weight, poison_gradient)
+}
 
 
 def tiny(family):
     """An untrained family with as little to compute as its options allow."""
     small_options = {"width": 4, "latent_dim": 5}
     known = FAMILIES[family].presets["default"].__dataclass_fields__
-    options = FAMILIES[family].options_for("default", {k: v for k, v in small_options.items() if k in known})
+    options = FAMILIES[family].options_for(
+        "default", {k: v for k, v in small_options.items() if k in known}
+    )
     torch.manual_seed(0)
     model = FAMILIES[family].model(CLASSES, (1, 8, 8), options)
     return FAMILIES[family].trainer(model)
@@ -73,7 +79,9 @@ def tiny(family):
 
 def batch_at(step):
     generator = torch.Generator().manual_seed(step)
-    return torch.rand(8, 1, 8, 8, generator=generator) * 2 - 1, torch.randint(3, (8,), generator=generator)
+    return torch.rand(8, 1, 8, 8, generator=generator) * 2 - 1, torch.randint(
+        3, (8,), generator=generator
+    )
 
 
 def stops(family, what, value):
@@ -93,16 +101,26 @@ def stops(family, what, value):
 @pytest.mark.parametrize("what", POISONED)
 def test_the_default_family_stops_within_one_step(tally, what):
     survived = [stops("cvae_gan", what, value) for value in POISONS]
-    tally(3, sum(survived), f"NaN, Inf, -Inf in {what} of cvae_gan: stops in that step, average untouched")
+    tally(
+        3,
+        sum(survived),
+        f"NaN, Inf, -Inf in {what} of cvae_gan: stops in that step, average untouched",
+    )
     assert all(survived)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "cvae_gan"])
 def test_every_family_stops_within_one_step(tally, family):
-    failed = [(what, value) for what in POISONED for value in POISONS if not stops(family, what, value)]
+    failed = [
+        (what, value) for what in POISONED for value in POISONS if not stops(family, what, value)
+    ]
     injected = len(POISONED) * len(POISONS)
-    tally(injected, injected - len(failed), f"NaN, Inf, -Inf in input, loss, weight, gradient of {family}")
+    tally(
+        injected,
+        injected - len(failed),
+        f"NaN, Inf, -Inf in input, loss, weight, gradient of {family}",
+    )
     assert failed == []
 
 
@@ -113,12 +131,18 @@ def test_a_buffer_that_is_not_finite_never_reaches_the_average(tally, value):
     steps = fit(trainer, average, batch_at, steps=3, seed=0)
     next(steps)
     kept = copy.deepcopy(flat(average.state_dict()))
-    statistics = next(buffer for name, buffer in trainer.model.named_buffers() if name.endswith("running_mean"))
+    statistics = next(
+        buffer for name, buffer in trainer.model.named_buffers() if name.endswith("running_mean")
+    )
     statistics[0] = value
     with pytest.raises(DivergedError, match=r"step 2: buffer .*running_mean"):
         next(steps)
     survived = equal(flat(average.state_dict()), kept)
-    tally(1, int(survived), f"{value} in a buffer of batch norm: stops in that step, average untouched")
+    tally(
+        1,
+        int(survived),
+        f"{value} in a buffer of batch norm: stops in that step, average untouched",
+    )
     assert survived
 
 
@@ -139,12 +163,18 @@ def test_the_command_exits_with_4_and_keeps_the_checkpoint(tmp_path, tally, monk
 
     monkeypatch.setattr(train, "start_session", poisoned_session)
     config.write_text(dump_config(small(8)), encoding="utf-8")
-    child = fork(lambda: main(["train", str(config), "--out", str(tmp_path / "run")]), tmp_path / "said")
+    child = fork(
+        lambda: main(["train", str(config), "--out", str(tmp_path / "run")]), tmp_path / "said"
+    )
     code, line = child.wait(), child.text().splitlines()[-1]
     kept = load_checkpoint(tmp_path / "run" / "checkpoints")
     finite = all(bool(value.isfinite().all()) for value in flat(kept.state["average"]).values())
     survived = code == 4 and "diverged at step 4" in line and kept.step == 2 and finite
-    tally(1, int(survived), "NaN in an input of augmentor train: exit 4, the last checkpoint is finite")
+    tally(
+        1,
+        int(survived),
+        "NaN in an input of augmentor train: exit 4, the last checkpoint is finite",
+    )
     assert survived, line
 
 
@@ -155,7 +185,9 @@ class Poisonable(nn.Module):
         super().__init__()
         self.linear = nn.Linear(64, 3)
         self.calls, self.bad_step = 0, bad_step
-        self.linear.weight.register_hook(lambda g: g * 0 + value if self.calls == self.bad_step else g)
+        self.linear.weight.register_hook(
+            lambda g: g * 0 + value if self.calls == self.bad_step else g
+        )
 
     def forward(self, x):
         self.calls += 1
@@ -172,5 +204,9 @@ def test_a_classifier_with_a_bad_gradient_is_never_handed_out(tally, bad_step):
             train_classifier(model, x, y, TrainSettings(steps=5, batch_size=4), seed=0)
         except NonFiniteLossError:
             survived += model.calls <= bad_step + 1
-    tally(3, survived, f"NaN, Inf, -Inf in a classifier's gradient at step {bad_step} of 5: stops, not handed out")
+    tally(
+        3,
+        survived,
+        f"NaN, Inf, -Inf in a classifier's gradient at step {bad_step} of 5: stops, not handed out",
+    )
     assert survived == 3

@@ -25,7 +25,8 @@ QUICK = EvaluateSettings(
 
 @dataclass
 class Generator:
-    """Shows real images: of the class asked for unless ``deaf``, chosen by the latent unless ``constant``."""
+    """Shows real images: of the class asked for unless ``deaf``, chosen by the latent unless
+    ``constant``."""
 
     images: LabelledImages
     constant: bool
@@ -43,13 +44,17 @@ class Generator:
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         alive = self._chosen(y, z, constant=False, deaf=False)
-        return torch.lerp(self._chosen(y, z, constant=self.constant, deaf=self.deaf), alive, self.faint)
+        return torch.lerp(
+            self._chosen(y, z, constant=self.constant, deaf=self.deaf), alive, self.faint
+        )
 
     def _chosen(self, y: Tensor, z: Tensor, *, constant: bool, deaf: bool) -> Tensor:
         place = torch.zeros(len(z)) if constant else torch.special.ndtr(z[:, 0]).clamp(max=0.9999)
         if deaf:
             return self.images.x[(place * len(self.images)).long()]
-        rows = [torch.nonzero(self.images.y == index).flatten() for index in range(len(self.classes))]
+        rows = [
+            torch.nonzero(self.images.y == index).flatten() for index in range(len(self.classes))
+        ]
         pairs = zip(y.tolist(), place.tolist(), strict=True)
         return self.images.x[torch.stack([rows[c][int(p * len(rows[c]))] for c, p in pairs])]
 
@@ -64,13 +69,20 @@ DEAD = {
     "constant": ({"constant": True, "deaf": True}, ("collapsed", "deaf to the label")),
     "constant in every class": ({"constant": True, "deaf": False}, ("collapsed",)),
     "deaf to its label": ({"constant": False, "deaf": True}, ("deaf to the label",)),
-    "almost constant": ({"constant": True, "deaf": True, "faint": 0.05}, ("collapsed", "deaf to the label")),
+    "almost constant": (
+        {"constant": True, "deaf": True, "faint": 0.05},
+        ("collapsed", "deaf to the label"),
+    ),
 }
 
 
 @pytest.mark.faults
 def test_a_living_generator_is_not_flagged(tally):
-    warnings = [words for words in evaluated(constant=False, deaf=False)["warnings"] if "weak judge" not in words]
+    warnings = [
+        words
+        for words in evaluated(constant=False, deaf=False)["warnings"]
+        if "weak judge" not in words
+    ]
     dead = [words for words in warnings if words.startswith(("collapsed", "deaf"))]
     tally(1, int(not dead), "a generator that shows real images: not flagged as dead")
     assert not dead

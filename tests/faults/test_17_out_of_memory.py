@@ -16,7 +16,9 @@ from tests.faults.jobs import small
 
 ERRORS = {
     "CUDA": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-    "CPU": RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: 12 (…)"),
+    "CPU": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: 12 (…)"
+    ),
 }
 
 
@@ -43,9 +45,16 @@ def test_in_the_training_of_a_source(tmp_path, tally, monkeypatch, where):
     monkeypatch.setattr(GanTrainer, "step", greedy)
     config = config_at(tmp_path / "c.yaml", small(6))
     code, line = run(["train", config, "--out", tmp_path / "run"], tmp_path / "said")
-    good = (code, line) == (1, "augmentor: not enough memory for 8 images a step; try --batch-size 4")
+    good = (code, line) == (
+        1,
+        "augmentor: not enough memory for 8 images a step; try --batch-size 4",
+    )
     good = good and load_checkpoint(tmp_path / "run" / "checkpoints").step == 2
-    tally(1, int(good), f"out of memory ({where}, simulated) in training: batch size named, checkpoint intact")
+    tally(
+        1,
+        int(good),
+        f"out of memory ({where}, simulated) in training: batch size named, checkpoint intact",
+    )
     assert good, line
 
 
@@ -57,13 +66,23 @@ def test_in_the_training_of_a_classifier(tmp_path, tally, monkeypatch, module, a
     monkeypatch.setattr(module, "train_classifier", greedy)
     data = {"per_class": 12, "size": 8, "unlabelled": "rest", "max_pool": 30}
     config = small(2, data=data, gain={"arms": [arm], "replicates": 2, "processes": 1})
-    code, line = run(["gain", config_at(tmp_path / "c.yaml", config), "--out", tmp_path / "out"], tmp_path / "said")
-    good = (code, line) == (1, "augmentor: not enough memory for 16 images a step; try classifier.batch_size: 8")
-    tally(1, int(good), f"out of memory (simulated) in a classifier of gain ({arm}): batch size named")
+    code, line = run(
+        ["gain", config_at(tmp_path / "c.yaml", config), "--out", tmp_path / "out"],
+        tmp_path / "said",
+    )
+    good = (code, line) == (
+        1,
+        "augmentor: not enough memory for 16 images a step; try classifier.batch_size: 8",
+    )
+    tally(
+        1, int(good), f"out of memory (simulated) in a classifier of gain ({arm}): batch size named"
+    )
     assert good, line
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here; the simulated tests stand for it")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no GPU here; the simulated tests stand for it"
+)
 def test_on_a_real_gpu(tmp_path, tally):
     def starve():
         torch.cuda.set_per_process_memory_fraction(0.002)

@@ -1,4 +1,5 @@
-"""A loader's worker that crashes, hangs or raises: the item is named, a timeout fires, nobody is left."""
+"""A loader's worker that crashes, hangs or raises: the item is named, a timeout fires, nobody is
+left."""
 
 from __future__ import annotations
 
@@ -53,9 +54,12 @@ DEEDS = {"crash": crash, "hang": hang, "raise": break_off}
 
 
 def ends_well(deed, workers, timeout=60.0):
-    """Whether the error names the bad item, the good ones before it came, and no process is left."""
+    """Whether the error names the bad item, the good ones before it came, and no process is
+    left."""
     options = {"multiprocessing_context": "fork"} if workers else {}
-    loader = WatchedLoader(Pictures(deed), timeout=timeout, batch_size=2, num_workers=workers, **options)
+    loader = WatchedLoader(
+        Pictures(deed), timeout=timeout, batch_size=2, num_workers=workers, **options
+    )
     came = []
     try:
         came.extend(int(row) for x, _ in loader for row in x)
@@ -75,7 +79,11 @@ def test_a_worker_that_crashes_or_raises(tally, deed, workers):
     if deed == "crash" and not workers:
         pytest.skip("without workers it would be this process")
     survived = ends_well(DEEDS[deed], workers)
-    tally(1, int(survived), f"a loader's item makes its reader {deed} ({workers} workers): its path named, no orphan")
+    tally(
+        1,
+        int(survived),
+        f"a loader's item makes its reader {deed} ({workers} workers): its path named, no orphan",
+    )
     assert survived
 
 
@@ -83,14 +91,20 @@ def test_a_worker_that_crashes_or_raises(tally, deed, workers):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_worker_that_hangs(tally, workers):
     survived = ends_well(hang, workers, timeout=3.0)
-    tally(1, int(survived), f"a loader's item hangs ({workers} workers): timeout, its path named, no orphan")
+    tally(
+        1,
+        int(survived),
+        f"a loader's item hangs ({workers} workers): timeout, its path named, no orphan",
+    )
     assert survived
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_good_items_are_those_of_a_plain_loader(workers):
     options = {"multiprocessing_context": "fork"} if workers else {}
-    loader = WatchedLoader(Subset(Pictures(), range(4, 20, 2)), batch_size=3, num_workers=workers, **options)
+    loader = WatchedLoader(
+        Subset(Pictures(), range(4, 20, 2)), batch_size=3, num_workers=workers, **options
+    )
     assert len(loader) == 3
     for _ in range(2):
         assert [int(row) for x, _ in loader for row in x] == list(range(4, 20, 2))
@@ -115,7 +129,9 @@ def work(job, on_part, watch):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("job", "kind", "words"), [("crash", RuntimeError, "died"), ("raise", OSError, "truncated")])
+@pytest.mark.parametrize(
+    ("job", "kind", "words"), [("crash", RuntimeError, "died"), ("raise", OSError, "truncated")]
+)
 def test_a_job_of_gain_or_semi_that_crashes_or_raises(tally, job, kind, words):
     before = set(multiprocessing.active_children())
     with pytest.raises(kind, match=words), Crew(work, 2, 1, Watch()) as crew:

@@ -27,7 +27,8 @@ PATIENCE = 30.0  # seconds from the signal to the end, on a busy machine
 
 
 def interrupted(arguments, sign, number, times, out: Path, delay=0.0):
-    """Exit code and last line of a command stopped ``delay`` seconds after it has shown ``sign``, and who is left."""
+    """Exit code and last line of a command stopped ``delay`` seconds after it has shown ``sign``,
+    and who is left."""
     child = fork(lambda: command(arguments), out)
     end = time.monotonic() + 120
     while sign not in child.text() and child.poll() is None and time.monotonic() < end:
@@ -42,14 +43,20 @@ def interrupted(arguments, sign, number, times, out: Path, delay=0.0):
 
 
 def command(arguments):
-    """``augmentor`` as the shell starts it: a process that only has to exit when the command is over."""
+    """``augmentor`` as the shell starts it: a process that only has to exit when the command is
+    over."""
     sys.argv = ["augmentor", *map(str, arguments)]
     return main()
 
 
 def stopped_well(found, number):
     ran, code, line, orphans = found
-    return ran and code == 128 + number and line == f"augmentor: stopped by {number.name}" and orphans == []
+    return (
+        ran
+        and code == 128 + number
+        and line == f"augmentor: stopped by {number.name}"
+        and orphans == []
+    )
 
 
 def write_config(path: Path, config):
@@ -80,7 +87,9 @@ def check_training(tmp_path, undisturbed, number, times, delay, steps=300):
     arguments = ["train", config, "--out", tmp_path / "run"]
     found = interrupted(arguments, "train: ", number, times, tmp_path / "said", delay)
     finish([*arguments, "--resume"], tmp_path / "said")
-    return stopped_well(found, number) and equal(weights(tmp_path / "run"), weights(undisturbed(steps))), found
+    return stopped_well(found, number) and equal(
+        weights(tmp_path / "run"), weights(undisturbed(steps))
+    ), found
 
 
 def test_training_stopped_by_sigterm_goes_on_as_if_nothing_had_been(tmp_path, tally, undisturbed):
@@ -92,8 +101,12 @@ def test_training_stopped_by_sigterm_goes_on_as_if_nothing_had_been(tmp_path, ta
 @pytest.mark.faults
 @pytest.mark.parametrize(("number", "times"), CASES)
 def test_training(tmp_path, tally, undisturbed, number, times):
-    survived, found = check_training(tmp_path, undisturbed, number, times, random.Random(number).uniform(0, 0.3))
-    tally(1, int(survived), f"{number.name} x {times} in training: exit code, resumed run bit for bit")
+    survived, found = check_training(
+        tmp_path, undisturbed, number, times, random.Random(number).uniform(0, 0.3)
+    )
+    tally(
+        1, int(survived), f"{number.name} x {times} in training: exit code, resumed run bit for bit"
+    )
     assert survived, found
 
 
@@ -104,7 +117,11 @@ def test_warm_up(tmp_path, tally, number, times):
     arguments = ["train", write_config(tmp_path / "c.yaml", config), "--out", tmp_path / "run"]
     found = interrupted(arguments, "labelling", number, times, tmp_path / "said", delay=0.3)
     survived = stopped_well(found, number) and not (tmp_path / "run" / "checkpoints").exists()
-    tally(1, int(survived), f"{number.name} x {times} while the pool is labelled: exit code, nothing half done")
+    tally(
+        1,
+        int(survived),
+        f"{number.name} x {times} while the pool is labelled: exit code, nothing half done",
+    )
     assert survived, found
 
 
@@ -117,8 +134,14 @@ def test_synthesis(tmp_path, tally, undisturbed, number, times):
     finish([*synth, tmp_path / "set"], tmp_path / "said")
     if not (run / "synthetic").exists():
         finish([*synth, run / "synthetic"], tmp_path / "said")
-    survived = stopped_well(found, number) and tree(tmp_path / "set", "lock") == tree(run / "synthetic", "lock")
-    tally(1, int(survived), f"{number.name} x {times} in synth: exit code, the finished set byte for byte")
+    survived = stopped_well(found, number) and tree(tmp_path / "set", "lock") == tree(
+        run / "synthetic", "lock"
+    )
+    tally(
+        1,
+        int(survived),
+        f"{number.name} x {times} in synth: exit code, the finished set byte for byte",
+    )
     assert survived, found
 
 
@@ -127,15 +150,21 @@ def test_synthesis(tmp_path, tally, undisturbed, number, times):
 def test_evaluation(tmp_path, tally, undisturbed, number, times):
     run = undisturbed(10)
     before = tree(run, "lock")
-    found = interrupted(["evaluate", run], "evaluate: ", number, times, tmp_path / "said", delay=0.3)
+    found = interrupted(
+        ["evaluate", run], "evaluate: ", number, times, tmp_path / "said", delay=0.3
+    )
     survived = stopped_well(found, number) and tree(run, "lock") == before
-    tally(1, int(survived), f"{number.name} x {times} in evaluation: exit code, the run is as it was")
+    tally(
+        1, int(survived), f"{number.name} x {times} in evaluation: exit code, the run is as it was"
+    )
     assert survived, found
 
 
 def gain_config(classifier_steps, processes):
     gain = {"arms": ["real", "classical", "synthetic"], "replicates": 2, "processes": processes}
-    return small(2, data={"per_class": 12, "size": 8}, classifier={"steps": classifier_steps}, gain=gain)
+    return small(
+        2, data={"per_class": 12, "size": 8}, classifier={"steps": classifier_steps}, gain=gain
+    )
 
 
 def result_in(folder: Path):
@@ -157,17 +186,31 @@ def test_gain_stops_inside_one_classifier(tmp_path, tally, number, times, proces
     config = write_config(tmp_path / "c.yaml", gain_config(LONG, processes))
     arguments = ["gain", config, "--out", tmp_path / "out"]
     found = interrupted(
-        arguments, "replicates: ", number, times, tmp_path / "said", delay=1.0 if processes == 1 else 8.0
+        arguments,
+        "replicates: ",
+        number,
+        times,
+        tmp_path / "said",
+        delay=1.0 if processes == 1 else 8.0,
     )
     survived = stopped_well(found, number) and not (tmp_path / "out" / "gain.json").exists()
-    tally(1, int(survived), f"{number.name} x {times} in gain, {processes} processes: exit code, no orphan")
+    tally(
+        1,
+        int(survived),
+        f"{number.name} x {times} in gain, {processes} processes: exit code, no orphan",
+    )
     assert survived, found
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize(("number", "times"), CASES)
 def test_gain_ends_as_uninterrupted(tmp_path, tally, whole_gain, number, times):
-    arguments = ["gain", write_config(tmp_path / "c.yaml", gain_config(40, 1)), "--out", tmp_path / "out"]
+    arguments = [
+        "gain",
+        write_config(tmp_path / "c.yaml", gain_config(40, 1)),
+        "--out",
+        tmp_path / "out",
+    ]
     found = interrupted(arguments, "replicates: ", number, times, tmp_path / "said", delay=0.2)
     finish(arguments, tmp_path / "said")
     survived = stopped_well(found, number) and result_in(tmp_path / "out") == whole_gain

@@ -1,4 +1,5 @@
-"""Identical items for any number of workers; two runs in one folder; folders that cannot be written; no network."""
+"""Identical items for any number of workers; two runs in one folder; folders that cannot be
+written; no network."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ class Photos:
 
 def mixed(transform=None):
     generator = torch.Generator().manual_seed(0)
-    synthetic = LabelledImages(torch.rand(8, 1, 9, 9, generator=generator) * 2 - 1, torch.arange(8) % 2, ("a", "b"))
+    synthetic = LabelledImages(
+        torch.rand(8, 1, 9, 9, generator=generator) * 2 - 1, torch.arange(8) % 2, ("a", "b")
+    )
     return SyntheticMix(Photos(transform), synthetic)
 
 
@@ -60,14 +63,23 @@ def with_torchvision():
 def with_albumentations():
     from augmentor.data.albumentations import SeededItems, albumentations
 
-    steps = [albumentations.HorizontalFlip(), albumentations.Affine(rotate=(-20, 20)), albumentations.GaussNoise(p=1)]
+    steps = [
+        albumentations.HorizontalFlip(),
+        albumentations.Affine(rotate=(-20, 20)),
+        albumentations.GaussNoise(p=1),
+    ]
     return SeededItems(mixed(), albumentations.Compose(steps), seed=1)
 
 
 def all_items(dataset, workers):
     """The items of two epochs, in order, as bytes."""
     found = []
-    loader = DataLoader(dataset, batch_size=3, num_workers=workers, multiprocessing_context="fork" if workers else None)
+    loader = DataLoader(
+        dataset,
+        batch_size=3,
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
+    )
     for epoch in range(2):
         dataset.set_epoch(epoch)
         torch.manual_seed(workers + epoch)  # whatever the loader draws its workers' seeds from
@@ -75,14 +87,20 @@ def all_items(dataset, workers):
     return found
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # four workers on a machine of two cores
+@pytest.mark.filterwarnings(
+    "ignore:This DataLoader will create"
+)  # four workers on a machine of two cores
 @pytest.mark.parametrize("back_end", [with_torchvision, with_albumentations])
 def test_items_are_identical_for_0_2_and_4_workers(tally, back_end):
     alone = all_items(back_end(), 0)
     assert len(alone) == 40
     assert len(set(alone)) > 35  # the augmentation is at work
     same = [all_items(back_end(), workers) == alone for workers in (2, 4)]
-    tally(2, sum(same), f"another number of workers, {back_end.__name__.replace('_', ' ')}: identical items")
+    tally(
+        2,
+        sum(same),
+        f"another number of workers, {back_end.__name__.replace('_', ' ')}: identical items",
+    )
     assert all(same)
 
 
@@ -117,7 +135,11 @@ def test_a_second_run_in_a_folder_is_refused_with_the_holders_pid(tmp_path, tall
     left = (out / "lock").read_text() == f"{holder.pid}\n"
     if command != "gain":  # a whole gain takes long; its lock is the same
         assert said(arguments, tmp_path / "said")[0] == 0
-    tally(1, int(refused and left), f"two runs of {command} in one folder: the second refused, a dead one's lock taken")
+    tally(
+        1,
+        int(refused and left),
+        f"two runs of {command} in one folder: the second refused, a dead one's lock taken",
+    )
     assert refused, line
     assert left
 
@@ -140,20 +162,28 @@ def read_only(tmp_path):
         yield folder
         folder.chmod(0o755)
         return
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder], capture_output=True, text=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder], capture_output=True, text=True
+    )
     if made.returncode:
-        pytest.skip(f"root can write everywhere, and nothing can be mounted here: {made.stderr.strip()}")
+        pytest.skip(
+            f"root can write everywhere, and nothing can be mounted here: {made.stderr.strip()}"
+        )
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
 
 
 @pytest.mark.parametrize("command", ["train", "gain", "synth", "evaluate"])
 @pytest.mark.parametrize("where", ["read-only folder", "below a read-only folder", "below a file"])
-def test_an_output_folder_is_tried_before_any_work(tmp_path, tally, monkeypatch, run, read_only, command, where):
+def test_an_output_folder_is_tried_before_any_work(
+    tmp_path, tally, monkeypatch, run, read_only, command, where
+):
     (tmp_path / "file").write_text("")
     places = {"read-only folder": read_only, "below a file": tmp_path / "file" / "a"}
     out = places.get(where, read_only / "a" / "b")
-    config = config_at(tmp_path / "c.yaml", small(10**6, gain={"arms": ["real", "classical"], "replicates": 2}))
+    config = config_at(
+        tmp_path / "c.yaml", small(10**6, gain={"arms": ["real", "classical"], "replicates": 2})
+    )
     arguments = {
         "train": ["train", config, "--out", out],
         "gain": ["gain", config, "--out", out],
@@ -172,7 +202,11 @@ def test_an_output_folder_is_tried_before_any_work(tmp_path, tally, monkeypatch,
     monkeypatch.setattr(synthesize, "synthesize_set", too_late)
     code, line = said(arguments, tmp_path / "said")
     good = code in (1, 2) and str(tmp_path) in line and "work began" not in line
-    tally(1, int(good), f"{command} into a {where}: refused before any work".replace("into a below", "below"))
+    tally(
+        1,
+        int(good),
+        f"{command} into a {where}: refused before any work".replace("into a below", "below"),
+    )
     assert good, line
 
 
@@ -180,9 +214,15 @@ def test_missing_parents_are_made_before_any_work(tmp_path, tally, monkeypatch):
     out = tmp_path / "a" / "b" / "c"
     there = []
     load_data = train.load_data
-    monkeypatch.setattr(train, "load_data", lambda *of: (there.append((out / "lock").exists()), load_data(*of))[1])
+    monkeypatch.setattr(
+        train, "load_data", lambda *of: (there.append((out / "lock").exists()), load_data(*of))[1]
+    )
     train.train_run(small(1), out)
-    tally(1, int(there == [True]), "missing parents of the output folder: made and tried before any work")
+    tally(
+        1,
+        int(there == [True]),
+        "missing parents of the output folder: made and tried before any work",
+    )
     assert there == [True]
 
 

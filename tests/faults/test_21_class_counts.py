@@ -1,4 +1,5 @@
-"""Class counts × balance strategies: sums are exact and nothing is negative, whatever the counts are."""
+"""Class counts × balance strategies: sums are exact and nothing is negative, whatever the counts
+are."""
 
 from __future__ import annotations
 
@@ -17,8 +18,12 @@ from augmentor.data.class_counts import fill_up, read_strategy, resolve_counts
 from augmentor.data.splits import long_tail_counts
 
 EXAMPLES = 500
-COUNTS = st.lists(st.one_of(st.integers(0, 3), st.integers(0, 50), st.integers(0, 10**9)), min_size=1, max_size=40)
-WORDS = st.sampled_from(["auto", "not-majority", "not majority", "all", "minority", "not-minority", " Auto "])
+COUNTS = st.lists(
+    st.one_of(st.integers(0, 3), st.integers(0, 50), st.integers(0, 10**9)), min_size=1, max_size=40
+)
+WORDS = st.sampled_from(
+    ["auto", "not-majority", "not majority", "all", "minority", "not-minority", " Auto "]
+)
 NUMBERS = st.one_of(st.integers(0, 100), st.integers(0, 10**12), st.floats(0, 1e6))
 
 
@@ -42,7 +47,9 @@ def names(counts: list[int]) -> list[str]:
 
 @settings(max_examples=EXAMPLES)
 @given(WORDS | NUMBERS, COUNTS)
-def test_every_class_ends_with_what_was_asked_for(strategy: str | int | float, counts: list[int]) -> None:
+def test_every_class_ends_with_what_was_asked_for(
+    strategy: str | int | float, counts: list[int]
+) -> None:
     added = resolve_counts(strategy, dict(enumerate(counts)), names(counts))
     assert [counts[c] + n for c, n in sorted(added.items())] == asked_for(strategy, counts)
     assert sum(added.values()) == sum(asked_for(strategy, counts)) - sum(counts)
@@ -64,15 +71,23 @@ def test_the_order_of_the_classes_does_not_matter(
 @settings(max_examples=200)
 @given(WORDS | NUMBERS, COUNTS)
 def test_what_is_filled_up_stays_so(strategy: str | int | float, counts: list[int]) -> None:
-    assume(strategy != "minority" and strategy != "not-minority")  # these go on to the next smallest
-    assume(not isinstance(strategy, float) or strategy <= 1)  # a ratio over one is of a largest class that has grown
+    assume(
+        strategy != "minority" and strategy != "not-minority"
+    )  # these go on to the next smallest
+    assume(
+        not isinstance(strategy, float) or strategy <= 1
+    )  # a ratio over one is of a largest class that has grown
     after = asked_for(strategy, counts)
     assert set(resolve_counts(strategy, dict(enumerate(after)), names(counts)).values()) == {0}
 
 
 @settings(max_examples=200)
 @given(
-    st.dictionaries(st.text(min_size=1, max_size=8), st.tuples(st.integers(0, 50), st.integers(0, 10**9)), min_size=1)
+    st.dictionaries(
+        st.text(min_size=1, max_size=8),
+        st.tuples(st.integers(0, 50), st.integers(0, 10**9)),
+        min_size=1,
+    )
 )
 def test_totals_in_a_file_are_met_exactly(wanted: dict[str, tuple[int, int]]) -> None:
     """For any names JSON can hold; a class that is left out gets nothing."""
@@ -81,7 +96,9 @@ def test_totals_in_a_file_are_met_exactly(wanted: dict[str, tuple[int, int]]) ->
     real = {c: n for c, (n, _) in enumerate(wanted.values())} | {len(wanted): 7}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "balance.json"
-        path.write_text(json.dumps({name: n + more for name, (n, more) in wanted.items()}), encoding="utf-8")
+        path.write_text(
+            json.dumps({name: n + more for name, (n, more) in wanted.items()}), encoding="utf-8"
+        )
         strategy = read_strategy(str(path))
     added = resolve_counts(strategy, real, classes)
     assert [added[c] for c in range(len(wanted))] == [more for _, more in wanted.values()]
@@ -90,8 +107,12 @@ def test_totals_in_a_file_are_met_exactly(wanted: dict[str, tuple[int, int]]) ->
 
 @settings(max_examples=EXAMPLES)
 @given(COUNTS, st.integers(0, 10**10), st.data())
-def test_a_budget_is_spent_to_the_last_image(counts: list[int], budget: int, data: st.DataObject) -> None:
-    limits = data.draw(st.none() | st.lists(st.integers(0, 10**9), min_size=len(counts), max_size=len(counts)))
+def test_a_budget_is_spent_to_the_last_image(
+    counts: list[int], budget: int, data: st.DataObject
+) -> None:
+    limits = data.draw(
+        st.none() | st.lists(st.integers(0, 10**9), min_size=len(counts), max_size=len(counts))
+    )
     available = None if limits is None else dict(enumerate(limits))
     added = fill_up(dict(enumerate(counts)), budget, available)
     assert sum(added.values()) == (budget if limits is None else min(budget, sum(limits)))
@@ -99,22 +120,43 @@ def test_a_budget_is_spent_to_the_last_image(counts: list[int], budget: int, dat
     after = [counts[c] + n for c, n in sorted(added.items())]
     open_classes = [c for c in added if limits is None or added[c] < limits[c]]
     raised = max((after[c] for c in added if added[c]), default=0)
-    assert all(after[c] >= raised - 1 for c in open_classes)  # nobody is raised past a class that could have more
+    assert all(
+        after[c] >= raised - 1 for c in open_classes
+    )  # nobody is raised past a class that could have more
 
 
 @settings(max_examples=200)
 @given(st.integers(1, 200), st.integers(1, 10**6), st.floats(1, 1e6))
-def test_a_long_tail_falls_from_the_largest_to_the_smallest(classes: int, largest: int, imbalance: float) -> None:
+def test_a_long_tail_falls_from_the_largest_to_the_smallest(
+    classes: int, largest: int, imbalance: float
+) -> None:
     counts = long_tail_counts(classes, largest, imbalance)
     assert len(counts) == classes
     assert counts[0] == largest
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] >= 1
-    assert classes == 1 or counts[-1] == max(1, math.floor(largest / imbalance + 0.5)) or imbalance > largest
+    assert (
+        classes == 1
+        or counts[-1] == max(1, math.floor(largest / imbalance + 0.5))
+        or imbalance > largest
+    )
 
 
 def test_what_is_no_strategy_is_refused(tally: Callable[[int, int, str], None]) -> None:
-    wrong: list[Any] = [-1, -0.5, math.inf, -math.inf, math.nan, True, "", "most", "1e3", None, [1], 1j]
+    wrong: list[Any] = [
+        -1,
+        -0.5,
+        math.inf,
+        -math.inf,
+        math.nan,
+        True,
+        "",
+        "most",
+        "1e3",
+        None,
+        [1],
+        1j,
+    ]
     messages = []
     for strategy in wrong:
         with pytest.raises(ValueError, match="class balance") as caught:

@@ -1,7 +1,8 @@
-"""Files that are nearly right, tens of thousands of them: every reader returns or raises the error it documents.
+"""Files that are nearly right, tens of thousands of them: every reader returns or raises the error
+it documents.
 
-Half of the files have bytes changed, the others are whole JSON with one value replaced. Sums and hashes are made to fit
-most of the time, so that what lies behind them is reached too.
+Half of the files have bytes changed, the others are whole JSON with one value replaced. Sums and
+hashes are made to fit most of the time, so that what lies behind them is reached too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ import torch
 
 import augmentor
 from augmentor.data.fingerprint import fingerprints, from_uint8
-from augmentor.data.synthetic_store import MANIFEST, RECIPE, Recipe, read_set, trained_on_digest, write_set
+from augmentor.data.synthetic_store import (
+    MANIFEST,
+    RECIPE,
+    Recipe,
+    read_set,
+    trained_on_digest,
+    write_set,
+)
 from augmentor.durable import json_bytes
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import load_checkpoint, save_checkpoint
@@ -27,7 +35,20 @@ from augmentor.types import DataError
 from pipelines.config import ConfigError, load_config
 
 MANY = pytest.mark.parametrize("inputs", [500, pytest.param(20_000, marks=pytest.mark.faults)])
-BITS = [b"null", b"-1", b"1e999", b"{}", b"[]", b'"x"', b"NaN", b"\xff", b"[" * 3000, b'{"a":', b"true", b"9" * 5000]
+BITS = [
+    b"null",
+    b"-1",
+    b"1e999",
+    b"{}",
+    b"[]",
+    b'"x"',
+    b"NaN",
+    b"\xff",
+    b"[" * 3000,
+    b'{"a":',
+    b"true",
+    b"9" * 5000,
+]
 BITS += [
     b": ",
     b"- ",
@@ -79,7 +100,8 @@ out: runs/x
 
 @pytest.fixture(autouse=True)
 def _bounded_memory() -> Iterator[None]:
-    """Six gigabytes more than now: a file that asks for all of the machine fails its test instead."""
+    """Six gigabytes more than now: a file that asks for all of the machine fails its test
+    instead."""
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + 6 * 2**30, hard))
@@ -134,7 +156,10 @@ def spoiled(chance: random.Random, data: bytes) -> bytes:
 
 
 def crashes(
-    inputs: int, spoil: Callable[[random.Random], object], read: Callable[[], object], documented: type[Exception]
+    inputs: int,
+    spoil: Callable[[random.Random], object],
+    read: Callable[[], object],
+    documented: type[Exception],
 ) -> list[str]:
     """What was raised beside the documented error."""
     found = []
@@ -163,12 +188,27 @@ def test_configs(tmp_path: Path, tally: Callable[[int, int, str], None], inputs:
 
 @MANY
 @pytest.mark.parametrize("form", ["folder", "shards"])
-def test_recipes_and_manifests(tmp_path: Path, tally: Callable[[int, int, str], None], form: Any, inputs: int) -> None:
+def test_recipes_and_manifests(
+    tmp_path: Path, tally: Callable[[int, int, str], None], form: Any, inputs: int
+) -> None:
     seen = fingerprints(from_uint8(torch.arange(32, dtype=torch.uint8).reshape(2, 1, 4, 4)))
     recipe = Recipe(
-        "f", "0" * 64, ("a", "b"), (1, 4, 4), {"a": 3, "b": 1}, 0, "none", trained_on_digest(seen), shard_size=2
+        "f",
+        "0" * 64,
+        ("a", "b"),
+        (1, 4, 4),
+        {"a": 3, "b": 1},
+        0,
+        "none",
+        trained_on_digest(seen),
+        shard_size=2,
     )
-    write_set(tmp_path, recipe, seen, lambda c, n, start: (torch.zeros(n, 1, 4, 4), torch.arange(start, start + n)))
+    write_set(
+        tmp_path,
+        recipe,
+        seen,
+        lambda c, n, start: (torch.zeros(n, 1, 4, 4), torch.arange(start, start + n)),
+    )
     whole = {name: (tmp_path / name).read_bytes() for name in (RECIPE, MANIFEST)}
 
     def spoil(chance: random.Random) -> None:
@@ -181,7 +221,9 @@ def test_recipes_and_manifests(tmp_path: Path, tally: Callable[[int, int, str], 
 
     found = crashes(inputs // 2, spoil, lambda: read_set(tmp_path), DataError)
     tally(
-        inputs // 2, inputs // 2 - len(found), f"fuzzed recipe or manifest ({form}): it is read, or an error names it"
+        inputs // 2,
+        inputs // 2 - len(found),
+        f"fuzzed recipe or manifest ({form}): it is read, or an error names it",
     )
     assert not found, found[:5]
 
@@ -189,12 +231,17 @@ def test_recipes_and_manifests(tmp_path: Path, tally: Callable[[int, int, str], 
 def _of_recipe(recipe: bytes, manifest: bytes) -> bytes:
     """The manifest with the hash of this recipe, as whoever forges one would write it."""
     try:
-        deciding = {name: item for name, item in json.loads(recipe).items() if name not in NOT_DECIDING}
+        deciding = {
+            name: item for name, item in json.loads(recipe).items() if name not in NOT_DECIDING
+        }
     except (ValueError, AttributeError, RecursionError):
         return manifest
     found = hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
     lines = [json.loads(line) | {"recipe": found} for line in manifest.splitlines()]
-    return b"".join(json.dumps({n: v for n, v in line.items() if n != "check"}).encode() + b"\n" for line in lines)
+    return b"".join(
+        json.dumps({n: v for n, v in line.items() if n != "check"}).encode() + b"\n"
+        for line in lines
+    )
 
 
 def _summed(chance: random.Random, data: bytes) -> bytes:
@@ -203,7 +250,10 @@ def _summed(chance: random.Random, data: bytes) -> bytes:
         return data
     try:
         lines = [data] if data.startswith(b"{\n") else data.splitlines()
-        records = [{name: item for name, item in json.loads(line).items() if name != "check"} for line in lines]
+        records = [
+            {name: item for name, item in json.loads(line).items() if name != "check"}
+            for line in lines
+        ]
         return b"".join(json.dumps(record).encode() + b"\n" for record in records)
     except (ValueError, AttributeError, RecursionError):
         return data
@@ -211,11 +261,18 @@ def _summed(chance: random.Random, data: bytes) -> bytes:
 
 @MANY
 def test_checkpoints(tmp_path: Path, tally: Callable[[int, int, str], None], inputs: int) -> None:
-    model = FAMILIES["cgan"].model(("a", "b"), (1, 8, 8), FAMILIES["cgan"].options_for("default", {"width": 1}))
+    model = FAMILIES["cgan"].model(
+        ("a", "b"), (1, 8, 8), FAMILIES["cgan"].options_for("default", {"width": 1})
+    )
     options = {"width": 1, "latent_dim": model.latent_dim}
     meta = {"family": "cgan", "classes": ["a", "b"], "image_shape": [1, 8, 8], "options": options}
-    folder = save_checkpoint(tmp_path, 3, meta, {"average": model.state_dict(), "n": 1, "list": [1, "a", None]})
-    whole = {name: (folder / name).read_bytes() for name in ("state.json", "tensors.safetensors", "manifest.json")}
+    folder = save_checkpoint(
+        tmp_path, 3, meta, {"average": model.state_dict(), "n": 1, "list": [1, "a", None]}
+    )
+    whole = {
+        name: (folder / name).read_bytes()
+        for name in ("state.json", "tensors.safetensors", "manifest.json")
+    }
 
     def spoil(chance: random.Random) -> None:
         files, victim = dict(whole), chance.choice([*whole, "state.json", "meta"])
@@ -234,7 +291,9 @@ def test_checkpoints(tmp_path: Path, tally: Callable[[int, int, str], None], inp
             (folder / name).write_bytes(data)
 
     def read() -> None:
-        if load_checkpoint(tmp_path).meta != meta:  # to build a network takes longer than to read one
+        if (
+            load_checkpoint(tmp_path).meta != meta
+        ):  # to build a network takes longer than to read one
             source = augmentor.load(tmp_path)
             assert source.sample(label=source.classes[0], n=1).shape[0] == 1
 

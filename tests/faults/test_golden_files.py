@@ -1,4 +1,5 @@
-"""Files that earlier versions left (``tests/golden``): every later version reads them and finds the same in them."""
+"""Files that earlier versions left (``tests/golden``): every later version reads them and finds the
+same in them."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def expected(version: Path) -> dict[str, Any]:
 
 def test_there_are_golden_files_and_they_are_small() -> None:
     assert VERSIONS
-    assert sum(path.stat().st_size for path in GOLDEN.rglob("*") if path.is_file()) < 400_000 * len(VERSIONS)
+    assert sum(path.stat().st_size for path in GOLDEN.rglob("*") if path.is_file()) < 400_000 * len(
+        VERSIONS
+    )
 
 
 def test_a_checkpoint(version: Path, expected: dict[str, Any]) -> None:
@@ -52,7 +55,11 @@ def test_a_checkpoint(version: Path, expected: dict[str, Any]) -> None:
 
 def test_a_run_and_what_it_was_trained_on(version: Path) -> None:
     loaded = load_source(version / "run")
-    assert (loaded.step, loaded.config.source.family, loaded.config.data.per_class) == (2, "cgan", 2)
+    assert (loaded.step, loaded.config.source.family, loaded.config.data.per_class) == (
+        2,
+        "cgan",
+        2,
+    )
     train = load_data(loaded.config.data, loaded.config.seed).train
     assert set(loaded.trained_on) == set(fingerprints(train.x))
 
@@ -60,14 +67,21 @@ def test_a_run_and_what_it_was_trained_on(version: Path) -> None:
 @pytest.mark.parametrize("form", ["folder", "shards"])
 def test_a_synthetic_set(version: Path, expected: dict[str, Any], form: str) -> None:
     stored = read_set(version / f"set-{form}")
-    assert stored.images.counts == {int(name): int(name in ("3", "7")) for name in expected["classes"]}
+    assert stored.images.counts == {
+        int(name): int(name in ("3", "7")) for name in expected["classes"]
+    }
     assert (stored.images.x[:, 0, 0, :4] * 127.5 + 127.5).round().tolist() == expected["sets"][form]
-    assert stored.recipe.hash == expected["recipes"][form]  # or a later synth would not take the set for its own
+    assert (
+        stored.recipe.hash == expected["recipes"][form]
+    )  # or a later synth would not take the set for its own
     assert len(stored.trained_on) == expected["trained_on"][form]
     assert trained_on_digest(stored.trained_on) == stored.recipe.trained_on
     data = load_data(load_source(version / "run").config.data, 0)
     mix = SyntheticMix(
-        TensorDataset(data.train.x, data.train.y), stored, classes=data.train.classes, value_range=(-1, 1)
+        TensorDataset(data.train.x, data.train.y),
+        stored,
+        classes=data.train.classes,
+        value_range=(-1, 1),
     )
     assert len(mix) == len(data.train) + 2
     assert torch.equal(to_uint8(mix[len(data.train)][0]), to_uint8(stored.images.x[0]))
@@ -84,5 +98,7 @@ def test_a_gain_result(version: Path, expected: dict[str, Any]) -> None:
 def test_a_semi_result(version: Path, expected: dict[str, Any]) -> None:
     result = read_result(version / "semi.json", "semi")
     assert (result["schema"], result["scored_on"]) == (1, "test")
-    assert {name: table["10"]["mean"] for name, table in result["methods"].items()} == expected["semi"]
+    assert {name: table["10"]["mean"] for name, table in result["methods"].items()} == expected[
+        "semi"
+    ]
     assert "<h1>" in render_semi_report(result, [])

@@ -1,8 +1,10 @@
-"""Write the golden files of this version: what a user of today keeps, for the readers of all later versions to read.
+"""Write the golden files of this version: what a user of today keeps, for the readers of all later
+versions to read.
 
     .venv/bin/python -m tests.golden.make 0.1.0
 
-makes ``tests/golden/0.1.0``. A folder that is there is never written again: a new form of a file gets a new folder.
+makes ``tests/golden/0.1.0``. A folder that is there is never written again: a new form of a file
+gets a new folder.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ from pipelines.source.synthesize import synthesize_run
 from pipelines.source.train import train_run
 
 TINY = {
-    "source": {"family": "cgan", "steps": 2, "batch_size": 4, "options": {"width": 1, "latent_dim": 2}},
+    "source": {
+        "family": "cgan",
+        "steps": 2,
+        "batch_size": 4,
+        "options": {"width": 1, "latent_dim": 2},
+    },
     "classifier": {"steps": 2, "batch_size": 8},
     "device": "cpu",
     "threads": 1,
@@ -42,10 +49,17 @@ def make(folder: Path) -> None:
         run = Path(made) / "run"
         train_run(tiny(), run)
         shutil.copytree(
-            run, folder / "run", ignore=shutil.ignore_patterns("lock", "log.jsonl", "samples", "tensorboard")
+            run,
+            folder / "run",
+            ignore=shutil.ignore_patterns("lock", "log.jsonl", "samples", "tensorboard"),
         )
         gain_run(tiny(gain={"arms": ["real", "synthetic"], "replicates": 2}), Path(made) / "gain")
-        semi = {"labels": [10], "subsets": 2, "methods": ["classical", "pseudo_label"], "default_method": "classical"}
+        semi = {
+            "labels": [10],
+            "subsets": 2,
+            "methods": ["classical", "pseudo_label"],
+            "default_method": "classical",
+        }
         semi_run(tiny(data={"data": "digits"}, semi=semi), Path(made) / "semi")
         for name in ("gain", "semi"):
             shutil.copy(Path(made) / name / f"{name}.json", folder)
@@ -54,19 +68,29 @@ def make(folder: Path) -> None:
         synthesize_run(folder / "run", target, per_class=1, classes=["3", "7"], format=form)
         for name in ("lock", "contact_sheet.png"):
             (target / name).unlink()
-    (folder / "expected.json").write_text(json.dumps(contents(folder), indent=1) + "\n", encoding="utf-8")
+    (folder / "expected.json").write_text(
+        json.dumps(contents(folder), indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def contents(folder: Path) -> dict[str, Any]:
     """What today's readers find in the files, shortened."""
     source = augmentor.load(folder / "run")
     sets = {form: read_set(folder / f"set-{form}") for form in ("folder", "shards")}
-    gain, semi = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("gain", "semi"))
+    gain, semi = (
+        json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("gain", "semi")
+    )
     return {
         "classes": list(source.classes),
         "image_shape": list(source.image_shape),
-        "sample": [round(value, 5) for value in source.sample(label="3", n=1, seed=5).flatten()[:8].tolist()],
-        "sets": {form: (one.images.x[:, 0, 0, :4] * 127.5 + 127.5).round().tolist() for form, one in sets.items()},
+        "sample": [
+            round(value, 5)
+            for value in source.sample(label="3", n=1, seed=5).flatten()[:8].tolist()
+        ],
+        "sets": {
+            form: (one.images.x[:, 0, 0, :4] * 127.5 + 127.5).round().tolist()
+            for form, one in sets.items()
+        },
         "recipes": {form: one.recipe.hash for form, one in sets.items()},
         "trained_on": {form: len(one.trained_on) for form, one in sets.items()},
         "gain": {name: arm["mean"] for name, arm in gain["arms"].items()},

@@ -15,7 +15,11 @@ def photo(person: int, number: int) -> np.ndarray:
     look, light = np.random.default_rng(person), np.random.default_rng([person, number])
     face = np.ones((SIDE, SIDE, 3)) * look.uniform(60, 190, 3)
     face[look.integers(SIDE - 1)] = look.uniform(0, 255, 3)
-    return (face + light.normal(0, 6, face.shape) + light.uniform(-15, 15)).clip(0, 255).astype(np.uint8)
+    return (
+        (face + light.normal(0, 6, face.shape) + light.uniform(-15, 15))
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
 
 
 def write_photos(folder: Path, names: Sequence[str], photos: int, first: int = 0) -> None:
@@ -36,7 +40,8 @@ def write_people(folder: Path, people: int = 6, photos: int = 6) -> Path:
 
 
 def write_pairs(folder: Path, folds: int = 3, people: int = 3, photos: int = 2) -> Path:
-    """``pairs.csv`` and photos of other people, all pairs of every fold; people are named b<fold>-<person>."""
+    """``pairs.csv`` and photos of other people, all pairs of every fold; people are named
+    b<fold>-<person>."""
     lines = ["fold,same,first,second"]
     for fold in range(folds):
         names = [f"b{fold}-{person}" for person in range(people)]

@@ -40,4 +40,6 @@ def assert_self_contained(page: Page) -> None:
         assert tag not in FOREIGN
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "href"):
-            assert (attributes.get(name) or "data:image/png;base64,").startswith("data:image/png;base64,")
+            assert (attributes.get(name) or "data:image/png;base64,").startswith(
+                "data:image/png;base64,"
+            )

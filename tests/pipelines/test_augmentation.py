@@ -21,7 +21,9 @@ def augmented(config: Config, kind: str, factor: float = 1.0) -> Tensor:
     return augment(x, torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("data", "domain"), [("digits", "digits"), ("mnist", "digits"), ("fashion-mnist", "natural")])
+@pytest.mark.parametrize(
+    ("data", "domain"), [("digits", "digits"), ("mnist", "digits"), ("fashion-mnist", "natural")]
+)
 def test_the_domain_goes_by_the_data_unless_the_config_names_one(data: str, domain: str) -> None:
     assert domain_of(config(data)) == domain
     assert domain_of(config(data, domain="natural")) == "natural"

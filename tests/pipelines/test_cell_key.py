@@ -33,14 +33,20 @@ def test_a_key_changes_with_settings_images_and_labels() -> None:
 
 def test_a_key_changes_with_a_version(monkeypatch: pytest.MonkeyPatch) -> None:
     before = cell_key([1], [])
-    monkeypatch.setattr("pipelines.cell_key.package_versions", lambda: {"augmentor": "99", "numpy": "0"})
+    monkeypatch.setattr(
+        "pipelines.cell_key.package_versions", lambda: {"augmentor": "99", "numpy": "0"}
+    )
     assert cell_key([1], []) != before
 
 
 def test_options_hold_what_no_config_names(monkeypatch: pytest.MonkeyPatch) -> None:
     before = options_of(Config())
-    assert before == options_of(config_from({"source": {"options": {"weight_kl": before["weight_kl"]}}}))
+    assert before == options_of(
+        config_from({"source": {"options": {"weight_kl": before["weight_kl"]}}})
+    )
     family = FAMILIES["cvae_gan"]
     changed = replace(family.presets["default"], weight_kl=before["weight_kl"] + 1)
-    monkeypatch.setitem(FAMILIES, "cvae_gan", Family(family.model, family.trainer, {"default": changed}))
+    monkeypatch.setitem(
+        FAMILIES, "cvae_gan", Family(family.model, family.trainer, {"default": changed})
+    )
     assert options_of(Config()) != before

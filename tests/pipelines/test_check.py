@@ -44,7 +44,9 @@ def test_a_good_folder(tmp_path: Path, make_folder: MakeFolder) -> None:
     assert text.endswith("ok")
 
 
-def test_everything_that_is_wrong_is_listed_at_once(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_everything_that_is_wrong_is_listed_at_once(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
     make_folder(tmp_path / "train", {"cat": 3, "dog": 2, "empty": 0}, size=(8, 8))
     make_folder(tmp_path / "test", {"cat": 1, "dog": 1, "empty": 0}, seed=1)
     train = tmp_path / "train"
@@ -57,7 +59,11 @@ def test_everything_that_is_wrong_is_listed_at_once(tmp_path: Path, make_folder:
     assert not report.ok
     found = report.to_json()
     assert json.loads(json.dumps(found)) == found
-    assert sorted(Path(one["path"]).name for one in found["bad"]) == ["1.png", "link.png", "words.png"]
+    assert sorted(Path(one["path"]).name for one in found["bad"]) == [
+        "1.png",
+        "link.png",
+        "words.png",
+    ]
     problems = "\n".join(found["problems"])
     assert problems.count("class 'empty'") == 2
     assert "twin.png is the same picture as training image" in problems

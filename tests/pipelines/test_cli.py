@@ -29,7 +29,8 @@ COMMANDS = ["demo", "check", "train", "synth", "gain", "summary", "semi", "compa
 
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Any], list[tuple[Any, ...]]]:
-    """Puts a job in the place of a real one: ``calls = job("source.train", "train_run", outcome)``."""
+    """Puts a job in the place of a real one: ``calls = job("source.train", "train_run",
+    outcome)``."""
 
     def put(module: str, name: str, outcome: Any) -> list[tuple[Any, ...]]:
         calls: list[tuple[Any, ...]] = []
@@ -61,7 +62,9 @@ def test_help_is_quick_and_needs_no_heavy_import() -> None:
     began = time.monotonic()
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert time.monotonic() - began < 10  # a loaded machine; alone it is a quarter of a second
-    assert not {"torch", "numpy", "pydantic", "yaml", "rich", "timm", "PIL"} & set(found.stdout.split())
+    assert not {"torch", "numpy", "pydantic", "yaml", "rich", "timm", "PIL"} & set(
+        found.stdout.split()
+    )
 
 
 def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,13 +72,19 @@ def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixtu
     bare = capsys.readouterr().out
     assert cli.main(["--help"]) == 0
     assert capsys.readouterr().out == bare
-    listed = [line.split()[0] for line in bare.partition("Commands:")[2].splitlines() if line.startswith("  ")]
+    listed = [
+        line.split()[0]
+        for line in bare.partition("Commands:")[2].splitlines()
+        if line.startswith("  ")
+    ]
     assert [name for name in listed if name in COMMANDS] == COMMANDS
     assert "Exit codes" in bare
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_help_and_every_command_has_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_option_has_help_and_every_command_has_json(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main([command, "--help"]) == 0
     text = capsys.readouterr().out
     assert "--json" in text
@@ -88,10 +97,17 @@ def test_every_option_has_help_and_every_command_has_json(command: str, capsys: 
             assert option.opts[0] in text
 
 
-def test_options_are_grouped_and_show_the_defaults_of_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_grouped_and_show_the_defaults_of_the_config(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert cli.main(["gain", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert text.index(" Data:") < text.index(" Generator:") < text.index(" Classifier:") < text.index(" Comparison:")
+    assert (
+        text.index(" Data:")
+        < text.index(" Generator:")
+        < text.index(" Classifier:")
+        < text.index(" Comparison:")
+    )
     assert f"--steps N Training steps. [default: {Config().source.steps}]" in text
 
 
@@ -113,26 +129,58 @@ def test_options_override_the_file(
     calls = job("source.train", "train_run", Result())
     path = tmp_path / "mine.yaml"
     path.write_text("data: {data: mnist, size: 28}\nsource: {steps: 5, batch_size: 8}\nseed: 3\n")
-    arguments = ["train", str(path), "--size", "32", "--steps", "7", "--grey", "--resume", "--threads", "1"]
-    assert cli.main([*arguments, "--imbalance", "10", "--per-class", "40", "--unlabelled", "rest"]) == 0
+    arguments = [
+        "train",
+        str(path),
+        "--size",
+        "32",
+        "--steps",
+        "7",
+        "--grey",
+        "--resume",
+        "--threads",
+        "1",
+    ]
+    assert (
+        cli.main([*arguments, "--imbalance", "10", "--per-class", "40", "--unlabelled", "rest"])
+        == 0
+    )
     (config, out, options) = calls[0]
     assert (config.data.data, config.data.size, config.data.grey) == ("mnist", 32, True)
-    assert (config.data.imbalance, config.data.per_class, config.data.unlabelled) == (10, 40, "rest")
-    assert (config.source.steps, config.source.batch_size, config.seed, config.threads) == (7, 8, 3, 1)
+    assert (config.data.imbalance, config.data.per_class, config.data.unlabelled) == (
+        10,
+        40,
+        "rest",
+    )
+    assert (config.source.steps, config.source.batch_size, config.seed, config.threads) == (
+        7,
+        8,
+        3,
+        1,
+    )
     assert (out, options) == (Path("runs/mine"), {"resume": True})
     assert capsys.readouterr().out == "7 steps in 1 s: there\n"
 
 
-def test_the_folder_of_a_run_is_named_after_the_data_without_a_file(job: Callable[..., list[Any]]) -> None:
+def test_the_folder_of_a_run_is_named_after_the_data_without_a_file(
+    job: Callable[..., list[Any]],
+) -> None:
     calls = job("gain.run", "gain_run", ConfigError("stop here"))
-    assert cli.main(["gain", "--data", "/some/where/pets", "--arms", "real, smote", "--replicates", "3"]) == 2
+    assert (
+        cli.main(
+            ["gain", "--data", "/some/where/pets", "--arms", "real, smote", "--replicates", "3"]
+        )
+        == 2
+    )
     assert cli.main(["gain", "--data", "digits", "--out", "mine"]) == 2
     assert [call[1] for call in calls] == [Path("runs/pets"), Path("mine")]
     assert calls[0][0].gain.arms == ("real", "smote")
     assert calls[0][0].gain.replicates == 3
 
 
-def test_resume_without_a_file_takes_the_config_of_the_run(tmp_path: Path, job: Callable[..., list[Any]]) -> None:
+def test_resume_without_a_file_takes_the_config_of_the_run(
+    tmp_path: Path, job: Callable[..., list[Any]]
+) -> None:
     calls = job("source.train", "train_run", ConfigError("stop here"))
     (tmp_path / "config.yaml").write_text("source: {steps: 11}\n")
     assert cli.main(["train", "--resume", "--out", str(tmp_path)]) == 2
@@ -143,18 +191,51 @@ def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]
     calls = job("source.synthesize", "synthesize_run", {"images": 3})
     run = str(tmp_path)
     assert cli.main(["synth", run, "--class-balance", "--out", "there", "--classes", "a, b"]) == 0
-    assert cli.main(["synth", run, "--class-balance=minority", "--filter", "confidence=0.5", "--seed", "2"]) == 0
-    assert cli.main(["synth", run, "--per-class", "5", "--format", "shards", "--device", "cpu"]) == 0
-    nothing = {"per_class": None, "ratio": None, "classes": None, "filter": None, "seed": 0, "format": "folder"}
+    assert (
+        cli.main(
+            ["synth", run, "--class-balance=minority", "--filter", "confidence=0.5", "--seed", "2"]
+        )
+        == 0
+    )
+    assert (
+        cli.main(["synth", run, "--per-class", "5", "--format", "shards", "--device", "cpu"]) == 0
+    )
+    nothing = {
+        "per_class": None,
+        "ratio": None,
+        "classes": None,
+        "filter": None,
+        "seed": 0,
+        "format": "folder",
+    }
     nothing |= {"device": None}
-    assert calls[0] == (tmp_path, Path("there"), nothing | {"strategy": "auto", "classes": ("a", "b")})
+    assert calls[0] == (
+        tmp_path,
+        Path("there"),
+        nothing | {"strategy": "auto", "classes": ("a", "b")},
+    )
     filtered = {"strategy": "minority", "filter": "confidence=0.5", "seed": 2}
     assert calls[1] == (tmp_path, tmp_path / "synthetic", nothing | filtered)
-    assert calls[2][2] == nothing | {"strategy": None, "per_class": 5, "format": "shards", "device": "cpu"}
+    assert calls[2][2] == nothing | {
+        "strategy": None,
+        "per_class": 5,
+        "format": "shards",
+        "device": "cpu",
+    }
 
 
-def test_every_command_on_a_trained_run_can_be_told_where(capsys: pytest.CaptureFixture[str]) -> None:
-    edits = ["reconstruct", "morph", "transfer", "mix-identities", "inpaint", "frontalize", "identity-quality"]
+def test_every_command_on_a_trained_run_can_be_told_where(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edits = [
+        "reconstruct",
+        "morph",
+        "transfer",
+        "mix-identities",
+        "inpaint",
+        "frontalize",
+        "identity-quality",
+    ]
     for command in (["synth"], ["evaluate"], *(["edit", name] for name in edits)):
         assert cli.main([*command, "--help"]) == 0
         assert "--device DEVICE" in capsys.readouterr().out
@@ -168,7 +249,10 @@ def test_every_command_on_a_trained_run_can_be_told_where(capsys: pytest.Capture
         (["train", "--stepz", "3"], ["--stepz", "--steps"]),
         (["train", "missing.yaml"], ["missing.yaml"]),
         (["train", "--data", "digits", "--size", "33"], ["--size", "33"]),
-        (["train", "--data", "digits", "--steps", "0"], ["source.steps", "greater than or equal to 1"]),
+        (
+            ["train", "--data", "digits", "--steps", "0"],
+            ["source.steps", "greater than or equal to 1"],
+        ),
         (["train", "--data", "digits", "--labels", "5", "--per-class", "5"], ["two regimes"]),
         (["train", "--resume"], ["--resume needs --out"]),
         (["train", "--resume", "--out", "nowhere"], ["nowhere/config.yaml", "cannot be read"]),
@@ -205,7 +289,11 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     ],
 )
 def test_what_a_job_raises_becomes_one_line_and_its_exit_code(
-    error: BaseException, code: int, line: str, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+    error: BaseException,
+    code: int,
+    line: str,
+    job: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     job("gain.demo", "demo_run", error)
     assert cli.main(["demo"]) == code
@@ -216,7 +304,10 @@ def test_what_a_job_raises_becomes_one_line_and_its_exit_code(
 
 @pytest.mark.parametrize("watched", [False, True])
 def test_a_second_signal_does_not_cut_off_the_line_of_the_first(
-    watched: bool, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    watched: bool,
+    job: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def terminate() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -255,9 +346,15 @@ def test_verbose_shows_where(
 def test_json_is_one_document_and_nothing_else(
     job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job("gain.demo", "demo_run", {"verdict": "No gain – 猫", "path": Path("a/b"), "pair": (1, None)})
+    job(
+        "gain.demo", "demo_run", {"verdict": "No gain – 猫", "path": Path("a/b"), "pair": (1, None)}
+    )
     assert cli.main(["demo", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"verdict": "No gain – 猫", "path": "a/b", "pair": [1, None]}
+    assert json.loads(capsys.readouterr().out) == {
+        "verdict": "No gain – 猫",
+        "path": "a/b",
+        "pair": [1, None],
+    }
 
 
 def test_gain_prints_the_table_and_the_verdict(
@@ -272,12 +369,18 @@ def test_gain_prints_the_table_and_the_verdict(
 def test_plain_results_are_indented_lines(
     tmp_path: Path, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job("source.synthesize", "synthesize_run", {"samples": 10, "judge": {"top1": 0.98765}, "classes": ["a", "b"]})
+    job(
+        "source.synthesize",
+        "synthesize_run",
+        {"samples": 10, "judge": {"top1": 0.98765}, "classes": ["a", "b"]},
+    )
     assert cli.main(["synth", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "samples: 10\njudge:\n  top1: 0.9877\nclasses: a, b\n"
 
 
-def test_check_reads_a_real_folder(tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reads_a_real_folder(
+    tmp_path: Path, make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_folder(tmp_path, {"cat": 4, "dog": 4})
     assert cli.main(["check", str(tmp_path)]) == 0
     assert capsys.readouterr().out.endswith("ok\n")
@@ -297,7 +400,9 @@ def test_dry_run_shows_the_whole_config_and_the_data(capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["data"]["labels"] == 50
 
 
-@pytest.mark.skipif(not list(metadata.distributions(name="augmentor")), reason="augmentor is not installed")
+@pytest.mark.skipif(
+    not list(metadata.distributions(name="augmentor")), reason="augmentor is not installed"
+)
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     code = cli.main(["--version"])
     captured = capsys.readouterr()
@@ -308,6 +413,8 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     code = "import sys; from pipelines.cli import main; sys.exit(main(['--help']))"
     reading, writing = os.pipe()
     os.close(reading)
-    child = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    child = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(writing)
     assert (child.returncode, child.stderr) == (1, "")

@@ -62,7 +62,9 @@ def test_dump_and_parse_give_the_config_back(mapping: dict[str, object]) -> None
     config = config_from(mapping)
     again = config_from(parse_yaml(dump_config(config), where="x"))
     assert again == config
-    assert [type(v) for v in again.source.options.values()] == [type(v) for v in config.source.options.values()]
+    assert [type(v) for v in again.source.options.values()] == [
+        type(v) for v in config.source.options.values()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -115,13 +117,22 @@ def test_yaml_refuses_what_surprises(text: str, problem: str) -> None:
 @pytest.mark.parametrize(
     ("mapping", "words"),
     [
-        ({"source": {"stepz": 3}}, ["f.yaml", "'source.stepz'", "did you mean 'steps'", "family, preset, steps"]),
-        ({"dat": {}}, ["'dat'", "did you mean 'data'", "pool, classifier, gain, semi, compare, verify, seed"]),
+        (
+            {"source": {"stepz": 3}},
+            ["f.yaml", "'source.stepz'", "did you mean 'steps'", "family, preset, steps"],
+        ),
+        (
+            {"dat": {}},
+            ["'dat'", "did you mean 'data'", "pool, classifier, gain, semi, compare, verify, seed"],
+        ),
         ({"source": {"steps": "100"}}, ["source.steps", "valid integer", "'100'"]),
         ({"source": {"steps": True}}, ["source.steps", "valid integer"]),
         ({"source": {"steps": 0}}, ["source.steps", "greater than or equal to 1"]),
         ({"data": {"size": 33}}, ["data.size", "33"]),
-        ({"data": {"labels": 10, "per_class": 5}}, ["f.yaml: data: labels and per_class are two regimes"]),
+        (
+            {"data": {"labels": 10, "per_class": 5}},
+            ["f.yaml: data: labels and per_class are two regimes"],
+        ),
         ({"data": {"imbalance": 10}}, ["imbalance needs per_class"]),
         ({"data": {"unlabelled": "rest"}}, ["nothing is left over"]),
         ({"classifier": {"learning_rate": float("nan")}}, ["classifier.learning_rate"]),
@@ -131,7 +142,9 @@ def test_yaml_refuses_what_surprises(text: str, problem: str) -> None:
         ({"source": 3}, ["source", "found 3"]),
     ],
 )
-def test_errors_name_file_key_and_what_is_known(mapping: dict[str, object], words: list[str]) -> None:
+def test_errors_name_file_key_and_what_is_known(
+    mapping: dict[str, object], words: list[str]
+) -> None:
     with pytest.raises(ConfigError) as caught:
         config_from(mapping, where="f.yaml")
     for word in words:
@@ -152,7 +165,9 @@ def test_configs_are_frozen() -> None:
         Config().seed = 3  # type: ignore[misc]
 
 
-def test_the_data_root_is_the_config_then_the_environment_then_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_root_is_the_config_then_the_environment_then_the_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AUGMENTOR_DATA", "/somewhere")
     assert data_root(DataConfig(data_root=Path("/mine"))) == Path("/mine")
     assert data_root(DataConfig()) == Path("/somewhere")

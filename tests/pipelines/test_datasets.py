@@ -62,7 +62,9 @@ def test_the_pool_can_be_capped() -> None:
     assert torch.equal(capped, whole[:50])  # type: ignore[arg-type, index]
 
 
-@pytest.mark.parametrize(("size", "grey", "shape"), [(16, None, (1, 16, 16)), (8, False, (3, 8, 8))])
+@pytest.mark.parametrize(
+    ("size", "grey", "shape"), [(16, None, (1, 16, 16)), (8, False, (3, 8, 8))]
+)
 def test_digits_in_another_form(size: int, grey: bool | None, shape: tuple[int, ...]) -> None:
     assert load_data(DataConfig(size=size, grey=grey), seed=0).test.image_shape == shape  # type: ignore[arg-type]
 
@@ -72,7 +74,9 @@ def test_too_many_labels_are_refused_with_the_class() -> None:
         load_data(DataConfig(per_class=95), seed=0)
 
 
-def test_a_folder_with_train_and_test_is_read_pixel_by_pixel(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_a_folder_with_train_and_test_is_read_pixel_by_pixel(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
     make_folder(tmp_path / "train", {"cat": 3, "dog": 2}, seed=0)
     make_folder(tmp_path / "test", {"cat": 1, "dog": 1}, seed=1)
     bundle = load_data(folder(tmp_path), seed=0)
@@ -83,7 +87,9 @@ def test_a_folder_with_train_and_test_is_read_pixel_by_pixel(tmp_path: Path, mak
     assert torch.equal(to_uint8(bundle.train.x[3]), stored)
 
 
-def test_a_folder_of_one_level_is_split_by_the_rule(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_a_folder_of_one_level_is_split_by_the_rule(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
     make_folder(tmp_path, {"cat": 8, "dog": 4})
     bundle = load_data(folder(tmp_path, test_fraction=0.5), seed=0)
     assert (bundle.train.counts, bundle.test.counts) == ({0: 4, 1: 2}, {0: 4, 1: 2})
@@ -99,7 +105,8 @@ def test_a_folder_is_found_under_the_data_root(tmp_path: Path, make_folder: Make
 
 
 @pytest.mark.parametrize(
-    ("sizes", "side"), [([(30, 40), (100, 33)], 28), ([(7, 5), (9, 9)], 8), ([(200, 300), (129, 128)], 128)]
+    ("sizes", "side"),
+    [([(30, 40), (100, 33)], 28), ([(7, 5), (9, 9)], 8), ([(200, 300), (129, 128)], 128)],
 )
 def test_the_default_size_is_the_largest_that_the_smallest_image_fills(
     tmp_path: Path, make_folder: MakeFolder, sizes: list[tuple[int, int]], side: int
@@ -128,13 +135,24 @@ def spoil(path: Path) -> None:
         (lambda root: spoil(root / "train" / "cat" / "1.png"), ["cat/1.png", "augmentor check"]),
         (lambda root: shutil.rmtree(root / "train" / "dog"), ["class 'dog' is only in test/"]),
         (lambda root: shutil.rmtree(root / "test" / "dog"), ["class 'dog' is only in train/"]),
-        (lambda root: (root / "test" / "dog" / "0.png").unlink(), ["class 'dog'", "has 0 images", "add images"]),
-        (lambda root: [shutil.rmtree(root / part / "dog") for part in ("train", "test")], ["only one class, 'cat'"]),
         (
-            lambda root: shutil.copy(root / "train" / "cat" / "2.png", root / "test" / "dog" / "copy.png"),
+            lambda root: (root / "test" / "dog" / "0.png").unlink(),
+            ["class 'dog'", "has 0 images", "add images"],
+        ),
+        (
+            lambda root: [shutil.rmtree(root / part / "dog") for part in ("train", "test")],
+            ["only one class, 'cat'"],
+        ),
+        (
+            lambda root: shutil.copy(
+                root / "train" / "cat" / "2.png", root / "test" / "dog" / "copy.png"
+            ),
             ["test/dog/copy.png is the same picture as training image", "cat/2.png", "remove one"],
         ),
-        (lambda root: (root / "train" / "cat" / "l.png").symlink_to("/etc/hostname"), ["leads outside"]),
+        (
+            lambda root: (root / "train" / "cat" / "l.png").symlink_to("/etc/hostname"),
+            ["leads outside"],
+        ),
     ],
 )
 def test_bad_folders_are_refused_with_what_to_do(
@@ -155,7 +173,9 @@ def test_a_class_of_one_image_cannot_be_split(tmp_path: Path, make_folder: MakeF
         load_data(folder(tmp_path), seed=0)
 
 
-def test_unlabelled_images_of_a_folder_take_the_form_of_the_others(tmp_path: Path, make_folder: MakeFolder) -> None:
+def test_unlabelled_images_of_a_folder_take_the_form_of_the_others(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
     root = make_folder(tmp_path / "data", {"a": 4, "b": 4}, mode="L")
     more = make_folder(tmp_path / "more", {"x": 3, "y": 2}, size=(20, 30), seed=5)
     bundle = load_data(folder(root, unlabelled=str(more)), seed=0)
@@ -193,7 +213,9 @@ def test_mnist_files_in_the_data_root_are_read_without_a_download(tmp_path: Path
     raw.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for part, count in (("train", 40), ("t10k", 20)):
-        idx(raw / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
+        idx(
+            raw / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        )
         idx(raw / f"{part}-labels-idx1-ubyte", np.arange(count, dtype=np.uint8) % 10)
     bundle = load_data(DataConfig(data="mnist", data_root=tmp_path, per_class=2), seed=0)
     assert bundle.train.classes == tuple("0123456789")
@@ -204,13 +226,17 @@ def test_mnist_files_in_the_data_root_are_read_without_a_download(tmp_path: Path
 def test_mnist_that_is_neither_there_nor_to_be_had_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(DataError, match=r"fashion-mnist: neither in .* put the files in .*FashionMNIST/raw or set"):
+    with pytest.raises(
+        DataError, match=r"fashion-mnist: neither in .* put the files in .*FashionMNIST/raw or set"
+    ):
         load_data(DataConfig(data="fashion-mnist", data_root=tmp_path), seed=0)
     assert capsys.readouterr().out == ""
 
 
 def test_the_real_mnist(real_data: Path) -> None:
-    bundle = load_data(DataConfig(data="mnist", data_root=real_data, per_class=10, unlabelled="rest"), seed=0)
+    bundle = load_data(
+        DataConfig(data="mnist", data_root=real_data, per_class=10, unlabelled="rest"), seed=0
+    )
     assert len(bundle.test) == 10_000
     assert bundle.pool is not None
     assert len(bundle.pool) == 60_000 - 100

@@ -14,16 +14,23 @@ def machine(monkeypatch: pytest.MonkeyPatch, *, gpus: int, apple: bool = False) 
 
 
 @pytest.mark.parametrize(
-    ("gpus", "apple", "found"), [(1, False, "cuda"), (1, True, "cuda"), (0, True, "mps"), (0, False, "cpu")]
+    ("gpus", "apple", "found"),
+    [(1, False, "cuda"), (1, True, "cuda"), (0, True, "mps"), (0, False, "cpu")],
 )
-def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch, gpus: int, apple: bool, found: str) -> None:
+def test_auto_takes_what_there_is(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, apple: bool, found: str
+) -> None:
     machine(monkeypatch, gpus=gpus, apple=apple)
     assert device_of(Config()) == torch.device(found)
     assert device_of(Config(device=found)) == torch.device(found)
 
 
 @pytest.mark.parametrize(("gpus", "asked"), [(0, "cuda"), (0, "cuda:0"), (1, "cuda:1"), (1, "mps")])
-def test_a_device_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch, gpus: int, asked: str) -> None:
+def test_a_device_that_is_not_here_is_refused(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, asked: str
+) -> None:
     machine(monkeypatch, gpus=gpus)
-    with pytest.raises(ConfigError, match=f"^device {asked}: not on this machine; give --device cpu$"):
+    with pytest.raises(
+        ConfigError, match=f"^device {asked}: not on this machine; give --device cpu$"
+    ):
         device_of(Config(device=asked))

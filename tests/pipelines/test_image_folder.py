@@ -32,14 +32,19 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 def corners(mode: str = "RGB") -> Image.Image:
     """Two by two: red green / blue white."""
     image = Image.new("RGB", (2, 2))
-    for spot, colour in zip([(0, 0), (1, 0), (0, 1), (1, 1)], [RED, GREEN, BLUE, WHITE], strict=True):
+    for spot, colour in zip(
+        [(0, 0), (1, 0), (0, 1), (1, 1)], [RED, GREEN, BLUE, WHITE], strict=True
+    ):
         image.putpixel(spot, colour)
     return image.convert(mode)
 
 
 def pixels(path: Path) -> list[list[tuple[int, ...]]]:
     """Rows of colours."""
-    return [[tuple(spot) for spot in row] for row in read_pixels(path, grey=False).permute(1, 2, 0).tolist()]
+    return [
+        [tuple(spot) for spot in row]
+        for row in read_pixels(path, grey=False).permute(1, 2, 0).tolist()
+    ]
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
@@ -70,7 +75,11 @@ def test_sixteen_bits_become_eight_by_rounding(tmp_path: Path) -> None:
     Image.fromarray(values).save(tmp_path / "a.png")
     assert read_header(tmp_path / "a.png").grey
     expected = [round(v / 257) for v in values[0].tolist()]
-    assert read_pixels(tmp_path / "a.png", grey=True)[0, 0].tolist() == expected == [0, 0, 1, 1, 128, 255]
+    assert (
+        read_pixels(tmp_path / "a.png", grey=True)[0, 0].tolist()
+        == expected
+        == [0, 0, 1, 1, 128, 255]
+    )
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
@@ -107,7 +116,9 @@ def huge(path: Path) -> None:
     """A header of 10,000 x 10,000 pixels in a file of a few bytes."""
     header = b"IHDR" + (10_000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
     crc = zlib.crc32(header).to_bytes(4, "big")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + crc + b"\0\0\0\0IEND\xaeB`\x82")
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + crc + b"\0\0\0\0IEND\xaeB`\x82"
+    )
 
 
 def monstrous(path: Path) -> None:
@@ -196,7 +207,9 @@ def test_shrinking_averages() -> None:
     assert ((small.int() - 127).abs() <= 3).all()  # without antialiasing it would be black or white
 
 
-def test_the_tree_is_sorted_and_leaves_out_what_is_no_class(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+def test_the_tree_is_sorted_and_leaves_out_what_is_no_class(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
     make_folder(tmp_path, {"b": 2, "a": 1, ".ipynb_checkpoints": 1, "__MACOSX": 1})
     make_folder(tmp_path / "a", {"deeper": 2, ".hidden": 1})
     (tmp_path / "a" / "notes.txt").write_text("")
@@ -235,7 +248,9 @@ def test_links_never_lead_outside(tmp_path: Path, make_folder: Callable[..., Pat
     }
 
 
-def test_two_spellings_of_one_name_are_refused(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
+def test_two_spellings_of_one_name_are_refused(
+    tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
     composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     make_folder(tmp_path, {composed: 1, "tea": 1})
     assert list_tree(tmp_path).classes == (composed, "tea")
@@ -245,7 +260,7 @@ def test_two_spellings_of_one_name_are_refused(tmp_path: Path, make_folder: Call
 
 
 def test_a_class_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
-    os.mkdir(os.fsencode(tmp_path) + b"/caf\xe9")  # noqa: PTH102 - pathlib takes no bytes
+    os.mkdir(os.fsencode(tmp_path) + b"/caf\xe9")
     with pytest.raises(DataError, match=r"caf\\xe9: the name of this class is no UTF-8"):
         list_tree(tmp_path)
 
@@ -272,7 +287,9 @@ def tree_of(root: Path, counts: dict[str, int]) -> ImageTree:
     return ImageTree(root, tuple(counts), tuple(paths), tuple(y), (), 0)
 
 
-def test_the_hashed_split_takes_the_fraction_of_every_class_and_ignores_where_the_folder_lies() -> None:
+def test_the_hashed_split_takes_the_fraction_of_every_class_and_ignores_where_the_folder_lies() -> (
+    None
+):
     counts = {"a": 2, "b": 3, "c": 40}
     train, test = hashed_split(tree_of(Path("/here"), counts), 0.25)
     tree = tree_of(Path("/there"), counts)

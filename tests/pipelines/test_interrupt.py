@@ -18,7 +18,8 @@ from pipelines.interrupt import Interrupted, signals_raise, watch_signals
 
 @pytest.fixture(autouse=True)
 def pythons_own_ctrl_c() -> Iterator[None]:
-    """Python's handler of SIGINT, which it does not install where the shell started the tests in the background."""
+    """Python's handler of SIGINT, which it does not install where the shell started the tests in
+    the background."""
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
@@ -141,7 +142,9 @@ def test_a_signal_that_was_ignored_from_the_start_stays_so(known_handlers: list[
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-def test_a_job_that_watches_hears_the_first_and_the_second_raises(known_handlers: list[Any]) -> None:
+def test_a_job_that_watches_hears_the_first_and_the_second_raises(
+    known_handlers: list[Any],
+) -> None:
     with signals_raise(), watch_signals() as watch:
         os.kill(os.getpid(), signal.SIGTERM)
         assert watch.signum == signal.SIGTERM

@@ -12,7 +12,9 @@ from PIL import Image
 from pipelines import page
 
 
-@pytest.mark.parametrize("values", [[0.8, 0.97], [-0.031, 0.0, 0.04], [0.5], [0.9991, 0.9992], [0.0, 1.0], []])
+@pytest.mark.parametrize(
+    "values", [[0.8, 0.97], [-0.031, 0.0, 0.04], [0.5], [0.9991, 0.9992], [0.0, 1.0], []]
+)
 def test_scale_holds_all_values_and_ends_on_its_ticks(values: list[float]) -> None:
     scale = page.scale_of(values)
     assert 2 <= len(scale.ticks) <= 8
@@ -39,11 +41,21 @@ def test_image_strip_holds_the_very_pixels() -> None:
 
 def test_points_have_a_real_minus_and_say_on_which_side_of_zero_they_are() -> None:
     values = (0.0149, -0.0149, 0.0004, -0.0004, 0.00001, 0.0, None)
-    assert [page.signed_points(value) for value in values] == ["+1.5", "−1.5", "+0.04", "−0.04", "0.0", "0.0", "–"]
+    assert [page.signed_points(value) for value in values] == [
+        "+1.5",
+        "−1.5",
+        "+0.04",
+        "−0.04",
+        "0.0",
+        "0.0",
+        "–",
+    ]
     assert page.signed_points(-0.0004, 2) == "−0.04"
 
 
-@pytest.mark.parametrize("values", [[0.008, 0.3], [0.0, 0.3], [0.01, 0.011], [0.5], [1e-6, 1.0], [-1.0, 3.0], []])
+@pytest.mark.parametrize(
+    "values", [[0.008, 0.3], [0.0, 0.3], [0.01, 0.011], [0.5], [1e-6, 1.0], [-1.0, 3.0], []]
+)
 def test_an_axis_holds_all_values_between_its_ends(values: list[float]) -> None:
     axis = page.axis_of(values, 290.0, 14.0)
     assert 2 <= len(axis.ticks) <= page.MOST_TICKS

@@ -31,7 +31,9 @@ def test_every_pixel_of_a_small_image_becomes_a_whole_square() -> None:
     assert (grid[top + 24 : top + 48, left : left + 24] == 128).all()
 
 
-@pytest.mark.parametrize(("size", "tile"), [(8, 48), (16, 48), (28, 56), (32, 64), (64, 64), (128, 128)])
+@pytest.mark.parametrize(
+    ("size", "tile"), [(8, 48), (16, 48), (28, 56), (32, 64), (64, 64), (128, 128)]
+)
 def test_factor_is_whole_and_large_images_stay(size: int, tile: int) -> None:
     grid = sample_grid([row(3, -1.0, size=size)], [""])
     assert dark_boxes(grid) == 3 * tile * tile
@@ -64,12 +66,18 @@ def test_names_are_drawn_and_take_room() -> None:
 def test_long_and_odd_names_are_cut_to_one_line() -> None:
     long = sample_grid([row(1, 1.0)], ["n" * 5000])
     assert long.width < 500
-    assert sample_grid([row(1, 1.0)], ["two\nlines"]).size == sample_grid([row(1, 1.0)], ["two lines"]).size
+    assert (
+        sample_grid([row(1, 1.0)], ["two\nlines"]).size
+        == sample_grid([row(1, 1.0)], ["two lines"]).size
+    )
 
 
 def test_group_gaps_and_column_names_make_the_picture_larger() -> None:
     rows = [row(6, -1.0)]
-    plain, grouped = sample_grid(rows, ["a"]), sample_grid(rows, ["a"], column_names=["x", "y"] * 3, group=2)
+    plain, grouped = (
+        sample_grid(rows, ["a"]),
+        sample_grid(rows, ["a"], column_names=["x", "y"] * 3, group=2),
+    )
     assert grouped.width == plain.width + 2 * 11
     assert grouped.height > plain.height
     assert dark_boxes(grouped) == dark_boxes(plain)
@@ -82,7 +90,9 @@ def test_class_rows_takes_the_first_of_each_class() -> None:
 
 
 def test_png_bytes_read_back_exactly() -> None:
-    grid = sample_grid(torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0)), ["a", "b"])
+    grid = sample_grid(
+        torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0)), ["a", "b"]
+    )
     back = Image.open(io.BytesIO(png_bytes(grid)))
     assert (back.format, back.mode) == ("PNG", "RGB")
     np.testing.assert_array_equal(np.asarray(back), np.asarray(grid))

@@ -31,7 +31,9 @@ def config(method: str) -> Config:
     )
 
 
-def test_graph_labels_the_whole_pool_and_marks_the_clearest_of_every_class(digits: DataBundle) -> None:
+def test_graph_labels_the_whole_pool_and_marks_the_clearest_of_every_class(
+    digits: DataBundle,
+) -> None:
     assert digits.pool is not None
     labels, clear = graph_labels(digits.train, digits.pool, config("graph"), 0, 0.3)
     assert labels.shape == clear.shape == (len(digits.pool),)
@@ -65,12 +67,18 @@ def test_classifier_is_the_default_method(digits: DataBundle) -> None:
     assert max(kept.counts.values()) <= math.ceil(len(digits.pool) / 10)
 
 
-def test_the_classifier_can_start_from_the_graph(digits: DataBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_classifier_can_start_from_the_graph(
+    digits: DataBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert digits.pool is not None
     learned: list[Tensor] = []
-    sure = torch.arange(20).remainder(10)  # of the first twenty images of the pool; of the others nothing is known
+    sure = torch.arange(20).remainder(
+        10
+    )  # of the first twenty images of the pool; of the others nothing is known
 
-    def teacher(known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: None) -> Tensor:
+    def teacher(
+        known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: None
+    ) -> Tensor:
         learned.append(known.y)
         logits = torch.zeros(len(pool), 10)
         logits[torch.arange(20), sure] = 20
@@ -85,10 +93,14 @@ def test_the_classifier_can_start_from_the_graph(digits: DataBundle, monkeypatch
     assert torch.equal(learned[0], torch.cat([digits.train.y, of_graph[clear]]))
     assert torch.equal(learned[1][: len(digits.train)], digits.train.y)
     assert sorted(learned[1][len(digits.train) :].tolist()) == sorted(sure.tolist())
-    assert dict(zip(indices.tolist(), labels.tolist(), strict=True)) == dict(enumerate(sure.tolist()))
+    assert dict(zip(indices.tolist(), labels.tolist(), strict=True)) == dict(
+        enumerate(sure.tolist())
+    )
 
 
-def test_the_labelling_classifier_has_the_augmentation_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_labelling_classifier_has_the_augmentation_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found: list[Tensor] = []
 
     def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:
@@ -100,12 +112,16 @@ def test_the_labelling_classifier_has_the_augmentation_asked_for(monkeypatch: py
     for kind in ("classical", "trivialaugment"):
         asked = config("classifier").model_copy(update={"pool": PoolConfig(rounds=1, augment=kind)})
         label_pool(bundle.train, bundle.test.x[:50], asked, 0)
-        expected = augmentation_of(asked, kind)(bundle.train.x[:4], torch.Generator().manual_seed(0))
+        expected = augmentation_of(asked, kind)(
+            bundle.train.x[:4], torch.Generator().manual_seed(0)
+        )
         assert torch.equal(found[-1], expected)
     assert not torch.equal(found[0], found[1])
 
 
-def test_the_labelling_classifier_can_learn_with_a_loss_for_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_labelling_classifier_can_learn_with_a_loss_for_the_tail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls: list[dict[str, Any]] = []
 
     def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:
@@ -113,7 +129,9 @@ def test_the_labelling_classifier_can_learn_with_a_loss_for_the_tail(monkeypatch
         return model
 
     monkeypatch.setattr(pool, "train_classifier", spy)
-    bundle = load_data(config_from({"data": {"data": "digits", "per_class": 20, "imbalance": 10}}).data, 0)
+    bundle = load_data(
+        config_from({"data": {"data": "digits", "per_class": 20, "imbalance": 10}}).data, 0
+    )
     logits, y = torch.zeros(2, 10), torch.tensor([0, 9])
     for loss in ("cross_entropy", "logit_adjusted"):
         asked = config("classifier").model_copy(update={"pool": PoolConfig(rounds=1, loss=loss)})

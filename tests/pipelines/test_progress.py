@@ -13,7 +13,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_lines_show_the_first_and_last_step_and_one_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_show_the_first_and_last_step_and_one_every_few_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     stream = io.StringIO()

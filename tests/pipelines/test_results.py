@@ -10,7 +10,12 @@ import pytest
 from augmentor.types import DataError
 from pipelines.results import package_versions, provenance, read_result, this_command, write_result
 
-ARM = {"scores": [0.5, 0.6], "mean": 0.55, "ci95": [0.5, 0.6], "per_class_recall": {"a": 0.5, "b": None}}
+ARM = {
+    "scores": [0.5, 0.6],
+    "mean": 0.55,
+    "ci95": [0.5, 0.6],
+    "per_class_recall": {"a": 0.5, "b": None},
+}
 PAIR = {
     "arm": "synthetic",
     "baseline": "real",
@@ -47,17 +52,25 @@ def test_a_result_is_written_with_its_schema_and_read_back(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"arms": {"real": ARM | {"scores": [0.5]}, "synthetic": ARM}}, "1 scores for 2 replicates"),
+        (
+            {"arms": {"real": ARM | {"scores": [0.5]}, "synthetic": ARM}},
+            "1 scores for 2 replicates",
+        ),
         ({"arms": {"real": ARM}}, "arm 'synthetic', which was not run"),
         ({"arms": {"real": ARM | {"mean": 1.5}, "synthetic": ARM}}, "arms.real.mean"),
         ({"comparisons": [PAIR | {"p": float("nan")}]}, "comparisons.0.p"),
-        ({"comparisons": [{k: v for k, v in PAIR.items() if k != "p_holm"}]}, "comparisons.0.p_holm"),
+        (
+            {"comparisons": [{k: v for k, v in PAIR.items() if k != "p_holm"}]},
+            "comparisons.0.p_holm",
+        ),
         ({"metric": "accuracy"}, "metric"),
         ({"verdict": ""}, "verdict"),
         ({"replicates": "2"}, "replicates"),
     ],
 )
-def test_a_result_that_breaks_its_promise_is_not_written(tmp_path: Path, changes: dict[str, Any], word: str) -> None:
+def test_a_result_that_breaks_its_promise_is_not_written(
+    tmp_path: Path, changes: dict[str, Any], word: str
+) -> None:
     with pytest.raises(ValueError, match=word):
         write_result(tmp_path / "gain.json", gain(**changes), "gain")
     assert not (tmp_path / "gain.json").exists()
@@ -65,7 +78,11 @@ def test_a_result_that_breaks_its_promise_is_not_written(tmp_path: Path, changes
 
 def test_files_of_another_form_are_refused_on_reading(tmp_path: Path) -> None:
     path = tmp_path / "gain.json"
-    for text, word in [("{", "cannot be read"), ("[]", "gain.json"), (json.dumps({"schema": 2, **gain()}), "schema")]:
+    for text, word in [
+        ("{", "cannot be read"),
+        ("[]", "gain.json"),
+        (json.dumps({"schema": 2, **gain()}), "schema"),
+    ]:
         path.write_text(text)
         with pytest.raises(DataError, match=word):
             read_result(path, "gain")
@@ -82,7 +99,9 @@ def test_evaluate_needs_samples(tmp_path: Path) -> None:
 
 def test_provenance_says_what_ran_where(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUGMENTOR_DATA", "/big/disk")
-    monkeypatch.setattr(sys, "argv", ["/some/where/augmentor", "gain", "--data", "/big/disk/my cats", "--seed", "1"])
+    monkeypatch.setattr(
+        sys, "argv", ["/some/where/augmentor", "gain", "--data", "/big/disk/my cats", "--seed", "1"]
+    )
     found = provenance({"train": 1.26}, "cpu")
     assert found["command"] == "augmentor gain --data '$AUGMENTOR_DATA/my cats' --seed 1"
     assert found["seconds"] == {"train": 1.3}
@@ -100,7 +119,14 @@ def test_without_a_data_root_the_command_stays_as_it_is(monkeypatch: pytest.Monk
 
 
 SCORES = {"errors": [0.1, 0.2], "mean": 0.15, "median": 0.15, "sd": 0.07}
-DIFFERENCE = {"method": "ours", "baseline": "plain", "labels": 20, "delta": -0.1, "ci95": [-0.2, 0.0], "p": 0.05}
+DIFFERENCE = {
+    "method": "ours",
+    "baseline": "plain",
+    "labels": 20,
+    "delta": -0.1,
+    "ci95": [-0.2, 0.0],
+    "p": 0.05,
+}
 
 
 def semi(**changes: Any) -> dict[str, Any]:

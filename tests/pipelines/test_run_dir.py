@@ -21,7 +21,9 @@ with RunDir(Path(sys.argv[1])).lock():
 
 def hold(path: Path) -> subprocess.Popen[str]:
     """Another process that has taken the lock."""
-    child = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
+    )
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
     return child
@@ -64,7 +66,12 @@ def test_the_lock_clears_away_what_a_killed_process_left(tmp_path: Path) -> None
     (run.checkpoints / ".step-00000004.tmp").mkdir()
     (run.checkpoints / "latest").write_text("step-00000002")
     with run.lock():
-        assert sorted(path.name for path in tmp_path.rglob("*")) == ["cells", "checkpoints", "latest", "lock"]
+        assert sorted(path.name for path in tmp_path.rglob("*")) == [
+            "cells",
+            "checkpoints",
+            "latest",
+            "lock",
+        ]
 
 
 def test_the_lock_is_released_after_an_error(tmp_path: Path) -> None:

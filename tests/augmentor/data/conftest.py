@@ -10,7 +10,8 @@ from augmentor.types import LabelledImages
 
 
 class Painter:
-    """Renders a grey level per class, with the latent in the first pixels, so that images differ."""
+    """Renders a grey level per class, with the latent in the first pixels, so that images
+    differ."""
 
     def __init__(self, classes: tuple[str, ...], image_shape: tuple[int, int, int]) -> None:
         self.classes, self.image_shape, self.latent_dim = classes, image_shape, 3
@@ -41,8 +42,12 @@ def class_of():
 def images():
     """Makes synthetic images: so many of every class."""
 
-    def make(counts: dict[str, int], image_shape: tuple[int, int, int] = (1, 8, 8)) -> LabelledImages:
-        y = torch.tensor([c for c, n in enumerate(counts.values()) for _ in range(n)], dtype=torch.int64)
+    def make(
+        counts: dict[str, int], image_shape: tuple[int, int, int] = (1, 8, 8)
+    ) -> LabelledImages:
+        y = torch.tensor(
+            [c for c, n in enumerate(counts.values()) for _ in range(n)], dtype=torch.int64
+        )
         z = torch.randn(len(y), 3, generator=torch.Generator().manual_seed(5))
         return LabelledImages(Painter(tuple(counts), image_shape).sample(y, z), y, tuple(counts))
 

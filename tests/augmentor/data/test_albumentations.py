@@ -1,4 +1,5 @@
-"""Swapped images are of the same class; seeded items differ where they should and repeat where they should."""
+"""Swapped images are of the same class; seeded items differ where they should and repeat where they
+should."""
 
 from __future__ import annotations
 
@@ -26,7 +27,11 @@ def test_the_rest_of_the_room_does_without_albumentations(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("augmentor")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "albumentations", None)  # importing it is an error now
-    names = [path.stem for path in Path(own.__file__).parent.glob("*.py") if path.stem != "albumentations"]
+    names = [
+        path.stem
+        for path in Path(own.__file__).parent.glob("*.py")
+        if path.stem != "albumentations"
+    ]
     assert "synthetic_mix" in names
     for name in names:
         importlib.import_module(f"augmentor.data.{name}".removesuffix(".__init__"))
@@ -40,7 +45,9 @@ def test_replaces_by_an_image_of_the_class(images, painter, class_of, live, give
     source = painter(("b", "a", "c"), (1, 8, 8)) if live else images({"b": 5, "a": 7, "c": 2})
     replace = albumentations.Compose([SyntheticReplace(source, CLASSES, p=1)])
     for label, name in enumerate(CLASSES):
-        image = replace(image=GREY, synthetic_metadata=name if given is str else np.int64(label))["image"]
+        image = replace(image=GREY, synthetic_metadata=name if given is str else np.int64(label))[
+            "image"
+        ]
         assert (image.shape, image.dtype) == (GREY.shape, np.uint8)
         assert ("b", "a", "c")[class_of(torch.tensor(image / 127.5 - 1), 3)] == name
 
@@ -49,15 +56,21 @@ def test_replaces_by_an_image_of_the_class(images, painter, class_of, live, give
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_form_of_the_image(images, channels, dtype):
     image = np.ones((10, 12, channels), dtype=dtype)
-    replaced = SyntheticReplace(images({"a": 5, "b": 7}), ("a", "b"), p=1)(image=image, synthetic_metadata="b")["image"]
+    replaced = SyntheticReplace(images({"a": 5, "b": 7}), ("a", "b"), p=1)(
+        image=image, synthetic_metadata="b"
+    )["image"]
     assert (replaced.shape, replaced.dtype) == (image.shape, dtype)
     white = 255 if dtype == np.uint8 else 1
     assert float(replaced.mean()) / white == pytest.approx(0.5, abs=0.02)
 
 
 def test_probability(images):
-    replace = albumentations.Compose([SyntheticReplace(images({"a": 5, "b": 7}), ("a", "b"), p=0.3)], seed=0)
-    replaced = [(replace(image=GREY, synthetic_metadata="a")["image"] != 200).any() for _ in range(300)]
+    replace = albumentations.Compose(
+        [SyntheticReplace(images({"a": 5, "b": 7}), ("a", "b"), p=0.3)], seed=0
+    )
+    replaced = [
+        (replace(image=GREY, synthetic_metadata="a")["image"] != 200).any() for _ in range(300)
+    ]
     assert 60 < sum(replaced) < 120
 
 
@@ -96,7 +109,9 @@ def seeded(images, seed=0):
         SyntheticReplace(images({"a": 9, "b": 9}), ("a", "b"), p=0.5),
         albumentations.HorizontalFlip(p=0.5),
         albumentations.RandomBrightnessContrast(p=1),
-        albumentations.OneOf([albumentations.GaussNoise(p=1), albumentations.Affine(rotate=(-40, 40), p=1)], p=0.9),
+        albumentations.OneOf(
+            [albumentations.GaussNoise(p=1), albumentations.Affine(rotate=(-40, 40), p=1)], p=0.9
+        ),
     ]
     return SeededItems(Ramps(), albumentations.Compose(steps), seed, label_key="synthetic_metadata")
 

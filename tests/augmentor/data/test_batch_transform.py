@@ -40,7 +40,9 @@ def test_swaps_by_class_and_probability(images, painter, class_of, live):
 def test_never_and_always(images):
     synthetic = images({"a": 5, "b": 7, "c": 2})
     assert SyntheticBatch(synthetic, ("a", "b", "c"), p=0)(WHITE, LABELS)[0] is WHITE
-    assert bool(swapped_rows(SyntheticBatch(synthetic, ("a", "b", "c"), p=1)(WHITE, LABELS)[0]).all())
+    assert bool(
+        swapped_rows(SyntheticBatch(synthetic, ("a", "b", "c"), p=1)(WHITE, LABELS)[0]).all()
+    )
 
 
 def test_a_class_without_synthetic_images_stays(images):
@@ -50,7 +52,9 @@ def test_a_class_without_synthetic_images_stays(images):
 
 def test_stored_images_are_all_in_use(images):
     synthetic = images({"a": 4, "b": 3})
-    mixed, _ = SyntheticBatch(synthetic, ("a", "b"), p=1)(torch.ones(80, 1, 8, 8), torch.zeros(80).long())
+    mixed, _ = SyntheticBatch(synthetic, ("a", "b"), p=1)(
+        torch.ones(80, 1, 8, 8), torch.zeros(80).long()
+    )
     assert len(mixed.flatten(1).unique(dim=0)) == 4
 
 
@@ -65,7 +69,12 @@ def test_chance_follows_the_default_generator(images):
 
 def test_to_input_brings_the_users_normalisation(images):
     normalise = v2.Compose(
-        [v2.RGB(), v2.Resize((6, 6)), v2.ToDtype(torch.float32, scale=True), v2.Normalize([1] * 3, [2] * 3)]
+        [
+            v2.RGB(),
+            v2.Resize((6, 6)),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([1] * 3, [2] * 3),
+        ]
     )
     synthetic = images({"a": 5, "b": 7, "c": 2})
     mixed, _ = SyntheticBatch(synthetic, ("a", "b", "c"), p=1, to_input=normalise)(-WHITE, LABELS)
@@ -74,13 +83,17 @@ def test_to_input_brings_the_users_normalisation(images):
 
 def test_bytes_stay_bytes(images):
     batch = torch.full((4, 1, 8, 8), 255, dtype=torch.uint8)
-    mixed, _ = SyntheticBatch(images({"a": 1, "b": 1}), ("a", "b"), p=1)(batch, torch.tensor([0, 1, 0, 1]))
+    mixed, _ = SyntheticBatch(images({"a": 1, "b": 1}), ("a", "b"), p=1)(
+        batch, torch.tensor([0, 1, 0, 1])
+    )
     assert mixed.dtype == torch.uint8
     assert float(mixed[0].float().mean()) == pytest.approx(64, abs=3)
 
 
 def test_in_a_loader_before_mixup(images):
-    swap = v2.Compose([SyntheticBatch(images({"a": 5, "b": 7, "c": 2}), ("a", "b", "c")), v2.MixUp(num_classes=3)])
+    swap = v2.Compose(
+        [SyntheticBatch(images({"a": 5, "b": 7, "c": 2}), ("a", "b", "c")), v2.MixUp(num_classes=3)]
+    )
     loader = DataLoader(
         TensorDataset(WHITE, LABELS),
         20,
@@ -105,4 +118,6 @@ def test_wrong_use(images):
     with pytest.raises(ValueError, match="give to_input"):
         swap(-WHITE, LABELS)
     with pytest.raises(ValueError, match="to_input gives images"):
-        SyntheticBatch(synthetic, ("a", "b", "c"), p=1, to_input=v2.ToDtype(torch.float32))(WHITE, LABELS)
+        SyntheticBatch(synthetic, ("a", "b", "c"), p=1, to_input=v2.ToDtype(torch.float32))(
+            WHITE, LABELS
+        )

@@ -57,7 +57,9 @@ def test_words_agree_with_imbalanced_learn(counts):
     for word in ("auto", "minority", "not majority", "not minority", "all"):
         theirs = check_sampling_strategy(word, y, "over-sampling")
         ours = resolve_counts(word, dict(enumerate(counts)), [str(c) for c in range(len(counts))])
-        assert {c: n for c, n in ours.items() if n} == {int(c): int(n) for c, n in theirs.items() if n}
+        assert {c: n for c, n in ours.items() if n} == {
+            int(c): int(n) for c, n in theirs.items() if n
+        }
 
 
 @given(COUNTS)
@@ -115,7 +117,15 @@ def test_read_strategy(tmp_path):
     path = tmp_path / "balance.json"
     path.write_text(json.dumps({"dog": 9}))
     texts = ("auto", "Not Majority", "500", "1", "0.5", "1.0", str(path))
-    assert [read_strategy(text) for text in texts] == ["auto", "not-majority", 500, 1, 0.5, 1.0, {"dog": 9}]
+    assert [read_strategy(text) for text in texts] == [
+        "auto",
+        "not-majority",
+        500,
+        1,
+        0.5,
+        1.0,
+        {"dog": 9},
+    ]
     assert type(read_strategy("1")) is int
     assert type(read_strategy("1.0")) is float
     with pytest.raises(ValueError, match="unknown class balance 'most'"):

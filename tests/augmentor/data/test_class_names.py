@@ -23,7 +23,9 @@ def test_torchvision_digits_match():
 
 
 def test_classes_without_partner_are_named():
-    with pytest.raises(DataError, match="only in the data: 'dog'; only in the synthetic images: 'cow', 'eel'"):
+    with pytest.raises(
+        DataError, match="only in the data: 'dog'; only in the synthetic images: 'cow', 'eel'"
+    ):
         match_classes(["cat", "dog"], ["cat", "cow", "eel"])
     with pytest.raises(DataError, match="only in the data: 'dog'"):
         match_classes(["cat", "dog"], ["cat"])

@@ -39,7 +39,9 @@ def test_long_tail_counts_worked_by_hand():
     assert long_tail_counts(4, 5, 1) == [5, 5, 5, 5]
 
 
-@pytest.mark.parametrize("arguments", [(0, 5, 2), (3, 0, 2), (3, 5, 0.5), (3, 5, float("inf")), (3, 5, float("nan"))])
+@pytest.mark.parametrize(
+    "arguments", [(0, 5, 2), (3, 0, 2), (3, 5, 0.5), (3, 5, float("inf")), (3, 5, float("nan"))]
+)
 def test_long_tail_counts_refuses(arguments):
     with pytest.raises(ValueError, match="at least 1"):
         long_tail_counts(*arguments)
@@ -117,7 +119,9 @@ def test_stratified_split_refuses():
         stratified_split(torch.zeros(3), 0.5, seed=0)
 
 
-@given(st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(any), st.floats(0.05, 0.95), SEEDS)
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=6).filter(any), st.floats(0.05, 0.95), SEEDS
+)
 @example([3, 3, 1, 1], 0.75, 0)
 @settings(max_examples=50, deadline=None)
 def test_tuning_split_leaves_small_classes_whole(counts, fraction, seed):
@@ -134,7 +138,9 @@ def test_tuning_split_leaves_small_classes_whole(counts, fraction, seed):
 def test_tuning_split_of_equal_classes_holds_out_the_same_of_each(classes, size, fraction, seed):
     y = labels_of([size] * classes)
     _, tune = tuning_split(y, fraction, seed)
-    assert set(counted(y[tune], classes)) == {size - min(max(int(fraction * size + 0.5), 1), size - 1)}
+    assert set(counted(y[tune], classes)) == {
+        size - min(max(int(fraction * size + 0.5), 1), size - 1)
+    }
 
 
 def test_tuning_split_lets_every_other_common_class_stand_in_for_a_rare_one():

@@ -18,14 +18,21 @@ from augmentor.data import synthetic_store
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_images import draw_from
 from augmentor.data.synthetic_mix import SyntheticMix
-from augmentor.data.synthetic_store import PixelImages, Recipe, SyntheticSet, trained_on_digest, write_set
+from augmentor.data.synthetic_store import (
+    PixelImages,
+    Recipe,
+    SyntheticSet,
+    trained_on_digest,
+    write_set,
+)
 from augmentor.types import DataError
 
 TO_TENSOR = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 
 
 class Digits(VisionDataset):
-    """Laid out as torchvision's MNIST: a tensor of bytes, tensor targets, grey PIL items, names with a dash."""
+    """Laid out as torchvision's MNIST: a tensor of bytes, tensor targets, grey PIL items, names
+    with a dash."""
 
     classes = ("0 - zero", "1 - one")
 
@@ -88,7 +95,11 @@ def test_image_folder_keeps_its_ways(folder, images):
 
 
 def test_transforms_count_for_both_kinds(folder, images):
-    real = ImageFolder(str(folder), transform=v2.Compose([v2.Resize((8, 8)), TO_TENSOR]), target_transform=lambda t: -t)
+    real = ImageFolder(
+        str(folder),
+        transform=v2.Compose([v2.Resize((8, 8)), TO_TENSOR]),
+        target_transform=lambda t: -t,
+    )
     mix = SyntheticMix(real, images({"dog": 3, "cat": 0}))
     assert {mix[i][0].shape for i in range(len(mix))} == {(3, 8, 8)}
     assert [mix[i][1] for i in range(len(mix))] == [0, 0, 0, 0, -1, -1, -1, -1]
@@ -109,7 +120,9 @@ def test_grey_digits_with_torchvisions_names(images):
     assert mix[0][0].shape == mix[-1][0].shape == (1, 8, 8)
     assert mix.classes == list(real.classes)
     assert not hasattr(mix, "samples")
-    assert Image.new("L", (8, 8)).mode == SyntheticMix(Digits(), images({"0": 1, "1": 1}))[-1][0].mode
+    assert (
+        Image.new("L", (8, 8)).mode == SyntheticMix(Digits(), images({"0": 1, "1": 1}))[-1][0].mode
+    )
 
 
 def test_pixels_arrive_exactly(images):
@@ -121,7 +134,9 @@ def test_pixels_arrive_exactly(images):
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
 def test_tensor_dataset(images, dtype):
     white = 255 if dtype == torch.uint8 else 1
-    real = TensorDataset(torch.full((3, 3, 6, 6), white, dtype=dtype), torch.tensor([0, 1, 1], dtype=torch.int32))
+    real = TensorDataset(
+        torch.full((3, 3, 6, 6), white, dtype=dtype), torch.tensor([0, 1, 1], dtype=torch.int32)
+    )
     mix = SyntheticMix(real, images({"0": 2, "1": 1}))
     image, target = mix[3]
     assert (image.dtype, image.shape) == (dtype, (3, 6, 6))
@@ -133,7 +148,9 @@ def test_tensor_dataset(images, dtype):
 
 def test_the_range_of_float_images_is_asked_for(images):
     real = TensorDataset(torch.full((2, 1, 8, 8), -1.0), torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="numbers from -1 to -1: say what black and white are by value_range"):
+    with pytest.raises(
+        ValueError, match="numbers from -1 to -1: say what black and white are by value_range"
+    ):
         SyntheticMix(real, images({"0": 2, "1": 1}))
     synthetic = images({"0": 2, "1": 1})
     mix = SyntheticMix(real, synthetic, value_range=(-1, 1))
@@ -155,7 +172,8 @@ def test_array_items_with_an_albumentations_transform(images):
 
 
 class Private(Dataset):
-    """Laid out as torchvision's Food101: file names and labels under private names; notes which items are read."""
+    """Laid out as torchvision's Food101: file names and labels under private names; notes which
+    items are read."""
 
     def __init__(self, labels, true=None):
         self._labels, self.true, self.read = labels, true or labels, []
@@ -208,7 +226,9 @@ def test_a_concatenation_is_mixed_part_by_part(images):
 
 
 def test_classes_that_do_not_match_are_named(folder, images):
-    with pytest.raises(DataError, match="only in the data: 'cat'; only in the synthetic images: 'cow'"):
+    with pytest.raises(
+        DataError, match="only in the data: 'cat'; only in the synthetic images: 'cow'"
+    ):
         SyntheticMix(ImageFolder(str(folder)), images({"cow": 1, "dog": 1}))
     real = TensorDataset(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]))
     with pytest.raises(DataError, match="only in the data: '0', '1'"):
@@ -220,8 +240,14 @@ def test_counts_and_share_of_stored_images(images):
     synthetic = images({"0": 5, "1": 20})
     balanced = SyntheticMix(Digits((6, 2)), synthetic, counts="auto")
     assert balanced.synthetic_counts == {"0 - zero": 0, "1 - one": 4}
-    assert SyntheticMix(Digits((6, 2)), synthetic, counts={"1 - one": 9}).targets.tolist() == [0] * 6 + [1] * 9
-    assert SyntheticMix(Digits((6, 2)), synthetic, share=0.5).synthetic_counts == {"0 - zero": 2, "1 - one": 6}
+    assert (
+        SyntheticMix(Digits((6, 2)), synthetic, counts={"1 - one": 9}).targets.tolist()
+        == [0] * 6 + [1] * 9
+    )
+    assert SyntheticMix(Digits((6, 2)), synthetic, share=0.5).synthetic_counts == {
+        "0 - zero": 2,
+        "1 - one": 6,
+    }
     assert len(SyntheticMix(Digits((6, 2)), synthetic, share=0)) == 8
     assert len(SyntheticMix(Digits((6, 2)), synthetic)) == 33
 
@@ -230,7 +256,9 @@ def test_stored_images_are_drawn_by_seed_without_repeats(images):
     synthetic = images({"0": 0, "1": 200})
 
     def drawn(seed):
-        mix = SyntheticMix(Digits((40, 2), transform=v2.PILToTensor()), synthetic, counts="auto", seed=seed)
+        mix = SyntheticMix(
+            Digits((40, 2), transform=v2.PILToTensor()), synthetic, counts="auto", seed=seed
+        )
         return torch.stack([mix[i][0] for i in range(42, len(mix))])
 
     assert torch.equal(drawn(0), drawn(0))
@@ -238,13 +266,17 @@ def test_stored_images_are_drawn_by_seed_without_repeats(images):
 
 
 def test_too_few_stored_images(images):
-    with pytest.raises(DataError, match="class '1 - one': 4 synthetic images are asked for, the set has 3"):
+    with pytest.raises(
+        DataError, match="class '1 - one': 4 synthetic images are asked for, the set has 3"
+    ):
         SyntheticMix(Digits((6, 2)), images({"0": 5, "1": 3}), counts="auto")
     with pytest.raises(DataError, match=r"a share of 0.5 needs 8 synthetic images, the set has 7"):
         SyntheticMix(Digits((6, 2)), images({"0": 5, "1": 2}), share=0.5)
 
 
-@pytest.mark.parametrize("options", [{"share": 1.0}, {"share": -0.1}, {"share": 0.5, "counts": "auto"}])
+@pytest.mark.parametrize(
+    "options", [{"share": 1.0}, {"share": -0.1}, {"share": 0.5, "counts": "auto"}]
+)
 def test_wrong_arguments(images, options):
     with pytest.raises(ValueError, match="share"):
         SyntheticMix(Digits(), images({"0": 5, "1": 2}), **options)
@@ -263,17 +295,27 @@ def test_live_source_fills_up_and_renders_each_class(painter, class_of):
 
 def test_live_images_are_a_function_of_seed_class_and_number(painter):
     real = Digits((200, 2), transform=v2.PILToTensor())
-    few, many = (SyntheticMix(real, painter(("0", "1"), (1, 8, 8)), counts={1: n}, seed=7) for n in (10, 180))
+    few, many = (
+        SyntheticMix(real, painter(("0", "1"), (1, 8, 8)), counts={1: n}, seed=7) for n in (10, 180)
+    )
     assert all(torch.equal(few[202 + i][0], many[202 + i][0]) for i in range(8))
     other = SyntheticMix(real, painter(("0", "1"), (1, 8, 8)), counts={1: 180}, seed=8)
     assert any(not torch.equal(many[i][0], other[i][0]) for i in range(202, len(many)))
 
 
 def test_draw_weights_by_hand(images):
-    mix = SyntheticMix(Digits((6, 2)), images({"0": 0, "1": 4}), policy={"share": 1 / 3, "confidence": None})
-    assert torch.allclose(mix.draw_weights(), torch.tensor([1 / 6] * 6 + [1 / 3] * 2 + [1 / 12] * 4).double())
-    assert torch.allclose(mix.draw_weights(0.5)[6:], torch.tensor([1 / 4] * 2 + [1 / 8] * 4).double())
-    assert float(SyntheticMix(Digits((6, 2)), images({"0": 4, "1": 4})).draw_weights()[8:].sum()) == pytest.approx(1)
+    mix = SyntheticMix(
+        Digits((6, 2)), images({"0": 0, "1": 4}), policy={"share": 1 / 3, "confidence": None}
+    )
+    assert torch.allclose(
+        mix.draw_weights(), torch.tensor([1 / 6] * 6 + [1 / 3] * 2 + [1 / 12] * 4).double()
+    )
+    assert torch.allclose(
+        mix.draw_weights(0.5)[6:], torch.tensor([1 / 4] * 2 + [1 / 8] * 4).double()
+    )
+    assert float(
+        SyntheticMix(Digits((6, 2)), images({"0": 4, "1": 4})).draw_weights()[8:].sum()
+    ) == pytest.approx(1)
     with pytest.raises(ValueError, match="share"):
         mix.draw_weights(1.5)
 
@@ -299,7 +341,12 @@ def stored(folder, images, confidence=None, form="folder"):
         filter=None if confidence is None else {"confidence": confidence},
         format=form,
     )
-    write_set(folder, recipe, trained_on, lambda c, n, start: (images.x[images.y == c][:n], torch.arange(n) + start))
+    write_set(
+        folder,
+        recipe,
+        trained_on,
+        lambda c, n, start: (images.x[images.y == c][:n], torch.arange(n) + start),
+    )
     return SyntheticSet(PixelImages.of(images), recipe, trained_on)
 
 
@@ -326,7 +373,9 @@ def test_a_set_on_disk_stays_bytes(tmp_path, images, form, monkeypatch):
     assert torch.equal(torch.stack([mix[i][0] for i in range(8, 15)]), to_uint8(synthetic.x))
     chosen = SyntheticMix(Digits(), tmp_path / "set", share=0.2)._pixels
     assert (chosen.dtype, len(chosen)) == (torch.uint8, 2)
-    drawn = draw_from(tmp_path / "set", ("1", "0"))(torch.tensor([1] * 50), torch.Generator().manual_seed(0))
+    drawn = draw_from(tmp_path / "set", ("1", "0"))(
+        torch.tensor([1] * 50), torch.Generator().manual_seed(0)
+    )
     assert {bytes(image.flatten().tolist()) for image in drawn} == {
         bytes(image.flatten().tolist()) for image in to_uint8(synthetic.x[:3])
     }
@@ -346,9 +395,25 @@ def test_policy(tmp_path, images, painter):
     assert len(SyntheticMix(Digits(), made, policy=path)) == 16
     assert len(SyntheticMix(Digits(), tmp_path / "set", policy=str(path))) == 16
     assert len(SyntheticMix(Digits(), synthetic, policy={"share": 0.2, "confidence": 0.8})) == 10
-    assert len(SyntheticMix(Digits(), painter(("0", "1"), (1, 8, 8)), policy={"share": 0.5, "confidence": None})) == 16
-    assert len(SyntheticMix(Digits(), painter(("0", "1"), (1, 8, 8)), policy={"share": 0.0, "confidence": 0.8})) == 8
-    with pytest.raises(DataError, match=r"asks for the filter confidence=0.5, the set was made with 0.8"):
+    assert (
+        len(
+            SyntheticMix(
+                Digits(), painter(("0", "1"), (1, 8, 8)), policy={"share": 0.5, "confidence": None}
+            )
+        )
+        == 16
+    )
+    assert (
+        len(
+            SyntheticMix(
+                Digits(), painter(("0", "1"), (1, 8, 8)), policy={"share": 0.0, "confidence": 0.8}
+            )
+        )
+        == 8
+    )
+    with pytest.raises(
+        DataError, match=r"asks for the filter confidence=0.5, the set was made with 0.8"
+    ):
         SyntheticMix(Digits(), made, policy={"share": 0.5, "confidence": 0.5})
     with pytest.raises(ValueError, match="confidence_filter"):
         SyntheticMix(Digits(), painter(("0", "1"), (1, 8, 8)), policy=path)
@@ -370,15 +435,31 @@ def test_policy(tmp_path, images, painter):
 )
 def test_a_policy_of_more_than_draws_is_refused(images, unusual, instead):
     policy = {"base": "classical", "share": 0.5, "confidence": None}
-    with pytest.raises(DataError, match=rf"the policy asks for {next(iter(unusual))}=.* cannot do: .*{instead}"):
+    with pytest.raises(
+        DataError, match=rf"the policy asks for {next(iter(unusual))}=.* cannot do: .*{instead}"
+    ):
         SyntheticMix(Digits(), images({"0": 30, "1": 30}), policy=policy | unusual)
-    without = SyntheticMix(Digits(), images({"0": 30, "1": 30}), policy=policy | unusual | {"share": 0})
+    without = SyntheticMix(
+        Digits(), images({"0": 30, "1": 30}), policy=policy | unusual | {"share": 0}
+    )
     assert len(without) == 8  # nothing synthetic, so nothing to do to it
 
 
 def test_the_usual_values_of_a_policy_are_no_obstacle(images):
-    usual = {"schedule": "mixed", "short_only": False, "realism": 0, "latents": "prior", "spread": None}
-    policy = {"base": "classical", "share": 0.5, "confidence": None, "strength": 2.0, "augment": "trivialaugment"}
+    usual = {
+        "schedule": "mixed",
+        "short_only": False,
+        "realism": 0,
+        "latents": "prior",
+        "spread": None,
+    }
+    policy = {
+        "base": "classical",
+        "share": 0.5,
+        "confidence": None,
+        "strength": 2.0,
+        "augment": "trivialaugment",
+    }
     assert len(SyntheticMix(Digits(), images({"0": 30, "1": 30}), policy=policy | usual)) == 16
 
 
@@ -396,11 +477,15 @@ class Flip:
         return TO_TENSOR(image).flip(2)
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # four workers on a machine of two cores
+@pytest.mark.filterwarnings(
+    "ignore:This DataLoader will create"
+)  # four workers on a machine of two cores
 def test_same_items_for_any_number_of_workers(images):
     mix = SyntheticMix(Digits(transform=Flip()), images({"0": 5, "1": 9}))
     batches = {
-        workers: list(DataLoader(mix, batch_size=5, num_workers=workers, multiprocessing_context=context))
+        workers: list(
+            DataLoader(mix, batch_size=5, num_workers=workers, multiprocessing_context=context)
+        )
         for workers, context in ((0, None), (2, "fork"), (4, "fork"))
     }
     for workers in (2, 4):
@@ -434,7 +519,9 @@ def test_data_that_cannot_be_mixed(images):
     with pytest.raises(DataError, match="whole numbers"):
         SyntheticMix(TensorDataset(torch.zeros(2, 1, 8, 8), torch.zeros(2, 2)), synthetic)
     with pytest.raises(TypeError, match="cannot read item 0 of TensorDataset"):
-        SyntheticMix(TensorDataset(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), torch.zeros(2)), synthetic)
+        SyntheticMix(
+            TensorDataset(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), torch.zeros(2)), synthetic
+        )
     with pytest.raises(TypeError, match="mode 'F'"):
         SyntheticMix([(Image.new("F", (8, 8)), 0), (Image.new("F", (8, 8)), 1)], synthetic)
     with pytest.raises(TypeError, match="synthetic must be a path"):

@@ -30,7 +30,9 @@ from augmentor.data.synthetic_store import (
 )
 from augmentor.types import DataError
 
-SEEN = from_uint8(torch.arange(5 * 3 * 16, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(5, 3, 4, 4))
+SEEN = from_uint8(
+    torch.arange(5 * 3 * 16, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(5, 3, 4, 4)
+)
 TRAINED_ON = fingerprints(SEEN)
 
 
@@ -50,7 +52,8 @@ def recipe(**changes: Any) -> Recipe:
 
 
 class Renderer:
-    """Keeps every second candidate; a candidate's pixels depend on class and number only. Notes what it was asked."""
+    """Keeps every second candidate; a candidate's pixels depend on class and number only. Notes
+    what it was asked."""
 
     def __init__(self, shape: tuple[int, int, int] = (3, 4, 4)) -> None:
         self.shape = shape
@@ -81,7 +84,9 @@ def stop_after(calls: int) -> Any:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 BOTH = pytest.mark.parametrize("form", ["folder", "shards"])
@@ -131,7 +136,12 @@ def test_shards_have_webdataset_layout(tmp_path: Path) -> None:
         label = tar.extractfile("00001-00000002.cls").read()  # type: ignore[union-attr]
         assert {(m.mtime, m.uid, m.gid, m.uname) for m in tar.getmembers()} == {(0, 0, 0, "")}
     assert names == [f"00001-0000000{c}.{e}" for c in (0, 2) for e in ("cls", "json", "png")]
-    assert info == {"class": "../dog", "candidate": 2, "seed": 1, "recipe": recipe(format="shards").hash}
+    assert info == {
+        "class": "../dog",
+        "candidate": 2,
+        "seed": 1,
+        "recipe": recipe(format="shards").hash,
+    }
     assert label == b"1"
 
 
@@ -197,7 +207,9 @@ def test_killed_at_the_beginning(tmp_path: Path, left: list[str]) -> None:
 
 @BOTH
 @pytest.mark.parametrize("damage", ["missing", "flipped"])
-def test_a_second_run_restores_what_is_missing_or_damaged(tmp_path: Path, form: Any, damage: str) -> None:
+def test_a_second_run_restores_what_is_missing_or_damaged(
+    tmp_path: Path, form: Any, damage: str
+) -> None:
     made = recipe(format=form)
     write_set(tmp_path / "s", made, TRAINED_ON, Renderer())
     before = tree(tmp_path / "s")
@@ -217,7 +229,13 @@ def test_a_finished_set_is_left_alone(tmp_path: Path) -> None:
     write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer())
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.png")}
     second, progress = Renderer(), []
-    write_set(tmp_path / "s", recipe(), TRAINED_ON, second, lambda done, total: progress.append((done, total)))
+    write_set(
+        tmp_path / "s",
+        recipe(),
+        TRAINED_ON,
+        second,
+        lambda done, total: progress.append((done, total)),
+    )
     assert second.calls == []
     assert progress == [(2, 8), (4, 8), (5, 8), (7, 8), (8, 8)]
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "s").rglob("*.png")} == times
@@ -238,7 +256,10 @@ def test_a_finished_set_is_left_alone(tmp_path: Path) -> None:
 def test_another_recipe_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer())
     before = tree(tmp_path / "s")
-    with pytest.raises(DataError, match=rf"another recipe \(different: {next(iter(changes))}\); choose a new folder"):
+    with pytest.raises(
+        DataError,
+        match=rf"another recipe \(different: {next(iter(changes))}\); choose a new folder",
+    ):
         write_set(tmp_path / "s", recipe(**changes), TRAINED_ON, Renderer())
     assert tree(tmp_path / "s") == before
 
@@ -249,7 +270,13 @@ def test_another_machine_may_finish_the_set(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer(), stop_after(2))
     write_set(tmp_path / "s", elsewhere, TRAINED_ON, Renderer())
-    assert [shard.device for shard in read_manifest(tmp_path / "s")] == ["cpu", "cpu", "cuda", "cuda", "cuda"]
+    assert [shard.device for shard in read_manifest(tmp_path / "s")] == [
+        "cpu",
+        "cpu",
+        "cuda",
+        "cuda",
+        "cuda",
+    ]
     assert len(read_set(tmp_path / "s").images) == 8
 
 
@@ -289,7 +316,9 @@ def test_an_empty_set(tmp_path: Path) -> None:
 def test_an_unfinished_set_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer(), stop_after(2))
-    with pytest.raises(DataError, match=r"unfinished \(4 of 8 images\); run the same synth command again"):
+    with pytest.raises(
+        DataError, match=r"unfinished \(4 of 8 images\); run the same synth command again"
+    ):
         read_set(tmp_path / "s")
 
 
@@ -316,7 +345,9 @@ def test_a_broken_manifest(tmp_path: Path, text: str) -> None:
         read_set(tmp_path / "s")
 
 
-@pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "cat/../../secret.png", "..\\secret.png"])
+@pytest.mark.parametrize(
+    "name", ["../secret.png", "/etc/passwd", "cat/../../secret.png", "..\\secret.png"]
+)
 def test_a_manifest_cannot_lead_outside(tmp_path: Path, name: str) -> None:
     write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer())
     shards = read_manifest(tmp_path / "s")
@@ -332,7 +363,12 @@ def test_broken_or_foreign_fingerprints(tmp_path: Path) -> None:
     path.write_bytes(b"nonsense")
     with pytest.raises(DataError, match=r"trained_on\.safetensors: cannot be read"):
         read_set(tmp_path / "s")
-    write_set(tmp_path / "other", recipe(trained_on=trained_on_digest(TRAINED_ON[:1])), TRAINED_ON[:1], Renderer())
+    write_set(
+        tmp_path / "other",
+        recipe(trained_on=trained_on_digest(TRAINED_ON[:1])),
+        TRAINED_ON[:1],
+        Renderer(),
+    )
     path.write_bytes((tmp_path / "other" / "trained_on.safetensors").read_bytes())
     with pytest.raises(DataError, match="not the fingerprints"):
         read_set(tmp_path / "s")
@@ -366,7 +402,9 @@ def test_shard_reader(tmp_path: Path) -> None:
     write_set(tmp_path / "s", recipe(format="shards"), TRAINED_ON, renderer)
     reader = ShardReader(tmp_path / "s" / "shard-00000-00001.tar", (3, 4, 4))
     assert len(reader) == 2
-    assert [(reader[i].key, reader[i].class_index, reader[i].info["candidate"]) for i in (1, 0)] == [
+    assert [
+        (reader[i].key, reader[i].class_index, reader[i].info["candidate"]) for i in (1, 0)
+    ] == [
         ("00000-00000006", 0, 6),
         ("00000-00000004", 0, 4),
     ]
@@ -409,7 +447,9 @@ def test_refuse_seen(tmp_path: Path) -> None:
         (lambda x: x[0], r"got \(3, 4, 4\)"),
     ],
 )
-def test_refuse_seen_refuses_what_it_cannot_compare(tmp_path: Path, spoil: Any, message: str) -> None:
+def test_refuse_seen_refuses_what_it_cannot_compare(
+    tmp_path: Path, spoil: Any, message: str
+) -> None:
     write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer())
     with pytest.raises(ValueError, match=message):
         read_set(tmp_path / "s").refuse_seen(spoil(SEEN))
@@ -419,7 +459,9 @@ def test_refuse_seen_takes_bytes_and_no_images(tmp_path: Path) -> None:
     write_set(tmp_path / "s", recipe(), TRAINED_ON, Renderer())
     stored = read_set(tmp_path / "s")
     stored.refuse_seen(SEEN[:0])
-    stored.refuse_seen(torch.full((1, 3, 4, 4), 255, dtype=torch.uint8))  # bright all over, and no doubt about it
+    stored.refuse_seen(
+        torch.full((1, 3, 4, 4), 255, dtype=torch.uint8)
+    )  # bright all over, and no doubt about it
     with pytest.raises(DataError, match="trained on 5 of these 5 images"):
         stored.refuse_seen(to_uint8(SEEN))
 
@@ -445,8 +487,33 @@ def test_digest_of_fingerprints_is_that_of_a_set() -> None:
     assert trained_on_digest(np.array([1])) != trained_on_digest(np.array([1, 3]))
 
 
-HOSTILE = ["../x", "/abs", "a\0b", "n" * 300, "CON", "nul.txt", "", ".", "..", ".git", "a/b", "a\\b", "C:", "x ", "x."]
-HOSTILE += ["recipe.json", "Manifest.jsonl", "contact_sheet.png", "lock", "class_0002", "a\nb", "\udcff", "é" * 120]
+HOSTILE = [
+    "../x",
+    "/abs",
+    "a\0b",
+    "n" * 300,
+    "CON",
+    "nul.txt",
+    "",
+    ".",
+    "..",
+    ".git",
+    "a/b",
+    "a\\b",
+    "C:",
+    "x ",
+    "x.",
+]
+HOSTILE += [
+    "recipe.json",
+    "Manifest.jsonl",
+    "contact_sheet.png",
+    "lock",
+    "class_0002",
+    "a\nb",
+    "\udcff",
+    "é" * 120,
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -454,12 +521,19 @@ def test_hostile_names_get_a_number(name: str) -> None:
     assert safe_folder_name(name, 7) == "class_0007"
 
 
-@pytest.mark.parametrize("name", ["7", "cat", "T-shirt", "black-eyed susan", "雪", "Zoë", "a.b", "confetti", "class a"])
+@pytest.mark.parametrize(
+    "name", ["7", "cat", "T-shirt", "black-eyed susan", "雪", "Zoë", "a.b", "confetti", "class a"]
+)
 def test_harmless_names_stay(name: str) -> None:
     assert safe_folder_name(name, 7) == name
 
 
-@given(st.lists(st.one_of(st.text(max_size=300), st.sampled_from([*HOSTILE, "A", "a", "é", "e\u0301"])), unique=True))
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=300), st.sampled_from([*HOSTILE, "A", "a", "é", "e\u0301"])),
+        unique=True,
+    )
+)
 def test_folder_names_are_single_different_components(names: list[str]) -> None:
     folders = folder_names(names)
     assert len({name.casefold() for name in folders}) == len(names)

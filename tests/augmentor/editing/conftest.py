@@ -9,7 +9,8 @@ from torch.nn.functional import one_hot
 
 
 class Levels:
-    """The latent is half the mean of each row of pixels, less the class's level; rendering adds the level again."""
+    """The latent is half the mean of each row of pixels, less the class's level; rendering adds the
+    level again."""
 
     classes = ("low", "high")
     image_shape = (1, 4, 4)

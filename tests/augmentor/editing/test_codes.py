@@ -42,15 +42,21 @@ def test_the_ends_of_a_morph_are_the_reconstructions(source: Any, x: Tensor, y: 
     assert torch.equal(walk[:, -1], reconstruct(source, x.flip(2), y))
 
 
-def test_a_morph_goes_in_equal_steps_and_back_the_same_way(source: Any, x: Tensor, y: Tensor) -> None:
+def test_a_morph_goes_in_equal_steps_and_back_the_same_way(
+    source: Any, x: Tensor, y: Tensor
+) -> None:
     walk = morph(source, x, x.flip(2), y, steps=5)
     steps = walk.diff(dim=1)
-    assert torch.allclose(steps, steps[:, :1].expand_as(steps), atol=1e-6)  # this source renders linearly
+    assert torch.allclose(
+        steps, steps[:, :1].expand_as(steps), atol=1e-6
+    )  # this source renders linearly
     assert torch.allclose(morph(source, x.flip(2), x, y, steps=5), walk.flip(1), atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 4), (3, 3, 4, 4), (3, 1, 8, 8)])
-def test_images_of_another_shape_are_refused(source: Any, y: Tensor, shape: tuple[int, ...]) -> None:
+def test_images_of_another_shape_are_refused(
+    source: Any, y: Tensor, shape: tuple[int, ...]
+) -> None:
     wrong = torch.zeros(shape)
     for call in (
         lambda: reconstruct(source, wrong, y),

@@ -25,12 +25,18 @@ class Halves:
 def test_who_of_the_image_and_how_of_the_photo() -> None:
     people = torch.tensor([0.2, -0.4])[:, None, None, None].expand(2, 1, 4, 4)
     made = frontalize(Halves(), people, torch.full((1, 1, 4, 4), 0.9))  # type: ignore[arg-type]
-    assert torch.allclose(made[:, 0, :, 0], torch.tensor([[0.2, 0.2, 0.9, 0.9], [-0.4, -0.4, 0.9, 0.9]]))
+    assert torch.allclose(
+        made[:, 0, :, 0], torch.tensor([[0.2, 0.2, 0.9, 0.9], [-0.4, -0.4, 0.9, 0.9]])
+    )
 
 
 def test_a_person_is_rendered_alike_in_any_company() -> None:
     torch.manual_seed(0)
-    model = IpGan(("a", "b"), (1, 8, 8), FAMILIES["ip_gan"].options_for("default", {"width": 4, "latent_dim": 3}))
+    model = IpGan(
+        ("a", "b"),
+        (1, 8, 8),
+        FAMILIES["ip_gan"].options_for("default", {"width": 4, "latent_dim": 3}),
+    )
     x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     alone = frontalize(model, x[1:2], x[:1])
     assert torch.allclose(frontalize(model, x, x[:1])[1:2], alone, atol=1e-7)

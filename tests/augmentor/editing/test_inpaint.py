@@ -12,7 +12,11 @@ HOLE = box_mask(4, left=1, top=2, width=3, height=1)
 
 
 def test_a_box_by_hand() -> None:
-    assert box_mask(3, left=1, top=0, width=2, height=1).tolist() == [[False, True, True], [False] * 3, [False] * 3]
+    assert box_mask(3, left=1, top=0, width=2, height=1).tolist() == [
+        [False, True, True],
+        [False] * 3,
+        [False] * 3,
+    ]
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 2, 2), (0, 0, 0, 2), (3, 0, 2, 2), (0, 3, 1, 2)])
@@ -22,8 +26,8 @@ def test_a_box_outside_the_image(box: tuple[int, int, int, int]) -> None:
 
 
 def test_two_rounds_by_hand(source: Any) -> None:
-    # Visible pixels are 0.5, so the hole begins with that. The source renders half the mean of a row: with p in three
-    # of the row's four pixels that is (0.5 + 3 p) / 8.
+    # Visible pixels are 0.5, so the hole begins with that. The source renders half the mean of a
+    # row: with p in three of the row's four pixels that is (0.5 + 3 p) / 8.
     x = torch.full((1, 1, 4, 4), 0.5).masked_fill(HOLE, -1)
     rounds = inpaint(source, x, torch.tensor([0]), HOLE, rounds=2)
     first = (0.5 + 3 * 0.5) / 8
@@ -50,7 +54,9 @@ def test_a_hole_an_image(source: Any, x: Tensor, y: Tensor) -> None:
     holes = torch.stack([HOLE, HOLE.T, HOLE.flip(0)])
     together = inpaint(source, x, y, holes, 2)
     for row, hole in enumerate(holes):
-        assert torch.equal(together[:, row], inpaint(source, x[row : row + 1], y[row : row + 1], hole, 2)[:, 0])
+        assert torch.equal(
+            together[:, row], inpaint(source, x[row : row + 1], y[row : row + 1], hole, 2)[:, 0]
+        )
 
 
 def test_no_hole_is_no_change(source: Any, x: Tensor, y: Tensor) -> None:
@@ -67,6 +73,8 @@ def test_no_hole_is_no_change(source: Any, x: Tensor, y: Tensor) -> None:
         (torch.ones(4, 4, dtype=torch.bool), 1, "some pixels"),
     ],
 )
-def test_what_cannot_be_filled(source: Any, x: Tensor, y: Tensor, mask: Tensor, rounds: int, message: str) -> None:
+def test_what_cannot_be_filled(
+    source: Any, x: Tensor, y: Tensor, mask: Tensor, rounds: int, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         inpaint(source, x, y, mask, rounds)

@@ -13,12 +13,18 @@ SMALL = {"width": 4, "latent_dim": 6, "bfloat16": False, "search_steps": 10, "la
 def trainer_for(family, preset="default", seed=0, **overrides):
     torch.manual_seed(seed)
     chosen = FAMILIES[family]
-    return chosen.trainer(chosen.model(CLASSES, (1, 8, 8), chosen.options_for(preset, small(family) | overrides)))
+    return chosen.trainer(
+        chosen.model(CLASSES, (1, 8, 8), chosen.options_for(preset, small(family) | overrides))
+    )
 
 
 def small(family):
     """Options that make a family small and quick, those of them that it has."""
-    return {name: value for name, value in SMALL.items() if hasattr(FAMILIES[family].presets["default"], name)}
+    return {
+        name: value
+        for name, value in SMALL.items()
+        if hasattr(FAMILIES[family].presets["default"], name)
+    }
 
 
 def batch(n=12, seed=0):
@@ -41,7 +47,9 @@ def changed(before, after):
 
 
 def differs(network, other):
-    return any(not torch.equal(p, q) for p, q in zip(network.parameters(), other.parameters(), strict=True))
+    return any(
+        not torch.equal(p, q) for p, q in zip(network.parameters(), other.parameters(), strict=True)
+    )
 
 
 def only(trainer, players):

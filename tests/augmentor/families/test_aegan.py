@@ -23,20 +23,29 @@ def test_neither_game_reaches_the_autoencoder():
     assert changed(one.model, other.model) == {"latent_generator"}
     least_squares = trainer_for("aegan", game="least_squares")
     step(least_squares)
-    assert changed(one.model, least_squares.model) == {"latent_generator", "latent_discriminator", "discriminator"}
+    assert changed(one.model, least_squares.model) == {
+        "latent_generator",
+        "latent_discriminator",
+        "discriminator",
+    }
 
 
 def test_what_the_image_discriminator_takes_for_real_is_the_reconstruction():
     trainer = only(trainer_for("aegan"), ())
     m, (x, y) = trainer.model.train(), batch()
     seen = []
-    m.discriminator.register_forward_hook(lambda _, inputs, outputs: seen.append((inputs[0], outputs[0])))
+    m.discriminator.register_forward_hook(
+        lambda _, inputs, outputs: seen.append((inputs[0], outputs[0]))
+    )
     losses = step(trainer)
     (x_real, real_logits), (x_fake, fake_logits), _ = seen
     weights = torch.eye(len(CLASSES))[y]
     torch.testing.assert_close(x_real, m.generator(m.encoder(x, weights)[0], weights))
     assert not torch.equal(x_fake, x_real)
-    expected = real_loss(real_logits, "non_saturating").mean() + fake_loss(fake_logits, "non_saturating").mean()
+    expected = (
+        real_loss(real_logits, "non_saturating").mean()
+        + fake_loss(fake_logits, "non_saturating").mean()
+    )
     torch.testing.assert_close(losses["discriminator"], expected.detach())
 
 

@@ -12,7 +12,14 @@ def trainer_for(preset="default", **overrides):
 def gradients_of(weights_on):
     """Largest gradient each network would get if only the named weights were on."""
     off = dict.fromkeys(
-        ("weight_kl", "weight_pixels", "weight_features_d", "weight_features_c", "weight_mean", "weight_class_mean"),
+        (
+            "weight_kl",
+            "weight_pixels",
+            "weight_features_d",
+            "weight_features_c",
+            "weight_mean",
+            "weight_class_mean",
+        ),
         0.0,
     )
     return largest_gradients(trainer_for("paper", **(off | dict.fromkeys(weights_on, 1.0))))
@@ -53,14 +60,19 @@ def test_the_symmetric_loss_reaches_the_generator_and_not_the_classifier():
 
 
 def test_classifier_and_discriminator_learn_nothing_from_the_generators_losses():
-    quiet, loud = trainer_for("paper"), trainer_for("paper", weight_pixels=100.0, weight_kl=100.0, weight_mean=100.0)
+    quiet, loud = (
+        trainer_for("paper"),
+        trainer_for("paper", weight_pixels=100.0, weight_kl=100.0, weight_mean=100.0),
+    )
     step(quiet)
     step(loud)
     assert changed(quiet.model, loud.model) == {"encoder", "generator"}
 
 
 def test_the_classifiers_loss_falls_and_reconstructions_come_closer():
-    trainer = trainer_for(learning_rate=2e-3, learning_rate_d=2e-3, diff_augment="", weight_adversarial=0.0)
+    trainer = trainer_for(
+        learning_rate=2e-3, learning_rate_d=2e-3, diff_augment="", weight_adversarial=0.0
+    )
     losses = [step(trainer, seed) for seed in range(120)]
     assert losses[-1]["classifier"] < 0.2 * losses[0]["classifier"]
     assert losses[-1]["pixels"] < 0.5 * losses[0]["pixels"]
@@ -68,5 +80,10 @@ def test_the_classifiers_loss_falls_and_reconstructions_come_closer():
 
 def test_the_papers_weights():
     paper = PRESETS["paper"]
-    assert (paper.weight_kl, paper.weight_pixels, paper.weight_mean, paper.weight_class_mean) == (3.0, 1.0, 1e-3, 1e-3)
+    assert (paper.weight_kl, paper.weight_pixels, paper.weight_mean, paper.weight_class_mean) == (
+        3.0,
+        1.0,
+        1e-3,
+        1e-3,
+    )
     assert paper.weight_adversarial == 0

@@ -23,8 +23,12 @@ def test_the_generator_learns_which_class_has_which_row(family):
 
 
 def test_the_feature_matching_generator_gets_nothing_from_the_game():
-    one, other = trainer_for("fm_cgan"), trainer_for("fm_cgan", weight_mean=1.0, game="least_squares")
-    # The discriminators part, by their games, only when they have moved; with rates of zero they stay alike.
+    one, other = (
+        trainer_for("fm_cgan"),
+        trainer_for("fm_cgan", weight_mean=1.0, game="least_squares"),
+    )
+    # The discriminators part, by their games, only when they have moved; with rates of zero they
+    # stay alike.
     for trainer in (one, other):
         trainer.players.optimisers["discriminator"].param_groups[0]["lr"] = 0.0
         step(trainer)
@@ -45,12 +49,16 @@ def test_the_generator_plays_against_the_discriminator_just_improved():
     weights = weights[torch.randperm(12, generator=generator)]
     with torch.no_grad():
         x_fake = before.train().generator(z, weights)
-        old, new = (softplus(-m.discriminator(x_fake, weights)[0]).mean() for m in (before, trainer.model))
+        old, new = (
+            softplus(-m.discriminator(x_fake, weights)[0]).mean() for m in (before, trainer.model)
+        )
     torch.testing.assert_close(loss, new)
     assert (old - new).abs() > 1e-3
 
 
-@pytest.mark.parametrize("game", ["minimax", "non_saturating", "maximum_likelihood", "least_squares", "hinge"])
+@pytest.mark.parametrize(
+    "game", ["minimax", "non_saturating", "maximum_likelihood", "least_squares", "hinge"]
+)
 def test_every_game_can_be_played(game):
     trainer = trainer_for("cgan", game=game, norm="spectral", conditioning="projection")
     losses = [step(trainer, seed) for seed in range(3)]

@@ -40,7 +40,9 @@ def test_a_row_told_apart_is_told_the_same():
         rows = network.rows_above(x[:, :, max(0, i - r) : i], weights)
         for j in (0, 3, 11):
             seen = slice(max(0, j - r), j + 1)
-            alone = network.context_in_row(x[:, :, i : i + 1, seen], [row[..., seen] for row in rows], weights)
+            alone = network.context_in_row(
+                x[:, :, i : i + 1, seen], [row[..., seen] for row in rows], weights
+            )
             torch.testing.assert_close(alone[..., 0, 0], whole[..., i, j])
 
 
@@ -82,7 +84,9 @@ def test_the_probabilities_of_a_pixel_given_the_others_sum_to_one():
     assert rest[0] != rest[1]
     with torch.no_grad():
         cdf = discretised_logistic_cdf(trainer.model.network(x[:1], torch.eye(3)[:1]))[0, 0, 7, 7]
-    torch.testing.assert_close((nll[0] - nll).softmax(0).cumsum(0)[:-1].detach(), cdf, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        (nll[0] - nll).softmax(0).cumsum(0)[:-1].detach(), cdf, atol=1e-4, rtol=1e-3
+    )
 
 
 def test_it_has_no_encoder():

@@ -74,7 +74,9 @@ def test_a_step_moves_both_players_and_reports_finite_losses():
     assert not equal(model, trainer.model)
     assert not equal(generator, trainer.generator)
     assert set(losses) == {"labelled", "game", "entropy", "matching", "pull_away"}
-    assert all(loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values())
+    assert all(
+        loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values()
+    )
 
 
 @pytest.mark.parametrize("player", ["head", "generator"])
@@ -134,7 +136,9 @@ def test_a_restored_trainer_goes_on_bit_for_bit():
     options = replace(QUICK, steps=4, decay_from=0.0)
     whole = improved(options)
     step(whole)
-    resumed = ImprovedGanTrainer(copy.deepcopy(whole.model), DenseGenerator(SHAPE, latent_dim=4, width=10), options)
+    resumed = ImprovedGanTrainer(
+        copy.deepcopy(whole.model), DenseGenerator(SHAPE, latent_dim=4, width=10), options
+    )
     resumed.restore(copy.deepcopy(whole.state()))
     step(whole, 1)
     step(resumed, 1)
@@ -146,13 +150,18 @@ def test_a_source_is_not_trained_and_both_uses_of_it_reach_the_head():
     losses, heads = {}, {}
     for game, extra in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
         source = Rows()
-        trainer = SourceHeadTrainer(head(), source, replace(QUICK, weight_unlabelled=game, weight_extra_labelled=extra))
+        trainer = SourceHeadTrainer(
+            head(), source, replace(QUICK, weight_unlabelled=game, weight_extra_labelled=extra)
+        )
         losses[game, extra] = step(trainer)
         heads[game, extra] = trainer.model
         assert source.brightness.item() == 1.0
         assert source.brightness.grad is None
     assert all(loss.isfinite() for each in losses.values() for loss in each.values())
-    assert (losses[0.0, 0.0]["extra_labelled"] > 0, losses[0.0, 1.0]["extra_labelled"] > 0) == (False, True)
+    assert (losses[0.0, 0.0]["extra_labelled"] > 0, losses[0.0, 1.0]["extra_labelled"] > 0) == (
+        False,
+        True,
+    )
     values = list(heads.values())
     assert not any(equal(a, b) for i, a in enumerate(values) for b in values[i + 1 :])
 
@@ -161,7 +170,9 @@ def test_examples_of_a_source_teach_its_classes():
     options = replace(QUICK, weight_unlabelled=0.0, weight_extra_labelled=1.0)
     trainer = SourceHeadTrainer(head(noise=0.0), Rows(), options)
     x, y, x_unlabelled = batch()
-    for seed in range(150):  # the labelled images are all of class 0: the others can come from the source only
+    for seed in range(
+        150
+    ):  # the labelled images are all of class 0: the others can come from the source only
         trainer.step(x[y == 0], y[y == 0], x_unlabelled, torch.Generator().manual_seed(seed))
     assert trainer.model.eval()(x).argmax(dim=1).tolist() == y.tolist()
 
@@ -172,7 +183,8 @@ def test_a_source_of_other_classes_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("decay_from", "expected"), [(1.0, [1, 1, 1, 1]), (0.0, [1, 0.75, 0.5, 0.25]), (0.5, [1, 1, 1, 0.5])]
+    ("decay_from", "expected"),
+    [(1.0, [1, 1, 1, 1]), (0.0, [1, 0.75, 0.5, 0.25]), (0.5, [1, 1, 1, 0.5])],
 )
 def test_the_rate_is_constant_then_falls_linearly(decay_from, expected):
     options = SemiGanOptions(steps=4, decay_from=decay_from, learning_rate=1.0)

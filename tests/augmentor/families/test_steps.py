@@ -49,7 +49,9 @@ def test_a_step_moves_every_network_and_reports_finite_losses(family, preset):
     before = copy.deepcopy(trainer.model)
     losses = step(trainer)
     assert changed(before, trainer.model) == {name for name, _ in before.named_children()}
-    assert all(loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values())
+    assert all(
+        loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values()
+    )
 
 
 @pytest.mark.parametrize(("family", "preset"), EVERY)

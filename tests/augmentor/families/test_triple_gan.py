@@ -30,9 +30,12 @@ def test_what_the_discriminator_judges_are_true_guessed_and_generated_pairs():
 
 
 def test_alpha_shares_the_false_pairs_between_classifier_and_generator():
-    # At 0 the classifier plays no game: it learns from labels alone, whatever the discriminator thinks.
+    # At 0 the classifier plays no game: it learns from labels alone, whatever the discriminator
+    # thinks.
     one = trainer_for("triple_gan", share_classifier=0.0, weight_generated=0.0)
-    other = trainer_for("triple_gan", share_classifier=0.0, weight_generated=0.0, game="least_squares")
+    other = trainer_for(
+        "triple_gan", share_classifier=0.0, weight_generated=0.0, game="least_squares"
+    )
     step(one)
     step(other)
     assert changed(one.model, other.model) == {"generator", "discriminator"}

@@ -37,14 +37,22 @@ def test_the_generator_learns_which_class_has_which_row():
         step(trainer, seed)
     z = torch.randn(30, 6, generator=torch.Generator().manual_seed(0))
     rows = trainer.model.sample(torch.arange(30) % 3, z)[:, 0].mean(dim=2)[:, [0, 2, 4]]
-    assert torch.stack([rows[c::3].mean(dim=0) for c in range(3)]).argmax(dim=1).tolist() == [0, 1, 2]
+    assert torch.stack([rows[c::3].mean(dim=0) for c in range(3)]).argmax(dim=1).tolist() == [
+        0,
+        1,
+        2,
+    ]
 
 
 def test_the_batch_is_dealt_out_to_the_critics_updates(monkeypatch):
     trainer, seen = trainer_for("wgan_gp"), []
     forward = trainer.model.discriminator.forward
-    monkeypatch.setattr(trainer.model.discriminator, "forward", lambda x, w: (seen.append(len(x)), forward(x, w))[1])
-    step(trainer)  # 12 images, five updates: 3, 3, 2, 2, 2, each seen as real, generated and between the two
+    monkeypatch.setattr(
+        trainer.model.discriminator, "forward", lambda x, w: (seen.append(len(x)), forward(x, w))[1]
+    )
+    step(
+        trainer
+    )  # 12 images, five updates: 3, 3, 2, 2, 2, each seen as real, generated and between the two
     assert seen == [3] * 6 + [2] * 9 + [12]
 
 

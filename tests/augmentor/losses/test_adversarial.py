@@ -23,7 +23,9 @@ def test_the_generators_losses_of_the_three_by_their_probabilities():
     probability = torch.sigmoid(LOGITS)
     torch.testing.assert_close(generator_loss(LOGITS, "minimax"), (1 - probability).log())
     torch.testing.assert_close(generator_loss(LOGITS, "non_saturating"), -probability.log())
-    torch.testing.assert_close(generator_loss(LOGITS, "maximum_likelihood"), -probability / (1 - probability))
+    torch.testing.assert_close(
+        generator_loss(LOGITS, "maximum_likelihood"), -probability / (1 - probability)
+    )
 
 
 def test_hinge_of_hand_worked_logits():
@@ -59,7 +61,9 @@ def test_maximum_likelihood_goes_on_as_its_tangent():
     slope = -math.exp(STEEPEST)
     assert gradient(STEEPEST, "maximum_likelihood") == pytest.approx(slope, rel=1e-5)
     assert gradient(STEEPEST + 100, "maximum_likelihood") == pytest.approx(slope, rel=1e-5)
-    assert generator_loss(torch.tensor([STEEPEST + 2]), "maximum_likelihood").item() == pytest.approx(3 * slope)
+    assert generator_loss(
+        torch.tensor([STEEPEST + 2]), "maximum_likelihood"
+    ).item() == pytest.approx(3 * slope)
 
 
 @pytest.mark.parametrize("game", GAMES)

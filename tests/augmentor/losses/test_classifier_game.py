@@ -8,7 +8,8 @@ from augmentor.losses.classifier_game import classifier_game
 
 
 def test_a_value_worked_by_hand():
-    # Logits (log 3, 0): p = 3/4 of the likeliest class; log(1 - sigma(0)) = -log 2, log(1 - sigma(log 3)) = -log 4.
+    # Logits (log 3, 0): p = 3/4 of the likeliest class; log(1 - sigma(0)) = -log 2, log(1 -
+    # sigma(log 3)) = -log 4.
     class_logits = torch.tensor([[math.log(3), 0.0], [0.0, math.log(3)]])
     found = classifier_game(class_logits, torch.tensor([0.0, math.log(3)]))
     assert found.tolist() == pytest.approx([-0.519860, -1.039721], abs=1e-6)
@@ -30,7 +31,9 @@ def test_classes_have_no_order_and_the_discriminator_no_gradient():
 
 
 def test_gradient():
-    class_logits = torch.randn(3, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    class_logits = torch.randn(
+        3, 4, dtype=torch.double, generator=torch.Generator().manual_seed(0), requires_grad=True
+    )
     fake_logits = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.double)
     assert gradcheck(lambda logits: classifier_game(logits, fake_logits), (class_logits,))
 

@@ -33,7 +33,9 @@ def test_mean_feature_matching_by_hand():
 
 def test_class_feature_matching_counts_present_classes_only():
     real, fake = torch.zeros(3, 2), torch.tensor([[1.0, 1.0], [2.0, 0.0], [9.0, 9.0]])
-    assert class_feature_matching(real, fake, torch.tensor([True, True, False])).item() == 3.0  # 1 + 2
+    assert (
+        class_feature_matching(real, fake, torch.tensor([True, True, False])).item() == 3.0
+    )  # 1 + 2
 
 
 def test_class_feature_matching_is_invariant_to_the_order_of_classes():

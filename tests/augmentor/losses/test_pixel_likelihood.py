@@ -25,7 +25,8 @@ def every_level(of):
 
 
 def test_the_lowest_level_of_one_logistic_worked_by_hand():
-    # Mean -1, scale 1/255: the upper edge of level 0 is one scale above the mean, log sigma(1) = -0.313262.
+    # Mean -1, scale 1/255: the upper edge of level 0 is one scale above the mean, log sigma(1) =
+    # -0.313262.
     of = parameters([0.0], [-1.0], [-math.log(255)])
     x = torch.full((1, 1, 1, 1), -1.0, dtype=torch.double)
     assert discretised_logistic_nll(x, of).item() == pytest.approx(0.313262, abs=1e-6)
@@ -42,7 +43,9 @@ def test_probabilities_sum_to_one_and_their_sums_are_the_distribution_function(l
     p = every_level(of).exp()
     # Pixels are float32, so borders of levels meet to their precision.
     assert p.sum().item() == pytest.approx(1.0, abs=1e-6)
-    torch.testing.assert_close(p.cumsum(0)[:-1], discretised_logistic_cdf(of).flatten(), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(
+        p.cumsum(0)[:-1], discretised_logistic_cdf(of).flatten(), atol=1e-6, rtol=1e-6
+    )
 
 
 def test_far_levels_cost_a_finite_price_with_a_finite_gradient():
@@ -58,15 +61,23 @@ def test_pixels_and_channels_add_up_and_images_do_not():
     of = torch.randn(4, 2, 3, 3, 3, 5, generator=generator, dtype=torch.double)
     x = torch.rand(4, 2, 3, 3, generator=generator, dtype=torch.double) * 2 - 1
     whole = discretised_logistic_nll(x, of)
-    parts = discretised_logistic_nll(x[:, :1], of[:, :1]) + discretised_logistic_nll(x[:, 1:], of[:, 1:])
+    parts = discretised_logistic_nll(x[:, :1], of[:, :1]) + discretised_logistic_nll(
+        x[:, 1:], of[:, 1:]
+    )
     torch.testing.assert_close(whole, parts)
     torch.testing.assert_close(discretised_logistic_nll(x[1:2], of[1:2]), whole[1:2])
     assert (whole >= 0).all()
 
 
 def test_gradient():
-    of = torch.randn(2, 1, 2, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.double)
-    x = torch.tensor([-1.0, -0.2, 0.4, 1.0], dtype=torch.double).view(1, 1, 2, 2).expand(2, -1, -1, -1)
+    of = torch.randn(
+        2, 1, 2, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.double
+    )
+    x = (
+        torch.tensor([-1.0, -0.2, 0.4, 1.0], dtype=torch.double)
+        .view(1, 1, 2, 2)
+        .expand(2, -1, -1, -1)
+    )
     assert gradcheck(lambda p: discretised_logistic_nll(x, p), (of.requires_grad_(),))
 
 

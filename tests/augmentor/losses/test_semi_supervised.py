@@ -31,7 +31,9 @@ def published(class_logits):
 
 
 def test_hand_worked_losses():
-    assert labelled_loss(LOGITS, torch.tensor([1])).item() == pytest.approx(math.log(3 / 2), abs=1e-6)
+    assert labelled_loss(LOGITS, torch.tensor([1])).item() == pytest.approx(
+        math.log(3 / 2), abs=1e-6
+    )
     assert unlabelled_loss(LOGITS).item() == pytest.approx(math.log(4 / 3), abs=1e-6)
     assert fake_loss(LOGITS).item() == pytest.approx(math.log(4), abs=1e-6)
     assert real_logit(LOGITS).item() == pytest.approx(math.log(3), abs=1e-6)
@@ -82,12 +84,18 @@ def test_pull_away_by_hand():
 
 def test_pull_away_is_zero_for_orthogonal_and_one_for_parallel_features():
     assert pull_away(torch.eye(3)).item() == pytest.approx(0.0, abs=1e-6)
-    assert pull_away(torch.tensor([[1.0, 2.0], [-2.0, -4.0], [0.5, 1.0]])).item() == pytest.approx(1.0, abs=1e-6)
+    assert pull_away(torch.tensor([[1.0, 2.0], [-2.0, -4.0], [0.5, 1.0]])).item() == pytest.approx(
+        1.0, abs=1e-6
+    )
 
 
 def test_conditional_entropy_equals_torch_distributions():
-    torch.testing.assert_close(conditional_entropy(logits_of()), Categorical(logits=logits_of()).entropy())
-    assert conditional_entropy(torch.full((1, 4), 7.0)).item() == pytest.approx(math.log(4), abs=1e-6)
+    torch.testing.assert_close(
+        conditional_entropy(logits_of()), Categorical(logits=logits_of()).entropy()
+    )
+    assert conditional_entropy(torch.full((1, 4), 7.0)).item() == pytest.approx(
+        math.log(4), abs=1e-6
+    )
     assert conditional_entropy(torch.tensor([[200.0, 0.0]])).item() == 0.0
 
 
@@ -98,14 +106,19 @@ def test_gradients(loss):
 
 def test_gradients_of_two_arguments():
     logits = logits_of(dtype=torch.double).requires_grad_()
-    assert gradcheck(lambda values: labelled_loss(values, torch.tensor([0, 1, 2, 3, 0, 1])), (logits,))
+    assert gradcheck(
+        lambda values: labelled_loss(values, torch.tensor([0, 1, 2, 3, 0, 1])), (logits,)
+    )
     assert gradcheck(feature_matching, (logits, logits_of(3, dtype=torch.double).requires_grad_()))
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: labelled_loss(torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64)), "need logits"),
+        (
+            lambda: labelled_loss(torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64)),
+            "need logits",
+        ),
         (lambda: labelled_loss(torch.zeros(2), torch.zeros(2, dtype=torch.int64)), "need logits"),
         (lambda: unlabelled_loss(torch.zeros(3)), r"\(N, K\)"),
         (lambda: fake_loss(torch.zeros(3, 1, 1)), r"\(N, K\)"),

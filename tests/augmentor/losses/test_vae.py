@@ -29,7 +29,9 @@ def test_kl_divergence_is_never_negative(mu, logvar):
 
 
 def test_kl_divergence_gradient():
-    mu, logvar = torch.randn(2, 3, 4, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    mu, logvar = torch.randn(
+        2, 3, 4, dtype=torch.double, generator=torch.Generator().manual_seed(1)
+    )
     assert gradcheck(kl_divergence, (mu.requires_grad_(), logvar.requires_grad_()))
 
 
@@ -39,14 +41,20 @@ def test_kl_divergence_refuses_unequal_shapes():
 
 
 def test_reparameterised_draws_have_the_posteriors_moments():
-    mu, logvar = torch.tensor([3.0, -1.0]).expand(20000, 2), torch.tensor([0.0, math.log(4.0)]).expand(20000, 2)
-    z = reparameterise(mu, logvar, torch.randn(20000, 2, generator=torch.Generator().manual_seed(2)))
+    mu, logvar = (
+        torch.tensor([3.0, -1.0]).expand(20000, 2),
+        torch.tensor([0.0, math.log(4.0)]).expand(20000, 2),
+    )
+    z = reparameterise(
+        mu, logvar, torch.randn(20000, 2, generator=torch.Generator().manual_seed(2))
+    )
     assert z.mean(dim=0).tolist() == pytest.approx([3.0, -1.0], abs=0.05)
     assert z.std(dim=0).tolist() == pytest.approx([1.0, 2.0], abs=0.05)
 
 
 def test_bernoulli_nll_of_hand_worked_pixels():
-    # White at p = 1/2: log 2. Black at p = 3/4: -log(1/4). Grey (t = 1/2) at p = 3/4: -(log 3/4 + log 1/4) / 2.
+    # White at p = 1/2: log 2. Black at p = 3/4: -log(1/4). Grey (t = 1/2) at p = 3/4: -(log 3/4 +
+    # log 1/4) / 2.
     x = torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1, 1)
     logits = torch.tensor([0.0, math.log(3.0), math.log(3.0)]).view(3, 1, 1, 1)
     expected = [math.log(2), math.log(4), -(math.log(0.75) + math.log(0.25)) / 2]
@@ -62,25 +70,35 @@ def test_bernoulli_nll_equals_torch_distributions_and_is_least_at_the_pixels_own
     assert (bernoulli_nll(x, logits) > entropy).all()
     white = torch.ones_like(x)
     torch.testing.assert_close(
-        bernoulli_nll(white, logits), -Bernoulli(logits=logits).log_prob(white).flatten(1).sum(dim=1)
+        bernoulli_nll(white, logits),
+        -Bernoulli(logits=logits).log_prob(white).flatten(1).sum(dim=1),
     )
 
 
 def test_bernoulli_nll_is_finite_where_a_probability_would_be_zero():
-    assert bernoulli_nll(torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), -1e4)).item() == pytest.approx(1e4)
+    assert bernoulli_nll(
+        torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), -1e4)
+    ).item() == pytest.approx(1e4)
 
 
 def test_gaussian_nll_of_hand_worked_pixels_and_torch_distributions():
     # Two pixels off by 1 at sigma 1/2: 2 (2 + log(1/2) + log(2 pi) / 2).
     x, mean = torch.zeros(1, 1, 1, 2), torch.ones(1, 1, 1, 2)
-    assert gaussian_nll(x, mean, 0.5).item() == pytest.approx(2 * (2 - math.log(2) + 0.5 * math.log(2 * math.pi)))
+    assert gaussian_nll(x, mean, 0.5).item() == pytest.approx(
+        2 * (2 - math.log(2) + 0.5 * math.log(2 * math.pi))
+    )
     x, mean = torch.randn(2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(gaussian_nll(x, mean, 0.3), -Normal(mean, 0.3).log_prob(x).flatten(1).sum(dim=1))
+    torch.testing.assert_close(
+        gaussian_nll(x, mean, 0.3), -Normal(mean, 0.3).log_prob(x).flatten(1).sum(dim=1)
+    )
 
 
 @pytest.mark.parametrize("nll", [bernoulli_nll, lambda x, m: gaussian_nll(x, m, 0.3)])
 def test_gradients_and_shapes_of_the_likelihoods(nll):
-    x = torch.rand(2, 1, 2, 2, dtype=torch.double, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    x = (
+        torch.rand(2, 1, 2, 2, dtype=torch.double, generator=torch.Generator().manual_seed(2)) * 2
+        - 1
+    )
     mean = torch.randn(2, 1, 2, 2, dtype=torch.double, generator=torch.Generator().manual_seed(3))
     assert gradcheck(nll, (x.requires_grad_(), mean.requires_grad_()))
     with pytest.raises(ValueError, match="shapes differ"):

@@ -31,12 +31,18 @@ def test_any_image_shape_goes_in_and_comes_out(shape):
 
 def test_the_published_widths():
     backbone = DenseBackbone((1, 28, 28))
-    sizes = [tuple(layer.direction.shape) for layer in backbone.layers if isinstance(layer, WeightNormLinear)]
+    sizes = [
+        tuple(layer.direction.shape)
+        for layer in backbone.layers
+        if isinstance(layer, WeightNormLinear)
+    ]
     assert sizes == [(1000, 784), (500, 1000), (250, 500), (250, 250), (250, 250)]
     noises = [layer.deviation for layer in backbone.layers if isinstance(layer, GaussianNoise)]
     assert noises == [0.3, 0.5, 0.5, 0.5, 0.5]
     trained = sum(p.numel() for p in DenseGenerator((1, 28, 28)).parameters() if p.requires_grad)
-    assert trained == 100 * 500 + 500 + 500 * 500 + 500 + 500 * 784 + 784 + 784  # the two norms shift only
+    assert (
+        trained == 100 * 500 + 500 + 500 * 500 + 500 + 500 * 784 + 784 + 784
+    )  # the two norms shift only
 
 
 def test_a_weight_normed_layer_by_hand():
@@ -48,7 +54,9 @@ def test_a_weight_normed_layer_by_hand():
     assert layer(torch.tensor([[1.0, 1.0]])).item() == pytest.approx(15.0)  # 10 * (3 + 4) / 5 + 1
     with torch.no_grad():
         layer.direction.mul_(7)
-    assert layer(torch.tensor([[1.0, 1.0]])).item() == pytest.approx(15.0)  # the length of the direction is nothing
+    assert layer(torch.tensor([[1.0, 1.0]])).item() == pytest.approx(
+        15.0
+    )  # the length of the direction is nothing
 
 
 def test_noise_comes_from_the_lent_generator_and_in_training_only():
@@ -78,7 +86,10 @@ def test_noise_has_the_deviation_asked_for():
 
 def test_a_standardised_network_has_unit_variance_before_every_rectifier():
     torch.manual_seed(0)
-    network, x = DenseBackbone((1, 8, 8), widths=(20, 10), input_noise=0.0, hidden_noise=0.0), images(200)
+    network, x = (
+        DenseBackbone((1, 8, 8), widths=(20, 10), input_noise=0.0, hidden_noise=0.0),
+        images(200),
+    )
     standardise(network, x, generator())
     seen = []
     for layer in network.layers:
@@ -88,7 +99,9 @@ def test_a_standardised_network_has_unit_variance_before_every_rectifier():
     assert len(seen) == 2
     for out in seen:
         torch.testing.assert_close(out.mean(dim=0), torch.zeros(out.shape[1]), atol=1e-4, rtol=0)
-        torch.testing.assert_close(out.std(dim=0, correction=0), torch.ones(out.shape[1]), atol=1e-3, rtol=0)
+        torch.testing.assert_close(
+            out.std(dim=0, correction=0), torch.ones(out.shape[1]), atol=1e-3, rtol=0
+        )
 
 
 def test_a_unit_that_does_not_vary_stays_finite():

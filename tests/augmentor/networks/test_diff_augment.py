@@ -31,7 +31,9 @@ def test_translation_only_moves_pixels():
     seen = diff_augment(x, ("translation",), torch.Generator().manual_seed(0))
     assert (seen == 1).sum(dim=(1, 2, 3)).tolist() == [1] * 64
     rows, columns = (seen == 1).nonzero()[:, 2], (seen == 1).nonzero()[:, 3]
-    assert set(rows.tolist()) == set(columns.tolist()) == {6, 7, 8, 9, 10}  # 8 plus and minus an eighth of 16
+    assert (
+        set(rows.tolist()) == set(columns.tolist()) == {6, 7, 8, 9, 10}
+    )  # 8 plus and minus an eighth of 16
 
 
 def test_no_policy_leaves_images_as_they_are():

@@ -12,7 +12,9 @@ X = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 @pytest.mark.parametrize("weight_norm", [False, True])
 def test_one_pass_gives_logits_and_features(weight_norm):
-    head = SemiSupervisedHead(DenseBackbone((1, 8, 8), (20, 10)), 10, 3, weight_norm=weight_norm, noise=0.5).eval()
+    head = SemiSupervisedHead(
+        DenseBackbone((1, 8, 8), (20, 10)), 10, 3, weight_norm=weight_norm, noise=0.5
+    ).eval()
     class_logits, features = head.logits_and_features(X)
     assert class_logits.shape == (4, 3)
     assert features.shape == (4, 10)

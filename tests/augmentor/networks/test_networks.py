@@ -28,7 +28,9 @@ def test_all_networks_take_and_give_the_shapes_they_promise(shape):
         assert x_fake.shape == x.shape
         assert x_fake.abs().max() <= 1
     for conditioning, norm in (("projection", "spectral"), ("channel", "layer"), ("none", "batch")):
-        discriminator = Discriminator(shape, 3, 2, conditioning, norm, minibatch_discrimination=norm == "batch")
+        discriminator = Discriminator(
+            shape, 3, 2, conditioning, norm, minibatch_discrimination=norm == "batch"
+        )
         logits, features = discriminator(x, WEIGHTS)
         assert logits.shape == (2,)
         assert features.shape == (2, discriminator.num_features)
@@ -38,7 +40,9 @@ def test_all_networks_take_and_give_the_shapes_they_promise(shape):
     assert features.shape == (2, classifier.num_features)
 
 
-@pytest.mark.parametrize(("size", "expected"), [(8, 1), (16, 2), (28, 2), (32, 3), (64, 4), (128, 5), (24, 2)])
+@pytest.mark.parametrize(
+    ("size", "expected"), [(8, 1), (16, 2), (28, 2), (32, 3), (64, 4), (128, 5), (24, 2)]
+)
 def test_halvings_end_at_four_to_seven_pixels(size, expected):
     assert halvings(size) == expected
     assert 4 <= size >> expected <= 7
@@ -55,14 +59,23 @@ def test_labels_and_their_one_hot_mixtures_are_the_same_weights():
 
 
 @pytest.mark.parametrize(
-    "y", [torch.tensor([3]), torch.tensor([-1]), torch.ones(2, 2), torch.ones(2, 3), torch.ones(2, 3).long()]
+    "y",
+    [
+        torch.tensor([3]),
+        torch.tensor([-1]),
+        torch.ones(2, 2),
+        torch.ones(2, 3),
+        torch.ones(2, 3).long(),
+    ],
 )
 def test_weights_that_are_no_classes_are_refused(y):
     with pytest.raises(ValueError, match=r"labels must|y must|every row"):
         class_weights(y, 3)
 
 
-@pytest.mark.parametrize(("conditioning", "deaf"), [("none", True), ("channel", False), ("projection", False)])
+@pytest.mark.parametrize(
+    ("conditioning", "deaf"), [("none", True), ("channel", False), ("projection", False)]
+)
 def test_the_discriminator_hears_the_class_as_it_is_told(conditioning, deaf):
     x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     other = class_weights(torch.tensor([1, 1]), 3)
@@ -100,7 +113,9 @@ def test_minibatch_discrimination_of_hand_worked_rows():
 
 def test_minibatch_discrimination_gradient():
     layer = MinibatchDiscrimination(3, kernels=2, kernel_dim=2).double()
-    features = torch.randn(4, 3, dtype=torch.double, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    features = torch.randn(
+        4, 3, dtype=torch.double, generator=torch.Generator().manual_seed(0), requires_grad=True
+    )
     assert gradcheck(lambda f: layer.project(f), (features,))
     layer(features).sum().backward()
     assert features.grad.abs().sum(dim=1).gt(0).all()
@@ -114,7 +129,9 @@ def test_spectral_norm_bounds_every_layer():
     layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(layers) == 4
     for layer in layers:
-        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1.0, abs=0.02)
+        assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(
+            1.0, abs=0.02
+        )
 
 
 def test_the_generators_class_enters_every_normalisation():

@@ -27,7 +27,9 @@ def product() -> torch.dtype:
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_a_cpu_without_the_instructions_stays_in_float32(monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
+def test_a_cpu_without_the_instructions_stays_in_float32(
+    monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
     has(monkeypatch)
     with autocast(CPU, wanted):
         assert product() == torch.float32
@@ -44,6 +46,8 @@ def test_a_cpu_with_them_does_as_wanted(monkeypatch: pytest.MonkeyPatch, instruc
 
 def test_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     has(monkeypatch, avx512_bf16=True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
     assert not computes_bfloat16("cuda")  # emulation does not count
     assert not computes_bfloat16("mps")

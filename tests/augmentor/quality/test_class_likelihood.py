@@ -16,7 +16,8 @@ CLASSES = ("dark", "light")
 
 
 class TwoGreys:
-    """p(x | c) is normal around one grey a class, and the latent is of no matter: the bound is exact."""
+    """p(x | c) is normal around one grey a class, and the latent is of no matter: the bound is
+    exact."""
 
     classes, image_shape, latent_dim = CLASSES, (1, 2, 2), 3
 
@@ -52,7 +53,11 @@ def test_a_vae_gives_the_bound_that_it_is_trained_on() -> None:
     torch.manual_seed(0)
     model = Vae(CLASSES, (1, 8, 8), CVAE_PRESETS["default"])
     assert isinstance(model, DensitySource)
-    x, y, noise = torch.rand(5, 1, 8, 8) * 2 - 1, torch.tensor([0, 1, 1, 0, 1]), torch.randn(5, model.latent_dim)
+    x, y, noise = (
+        torch.rand(5, 1, 8, 8) * 2 - 1,
+        torch.tensor([0, 1, 1, 0, 1]),
+        torch.randn(5, model.latent_dim),
+    )
     weights = torch.eye(2)[y]
     with torch.no_grad():
         mu, logvar = model.eval().posterior(x, weights)
@@ -75,8 +80,12 @@ def test_bounds_depend_on_the_seed_and_on_each_image_alone() -> None:
 
 
 @pytest.mark.parametrize("confidence", [0.6, 0.9, 0.999])
-def test_tempered_probabilities_are_as_sure_as_asked_for_in_the_same_order(confidence: float) -> None:
-    bounds = 1000 * torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+def test_tempered_probabilities_are_as_sure_as_asked_for_in_the_same_order(
+    confidence: float,
+) -> None:
+    bounds = 1000 * torch.randn(
+        50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     found = tempered(bounds, confidence)
     assert found.exp().sum(dim=1).tolist() == pytest.approx([1] * 50)
     assert float(found.exp().amax(dim=1).mean()) == pytest.approx(confidence, abs=1e-6)

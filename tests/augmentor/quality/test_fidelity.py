@@ -44,7 +44,9 @@ def test_inception_score_by_hand() -> None:
 
 
 def test_inception_score_is_one_if_all_get_the_same_answer() -> None:
-    assert inception_score(torch.tensor([[3.0, -1.0, 0.5]]).repeat(7, 1)) == pytest.approx(1.0, abs=1e-9)
+    assert inception_score(torch.tensor([[3.0, -1.0, 0.5]]).repeat(7, 1)) == pytest.approx(
+        1.0, abs=1e-9
+    )
 
 
 def test_frechet_distance_by_hand_in_one_dimension() -> None:
@@ -85,9 +87,12 @@ def test_kernel_distance_agrees_with_torchmetrics() -> None:
 
 
 def test_kernel_distance_by_hand() -> None:
-    # D = 1, k(a, b) = (ab + 1)^3: within real k(0, 1) = 1, within fake k(2, 3) = 343, across 1, 1, 27, 64
+    # D = 1, k(a, b) = (ab + 1)^3: within real k(0, 1) = 1, within fake k(2, 3) = 343, across 1, 1,
+    # 27, 64
     real, fake = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [3.0]])
-    assert kernel_distance(real, fake) == pytest.approx(1 + 343 - 2 * (1 + 1 + 27 + 64) / 4, abs=1e-9)
+    assert kernel_distance(real, fake) == pytest.approx(
+        1 + 343 - 2 * (1 + 1 + 27 + 64) / 4, abs=1e-9
+    )
 
 
 def test_kernel_distance_is_unbiased() -> None:
@@ -100,7 +105,9 @@ def brute_force(real: np.ndarray, fake: np.ndarray, k: int) -> dict[str, float]:
     """The definitions, pair by pair."""
 
     def radius(rows: np.ndarray, i: int) -> float:
-        return float(sorted(np.linalg.norm(rows[i] - rows[j]) for j in range(len(rows)) if j != i)[k - 1])
+        return float(
+            sorted(np.linalg.norm(rows[i] - rows[j]) for j in range(len(rows)) if j != i)[k - 1]
+        )
 
     real_radii, fake_radii = ([radius(rows, i) for i in range(len(rows))] for rows in (real, fake))
     distances = np.array([[np.linalg.norm(a - b) for b in fake] for a in real])
@@ -148,7 +155,9 @@ def test_class_spread_of_one_repeated_image_is_nothing() -> None:
     assert float(class_spread(x, torch.zeros(50, dtype=torch.int64), 1)) < 0.02
 
 
-@pytest.mark.parametrize("metric", [frechet_distance, kernel_distance, precision_recall_density_coverage])
+@pytest.mark.parametrize(
+    "metric", [frechet_distance, kernel_distance, precision_recall_density_coverage]
+)
 def test_sets_that_do_not_fit_are_refused(metric) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="7 features, fake 5"):
         metric(torch.zeros(9, 7), torch.zeros(9, 5))

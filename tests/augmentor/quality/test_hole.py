@@ -19,32 +19,46 @@ def images(seed: int, channels: int = 1) -> Tensor:
 
 def test_psnr_by_hand() -> None:
     reference = images(0)
-    near = torch.where(MASK, reference + 0.2, torch.full_like(reference, 9.0))  # outside does not count
-    assert psnr_inside(near, reference, MASK).tolist() == pytest.approx([20.0, 20.0], abs=1e-4)  # 4 / 0.04
+    near = torch.where(
+        MASK, reference + 0.2, torch.full_like(reference, 9.0)
+    )  # outside does not count
+    assert psnr_inside(near, reference, MASK).tolist() == pytest.approx(
+        [20.0, 20.0], abs=1e-4
+    )  # 4 / 0.04
     assert psnr_inside(reference, reference, MASK).tolist() == [math.inf, math.inf]
 
 
 def test_ten_times_the_error_takes_twenty_decibels() -> None:
     reference = images(0)
-    one, ten = (psnr_inside(reference + 0.01 * factor * images(1), reference, MASK) for factor in (1, 10))
+    one, ten = (
+        psnr_inside(reference + 0.01 * factor * images(1), reference, MASK) for factor in (1, 10)
+    )
     assert torch.allclose(one - ten, torch.tensor(20.0), atol=1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_ssim_agrees_with_torchmetrics(channels: int) -> None:
     x, reference = images(0, channels), images(1, channels) * 0.5 + images(0, channels) * 0.5
-    _, whole = structural_similarity_index_measure(x, reference, data_range=2.0, return_full_image=True)
-    assert torch.allclose(ssim_inside(x, reference, MASK), whole[:, :, MASK].flatten(1).mean(1), atol=1e-5)
+    _, whole = structural_similarity_index_measure(
+        x, reference, data_range=2.0, return_full_image=True
+    )
+    assert torch.allclose(
+        ssim_inside(x, reference, MASK), whole[:, :, MASK].flatten(1).mean(1), atol=1e-5
+    )
 
 
 def test_ssim_of_even_images_by_hand() -> None:
     x, reference = torch.full((1, 1, 16, 16), 0.5), torch.full((1, 1, 16, 16), 0.25)
-    assert float(ssim_inside(x, reference, MASK)) == pytest.approx((0.25 + 0.0004) / (0.3125 + 0.0004), abs=1e-4)
+    assert float(ssim_inside(x, reference, MASK)) == pytest.approx(
+        (0.25 + 0.0004) / (0.3125 + 0.0004), abs=1e-4
+    )
 
 
 def test_ssim_is_symmetric_and_one_at_equality() -> None:
     x, reference = images(0), images(1)
-    assert torch.allclose(ssim_inside(x, reference, MASK), ssim_inside(reference, x, MASK), atol=1e-6)
+    assert torch.allclose(
+        ssim_inside(x, reference, MASK), ssim_inside(reference, x, MASK), atol=1e-6
+    )
     assert torch.allclose(ssim_inside(x, x, MASK), torch.ones(2), atol=1e-5)
     assert float(ssim_inside(x, reference, MASK).max()) < 0.9
 
@@ -53,6 +67,11 @@ def test_ssim_is_symmetric_and_one_at_equality() -> None:
 def test_wrong_shapes_and_holes_are_refused(measure: object) -> None:
     x = images(0)
     assert callable(measure)
-    for other, mask in ((x[:1], MASK), (x, MASK[:8]), (x, MASK.float()), (x, torch.zeros_like(MASK))):
+    for other, mask in (
+        (x[:1], MASK),
+        (x, MASK[:8]),
+        (x, MASK.float()),
+        (x, torch.zeros_like(MASK)),
+    ):
         with pytest.raises(ValueError, match=r"need two batches|at least one pixel"):
             measure(x, other, mask)

@@ -41,7 +41,9 @@ def test_copies_are_found() -> None:
 
 
 def test_fresh_draws_are_not_called_copies() -> None:
-    p_values = [memorisation_test(draw(100, s), draw(80, s + 100), draw(80, s + 200)).p for s in range(40)]
+    p_values = [
+        memorisation_test(draw(100, s), draw(80, s + 100), draw(80, s + 200)).p for s in range(40)
+    ]
     assert 0.25 < np.mean(p_values) < 0.75
     assert np.mean(np.array(p_values) < 0.05) < 0.2
 
@@ -55,7 +57,11 @@ def test_samples_farther_away_give_a_large_p() -> None:
 
 def test_share_closer_by_hand() -> None:
     # Distances of samples 1 and 3, of unseen images 2 and 4: 3 of 4 pairs have the sample nearer.
-    train, holdout, samples = torch.tensor([[0.0]]), torch.tensor([[2.0], [4.0]]), torch.tensor([[1.0], [3.0]])
+    train, holdout, samples = (
+        torch.tensor([[0.0]]),
+        torch.tensor([[2.0], [4.0]]),
+        torch.tensor([[1.0], [3.0]]),
+    )
     found = memorisation_test(train, holdout, samples)
     assert found.share_closer == pytest.approx(0.75)
     assert found.statistic == pytest.approx(-1 / (4 * 5 / 12) ** 0.5)
@@ -63,10 +69,15 @@ def test_share_closer_by_hand() -> None:
 
 
 def test_copied_share_stays_within_its_error_without_copies() -> None:
-    """Samples near the mean are nearer to everything; only the comparison with unseen images is fair to them."""
+    """Samples near the mean are nearer to everything; only the comparison with unseen images is
+    fair to them."""
     off = []
     for seed in range(30):
-        train, holdout, blurred = draw(600, seed), draw(200, seed + 100), draw(400, seed + 200, scale=0.3)
+        train, holdout, blurred = (
+            draw(600, seed),
+            draw(200, seed + 100),
+            draw(400, seed + 200, scale=0.3),
+        )
         assert memorisation_test(train, holdout, blurred).p < 1e-6
         share, error = copied_share(train, holdout, blurred)
         off.append(share / error)
@@ -84,8 +95,8 @@ def test_copied_share_is_the_share_of_copies(copies: int) -> None:
 
 
 def test_copied_share_by_hand() -> None:
-    # Class 0: one of two samples nearer to training, 2 of 3 expected; class 1: none of one, 1 of 2 expected.
-    # Class 2 has no unseen image.
+    # Class 0: one of two samples nearer to training, 2 of 3 expected; class 1: none of one, 1 of 2
+    # expected. Class 2 has no unseen image.
     train, holdout = torch.tensor([[0.0], [9.0], [20.0], [5.0]]), torch.tensor([[1.0], [22.0]])
     samples = torch.tensor([[0.2], [0.9], [21.5], [5.0]])
     classes = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1]), torch.tensor([0, 0, 1, 2])
@@ -96,9 +107,13 @@ def test_copied_share_by_hand() -> None:
 
 
 def test_copied_share_with_classes_forgives_other_class_shares() -> None:
-    """Training images nearly all of class 0, samples all of class 1: without classes that looks like the opposite."""
+    """Training images nearly all of class 0, samples all of class 1: without classes that looks
+    like the opposite."""
     y, test_y = (torch.arange(600) % 20 == 0).long(), (torch.arange(400) % 2).long()
-    train, holdout = draw(600, 0) + 9 * y[:, None, None, None], draw(400, 1) + 9 * test_y[:, None, None, None]
+    train, holdout = (
+        draw(600, 0) + 9 * y[:, None, None, None],
+        draw(400, 1) + 9 * test_y[:, None, None, None],
+    )
     samples, samples_y = draw(300, 2) + 9, torch.ones(300, dtype=torch.int64)
     assert copied_share(train, holdout, samples)[0] < -0.5
     share, error = copied_share(train, holdout, samples, (y, test_y, samples_y))

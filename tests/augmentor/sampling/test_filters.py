@@ -22,7 +22,12 @@ def images(*probabilities: float) -> Tensor:
 
 def test_keeps_what_reaches_the_threshold_for_the_asked_class() -> None:
     accept = confidence_filter(logits, 0.7)
-    assert accept(images(0.71, 0.69, 0.29, 0.31), torch.tensor([0, 0, 1, 1])).tolist() == [True, False, True, False]
+    assert accept(images(0.71, 0.69, 0.29, 0.31), torch.tensor([0, 0, 1, 1])).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_exactly_the_threshold_passes() -> None:
@@ -36,14 +41,16 @@ def test_zero_keeps_everything_and_one_needs_certainty() -> None:
 
 
 def test_nan_is_no_confidence() -> None:
-    assert confidence_filter(lambda x: torch.full((1, 2), math.nan), 0.1)(images(0.5), torch.tensor([0])).tolist() == [
-        False
-    ]
+    assert confidence_filter(lambda x: torch.full((1, 2), math.nan), 0.1)(
+        images(0.5), torch.tensor([0])
+    ).tolist() == [False]
 
 
 def test_judge_gets_no_gradient() -> None:
     weight = torch.ones(1, requires_grad=True)
-    assert not confidence_filter(lambda x: logits(x) * weight, 0.5)(images(0.5), torch.tensor([0])).requires_grad
+    assert not confidence_filter(lambda x: logits(x) * weight, 0.5)(
+        images(0.5), torch.tensor([0])
+    ).requires_grad
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan])
@@ -73,7 +80,9 @@ def test_the_least_real_part_of_every_class_is_dropped() -> None:
         kept = accept(x, y)
         assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.06)
         assert float(x[kept].min()) > float(x[~kept].max())
-        assert float(x[kept].min()) == pytest.approx(-0.674 * scale, rel=0.2)  # the quartile of a normal
+        assert float(x[kept].min()) == pytest.approx(
+            -0.674 * scale, rel=0.2
+        )  # the quartile of a normal
 
 
 def test_dropping_none_keeps_everything_and_all_is_refused() -> None:
@@ -86,4 +95,9 @@ def test_dropping_none_keeps_everything_and_all_is_refused() -> None:
 
 def test_both_filters_must_agree() -> None:
     high, even = (lambda x, y: y > 1), (lambda x, y: y % 2 == 0)
-    assert both(high, even)(torch.zeros(4, 1, 1, 1), torch.arange(4)).tolist() == [False, False, True, False]
+    assert both(high, even)(torch.zeros(4, 1, 1, 1), torch.arange(4)).tolist() == [
+        False,
+        False,
+        True,
+        False,
+    ]

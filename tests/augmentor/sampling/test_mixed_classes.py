@@ -16,7 +16,9 @@ class Painter:
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         weights = y if y.is_floating_point() else torch.nn.functional.one_hot(y, 3).float()
-        return (weights @ torch.tensor([-1.0, 0, 1]))[:, None, None, None].expand(-1, 1, 2, 2).clone()
+        return (
+            (weights @ torch.tensor([-1.0, 0, 1]))[:, None, None, None].expand(-1, 1, 2, 2).clone()
+        )
 
 
 MIXTURES = torch.tensor([[0.5, 0.5, 0], [0, 0.25, 0.75]])
@@ -31,7 +33,9 @@ def test_renders_the_mixture_of_each_label() -> None:
 
 def test_a_mixture_of_mixtures() -> None:
     source = MixedClasses(Painter(), MIXTURES, ("ab", "bc"))
-    assert source.sample(torch.tensor([[0.5, 0.5]]), torch.zeros(1, 1))[0, 0, 0, 0] == pytest.approx(0.125)
+    assert source.sample(torch.tensor([[0.5, 0.5]]), torch.zeros(1, 1))[
+        0, 0, 0, 0
+    ] == pytest.approx(0.125)
 
 
 @pytest.mark.parametrize("y", [-1, 2])
@@ -50,6 +54,8 @@ def test_unknown_class(y: int) -> None:
         (MIXTURES, ("x", "x"), "must differ"),
     ],
 )
-def test_what_is_no_mixture_is_refused(mixtures: Tensor, names: tuple[str, ...], message: str) -> None:
+def test_what_is_no_mixture_is_refused(
+    mixtures: Tensor, names: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         MixedClasses(Painter(), mixtures, names)

@@ -11,7 +11,8 @@ from tests.contracts.source_contract import check_source
 
 
 class Plain(nn.Module):
-    """Shows its first latent on the left half of an image and a brightness by class on the right one."""
+    """Shows its first latent on the left half of an image and a brightness by class on the right
+    one."""
 
     classes, image_shape, latent_dim = ("a", "b"), (1, 2, 4), 3
 

@@ -42,7 +42,13 @@ def test_latents_are_those_of_every_release() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**40), st.integers(0, 50), st.integers(0, 1000), st.integers(0, 9), st.integers(0, 9))
+@given(
+    st.integers(0, 2**40),
+    st.integers(0, 50),
+    st.integers(0, 1000),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
 def test_latents_depend_on_seed_class_and_candidate_only(
     seed: int, class_index: int, start: int, n: int, m: int
 ) -> None:
@@ -50,8 +56,12 @@ def test_latents_depend_on_seed_class_and_candidate_only(
     parts = [latents(seed, class_index, start, n, 4), latents(seed, class_index, start + n, m, 4)]
     assert torch.equal(whole, torch.cat(parts))
     assert whole.dtype == torch.float32
-    assert not torch.equal(latents(seed, class_index, 0, 1, 4), latents(seed + 1, class_index, 0, 1, 4))
-    assert not torch.equal(latents(seed, class_index, 0, 1, 4), latents(seed, class_index + 1, 0, 1, 4))
+    assert not torch.equal(
+        latents(seed, class_index, 0, 1, 4), latents(seed + 1, class_index, 0, 1, 4)
+    )
+    assert not torch.equal(
+        latents(seed, class_index, 0, 1, 4), latents(seed, class_index + 1, 0, 1, 4)
+    )
 
 
 def test_seeds_equal_in_32_bits_differ() -> None:
@@ -107,7 +117,9 @@ def test_a_filter_too_strict_names_the_class_after_twenty_n() -> None:
         tried.append(len(x))
         return keep_none(x, y)
 
-    with pytest.raises(DataError, match=r"class 'b': the filter accepted 0 of 60 candidates, 3 are wanted"):
+    with pytest.raises(
+        DataError, match=r"class 'b': the filter accepted 0 of 60 candidates, 3 are wanted"
+    ):
         render(Echo(), 1, 3, seed=0, accept=counting, batch_size=10)
     assert sum(tried) == 60
 
@@ -129,7 +141,10 @@ def test_synthesize_goes_class_after_class() -> None:
 
 
 def test_more_images_begin_with_the_fewer() -> None:
-    few, many = synthesize(Echo(), {1: 3}, seed=0, accept=keep_third), synthesize(Echo(), {1: 9}, 0, keep_third)
+    few, many = (
+        synthesize(Echo(), {1: 3}, seed=0, accept=keep_third),
+        synthesize(Echo(), {1: 9}, 0, keep_third),
+    )
     assert torch.equal(few.x, many.x[:3])
 
 

@@ -16,7 +16,13 @@ def state(value=1.0):
     model(torch.ones(1, 2)).sum().backward()
     optimiser.step()
     image = torch.arange(16.0).view(1, 2, 2, 4).contiguous(memory_format=torch.channels_last)
-    return {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "image": image, "none": None, "n": 3}
+    return {
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "image": image,
+        "none": None,
+        "n": 3,
+    }
 
 
 def test_what_is_loaded_is_what_was_saved(tmp_path):
@@ -39,7 +45,11 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
 def test_the_newest_are_kept_and_latest_points_at_the_last(tmp_path):
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, step, META, state(step))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["latest", "step-00000002", "step-00000003"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "latest",
+        "step-00000002",
+        "step-00000003",
+    ]
     assert (tmp_path / "latest").read_text() == "step-00000003\n"
     assert load_checkpoint(tmp_path).step == 3
     assert load_checkpoint(tmp_path / "step-00000002").step == 2

@@ -30,7 +30,9 @@ def test_modes_momentum_and_weights_stay():
     recompute_batch_norm(model, [torch.randn(8, 3)])
     assert [m.training for m in model.modules()] == [m.training for m in before.modules()]
     assert model[1].momentum == before[1].momentum
-    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q) for p, q in zip(model.parameters(), before.parameters(), strict=True)
+    )
 
 
 def test_a_model_without_batch_norm_is_not_run():

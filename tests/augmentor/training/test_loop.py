@@ -19,7 +19,11 @@ class Pull:
 
     def step(self, x, y, generator):
         self.steps_done += 1
-        loss = (self.model.weight - x.mean() - 0.01 * torch.randn(1, generator=generator)).square().sum()
+        loss = (
+            (self.model.weight - x.mean() - 0.01 * torch.randn(1, generator=generator))
+            .square()
+            .sum()
+        )
         loss.backward()
         with torch.no_grad():
             self.model.weight -= 0.1 * self.model.weight.grad

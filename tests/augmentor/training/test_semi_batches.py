@@ -10,13 +10,17 @@ def images(n):
 
 def test_every_round_shows_every_image_once_whatever_the_size_of_a_batch():
     for size in (3, 7, 20):
-        drawn = torch.cat([in_rounds(7, size, step, 0, "a") for step in range(7)])[: 7 * size // 7 * 7]
+        drawn = torch.cat([in_rounds(7, size, step, 0, "a") for step in range(7)])[
+            : 7 * size // 7 * 7
+        ]
         for one_round in drawn.split(7):
             assert sorted(one_round.tolist()) == list(range(7))
 
 
 def test_streams_and_seeds_are_independent():
-    draws = [in_rounds(50, 50, 0, *key).tolist() for key in ((0, "a"), (1, "a"), (0, "b"), (0, "a"))]
+    draws = [
+        in_rounds(50, 50, 0, *key).tolist() for key in ((0, "a"), (1, "a"), (0, "b"), (0, "a"))
+    ]
     assert draws[0] == draws[3]
     assert len({tuple(draw) for draw in draws}) == 3
     assert in_rounds(50, 50, 1, 0, "a").tolist() != draws[0]

@@ -53,7 +53,14 @@ def tiny(**changes: Any) -> Config:
 
 
 REAL = {
-    **{"top1": 0.99, "inception_score": 9.8, "fid": 0.05, "kid": 0.0001, "precision": 0.95, "recall": 0.96},
+    **{
+        "top1": 0.99,
+        "inception_score": 9.8,
+        "fid": 0.05,
+        "kid": 0.0001,
+        "precision": 0.95,
+        "recall": 0.96,
+    },
     **{"density": 0.94, "coverage": 0.95, "diversity": 1.0, "cas": 0.985},
 }
 
@@ -61,9 +68,27 @@ REAL = {
 def row(**changes: Any) -> dict[str, Any]:
     """A row of compare.json, made up."""
     made: dict[str, Any] = {
-        **{"top1": 0.9, "inception_score": 8.5, "fid": 2.5, "kid": 0.0123, "precision": 0.8, "recall": 0.7},
-        **{"density": 0.75, "coverage": 0.6, "diversity": 0.875, "cas": 0.925, "memorisation_p": 0.25},
-        **{"train_seconds_per_1000": 123.4, "images_per_second": 3456.7, "samples": 5000, "warnings": []},
+        **{
+            "top1": 0.9,
+            "inception_score": 8.5,
+            "fid": 2.5,
+            "kid": 0.0123,
+            "precision": 0.8,
+            "recall": 0.7,
+        },
+        **{
+            "density": 0.75,
+            "coverage": 0.6,
+            "diversity": 0.875,
+            "cas": 0.925,
+            "memorisation_p": 0.25,
+        },
+        **{
+            "train_seconds_per_1000": 123.4,
+            "images_per_second": 3456.7,
+            "samples": 5000,
+            "warnings": [],
+        },
         **{"parameters": {"generator": 1_760_000, "all": 3_180_000}, "equal_budget": True},
         **{"step": 1500, "batch_size": 64, "family": "cvae", "preset": "default", "options": {}},
     }
@@ -75,7 +100,13 @@ def summary_of(**rows: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "dataset": "mnist",
         "regime": "60000 images",
-        "budget": {"steps": 1500, "batch_size": 64, "images": 96000, "source_augment": "none", "seed": 0},
+        "budget": {
+            "steps": 1500,
+            "batch_size": 64,
+            "images": 96000,
+            "source_augment": "none",
+            "seed": 0,
+        },
         "samples": 5000,
         "real": REAL,
         "families": rows,
@@ -112,7 +143,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("compare")
     longer = tiny(source={"steps": 5, "options": {"width": 4, "latent_dim": 4}})
     train_run(longer, root / "longer")
-    compare_run(tiny(compare={"extra": {"full": str(root / "longer")}}), root / "run", command="augmentor compare x")
+    compare_run(
+        tiny(compare={"extra": {"full": str(root / "longer")}}),
+        root / "run",
+        command="augmentor compare x",
+    )
     return root
 
 
@@ -120,13 +155,36 @@ def test_a_run_writes_result_tables_pictures_and_report(finished: Path) -> None:
     out = finished / "run"
     result = read_result(out / "compare.json", "compare")
     assert result["rows"] == ["cvae", "narrow", "full"]
-    keys = ("top1", "inception_score", "fid", "kid", "precision", "recall", "diversity", "cas", "memorisation_p")
+    keys = (
+        "top1",
+        "inception_score",
+        "fid",
+        "kid",
+        "precision",
+        "recall",
+        "diversity",
+        "cas",
+        "memorisation_p",
+    )
     speeds = ("train_seconds_per_1000", "images_per_second")
-    assert all(isinstance(row[key], float) for row in result["families"].values() for key in (*keys, *speeds))
+    assert all(
+        isinstance(row[key], float)
+        for row in result["families"].values()
+        for key in (*keys, *speeds)
+    )
     assert set(keys) <= set(result["real"])
     assert result["real"]["diversity"] == 1
     assert {path.name for path in out.iterdir()} == {
-        *("cells", "cvae", "narrow", "lock", "compare.json", "compare.md", "compare.png", "reconstructions.png"),
+        *(
+            "cells",
+            "cvae",
+            "narrow",
+            "lock",
+            "compare.json",
+            "compare.md",
+            "compare.png",
+            "reconstructions.png",
+        ),
         "report.html",
     }
     page = (out / "report.html").read_text()
@@ -150,7 +208,11 @@ def test_the_budget_is_equal_and_stated_and_so_is_the_size_of_the_networks(finis
 
 def test_every_row_is_measured_as_evaluate_would_by_a_judge_trained_once(finished: Path) -> None:
     config = tiny()
-    loaded, bundle, settings = load_source(finished / "run" / "narrow"), load_data(config.data, 0), settings_of(config)
+    loaded, bundle, settings = (
+        load_source(finished / "run" / "narrow"),
+        load_data(config.data, 0),
+        settings_of(config),
+    )
     alone = evaluate_source(loaded.source, bundle, settings, 0, Silent()).result["metrics"]
     row = read_result(finished / "run" / "compare.json", "compare")["families"]["narrow"]
     assert row["top1"] == alone["answers"]["generated"]["top1"]
@@ -163,7 +225,10 @@ def test_the_judge_survives_its_file(finished: Path) -> None:
     config = tiny()
     bundle, settings, cpu = load_data(config.data, 0), settings_of(config), torch.device("cpu")
     (path,) = (finished / "run" / "cells").glob("*.safetensors")
-    read, made = load_reference(path, bundle, settings, cpu), make_reference(bundle, settings, 0, cpu)
+    read, made = (
+        load_reference(path, bundle, settings, cpu),
+        make_reference(bundle, settings, 0, cpu),
+    )
     assert read.usefulness == made.usefulness
     for name, tensor in made.judge.state_dict().items():
         assert torch.equal(read.judge.state_dict()[name], tensor), name
@@ -172,7 +237,10 @@ def test_the_judge_survives_its_file(finished: Path) -> None:
 def test_a_second_run_makes_only_what_is_missing(tmp_path: Path, made: list[str]) -> None:
     first = compare_run(tiny(), tmp_path, command="c")
     assert made == ["", "cvae", "narrow"]
-    more = {**TINY["compare"], "families": [*TINY["compare"]["families"], {"slim": {"family": "vae"}}]}
+    more = {
+        **TINY["compare"],
+        "families": [*TINY["compare"]["families"], {"slim": {"family": "vae"}}],
+    }
     more["families"][2]["slim"]["options"] = {"width": 4, "latent_dim": 4}
     again = compare_run(tiny(compare=more), tmp_path, command="c")
     assert made == ["", "cvae", "narrow", "slim"]
@@ -192,11 +260,17 @@ def test_a_training_that_was_cut_off_is_gone_on_with(finished: Path, tmp_path: P
     result = compare_run(config, tmp_path)
     assert (
         result["families"]["cvae"]["checkpoint_sha256"]
-        == (read_result(finished / "run" / "compare.json", "compare")["families"]["cvae"]["checkpoint_sha256"])
+        == (
+            read_result(finished / "run" / "compare.json", "compare")["families"]["cvae"][
+                "checkpoint_sha256"
+            ]
+        )
     )
 
 
-def test_a_signal_leaves_a_training_to_go_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_leaves_a_training_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stopped(*arguments: Any, **options: Any) -> None:
         raise Interrupted(15)
 
@@ -214,27 +288,53 @@ def test_a_signal_leaves_a_training_to_go_on_with(tmp_path: Path, monkeypatch: p
             {"compare": {"families": ["cvae", "magic"]}},
             "compare.families.magic: unknown family 'magic'; known: cvae_gan",
         ),
-        ({"compare": {"families": {"a": {"family": "cvae", "options": {"widht": 3}}}}}, "families.a: unknown options"),
-        ({"compare": {"families": {"a": {"family": "cvae", "preset": "x"}}}}, "families.a: unknown preset 'x'"),
-        ({"compare": {"families": {"cvae": {"options": {"width": -1}}}}}, "families.cvae: option width must be"),
-        ({"source": {"family": "cvae"}}, "source.family: a comparison takes it from compare.families"),
+        (
+            {"compare": {"families": {"a": {"family": "cvae", "options": {"widht": 3}}}}},
+            "families.a: unknown options",
+        ),
+        (
+            {"compare": {"families": {"a": {"family": "cvae", "preset": "x"}}}},
+            "families.a: unknown preset 'x'",
+        ),
+        (
+            {"compare": {"families": {"cvae": {"options": {"width": -1}}}}},
+            "families.cvae: option width must be",
+        ),
+        (
+            {"source": {"family": "cvae"}},
+            "source.family: a comparison takes it from compare.families",
+        ),
         ({"source": {"options": {"width": 4}}}, "source.options: a comparison takes it"),
     ],
 )
-def test_what_is_unknown_is_refused_before_any_training(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_what_is_unknown_is_refused_before_any_training(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ConfigError, match=words):
         compare_run(tiny(**changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_line_refuses_with_exit_code_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["compare", "--data", "digits", "--families", "cvae,magic", "--out", str(tmp_path / "run")]
+def test_the_command_line_refuses_with_exit_code_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "compare",
+        "--data",
+        "digits",
+        "--families",
+        "cvae,magic",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     assert cli.main(arguments) == 2
     assert "compare.families.magic" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
-def test_an_extra_row_that_is_no_run_or_of_other_images_is_refused(tmp_path: Path, finished: Path) -> None:
+def test_an_extra_row_that_is_no_run_or_of_other_images_is_refused(
+    tmp_path: Path, finished: Path
+) -> None:
     with pytest.raises(DataError, match=r"compare\.extra\.full: .*no run here"):
         compare_run(tiny(compare={"extra": {"full": str(tmp_path)}}), tmp_path / "run")
     other = tiny(data={"size": 16}, compare={"extra": {"full": str(finished / "longer")}})
@@ -253,7 +353,9 @@ def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
         compare_run(shorter, tmp_path)
 
 
-def test_a_training_that_diverges_leaves_a_row_without_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_diverges_leaves_a_row_without_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def diverging(config: Config, out: Path, **options: Any) -> None:
         if config.source.family == "cgan":
             raise DivergedError("step 2: loss generator is not finite")
@@ -289,13 +391,21 @@ def test_a_row_of_fewer_samples_has_real_data_of_as_few_beside_it_and_is_no_riva
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"budget": {"steps": 1500, "batch_size": 64, "images": 64}}, "budget.images is not steps times batch_size"),
-        ({"families": {"cvae": row(step=1499)}}, "family 'cvae' has 1499 steps, the budget is 1500"),
+        (
+            {"budget": {"steps": 1500, "batch_size": 64, "images": 64}},
+            "budget.images is not steps times batch_size",
+        ),
+        (
+            {"families": {"cvae": row(step=1499)}},
+            "family 'cvae' has 1499 steps, the budget is 1500",
+        ),
         ({"families": {"cvae": row(top1=1.5)}}, r"families\.cvae\.top1"),
         ({"families": {}}, "families"),
     ],
 )
-def test_a_result_that_breaks_its_promise_is_not_written(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_a_result_that_breaks_its_promise_is_not_written(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
     result = summary_of(cvae=row()) | {"real": REAL | {"memorisation_p": None}}
     write_result(tmp_path / "compare.json", result, "compare")
     with pytest.raises(ValueError, match=words):
@@ -304,7 +414,9 @@ def test_a_result_that_breaks_its_promise_is_not_written(tmp_path: Path, changes
 
 
 def test_warnings_are_told_a_row() -> None:
-    page = as_markdown(summary_of(cvae=row(warnings=["collapsed", "deaf to the label"]), cgan=row()))
+    page = as_markdown(
+        summary_of(cvae=row(warnings=["collapsed", "deaf to the label"]), cgan=row())
+    )
     assert "- Warning, cvae: collapsed; deaf to the label." in page
     assert "Warning, cgan" not in page
 
@@ -333,14 +445,19 @@ def test_the_verdict_names_the_best_at_equal_budget_alone() -> None:
     full = row(top1=0.991, equal_budget=False, step=7000)
     result = summary_of(cvae=row(), cgan=row(top1=0.95, fid=3.5, recall=0.1), cvae_gan_full=full)
     assert result["verdict"] == (
-        "At equal budget cgan most often renders the class asked for: top-1 95.00% (real data 99.00%); lowest FID cvae "
-        "2.500 (real data 0.050); highest recall cvae 0.700 (real data 0.960); beside them cvae_gan_full, not at equal "
+        "At equal budget cgan most often renders the class asked for: top-1 95.00% (real data "
+        "99.00%); lowest FID cvae "
+        "2.500 (real data 0.050); highest recall cvae 0.700 (real data 0.960); beside them "
+        "cvae_gan_full, not at equal "
         "budget, top-1 99.10%."
     )
 
 
 def test_the_order_of_the_paper_is_told_as_found() -> None:
-    rising = {name: row(top1=0.9 + 0.01 * n) for n, name in enumerate(("cvae", "cgan", "fm_cgan", "cvae_gan"))}
+    rising = {
+        name: row(top1=0.9 + 0.01 * n)
+        for n, name in enumerate(("cvae", "cgan", "fm_cgan", "cvae_gan"))
+    }
     assert paper_order(summary_of(**rising)).endswith("cvae_gan (93.00%); as in the paper.")
     rising["cvae"]["top1"] = 0.999
     assert "fm_cgan (92.00%) < cvae_gan (93.00%) < cvae (99.90%); the paper: cvae <" in paper_order(
@@ -354,7 +471,9 @@ def cell_of(name: str, images: LabelledImages, *kinds: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("num_classes", "tiles"), [(3, 18), (10, 20), (62, 20)])
-def test_pictures_have_about_twenty_columns_whatever_the_classes(num_classes: int, tiles: int) -> None:
+def test_pictures_have_about_twenty_columns_whatever_the_classes(
+    num_classes: int, tiles: int
+) -> None:
     assert sum(shown_counts(num_classes).values()) == tiles
     x, y = torch.zeros(2 * 20 * num_classes, 3, 8, 8), torch.arange(num_classes).repeat(40)
     images = LabelledImages(x, y, tuple(f"person {c}" for c in range(num_classes)))
@@ -376,7 +495,9 @@ def test_texts_from_outside_are_escaped() -> None:
     bundle = load_data(tiny().data, 0)
     shown = bundle.test.subset(torch.arange(20))
     result = summary_of(cvae=row(warnings=["<b>collapsed"])) | {"dataset": "<script>"}
-    page = render_compare_report(result, [cell_of("cvae", shown, "samples", "reconstructions")], bundle)
+    page = render_compare_report(
+        result, [cell_of("cvae", shown, "samples", "reconstructions")], bundle
+    )
     assert "<script>" not in page
     assert "<b>collapsed" not in page
     assert "&lt;script>" in as_markdown(result)

@@ -84,7 +84,10 @@ def test_reconstruct(tmp_path: Path, files: list[Path]) -> None:
 def test_transfer_renders_the_labels_asked_for(tmp_path: Path, files: list[Path]) -> None:
     report = edit.transfer_files(tmp_path, files[:1], tmp_path / "out", to=["1", "2"])
     assert [path.name for path in report.images] == ["000-a-as-1.png", "000-a-as-2.png"]
-    assert [grey_of(path) for path in report.images] == [{128}, {int(to_uint8(torch.tensor(128 / 127.5 - 0.5)))}]
+    assert [grey_of(path) for path in report.images] == [
+        {128},
+        {int(to_uint8(torch.tensor(128 / 127.5 - 0.5)))},
+    ]
     assert len(edit.transfer_files(tmp_path, files, tmp_path / "out").images) == 6
 
 
@@ -102,7 +105,9 @@ def test_inpaint_by_box_and_by_mask(tmp_path: Path, files: list[Path]) -> None:
     Image.fromarray(pixels).save(files[0])
     Image.fromarray((pixels == 255).astype(np.uint8) * 255).save(tmp_path / "mask.png")
     by_box = edit.inpaint_files(tmp_path, files[:1], tmp_path / "box", box=(4, 2, 4, 2), rounds=2)
-    by_mask = edit.inpaint_files(tmp_path, files[:1], tmp_path / "mask", mask=tmp_path / "mask.png", rounds=2)
+    by_mask = edit.inpaint_files(
+        tmp_path, files[:1], tmp_path / "mask", mask=tmp_path / "mask.png", rounds=2
+    )
     assert grey_of(by_box.images[0]) == {128}  # the hole takes the grey around it
     assert by_box.images[0].read_bytes() == by_mask.images[0].read_bytes()
 
@@ -116,17 +121,26 @@ def test_inpaint_by_box_and_by_mask(tmp_path: Path, files: list[Path]) -> None:
         ({"box": (0, 0, 8, 8)}, "covers the whole image"),
     ],
 )
-def test_holes_that_are_none(tmp_path: Path, files: list[Path], options: dict[str, Any], message: str) -> None:
+def test_holes_that_are_none(
+    tmp_path: Path, files: list[Path], options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         edit.inpaint_files(tmp_path, files, tmp_path / "out", **options)
 
 
-def test_the_class_comes_from_the_option_the_judge_or_the_folder(tmp_path: Path, files: list[Path]) -> None:
+def test_the_class_comes_from_the_option_the_judge_or_the_folder(
+    tmp_path: Path, files: list[Path]
+) -> None:
     def judge(x: Tensor) -> Tensor:
         return one_hot((x.mean(dim=(1, 2, 3)) > 0.2).long() * 2, 3).float()
 
-    assert edit.reconstruct_files(tmp_path, files, tmp_path / "o", label="2", predict=judge).labels == ("2", "2")
-    assert edit.reconstruct_files(tmp_path, files, tmp_path / "o", predict=judge).labels == ("0", "2")
+    assert edit.reconstruct_files(
+        tmp_path, files, tmp_path / "o", label="2", predict=judge
+    ).labels == ("2", "2")
+    assert edit.reconstruct_files(tmp_path, files, tmp_path / "o", predict=judge).labels == (
+        "0",
+        "2",
+    )
     with pytest.raises(ConfigError, match="unknown class 'x'; known are 0, 1, 2"):
         edit.reconstruct_files(tmp_path, files, tmp_path / "o", label="x")
     with pytest.raises(ConfigError, match="two images of one class"):
@@ -136,7 +150,9 @@ def test_the_class_comes_from_the_option_the_judge_or_the_folder(tmp_path: Path,
         edit.reconstruct_files(tmp_path, [tmp_path / "elsewhere" / "a.png"], tmp_path / "o")
 
 
-def test_bad_files_are_named_all_at_once(tmp_path: Path, files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_files_are_named_all_at_once(
+    tmp_path: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     files[0].write_bytes(b"no picture")
     missing = files[0].parent / "c.png"
     with pytest.raises(DataError, match=r"2 of 3 files .*a\.png.*c\.png"):
@@ -146,30 +162,48 @@ def test_bad_files_are_named_all_at_once(tmp_path: Path, files: list[Path], caps
 
 
 def test_a_family_without_encoder_is_refused(
-    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     plain, config = Levels(), config_from({"source": {"family": "cgan"}, "threads": 1})
-    monkeypatch.setattr(edit, "load_source", lambda run, device: LoadedRun(plain, config, "", np.array([1]), 1))  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        edit, "load_source", lambda run, device: LoadedRun(plain, config, "", np.array([1]), 1)
+    )  # type: ignore[arg-type]
     assert cli.main(["edit", "transfer", str(tmp_path), str(files[0])]) == 2
     error = capsys.readouterr().err
-    assert "a cgan has no encoder, which transfer needs; train one of the families cvae_gan, vae" in error
+    assert (
+        "a cgan has no encoder, which transfer needs; train one of the families cvae_gan, vae"
+        in error
+    )
 
 
 def test_frontalize_takes_the_person_of_a_file_and_the_rest_of_the_photo(
-    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    files: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     class Identities(Codes):
         def render(self, identity_image: Tensor, attribute_image: Tensor) -> Tensor:
             return 0.75 * identity_image + 0.25 * attribute_image
 
     config = config_from({"source": {"family": "ip_gan"}, "threads": 1})
-    monkeypatch.setattr(edit, "load_source", lambda run, device: LoadedRun(Identities(), config, "", np.array([1]), 1))  # type: ignore[arg-type]
+    monkeypatch.setattr(
+        edit,
+        "load_source",
+        lambda run, device: LoadedRun(Identities(), config, "", np.array([1]), 1),
+    )  # type: ignore[arg-type]
     files[0].parent.rename(tmp_path / "people")  # of no class that the source knows
     a, b = tmp_path / "people" / "a.png", tmp_path / "people" / "b.png"
     command = ["edit", "frontalize", str(tmp_path), str(b), str(a), "--attributes", str(a)]
     assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
     made = sorted((tmp_path / "out" / "frontalize").iterdir())
-    assert [(path.name, grey_of(path)) for path in made] == [("000-b.png", {152}), ("001-a.png", {128})]
+    assert [(path.name, grey_of(path)) for path in made] == [
+        ("000-b.png", {152}),
+        ("001-a.png", {128}),
+    ]
     assert "2 images in" in capsys.readouterr().out
     assert cli.main([*command[:-1], str(tmp_path / "missing.png")]) == 3
 
@@ -177,14 +211,24 @@ def test_frontalize_takes_the_person_of_a_file_and_the_rest_of_the_photo(
 def test_frontalize_refuses_a_family_that_takes_no_identity(
     tmp_path: Path, files: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["edit", "frontalize", str(tmp_path), str(files[0]), "--attributes", str(files[1])]) == 2
+    assert (
+        cli.main(
+            ["edit", "frontalize", str(tmp_path), str(files[0]), "--attributes", str(files[1])]
+        )
+        == 2
+    )
     error = capsys.readouterr().err
-    assert "a cvae_gan takes no identity from an image, as frontalize must; train one of the families ip_gan" in error
+    assert (
+        "a cvae_gan takes no identity from an image, as frontalize must; train one of the "
+        "families ip_gan" in error
+    )
 
 
 def test_mixed_identities_are_a_synthetic_set(tmp_path: Path) -> None:
     out = tmp_path / "mixed"
-    report = mix_identities.mix_identities_run(tmp_path, out, mixes=[("0", "1")], new=2, of=2, per_class=3, seed=4)
+    report = mix_identities.mix_identities_run(
+        tmp_path, out, mixes=[("0", "1")], new=2, of=2, per_class=3, seed=4
+    )
     assert report.counts == {"0+1": 3, "mix-0000": 3, "mix-0001": 3}
     recipe = read_recipe(out)
     assert recipe.mixtures is not None
@@ -192,7 +236,9 @@ def test_mixed_identities_are_a_synthetic_set(tmp_path: Path) -> None:
     images = read_set(out).images
     assert images.classes == tuple(report.counts)
     assert float(images.x[images.y == 0].mean()) == pytest.approx(-0.25, abs=0.2)
-    again = mix_identities.mix_identities_run(tmp_path, out, mixes=[("0", "1")], new=2, of=2, per_class=3, seed=4)
+    again = mix_identities.mix_identities_run(
+        tmp_path, out, mixes=[("0", "1")], new=2, of=2, per_class=3, seed=4
+    )
     assert again.recipe == report.recipe
     with pytest.raises(DataError, match="another recipe"):
         mix_identities.mix_identities_run(tmp_path, out, mixes=[("0", "2")], per_class=3, seed=4)
@@ -211,7 +257,11 @@ def test_drawn_mixtures_are_mixtures_and_a_longer_draw_begins_with_a_shorter() -
 
 
 def test_mixes_that_are_none(tmp_path: Path) -> None:
-    for mix, message in ((("a",), "two or more"), (("a", "a"), "two or more"), (("a", "x"), "unknown class 'x'")):
+    for mix, message in (
+        (("a",), "two or more"),
+        (("a", "a"), "two or more"),
+        (("a", "x"), "unknown class 'x'"),
+    ):
         with pytest.raises(ConfigError, match=message):
             even_mixtures(("a", "b"), [mix])
     with pytest.raises(ConfigError, match="--of takes 2 to 2"):
@@ -229,7 +279,9 @@ def test_the_command_line_hands_everything_on(
     assert '"labels": [\n    "1",\n    "1"\n  ]' in capsys.readouterr().out
     assert cli.main(["edit", "morph", run, *two, "--steps", "3", "--gif", *shared]) == 0
     assert cli.main(["edit", "transfer", run, *two, "--to", "0,2", *shared]) == 0
-    assert cli.main(["edit", "inpaint", run, *two, "--box", "0,0,4,4", "--rounds", "1", *shared]) == 0
+    assert (
+        cli.main(["edit", "inpaint", run, *two, "--box", "0,0,4,4", "--rounds", "1", *shared]) == 0
+    )
     assert "2 images in" in capsys.readouterr().out.splitlines()[-1]
     mixed = ["--mix", "0,1", "--mix", "1,2", "--new", "1", "--of", "2", "--per-class", "2"]
     assert cli.main(["edit", "mix-identities", run, *mixed, "--out", str(tmp_path / "mixed")]) == 0
@@ -246,7 +298,11 @@ def test_quality_of_a_source_that_transfers_perfectly() -> None:
         return -(x.mean(dim=(1, 2, 3))[:, None] - torch.tensor([-0.5, 0.0, 0.5])).abs()
 
     result = edit_quality.edit_quality(Codes(), test, predict, rounds=(0, 1, 2))
-    assert result["transfer"] == {"images": 8, "top1": 1.0, "top1_of_class": dict.fromkeys("012", 1.0)}
+    assert result["transfer"] == {
+        "images": 8,
+        "top1": 1.0,
+        "top1_of_class": dict.fromkeys("012", 1.0),
+    }
     assert list(result["inpaint"]) == ["centre", "right half", "lower half"]
     for hole in result["inpaint"].values():
         assert [row["rounds"] for row in hole["after"]] == [0, 1, 2]

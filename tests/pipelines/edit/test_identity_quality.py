@@ -16,7 +16,13 @@ from pipelines import cli
 from pipelines.config import ConfigError, config_from
 from pipelines.edit import files as edit
 from pipelines.edit import identity_quality as job
-from pipelines.edit.identity_quality import cases_of, identity_quality, identity_quality_run, judge_config, render
+from pipelines.edit.identity_quality import (
+    cases_of,
+    identity_quality,
+    identity_quality_run,
+    judge_config,
+    render,
+)
 from pipelines.source.train import LoadedRun
 from pipelines.verify.pairs import read_pairs
 from tests.pipelines.faces import SIDE, write_pairs, write_people
@@ -45,7 +51,8 @@ class Swapper:
 
 
 class MeanColour(nn.Module):
-    """A judge that needs no training: the mean colour of an image, less that of an even grey one."""
+    """A judge that needs no training: the mean colour of an image, less that of an even grey
+    one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,8 +71,14 @@ def folder(tmp_path: Path) -> Path:
     return write_pairs(tmp_path / "pairs", folds=3, people=4, photos=3)
 
 
-def use(monkeypatch: pytest.MonkeyPatch, folder: Path, source: Any, trained_on: np.ndarray | None = None) -> None:
-    values = {"data": {"data": str(folder.parent / "people"), "size": SIDE}, "threads": 1, "device": "cpu"}
+def use(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, source: Any, trained_on: np.ndarray | None = None
+) -> None:
+    values = {
+        "data": {"data": str(folder.parent / "people"), "size": SIDE},
+        "threads": 1,
+        "device": "cpu",
+    }
     values |= {"source": {"family": "ip_gan"}, "classifier": {"batch_size": 16, "strength": 0.0}}
     seen = np.array([1], np.int64) if trained_on is None else trained_on
     loaded = LoadedRun(source, config_from(values), "a" * 64, seen, 7)
@@ -77,7 +90,9 @@ def test_cases_are_two_people_of_one_fold_and_a_third_photo(folder: Path) -> Non
     pairs = read_pairs(folder, SHAPE)
     cases = cases_of(pairs)
     assert len(cases.folds) == int((~pairs.same).sum())
-    for who, how, other, fold in zip(cases.identity, cases.attributes, cases.other, cases.folds, strict=True):
+    for who, how, other, fold in zip(
+        cases.identity, cases.attributes, cases.other, cases.folds, strict=True
+    ):
         assert pairs.people[who] == pairs.people[other] != pairs.people[how]
         assert who != other
         assert {pairs.people[image].split("-")[0] for image in (who, how, other)} == {f"b{fold}"}
@@ -92,7 +107,11 @@ def test_shares_of_sources_that_cannot_be_better_or_worse(folder: Path, faithful
     cases, source = cases_of(pairs), Swapper(faithful)
     rendered = render(source, pairs.x, cases.identity, cases.attributes)
     found = identity_quality(
-        MeanColour(), pairs, cases, rendered, render(source, pairs.x, cases.identity, cases.identity)
+        MeanColour(),
+        pairs,
+        cases,
+        rendered,
+        render(source, pairs.x, cases.identity, cases.identity),
     )
     shares = found["shares"]
     assert found["cases"] == len(cases.folds)
@@ -105,14 +124,31 @@ def test_shares_of_sources_that_cannot_be_better_or_worse(folder: Path, faithful
         assert shares["rendered"]["identity_only"]["accepted"] == 0
     assert shares["own"]["given_photo"]["share"] == 1
     for share in (*shares["rendered"].values(), *found["real_pairs"].values()):
-        assert share["ci95"][0] <= share["share"] == share["accepted"] / share["of"] <= share["ci95"][1]
-    assert found["real_pairs"]["different"]["share"] < 0.1  # one in a hundred of other folds is let pass
+        assert (
+            share["ci95"][0]
+            <= share["share"]
+            == share["accepted"] / share["of"]
+            <= share["ci95"][1]
+        )
+    assert (
+        found["real_pairs"]["different"]["share"] < 0.1
+    )  # one in a hundred of other folds is let pass
 
 
-def test_end_to_end(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_end_to_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     use(monkeypatch, folder, Swapper(True))
     out = folder.parent / "run"
-    command = ["edit", "identity-quality", str(folder.parent), "--pairs", str(folder), "--judge-steps", "20"]
+    command = [
+        "edit",
+        "identity-quality",
+        str(folder.parent),
+        "--pairs",
+        str(folder),
+        "--judge-steps",
+        "20",
+    ]
     assert cli.main([*command, "--out", str(out)]) == 0
     assert "a real photo in its place" in capsys.readouterr().out
     result = json.loads((out / "identity_quality.json").read_text())
@@ -121,28 +157,41 @@ def test_end_to_end(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     for name in ("identity_quality.png", "identity_quality_renders.png"):
         with Image.open(out / name) as picture:
             assert min(picture.size) > 5 * SIDE
-    assert "whom neither the source nor the judge has seen" in (out / "identity_quality.md").read_text()
+    assert (
+        "whom neither the source nor the judge has seen"
+        in (out / "identity_quality.md").read_text()
+    )
 
 
 def test_the_judge_learns_from_folds_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, folder, Swapper(True))
-    result = identity_quality_run(folder, str(folder), folder.parent / "out", train_folds=[2], judge_steps=2)
+    result = identity_quality_run(
+        folder, str(folder), folder.parent / "out", train_folds=[2], judge_steps=2
+    )
     assert (result["judge"]["people"], result["pairs"]["folds"]) == (10, [0, 1])
 
 
-def test_a_source_that_knows_the_people_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_knows_the_people_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use(monkeypatch, folder, Swapper(True), fingerprints(read_pairs(folder, SHAPE).x[:1]))
     with pytest.raises(DataError, match=r"learned from the image images/b0-0/0\.png"):
         identity_quality_run(folder, str(folder), folder.parent / "out")
 
 
-def test_a_source_without_identities_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_without_identities_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use(monkeypatch, folder, object())
-    with pytest.raises(ConfigError, match="takes no identity from an image, as identity-quality must"):
+    with pytest.raises(
+        ConfigError, match="takes no identity from an image, as identity-quality must"
+    ):
         identity_quality_run(folder, str(folder), folder.parent / "out")
 
 
 def test_the_judge_is_not_what_another_job_was_told() -> None:
-    config = config_from({"verify": {"head": "arcface", "weights": "x"}, "classifier": {"steps": 3}})
+    config = config_from(
+        {"verify": {"head": "arcface", "weights": "x"}, "classifier": {"steps": 3}}
+    )
     judge = judge_config(config, 9)
     assert (judge.classifier.steps, judge.verify.head, judge.verify.weights) == (9, "softmax", None)

@@ -27,7 +27,12 @@ def images(counts: tuple[int, int] = (20, 4)) -> LabelledImages:
 
 def config(steps: int = 6, **changes: Any) -> Config:
     return config_from(
-        {"data": {"data": "digits"}, "device": "cpu", "classifier": {"steps": steps, "batch_size": 8}, **changes}
+        {
+            "data": {"data": "digits"},
+            "device": "cpu",
+            "classifier": {"steps": steps, "batch_size": 8},
+            **changes,
+        }
     )
 
 
@@ -72,7 +77,10 @@ def test_the_losses_know_the_class_sizes() -> None:
 
 def test_the_logit_adjustment_knows_how_often_images_are_drawn() -> None:
     data = images()
-    recipe, logits = GENERATOR_FREE["logit_adjusted"], torch.randn(len(data), 2, generator=torch.manual_seed(0))
+    recipe, logits = (
+        GENERATOR_FREE["logit_adjusted"],
+        torch.randn(len(data), 2, generator=torch.manual_seed(0)),
+    )
     drawn = balanced_weights(data.y, 2)
     balanced = loss_of(recipe, data, drawn)(logits, data.y, label_smoothing=0.0)
     assert torch.allclose(balanced, cross_entropy(logits, data.y))
@@ -89,10 +97,14 @@ def test_fixmatch_learns_from_as_many_images_as_pseudo_labelling() -> None:
     assert fixmatch_steps(config(1), settings) == 1
 
 
-def test_fixmatch_can_begin_with_a_graph_and_have_another_strong_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixmatch_can_begin_with_a_graph_and_have_another_strong_augmentation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls: list[tuple[FixMatchSettings, dict[str, Any]]] = []
 
-    def spy(model: nn.Module, x: Tensor, y: Tensor, pool: Tensor, settings: Any, **options: Any) -> nn.Module:
+    def spy(
+        model: nn.Module, x: Tensor, y: Tensor, pool: Tensor, settings: Any, **options: Any
+    ) -> nn.Module:
         calls.append((settings, options))
         return model
 
@@ -108,12 +120,17 @@ def test_fixmatch_can_begin_with_a_graph_and_have_another_strong_augmentation(mo
     assert second["advice"].clear is start[1]
     assert (started.steps, started.balanced) == (plain.steps, plain.balanced)
     assert started.threshold < plain.threshold
-    strong = [options["strong"](pool, torch.Generator().manual_seed(0)) for options in (first, second, third)]
+    strong = [
+        options["strong"](pool, torch.Generator().manual_seed(0))
+        for options in (first, second, third)
+    ]
     assert torch.equal(strong[0], strong[1])
     assert not torch.equal(strong[0], strong[2])
 
 
-def test_pretraining_shares_the_steps_and_goes_on_with_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretraining_shares_the_steps_and_goes_on_with_the_same_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls: list[tuple[nn.Module, int, int]] = []
 
     def spy(model: nn.Module, x: Tensor, y: Tensor, settings: Any, **options: Any) -> nn.Module:

@@ -37,7 +37,13 @@ class FakeSource:
     latent_dim = 2
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        return ((y - 1) * 0.6 + 0.01 * z[:, 0]).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).clamp(-1, 1).float()
+        return (
+            ((y - 1) * 0.6 + 0.01 * z[:, 0])
+            .view(-1, 1, 1, 1)
+            .expand(-1, 1, 8, 8)
+            .clamp(-1, 1)
+            .float()
+        )
 
     def encode(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.zeros(len(x), 2)
@@ -99,7 +105,9 @@ def test_smote_images_lie_between_two_images_of_their_class() -> None:
 @pytest.mark.parametrize("counts", [(5, 1, 1), (5, 2, 1), (4, 4, 4), (1, 1, 1), (6, 3, 0)])
 def test_smote_with_tiny_equal_or_empty_classes(counts: tuple[int, int, int]) -> None:
     balanced = oversample_by_smote(images(counts), seed=0)
-    assert [balanced.counts[index] for index in range(3)] == [max(counts) if count else 0 for count in counts]
+    assert [balanced.counts[index] for index in range(3)] == [
+        max(counts) if count else 0 for count in counts
+    ]
 
 
 def test_a_small_class_does_not_take_neighbours_from_the_others_of_smote() -> None:
@@ -137,7 +145,9 @@ def test_the_share_is_the_mass_of_the_synthetic_draws(trained: list[Any], share:
     assert torch.equal(base.x[: len(made.train)], made.train.x)
 
 
-def test_real_images_keep_their_tail_beside_synthetic_ones_where_the_loss_wants_it(trained: list[Any]) -> None:
+def test_real_images_keep_their_tail_beside_synthetic_ones_where_the_loss_wants_it(
+    trained: list[Any],
+) -> None:
     made = bench()
     base, weights = made.training_set(Policy("logit_adjusted", 0.4).recipe)
     assert weights is not None
@@ -196,10 +206,13 @@ def test_a_bench_is_repeatable_and_learns(trained: list[Any]) -> None:
     assert sum(a == b for a, b in zip(first, test.y.tolist(), strict=True)) > 15
 
 
-def test_the_filter_drops_what_the_judge_doubts(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_filter_drops_what_the_judge_doubts(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = bench()
 
-    # The judge believes an image only if its first latent was positive, which makes it a little lighter.
+    # The judge believes an image only if its first latent was positive, which makes it a little
+    # lighter.
     def sure(model: object, x: Tensor) -> Tensor:
         nearest = (x.mean(dim=(1, 2, 3)) / 0.6).round() + 1
         logits = torch.zeros(len(x), 3)
@@ -218,7 +231,9 @@ def test_a_class_no_candidate_of_which_passes_goes_unfiltered_and_is_noted(
     trained: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = bench()
-    monkeypatch.setattr(arms, "predict_logits", lambda model, x: torch.tensor([[9.0, 9.0, -9.0]]).expand(len(x), 3))
+    monkeypatch.setattr(
+        arms, "predict_logits", lambda model, x: torch.tensor([[9.0, 9.0, -9.0]]).expand(len(x), 3)
+    )
     kept = made.synthetic(0.4)
     assert kept.counts == made.synthetic(0.0).counts
     assert len(made.notes) == 1
@@ -241,7 +256,9 @@ def test_parts_are_told_and_timed(trained: list[Any]) -> None:
     assert set(made.seconds) == set(told)
 
 
-@pytest.mark.parametrize("arm", [arm for arm in USUAL_BASES if arm not in ("logit_adjusted", "graph_fixmatch")])
+@pytest.mark.parametrize(
+    "arm", [arm for arm in USUAL_BASES if arm not in ("logit_adjusted", "graph_fixmatch")]
+)
 def test_the_usual_arms_train_as_they_always_did(trained: list[Any], arm: str) -> None:
     made, recipe = bench(), GENERATOR_FREE[arm]
     images, weights = made.training_set(recipe)
@@ -257,8 +274,12 @@ def test_the_usual_arms_train_as_they_always_did(trained: list[Any], arm: str) -
     assert equal(made.classifier(recipe), expected)
 
 
-def test_the_retrieved_images_are_the_nearest_of_the_pool_and_join_the_labelled_ones(trained: list[Any]) -> None:
-    made = Bench(images(), images(seed=1).x, config(classifier={"steps": 40, "batch_size": 8}), seed=3)
+def test_the_retrieved_images_are_the_nearest_of_the_pool_and_join_the_labelled_ones(
+    trained: list[Any],
+) -> None:
+    made = Bench(
+        images(), images(seed=1).x, config(classifier={"steps": 40, "batch_size": 8}), seed=3
+    )
     base, weights = made.training_set(GENERATOR_FREE["retrieval"])
     assert weights is not None
     assert masses(base.y, weights) == pytest.approx([1 / 3] * 3)
@@ -274,8 +295,13 @@ def test_a_policy_for_short_classes_leaves_the_largest_alone(trained: list[Any])
     assert weights is not None
     assert masses(base.y, weights) == pytest.approx([1 / 3] * 3)
     synthetic = torch.arange(len(base)) >= len(made.train)
-    found = [float(weights[synthetic & (base.y == c)].sum() / weights[base.y == c].sum()) for c in range(3)]
-    assert found == pytest.approx([0.0, 0.5, 0.6])  # of 12, 6 and 2 images: 1 - 6/12, and the most allowed
+    found = [
+        float(weights[synthetic & (base.y == c)].sum() / weights[base.y == c].sum())
+        for c in range(3)
+    ]
+    assert found == pytest.approx(
+        [0.0, 0.5, 0.6]
+    )  # of 12, 6 and 2 images: 1 - 6/12, and the most allowed
 
 
 def test_a_class_without_images_is_topped_up_whole() -> None:
@@ -289,7 +315,9 @@ def test_pretraining_draws_real_images_alone_in_its_second_stage(
 ) -> None:
     made, stages = bench(pool=False), []
 
-    def spy(recipe: Recipe, base: LabelledImages, weights: Tensor, *rest: Any, **options: Any) -> nn.Module:
+    def spy(
+        recipe: Recipe, base: LabelledImages, weights: Tensor, *rest: Any, **options: Any
+    ) -> nn.Module:
         stages.extend([options["synthetic"], base])
         return nn.Identity()
 
@@ -302,7 +330,8 @@ def test_pretraining_draws_real_images_alone_in_its_second_stage(
 def test_latents_of_images_of_the_class_of_well_covered_ones_and_of_the_pool(
     trained: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The fake shows a hundredth of the first latent; here the latent of an image says which class it is of.
+    # The fake shows a hundredth of the first latent; here the latent of an image says which class
+    # it is of.
     monkeypatch.setattr(FakeSource, "encode", lambda self, x, y: (y + 1.0)[:, None].expand(-1, 2))
     made = bench()
 
@@ -312,7 +341,9 @@ def test_latents_of_images_of_the_class_of_well_covered_ones_and_of_the_pool(
         return [sorted(set(level[rendered.y == index].round().tolist())) for index in range(3)]
 
     assert first_latents("encoded") == [[1.0], [2.0], [3.0]]
-    assert first_latents("transfer") == [[1.0, 2.0]] * 3  # 12 and 6 of at most 12 images; two are too few
+    assert (
+        first_latents("transfer") == [[1.0, 2.0]] * 3
+    )  # 12 and 6 of at most 12 images; two are too few
     assert first_latents("pool") == [[1.0, 2.0, 3.0]] * 3
     assert well_covered(made.train).tolist() == [True, True, False]
 
@@ -337,16 +368,22 @@ def test_what_the_discriminator_finds_least_real_is_dropped(
     made = bench()
     with pytest.raises(DataError, match="discriminator"):
         made.synthetic(0.0, realism=0.5)
-    monkeypatch.setattr(FakeSource, "discriminator", Lighter((1, 8, 8), 3, 4, "none", "batch"), raising=False)
+    monkeypatch.setattr(
+        FakeSource, "discriminator", Lighter((1, 8, 8), 3, 4, "none", "batch"), raising=False
+    )
     everything, kept = made.synthetic(0.0), made.synthetic(0.0, realism=0.5)
     assert kept.counts == everything.counts
     for label in range(3):
         middle = everything.x[everything.y == label].mean(dim=(1, 2, 3)).median()
-        assert float(kept.x[kept.y == label].mean(dim=(1, 2, 3)).min()) > float(middle) - 0.006  # of a spread of 0.01
+        assert (
+            float(kept.x[kept.y == label].mean(dim=(1, 2, 3)).min()) > float(middle) - 0.006
+        )  # of a spread of 0.01
     assert len(made.synthetic(0.1, realism=0.5)) == len(kept)
 
 
-def test_latents_of_images_need_an_encoder(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latents_of_images_need_an_encoder(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delattr(FakeSource, "encode")
     with pytest.raises(DataError, match="encoder"):
         bench().synthetic(0.0, "encoded", 0.3)
@@ -359,7 +396,9 @@ def test_without_pseudo_labels_the_labelled_images_are_the_donors(trained: list[
     assert "donors" in made.notes[0]
 
 
-def test_a_set_too_small_for_its_draws_is_told(trained: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_too_small_for_its_draws_is_told(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     plenty = bench()
     assert len(plenty.synthetic(0.0)) == 48  # 12 steps of 8 draws, a half of them synthetic
     assert plenty.notes == []

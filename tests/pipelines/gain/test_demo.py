@@ -30,6 +30,10 @@ def test_the_demo_keeps_what_is_promised() -> None:
 
 def test_demo_run_is_the_job_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Config, Path]] = []
-    monkeypatch.setattr(demo, "gain_run", lambda config, out, progress: calls.append((config, out)) or {"verdict": "v"})
+    monkeypatch.setattr(
+        demo,
+        "gain_run",
+        lambda config, out, progress: calls.append((config, out)) or {"verdict": "v"},
+    )
     assert demo_run(tmp_path) == {"verdict": "v"}
     assert calls == [(demo_config(), tmp_path)]

@@ -52,7 +52,9 @@ def test_two_greys_get_their_labels_and_a_seed_repeats_them() -> None:
 
 
 @pytest.mark.parametrize("who", ["classifier", "generator"])
-def test_where_one_of_them_does_not_know_the_other_decides(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+def test_where_one_of_them_does_not_know_the_other_decides(
+    monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
     pool = greys(10, seed=1)
     nothing, sure = torch.zeros(20, 2), torch.eye(2)[1 - pool.y] * 4  # against what the images show
     sure[0] = torch.tensor([0.1, 0.0])  # nothing is sure everywhere
@@ -61,7 +63,9 @@ def test_where_one_of_them_does_not_know_the_other_decides(monkeypatch: pytest.M
         return sure if who == "classifier" else nothing + torch.tensor([0.01, 0.0])
 
     monkeypatch.setattr(module, "teacher_logits", teacher)
-    monkeypatch.setattr(module, "class_bounds", lambda *_: (nothing if who == "classifier" else sure).double())
+    monkeypatch.setattr(
+        module, "class_bounds", lambda *_: (nothing if who == "classifier" else sure).double()
+    )
     found = joint_labels(greys(3, seed=0), pool.x, config(balanced=False, threshold=0.0), seed=5)
     assert torch.equal(found.y[1:], 1 - pool.y[1:])
 
@@ -72,12 +76,19 @@ def test_the_generator_learns_from_the_labels_of_the_classifier_and_keeps_its_ow
     seen: list[tuple[Config, LabelledImages | None]] = []
     real = module.train_source
 
-    def recording(train: LabelledImages, known: LabelledImages | None, of: Config, *rest: Any) -> Any:
+    def recording(
+        train: LabelledImages, known: LabelledImages | None, of: Config, *rest: Any
+    ) -> Any:
         seen.append((of, known))
         return real(train, known, of, *rest)
 
     monkeypatch.setattr(module, "train_source", recording)
-    joint_labels(greys(3, seed=0), greys(10, seed=1).x, config(joint_rounds=2, joint_options={"sigma": 0.5}), seed=5)
+    joint_labels(
+        greys(3, seed=0),
+        greys(10, seed=1).x,
+        config(joint_rounds=2, joint_options={"sigma": 0.5}),
+        seed=5,
+    )
     assert [(of.source.family, of.source.steps, of.source.options) for of, _ in seen] == [
         ("cvae", 30, {"sigma": 0.5})
     ] * 2
@@ -121,7 +132,9 @@ def test_the_arm_is_one_with_a_generator_and_needs_a_pool() -> None:
         Bench(greys(3, seed=0), None, config(), seed=5).training_set(WITH_GENERATOR["joint_label"])
 
 
-def test_fixmatch_begins_with_the_labels_of_a_graph_or_of_two_opinions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fixmatch_begins_with_the_labels_of_a_graph_or_of_two_opinions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls: list[tuple[str, int, Any]] = []
     real = arms.train_arm
 

@@ -1,4 +1,5 @@
-"""A ``SyntheticMix`` by a policy draws as the classifier of that policy was trained, worked by hand."""
+"""A ``SyntheticMix`` by a policy draws as the classifier of that policy was trained, worked by
+hand."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def images(counts: tuple[int, ...]) -> LabelledImages:
 
 def drawn_by_gain(policy: Policy) -> Tensor:
     """Share of the draws of every image, real ones first."""
-    bench = Bench(images(REAL), None, config_from({"data": {"data": "digits"}, "device": "cpu"}), seed=0)
+    bench = Bench(
+        images(REAL), None, config_from({"data": {"data": "digits"}, "device": "cpu"}), seed=0
+    )
     bench._synthetic[policy.confidence, "prior", 1.0, 0.0] = images((PER_CLASS,) * 3)
     _, weights = bench.training_set(policy.recipe)
     assert weights is not None
@@ -34,7 +37,9 @@ def drawn_by_gain(policy: Policy) -> Tensor:
 def drawn_by_the_mix(policy: Policy) -> Tensor:
     """The same of a mix; ten real images and a share of 0.5454… are twelve synthetic ones."""
     real = images(REAL)
-    mix = SyntheticMix(TensorDataset(real.x, real.y), images((PER_CLASS,) * 3), policy=policy.to_json())
+    mix = SyntheticMix(
+        TensorDataset(real.x, real.y), images((PER_CLASS,) * 3), policy=policy.to_json()
+    )
     weights = mix.draw_weights()
     return weights / weights.sum()
 
@@ -58,5 +63,7 @@ def test_every_class_equally_often(base: str) -> None:
 
 def test_the_bases_drawn_as_they_are() -> None:
     # SMOTE tops the set itself up, so that its images are drawn equally often and its classes too.
-    unbalanced = {name for name, recipe in BASES.items() if not recipe.balanced and recipe.images != "smote"}
+    unbalanced = {
+        name for name, recipe in BASES.items() if not recipe.balanced and recipe.images != "smote"
+    }
     assert unbalanced == set(AS_THEY_ARE)

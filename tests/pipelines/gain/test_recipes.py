@@ -17,7 +17,14 @@ from pipelines.gain.recipes import (
     recipe_of,
 )
 
-POOL_ARMS = ["pseudo_label", "fixmatch", "graph_fixmatch", "pair_fixmatch", "retrieval", "pair_label"]
+POOL_ARMS = [
+    "pseudo_label",
+    "fixmatch",
+    "graph_fixmatch",
+    "pair_fixmatch",
+    "retrieval",
+    "pair_label",
+]
 
 
 def config(**gain: Any) -> Config:
@@ -65,11 +72,16 @@ def test_a_policy_says_what_it_is() -> None:
     assert Policy("pseudo_label", 0.25, 0.5).recipe == Recipe(
         "pseudo_label", True, "classical", share=0.25, confidence=0.5
     )
-    carried = Policy("classical", 0.5, strength=0.5, latents="transfer", spread=0.1, short_only=True)
+    carried = Policy(
+        "classical", 0.5, strength=0.5, latents="transfer", spread=0.1, short_only=True
+    )
     assert carried.name == (
         "classical at strength 0.5 + 50% synthetic, transfer latents, spread 0.1, for short classes"
     )
-    assert Policy("classical", 0.5, realism=0.25).name == "classical + 50% synthetic, the least real 25% dropped"
+    assert (
+        Policy("classical", 0.5, realism=0.25).name
+        == "classical + 50% synthetic, the least real 25% dropped"
+    )
     assert Policy("classical", 0.5, schedule="pretrain").name == "classical + 50% synthetic, first"
     assert Policy("classical", 0.5, latents="encoded").recipe.spread == 0.3
 
@@ -83,7 +95,11 @@ def test_a_strength_changes_only_what_has_classical_augmentation() -> None:
 
 def test_an_arm_has_its_tuned_strength_or_that_of_classical() -> None:
     strengths = {"classical": 0.5, "pseudo_label": 2.0}
-    found = {arm: recipe_of(arm, 0.5, None, strengths=strengths).strength for arm in ARMS if arm != "auto"}
+    found = {
+        arm: recipe_of(arm, 0.5, None, strengths=strengths).strength
+        for arm in ARMS
+        if arm != "auto"
+    }
     assert found["pseudo_label"] == 2.0
     assert found["classical"] == found["synthetic+classical"] == found["cutmix"] == 0.5
     assert found["real"] == found["synthetic"] == found["randaugment"] == 1.0
@@ -91,8 +107,15 @@ def test_an_arm_has_its_tuned_strength_or_that_of_classical() -> None:
 
 
 def test_policies_survive_json_and_the_plain_ones_keep_their_old_form() -> None:
-    assert Policy("classical", 0.5, 0.25).to_json() == {"base": "classical", "share": 0.5, "confidence": 0.25}
-    for policy in (Policy("classical", 0.5, short_only=True), Policy("mixup", 1.0, strength=2.0, spread=1.0)):
+    assert Policy("classical", 0.5, 0.25).to_json() == {
+        "base": "classical",
+        "share": 0.5,
+        "confidence": 0.25,
+    }
+    for policy in (
+        Policy("classical", 0.5, short_only=True),
+        Policy("mixup", 1.0, strength=2.0, spread=1.0),
+    ):
         assert Policy(**policy.to_json()) == policy
 
 
@@ -109,13 +132,17 @@ def test_policies_survive_json_and_the_plain_ones_keep_their_old_form() -> None:
     ],
 )
 def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"unknown base|takes no synthetic|nothing to adjust|exclude|do without"):
+    with pytest.raises(
+        ValueError, match=r"unknown base|takes no synthetic|nothing to adjust|exclude|do without"
+    ):
         Policy(**options)
 
 
 def test_a_policy_can_augment_otherwise_than_its_base() -> None:
     policy = Policy("pseudo_label", strength=0.5, augment="trivialaugment")
-    assert policy.recipe == replace(GENERATOR_FREE["pseudo_label"], augment="trivialaugment")  # that has no strength
+    assert policy.recipe == replace(
+        GENERATOR_FREE["pseudo_label"], augment="trivialaugment"
+    )  # that has no strength
     assert policy.name == "pseudo_label with trivialaugment"
     assert Policy(**policy.to_json()) == policy
     assert Policy("real", strength=0.5, augment="classical").recipe.strength == 0.5
@@ -129,7 +156,10 @@ def test_a_base_with_a_loss_for_the_tail_takes_synthetic_images() -> None:
 
 def test_policies_of_a_config() -> None:
     named = named_policies(config(policies={"wide": {"spread": 1.5}, "plain": {"share": 0.25}}))
-    assert named == {"wide": Policy("classical", 0.5, spread=1.5), "plain": Policy("classical", 0.25)}
+    assert named == {
+        "wide": Policy("classical", 0.5, spread=1.5),
+        "plain": Policy("classical", 0.25),
+    }
     assert recipe_of("wide", 0.9, None, named=named).spread == 1.5
     with pytest.raises(ValueError, match="name of an arm"):
         named_policies(config(policies={"mixup": {}}))
@@ -139,6 +169,8 @@ def test_policies_of_a_config() -> None:
 
 def test_policies_that_differ_have_names_that_differ() -> None:
     shares = [Policy("classical", share) for share in (0.12, 0.125, 0.25)]
-    assert [policy.name for policy in shares] == [f"classical + {words}% synthetic" for words in ("12", "12.5", "25")]
+    assert [policy.name for policy in shares] == [
+        f"classical + {words}% synthetic" for words in ("12", "12.5", "25")
+    ]
     dropped = {Policy("classical", 0.5, realism=part).name for part in (0.3, 0.305)}
     assert len(dropped) == 2

@@ -46,7 +46,10 @@ RESULT: dict[str, Any] = {
     "metric": "balanced_accuracy",
     "replicates": 2,
     "arms": {"real": arm(0.80), "classical": arm(0.90), "synthetic": arm(0.85)},
-    "comparisons": [comparison("synthetic", "real", 0.05), comparison("synthetic", "classical", -0.05)],
+    "comparisons": [
+        comparison("synthetic", "real", 0.05),
+        comparison("synthetic", "classical", -0.05),
+    ],
     "verdict": "Synthetic images add 5.0 points <b>to</b> real.",
     "policy": None,
     "command": "augmentor gain <x>",
@@ -61,7 +64,11 @@ def gallery() -> report.Gallery:
     x = torch.rand(12, 1, 4, 4, generator=generator) * 2 - 1
     images = LabelledImages(x, torch.arange(12) % 3, CLASSES)
     return report.Gallery(
-        images, images, images.subset(torch.arange(2)), x[:6].reshape(2, 3, 1, 4, 4), torch.ones(2, 3)
+        images,
+        images,
+        images.subset(torch.arange(2)),
+        x[:6].reshape(2, 3, 1, 4, 4),
+        torch.ones(2, 3),
     )
 
 
@@ -87,7 +94,16 @@ def test_class_names_and_sentences_are_escaped() -> None:
 
 def test_the_table_shows_percent_and_points_with_signs() -> None:
     texts = Page(report.render_report(RESULT)).texts
-    for expected in ("80.0", "88.0 to 92.0", "+10.0", "+5.0", "−5.0", "+4.0 to +6.0", "< 0.001", "0.010"):
+    for expected in (
+        "80.0",
+        "88.0 to 92.0",
+        "+10.0",
+        "+5.0",
+        "−5.0",
+        "+4.0 to +6.0",
+        "< 0.001",
+        "0.010",
+    ):
         assert expected in texts
 
 
@@ -109,7 +125,9 @@ def test_one_strip_a_row_with_one_dot_a_replicate() -> None:
 
 def test_what_was_not_computed_is_a_dash() -> None:
     result = copy.deepcopy(RESULT)
-    result["comparisons"] = [result["comparisons"][0] | {"ci95_bootstrap": None, "p": None, "p_holm": None}]
+    result["comparisons"] = [
+        result["comparisons"][0] | {"ci95_bootstrap": None, "p": None, "p_holm": None}
+    ]
     texts = Page(report.render_report(result)).texts
     assert texts.count("–") == 3
 
@@ -162,7 +180,10 @@ def test_write_report_shows_the_policy_and_its_scores(tmp_path: Path) -> None:
         "standard_error": 0.02,
         "chosen": True,
     }
-    policy = {"words": "No synthetic images.", "tuning": {"rule": "One standard error.", "candidates": [candidate]}}
+    policy = {
+        "words": "No synthetic images.",
+        "tuning": {"rule": "One standard error.", "candidates": [candidate]},
+    }
     report.write_report(tmp_path / "report.html", {**RESULT, "policy": policy}, gallery())
     texts = Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts
     assert "classical (chosen)" in texts
@@ -173,8 +194,14 @@ def test_an_own_policy_is_told_by_what_it_does() -> None:
     arm = next(iter(RESULT["arms"].values()))
     own = {"mixed": arm, "loss": arm, "unknown": arm}
     said = {"arms": RESULT["arms"] | own, "mixtures": {"mixed": "pseudo_label + 25% synthetic"}}
-    rows = {row["name"]: row for row in report._arm_rows(RESULT | said | {"bases": {"loss": "logit_adjusted"}})}
-    assert (rows["mixed"]["kind"], rows["mixed"]["note"]) == ("synthetic", "pseudo_label + 25% synthetic")
+    rows = {
+        row["name"]: row
+        for row in report._arm_rows(RESULT | said | {"bases": {"loss": "logit_adjusted"}})
+    }
+    assert (rows["mixed"]["kind"], rows["mixed"]["note"]) == (
+        "synthetic",
+        "pseudo_label + 25% synthetic",
+    )
     assert rows["loss"]["kind"] == "classical"
     assert (rows["unknown"]["kind"], rows["unknown"]["note"]) == ("plain", "")
 

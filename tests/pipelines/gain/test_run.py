@@ -34,11 +34,24 @@ ARMS = ["real", "classical", "pseudo_label", "synthetic", "auto"]
 def tiny(**changes: Any) -> Config:
     """Everything real, but with a few steps only."""
     whole: dict[str, Any] = {
-        "data": {"data": "digits", "size": 8, "per_class": 12, "imbalance": 3, "unlabelled": "rest", "max_pool": 60},
+        "data": {
+            "data": "digits",
+            "size": 8,
+            "per_class": 12,
+            "imbalance": 3,
+            "unlabelled": "rest",
+            "max_pool": 60,
+        },
         "source": {"steps": 2, "batch_size": 16, "options": {"width": 8}},
         "pool": {"rounds": 1, "threshold": 0.1},
         "classifier": {"steps": 3, "batch_size": 16},
-        "gain": {"arms": ARMS, "replicates": 2, "tuning_splits": 1, "shares": [0.5], "confidences": [0.0]},
+        "gain": {
+            "arms": ARMS,
+            "replicates": 2,
+            "tuning_splits": 1,
+            "shares": [0.5],
+            "confidences": [0.0],
+        },
         "device": "cpu",
         "threads": 1,
     }
@@ -67,7 +80,9 @@ def without_times(path: Path) -> dict[str, Any]:
 
 def test_a_run_writes_result_policy_and_report(tmp_path: Path) -> None:
     result = gain_run(tiny(), tmp_path)
-    assert read_result(tmp_path / "gain.json", "gain") == json.loads(json.dumps({"schema": 1, **result}))
+    assert read_result(tmp_path / "gain.json", "gain") == json.loads(
+        json.dumps({"schema": 1, **result})
+    )
     assert list(result["arms"]) == ARMS
     assert all(len(arm["scores"]) == 2 for arm in result["arms"].values())
     assert set(result["arms"]["real"]["per_class_recall"]) == {str(digit) for digit in range(10)}
@@ -101,7 +116,9 @@ def test_a_cut_off_run_keeps_its_cells_and_ends_like_an_uninterrupted_one(
     assert without_times(tmp_path / "cut") == without_times(tmp_path / "whole")
 
 
-def test_more_replicates_reuse_cells_and_another_seed_does_not(tmp_path: Path, made: list[tuple[bool, int]]) -> None:
+def test_more_replicates_reuse_cells_and_another_seed_does_not(
+    tmp_path: Path, made: list[tuple[bool, int]]
+) -> None:
     quick = {"arms": ["real", "classical"], "tuning_splits": 1}
     gain_run(tiny(gain=quick), tmp_path)
     gain_run(tiny(gain={**quick, "replicates": 3}), tmp_path)
@@ -110,10 +127,14 @@ def test_more_replicates_reuse_cells_and_another_seed_does_not(tmp_path: Path, m
     assert made[3:] == [(False, 0), (False, 1)]
 
 
-def test_one_arm_more_is_the_only_one_that_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_arm_more_is_the_only_one_that_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained: list[int] = []
     monkeypatch.setattr(
-        cells, "predictions", lambda classifier, x: trained.append(len(x)) or predictions(classifier, x)
+        cells,
+        "predictions",
+        lambda classifier, x: trained.append(len(x)) or predictions(classifier, x),
     )
     before = gain_run(tiny(gain={"arms": ["real", "classical"]}), tmp_path)
     assert len(trained) == 4
@@ -121,7 +142,9 @@ def test_one_arm_more_is_the_only_one_that_is_trained(tmp_path: Path, monkeypatc
     assert len(trained) == 8
     assert len(list((tmp_path / "cells").glob("*.json"))) == 2
     assert after["arms"]["classical"] == before["arms"]["classical"]
-    fresh = gain_run(tiny(gain={"arms": ["oversample", "classical", "synthetic"]}), tmp_path / "fresh")
+    fresh = gain_run(
+        tiny(gain={"arms": ["oversample", "classical", "synthetic"]}), tmp_path / "fresh"
+    )
     assert after["arms"] == fresh["arms"]
     again = gain_run(tiny(gain={"arms": ["real", "classical"]}), tmp_path)
     assert again["arms"] == before["arms"]
@@ -152,7 +175,10 @@ def test_a_replicate_that_is_stopped_keeps_its_finished_trainings(
 def test_cells_are_made_anew_for_an_image_of_another_replicate_and_not_for_what_they_do_not_read(
     tmp_path: Path, made: list[tuple[bool, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick: dict[str, Any] = {"gain": {"arms": ["real", "classical"]}, "data": {"per_class": 2, "imbalance": 1.0}}
+    quick: dict[str, Any] = {
+        "gain": {"arms": ["real", "classical"]},
+        "data": {"per_class": 2, "imbalance": 1.0},
+    }
     gain_run(tiny(**quick), tmp_path)
     gain_run(tiny(**quick, source={"checkpoint_every": 7, "sample_every": 9}), tmp_path)
     assert len(made) == 2
@@ -160,13 +186,18 @@ def test_cells_are_made_anew_for_an_image_of_another_replicate_and_not_for_what_
     whole = cells.load_data
 
     def corrected(data: DataConfig, seed: int, **options: bool) -> DataBundle:
-        """As if one training picture that the first replicate does not draw had been replaced by another."""
+        """As if one training picture that the first replicate does not draw had been replaced by
+        another."""
         bundle = whole(data, seed, **options)
         other = next(image for image in everything if not (first == image).flatten(1).all(1).any())
-        x = torch.where((bundle.train.x == other).flatten(1).all(1)[:, None, None, None], -1.0, bundle.train.x)
+        x = torch.where(
+            (bundle.train.x == other).flatten(1).all(1)[:, None, None, None], -1.0, bundle.train.x
+        )
         return replace(bundle, train=replace(bundle.train, x=x))
 
-    everything = whole(tiny(data={"per_class": None, "imbalance": 1.0, "unlabelled": None}).data, 0).train.x
+    everything = whole(
+        tiny(data={"per_class": None, "imbalance": 1.0, "unlabelled": None}).data, 0
+    ).train.x
     monkeypatch.setattr(cells, "load_data", corrected)
     gain_run(tiny(**quick), tmp_path)
     assert len(made) == 4
@@ -175,12 +206,16 @@ def test_cells_are_made_anew_for_an_image_of_another_replicate_and_not_for_what_
 def test_the_yardsticks_and_strengths_of_a_run_are_told_as_they_were_used(tmp_path: Path) -> None:
     options = {"arms": ["classical", "synthetic+classical"], "strengths": [0.5]}
     result = gain_run(tiny(gain=options), tmp_path)
-    assert result["mixtures"] == {"synthetic+classical": "classical at strength 0.5 + 50% synthetic"}
+    assert result["mixtures"] == {
+        "synthetic+classical": "classical at strength 0.5 + 50% synthetic"
+    }
     assert result["yardsticks"] == best_baselines(result) == {"classical": "classical"}
     assert best_baselines(result | {"yardsticks": {"classical": "real"}}) == {"classical": "real"}
 
 
-def test_without_auto_nothing_is_tuned_and_without_a_source_there_is_no_gallery(tmp_path: Path) -> None:
+def test_without_auto_nothing_is_tuned_and_without_a_source_there_is_no_gallery(
+    tmp_path: Path,
+) -> None:
     result = gain_run(tiny(gain={"arms": ["real", "smote"]}), tmp_path)
     assert result["policy"] is None
     assert not (tmp_path / "policy.json").exists()
@@ -199,7 +234,14 @@ def test_strengths_are_tuned_without_auto_and_used_by_the_arms(tmp_path: Path) -
     assert result["strengths"] == {"classical": 0.5}  # nothing to tune
     assert result["arms"]["classical"]["scores"] == result["arms"]["half"]["scores"]
     result = gain_run(
-        tiny(gain={**options, "strengths": [0.0, 3.0], "arms": ["classical", "half"], "comparisons": []}),
+        tiny(
+            gain={
+                **options,
+                "strengths": [0.0, 3.0],
+                "arms": ["classical", "half"],
+                "comparisons": [],
+            }
+        ),
         tmp_path / "two",
     )
     assert set(result["strengths"]) == {"classical"}
@@ -211,7 +253,9 @@ def test_strengths_are_tuned_without_auto_and_used_by_the_arms(tmp_path: Path) -
     ]
 
 
-@pytest.mark.parametrize(("family", "own"), [("gan", {"latents": "encoded"}), ("vae", {"realism": 0.3})])
+@pytest.mark.parametrize(
+    ("family", "own"), [("gan", {"latents": "encoded"}), ("vae", {"realism": 0.3})]
+)
 def test_a_policy_that_needs_what_a_family_has_not_is_refused(
     family: str, own: dict[str, Any], tmp_path: Path, made: list[tuple[bool, int]]
 ) -> None:
@@ -223,7 +267,14 @@ def test_a_policy_that_needs_what_a_family_has_not_is_refused(
 
 def test_two_processes_give_the_cells_of_one_and_pass_on_what_a_job_raises(tmp_path: Path) -> None:
     config = tiny(gain={"arms": ["real", "synthetic"]})
-    missing = tiny(data={"data": str(tmp_path / "nowhere"), "per_class": None, "imbalance": 1.0, "unlabelled": None})
+    missing = tiny(
+        data={
+            "data": str(tmp_path / "nowhere"),
+            "per_class": None,
+            "imbalance": 1.0,
+            "unlabelled": None,
+        }
+    )
     asked = (GENERATOR_FREE["real"], recipes.recipe_of("synthetic", 0.5, None))
     good = [GainJob(config, index, tmp_path / f"{index}.json", recipes=asked) for index in range(2)]
     bad = GainJob(missing, 0, tmp_path / "bad.json")
@@ -239,7 +290,9 @@ def test_two_processes_give_the_cells_of_one_and_pass_on_what_a_job_raises(tmp_p
     assert there["trainings"] == here["trainings"]
 
 
-def test_neither_source_nor_labelling_sees_a_test_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_source_nor_labelling_sees_a_test_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tiny(gain={"replicates": 3})
     test = fingerprints(load_data(config.data, 0).test.x)
     seen: list[Tensor] = []
@@ -264,14 +317,18 @@ def test_screening_looks_at_no_test_image_and_draws_by_seeds_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored: list[Tensor] = []
-    monkeypatch.setattr(cells, "predictions", lambda classifier, x: scored.append(x) or predictions(classifier, x))
+    monkeypatch.setattr(
+        cells, "predictions", lambda classifier, x: scored.append(x) or predictions(classifier, x)
+    )
     config = tiny(gain={"arms": ["real", "classical"], "tuning": True})
     result = gain_run(config, tmp_path)
     usual, other = load_data(config.data, 0), load_data(config.data, 100, tuning=True)
     assert result["scored_on"] == "held-out training images"
     assert torch.equal(scored[0], other.test.x)
     assert len(overlap(fingerprints(scored[0]), fingerprints(usual.test.x))) == 0
-    assert result["training_counts"] == {other.train.classes[index]: n for index, n in other.train.counts.items()}
+    assert result["training_counts"] == {
+        other.train.classes[index]: n for index, n in other.train.counts.items()
+    }
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -309,13 +366,28 @@ def test_the_comparisons_are_those_whose_arms_run() -> None:
 
 
 def row(arm: str, baseline: str, low: float, high: float) -> dict[str, Any]:
-    return {"arm": arm, "baseline": baseline, "delta": (low + high) / 2, "ci95": [low, high], "p_holm": 0.01}
+    return {
+        "arm": arm,
+        "baseline": baseline,
+        "delta": (low + high) / 2,
+        "ci95": [low, high],
+        "p_holm": 0.01,
+    }
 
 
 def told(*rows: dict[str, Any], share: float = 0.0, pool: bool = True, **more: Any) -> str:
-    mixtures = {"synthetic+classical": "classical + 50% synthetic", "own": "classical + 20% synthetic"}
+    mixtures = {
+        "synthetic+classical": "classical + 50% synthetic",
+        "own": "classical + 20% synthetic",
+    }
     policy = {"share": share, "name": "chosen"}
-    result = {"comparisons": rows, "policy": policy, "mixtures": mixtures, "replicates": 6, "scored_on": "test"}
+    result = {
+        "comparisons": rows,
+        "policy": policy,
+        "mixtures": mixtures,
+        "replicates": 6,
+        "scored_on": "test",
+    }
     return verdict(result | more, ["classical", "pseudo_label"] if pool else ["classical"])
 
 
@@ -324,7 +396,9 @@ def test_the_advice_is_to_do_without_what_is_behind_a_yardstick() -> None:
     labels = row("synthetic+classical", "pseudo_label", -0.03, -0.01)
     sentence = told(classical, labels, row("auto", "classical", 0.0, 0.0))
     assert "auto is as good as classical in every replicate" in sentence
-    assert sentence.startswith("Do without synthetic images and use pseudo_label, which is better: ")
+    assert sentence.startswith(
+        "Do without synthetic images and use pseudo_label, which is better: "
+    )
     assert "against classical +0.5 points (95 % interval -1.0 to +2.0, not decided)" in sentence
     assert "against pseudo_label -2.0 points (95 % interval -3.0 to -1.0, loss)" in sentence
     assert sentence.endswith("auto is chosen; 6 replicates, preliminary.")
@@ -333,14 +407,22 @@ def test_the_advice_is_to_do_without_what_is_behind_a_yardstick() -> None:
 def test_being_behind_a_yardstick_that_the_scored_images_picked_is_no_loss() -> None:
     best = {"classical": "mixup", "same_pool": "pseudo_label"}
     assert picked_on_scores(best, None) == {"mixup", "pseudo_label"}
-    assert picked_on_scores(best, {"best_classical": "mixup", "best_with_pool": "fixmatch"}) == {"pseudo_label"}
-    behind, ahead = (row("synthetic+classical", "classical", low, low + 0.01) for low in (-0.03, 0.01))
+    assert picked_on_scores(best, {"best_classical": "mixup", "best_with_pool": "fixmatch"}) == {
+        "pseudo_label"
+    }
+    behind, ahead = (
+        row("synthetic+classical", "classical", low, low + 0.01) for low in (-0.03, 0.01)
+    )
     result = {"policy": None, "replicates": 10, "scored_on": "test"}
     result["mixtures"] = {"synthetic+classical": "classical + 50% synthetic"}
     sentence = verdict(result | {"comparisons": [behind]}, ["classical"], {"classical"})
-    assert sentence.startswith("Do without synthetic images, for which no gain is shown, and use classical: ")
+    assert sentence.startswith(
+        "Do without synthetic images, for which no gain is shown, and use classical: "
+    )
     assert "-3.0 to -2.0, behind the best seen)" in sentence
-    assert verdict(result | {"comparisons": [ahead]}, ["classical"], {"classical"}).startswith("Use synthetic images")
+    assert verdict(result | {"comparisons": [ahead]}, ["classical"], {"classical"}).startswith(
+        "Use synthetic images"
+    )
 
 
 def test_the_advice_is_to_use_them_where_both_yardsticks_are_beaten() -> None:
@@ -352,29 +434,48 @@ def test_the_advice_is_to_use_them_where_both_yardsticks_are_beaten() -> None:
     labels = row("synthetic+classical", "pseudo_label", 0.005, 0.015)
     use = "Use synthetic images (classical + 50% synthetic) for "
     assert told(classical, labels).startswith(
-        f"{use}+1.0 points (95 % interval +0.5 to +1.5) over pseudo_label: synthetic+classical against classical"
+        f"{use}+1.0 points (95 % interval +0.5 to +1.5) over pseudo_label: synthetic+classical "
+        "against classical"
     )
-    assert told(classical, pool=False).startswith(f"{use}+1.5 points (95 % interval +1.0 to +2.0) over classical: ")
-    assert told(classical).startswith("Undecided, since synthetic+classical was not compared with pseudo_label: ")
+    assert told(classical, pool=False).startswith(
+        f"{use}+1.5 points (95 % interval +1.0 to +2.0) over classical: "
+    )
+    assert told(classical).startswith(
+        "Undecided, since synthetic+classical was not compared with pseudo_label: "
+    )
 
 
 def test_the_advice_goes_by_auto_only_if_its_policy_mixes_synthetic_images_in() -> None:
-    rows = (row("auto", "classical", 0.01, 0.02), row("synthetic+classical", "classical", -0.02, 0.01))
-    assert told(*rows, share=0.5, pool=False).startswith("Use synthetic images (chosen) for +1.5 points")
+    rows = (
+        row("auto", "classical", 0.01, 0.02),
+        row("synthetic+classical", "classical", -0.02, 0.01),
+    )
+    assert told(*rows, share=0.5, pool=False).startswith(
+        "Use synthetic images (chosen) for +1.5 points"
+    )
     # A gain of pseudo-labels under the name of auto is no gain of synthetic images.
-    assert told(*rows, share=0.0, pool=False).startswith("Do without synthetic images, for which no gain is shown, ")
+    assert told(*rows, share=0.0, pool=False).startswith(
+        "Do without synthetic images, for which no gain is shown, "
+    )
 
 
 def test_the_advice_may_be_about_a_policy_of_ones_own_or_about_nothing() -> None:
     own = row("own", "classical", 0.01, 0.02)
     assert told(own, pool=False).startswith("Use synthetic images (classical + 20% synthetic) for ")
     nothing = told(row("real", "classical", 0.01, 0.02), scored_on="held-out training images")
-    assert nothing.startswith("No advice on synthetic images: no arm with synthetic images was compared with classical")
+    assert nothing.startswith(
+        "No advice on synthetic images: no arm with synthetic images was compared with classical"
+    )
     assert nothing.endswith("preliminary, on held-out training images.")
 
 
 def test_the_table_shows_every_arm_and_comparison() -> None:
     arm = {"mean": 0.912, "ci95": [0.9, 0.924]}
-    text = gain_table({"arms": {"real": arm, "synthetic": arm}, "comparisons": [row("synthetic", "real", 0.01, 0.02)]})
+    text = gain_table(
+        {
+            "arms": {"real": arm, "synthetic": arm},
+            "comparisons": [row("synthetic", "real", 0.01, 0.02)],
+        }
+    )
     assert "synthetic   91.2   90.0 to 92.4" in text
     assert "+1.5    +1.0 to  +2.0   0.010" in text

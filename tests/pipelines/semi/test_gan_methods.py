@@ -9,7 +9,9 @@ from pipelines.semi.methods import SemiTask
 
 CLASSES = ("a", "b", "c")
 CONFIG = Config(
-    source=SourceConfig(steps=3, batch_size=6, options={"width": 4, "latent_dim": 4, "bfloat16": False}),
+    source=SourceConfig(
+        steps=3, batch_size=6, options={"width": 4, "latent_dim": 4, "bfloat16": False}
+    ),
     device="cpu",
 )
 METHODS = pytest.mark.parametrize("method", [improved_gan, head_cvae_gan])
@@ -25,14 +27,18 @@ def rows(n, seed):
 
 def task(on_step=lambda *_: None, seed=0, steps=2):
     classifier = ClassifierConfig(steps=steps, batch_size=6)
-    config = CONFIG.model_copy(update={"semi": SemiConfig(gan_steps=steps), "classifier": classifier})
+    config = CONFIG.model_copy(
+        update={"semi": SemiConfig(gan_steps=steps), "classifier": classifier}
+    )
     return SemiTask(rows(6, 0), rows(30, 1).x, config, seed, on_step)
 
 
 @METHODS
 def test_the_classes_are_learnt_and_every_step_is_reported(method):
     seen = []
-    predict = method(task(lambda step, steps, values: seen.append((step, steps, dict(values))), steps=30))
+    predict = method(
+        task(lambda step, steps, values: seen.append((step, steps, dict(values))), steps=30)
+    )
     test = rows(12, 2)
     logits = predict(test.x)
     assert logits.shape == (12, 3)

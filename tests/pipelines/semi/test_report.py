@@ -19,7 +19,9 @@ def result(**changes: Any) -> dict[str, Any]:
     whole: dict[str, Any] = {
         "dataset": 'a" onload="x',
         "default_method": "ours",
-        "methods": {name: {n: scores(one) for n, one in found.items()} for name, found in errors.items()},
+        "methods": {
+            name: {n: scores(one) for n, one in found.items()} for name, found in errors.items()
+        },
         "differences": paired_differences(errors, "ours"),
         "scored_on": "test",
         "images": {"training": 60000, "scored": 10000},

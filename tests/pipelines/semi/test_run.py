@@ -23,7 +23,16 @@ from pipelines.results import read_result
 from pipelines.run_dir import RunDir, RunLockedError
 from pipelines.semi import run as semi_supervised
 from pipelines.semi.methods import SemiTask
-from pipelines.semi.run import METHODS, POINTS, READS, TUNING_SEED, Curve, SemiJob, make_cell, semi_run
+from pipelines.semi.run import (
+    METHODS,
+    POINTS,
+    READS,
+    TUNING_SEED,
+    Curve,
+    SemiJob,
+    make_cell,
+    semi_run,
+)
 
 TINY: dict[str, Any] = {
     "data": {"data": "digits", "size": 8},
@@ -79,8 +88,12 @@ def task(config: Config, labels: int, seed: int) -> tuple[SemiTask, DataBundle]:
 
 def test_a_run_writes_result_tables_and_report(tmp_path: Path, made: list[str]) -> None:
     result = semi_run(tiny(), tmp_path)
-    assert read_result(tmp_path / "semi.json", "semi") == json.loads(json.dumps({"schema": 1, **result}))
-    assert made == [f"{m}-{n}-{s}" for s in (0, 1) for n in (20, 40) for m in ("supervised", "classical")]
+    assert read_result(tmp_path / "semi.json", "semi") == json.loads(
+        json.dumps({"schema": 1, **result})
+    )
+    assert made == [
+        f"{m}-{n}-{s}" for s in (0, 1) for n in (20, 40) for m in ("supervised", "classical")
+    ]
     for found in result["methods"].values():
         assert list(found) == ["20", "40"]
         assert all(len(one["errors"]) == 2 for one in found.values())
@@ -104,7 +117,9 @@ def test_a_cell_holds_the_error_of_its_method_and_stays_small(tmp_path: Path) ->
     cell = json.loads(path.read_text())
     one, bundle = task(tiny(), 20, 0)
     guesses = METHODS["classical"](one)(bundle.test.x).argmax(dim=1)
-    assert cell["error"] == pytest.approx(float((guesses != bundle.test.y).double().mean()), abs=1e-7)
+    assert cell["error"] == pytest.approx(
+        float((guesses != bundle.test.y).double().mean()), abs=1e-7
+    )
     assert (cell["method"], cell["labels"], cell["seed"]) == ("classical", 20, 0)
     assert [point["step"] for point in cell["curve"]] == [1, 2, 3]
     assert path.stat().st_size < 10_000
@@ -122,7 +137,9 @@ def test_subsets_are_balanced_apart_from_the_test_images_and_equal_for_equal_see
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_true_labels_of_unlabelled_images_change_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_true_labels_of_unlabelled_images_change_nothing(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tiny()
     full = datasets._load_named(config.data)
     chosen = datasets.few_labels(full.train.y, 20, 3)
@@ -132,7 +149,9 @@ def test_the_true_labels_of_unlabelled_images_change_nothing(method: str, monkey
     poisoned = full.train.y.clone()
     hidden = torch.ones(len(poisoned), dtype=torch.bool)
     hidden[chosen] = False
-    poisoned[hidden] = (poisoned[hidden] + 1 + torch.arange(int(hidden.sum())) % 9) % 10  # every one is wrong
+    poisoned[hidden] = (
+        poisoned[hidden] + 1 + torch.arange(int(hidden.sum())) % 9
+    ) % 10  # every one is wrong
     train = LabelledImages(full.train.x, poisoned, full.train.classes)
     monkeypatch.setattr(datasets, "_load_named", lambda data: replace(full, train=train))
     monkeypatch.setattr(datasets, "few_labels", lambda *_: chosen)  # the same images keep theirs
@@ -176,10 +195,15 @@ def test_a_run_cut_off_in_a_training_goes_on_with_the_next_cell(
     assert without_times(tmp_path / "cut") == without_times(tmp_path / "whole")
 
 
-def test_more_methods_subsets_and_labels_keep_the_cells_and_other_steps_do_not(tmp_path: Path, made: list[str]) -> None:
+def test_more_methods_subsets_and_labels_keep_the_cells_and_other_steps_do_not(
+    tmp_path: Path, made: list[str]
+) -> None:
     few = {"labels": [20], "subsets": 1, "methods": ["classical"]}
     semi_run(tiny(semi=few), tmp_path)
-    semi_run(tiny(semi={"methods": ["pseudo_label", "classical"], "labels": [20, 40], "subsets": 2}), tmp_path)
+    semi_run(
+        tiny(semi={"methods": ["pseudo_label", "classical"], "labels": [20, 40], "subsets": 2}),
+        tmp_path,
+    )
     assert made.count("classical-20-0") == 1
     assert len(made) == 2 * 2 * 2
     made.clear()
@@ -191,19 +215,29 @@ def test_more_methods_subsets_and_labels_keep_the_cells_and_other_steps_do_not(t
 
 def test_the_other_methods_can_be_run_on_less(tmp_path: Path, made: list[str]) -> None:
     result = semi_run(tiny(semi={"baseline_labels": [40], "baseline_subsets": 1}), tmp_path)
-    assert made == ["classical-20-0", "supervised-40-0", "classical-40-0", "classical-20-1", "classical-40-1"]
+    assert made == [
+        "classical-20-0",
+        "supervised-40-0",
+        "classical-40-0",
+        "classical-20-1",
+        "classical-40-1",
+    ]
     assert result["methods"]["supervised"].keys() == {"40"}
     (row,) = result["differences"]
     assert (row["labels"], row["pairs"], row["ci95"], row["p"]) == (40, 1, None, None)
 
 
-def test_a_method_that_runs_on_none_of_the_labels_is_left_out(tmp_path: Path, made: list[str]) -> None:
+def test_a_method_that_runs_on_none_of_the_labels_is_left_out(
+    tmp_path: Path, made: list[str]
+) -> None:
     result = semi_run(tiny(semi={"labels": [20], "subsets": 1, "baseline_labels": [40]}), tmp_path)
     assert made == ["classical-20-0"]
     assert list(result["methods"]) == ["classical"]
 
 
-def test_tuning_never_looks_at_a_test_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tuning_never_looks_at_a_test_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Tensor] = []
     config = tiny(semi={"tuning": True, "methods": ["watched"], "default_method": "watched"})
     test, full = load_data(config.data, 0).test.x, load_data(config.data, 0).train
@@ -244,7 +278,10 @@ def test_a_folder_of_images_works_too(tmp_path: Path, make_folder: Callable[...,
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"semi": {"methods": ["magic"]}}, "unknown method 'magic'; known: supervised, classical, pseudo_label"),
+        (
+            {"semi": {"methods": ["magic"]}},
+            "unknown method 'magic'; known: supervised, classical, pseudo_label",
+        ),
         ({"semi": {"methods": ["classical", "classical"]}}, "named twice"),
         ({"semi": {"default_method": "magic"}}, "semi.default_method: unknown method 'magic'"),
         ({"semi": {"labels": [9]}}, "at least the number of classes"),
@@ -273,7 +310,9 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 def test_a_job_travels_to_a_worker_and_tells_of_its_steps(tmp_path: Path) -> None:
     told: list[str] = []
     data = tiny().data.model_copy(update={"labels": 20})
-    job = SemiJob(tiny().model_copy(update={"data": data, "seed": 5}), "supervised", tmp_path / "cell.json")
+    job = SemiJob(
+        tiny().model_copy(update={"data": data, "seed": 5}), "supervised", tmp_path / "cell.json"
+    )
     assert pickle.loads(pickle.dumps((make_cell, job))) == (make_cell, job)
     with Crew(make_cell, 1, 1, Watch()) as crew:
         crew.run([job], lambda index, part: told.append(part))
@@ -294,12 +333,25 @@ def test_a_curve_keeps_no_infinity() -> None:
     assert curve.values == [{"step": 1, "loss": None, "share": 0.12346}]
 
 
-def test_the_command_prints_one_json_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_one_json_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = "--labels 20 --subsets 1 --methods supervised,pseudo_label --classifier-steps 2 --threads 1 --tuning"
-    arguments = ["semi", "--data", "digits", "--device", "cpu", *options.split(), "--out", str(tmp_path)]
+    arguments = [
+        "semi",
+        "--data",
+        "digits",
+        "--device",
+        "cpu",
+        *options.split(),
+        "--out",
+        str(tmp_path),
+    ]
     assert cli.main([*arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == {k: v for k, v in read_result(tmp_path / "semi.json", "semi").items() if k != "schema"}
+    assert printed == {
+        k: v for k, v in read_result(tmp_path / "semi.json", "semi").items() if k != "schema"
+    }
     assert list(printed["methods"]) == ["supervised", "pseudo_label"]
     assert printed["scored_on"] == "held-out training images"
     assert cli.main(arguments) == 0

@@ -17,11 +17,21 @@ def test_scores_of_a_hand_worked_example() -> None:
 
 
 def test_a_difference_is_the_default_minus_the_other_within_subsets() -> None:
-    errors = {"a": {"20": [0.30, 0.20]}, "b": {"20": [0.10, 0.06], "100": [0.05]}, "c": {"100": [0.04]}}
+    errors = {
+        "a": {"20": [0.30, 0.20]},
+        "b": {"20": [0.10, 0.06], "100": [0.05]},
+        "c": {"100": [0.04]},
+    }
     first, second = paired_differences(errors, "b")
-    assert (first["method"], first["baseline"], first["labels"], first["pairs"]) == ("b", "a", 20, 2)
+    assert (first["method"], first["baseline"], first["labels"], first["pairs"]) == (
+        "b",
+        "a",
+        20,
+        2,
+    )
     assert first["delta"] == pytest.approx(-0.17)
-    # Differences -0.20 and -0.14: standard error 0.03, t of one degree of freedom at 97.5 % is 12.706.
+    # Differences -0.20 and -0.14: standard error 0.03, t of one degree of freedom at 97.5 % is
+    # 12.706.
     assert first["ci95"] == pytest.approx([-0.17 - 12.706 * 0.03, -0.17 + 12.706 * 0.03], abs=1e-4)
     assert first["p"] == first["p_holm"] == pytest.approx(0.1110, abs=1e-3)
     assert (second["baseline"], second["delta"]) == ("c", pytest.approx(0.01))
@@ -66,7 +76,9 @@ def result(**changes: Any) -> dict[str, Any]:
     whole: dict[str, Any] = {
         "dataset": "mnist",
         "default_method": "ours",
-        "methods": {name: {n: scores(one) for n, one in found.items()} for name, found in errors.items()},
+        "methods": {
+            name: {n: scores(one) for n, one in found.items()} for name, found in errors.items()
+        },
         "differences": paired_differences(errors, "ours"),
         "scored_on": "test",
         "images": {"training": 60000, "scored": 10000},
@@ -94,7 +106,8 @@ def test_the_verdict_claims_only_what_holds_at_every_number_of_labels() -> None:
     assert sentence == (
         "ours makes fewer errors than a, makes more errors than c, "
         "is shown neither better nor worse throughout than b: "
-        "2.50 ± 0.71 % error with 20 labels; 1.00 ± 0.00 % error with 100 labels; 2 subsets, test images, preliminary."
+        "2.50 ± 0.71 % error with 20 labels; 1.00 ± 0.00 % error with 100 labels; 2 subsets, test "
+        "images, preliminary."
     )
 
 
@@ -114,7 +127,11 @@ def test_the_verdict_without_comparison_says_so() -> None:
 
 
 def test_names_are_joined_as_one_says_them() -> None:
-    assert [joined(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert [joined(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
 
 
 def test_the_text_table_has_a_column_for_every_number_of_labels() -> None:
@@ -133,10 +150,15 @@ def test_markdown_sets_the_published_rows_beside_and_escapes_names() -> None:
     assert "| VAT (Miyato et al. 2017) | – | 1.36 |" in page
     assert "| ours - a\\|b&lt; | 100 | 2 | -3.50 |" in page
     assert "Published" not in as_markdown(result(dataset="digits"))
-    assert "| theirs | – | 7 ± 1 |" in as_markdown(result(dataset="digits"), {"theirs": {"100": (7.0, 1.0)}})
+    assert "| theirs | – | 7 ± 1 |" in as_markdown(
+        result(dataset="digits"), {"theirs": {"100": (7.0, 1.0)}}
+    )
 
 
 def test_the_published_numbers_are_the_literatures() -> None:
     mnist = PUBLISHED["mnist"]
-    best = {n: min(found[n][0] for found in mnist.values() if n in found) for n in ("20", "50", "100", "200")}
+    best = {
+        n: min(found[n][0] for found in mnist.values() if n in found)
+        for n in ("20", "50", "100", "200")
+    }
     assert best == {"20": 4.81, "50": 1.56, "100": 0.795, "200": 0.81}

@@ -45,13 +45,17 @@ def digits() -> DataBundle:
     data = load_digits()
     x = torch.from_numpy(np.rint(data.images * (255 / 16)).astype(np.float32))[:, None] / 127.5 - 1
     y, classes = torch.from_numpy(data.target), tuple("0123456789")
-    train, test = LabelledImages(x[:900], y[:900], classes), LabelledImages(x[900:1500], y[900:1500], classes)
+    train, test = (
+        LabelledImages(x[:900], y[:900], classes),
+        LabelledImages(x[900:1500], y[900:1500], classes),
+    )
     return DataBundle("digits", "first 900", train, test, x[1500:], "by position")
 
 
 @dataclass
 class Replay:
-    """Shows images of a class; which one, the latent decides. ``noise`` makes them differ from the originals."""
+    """Shows images of a class; which one, the latent decides. ``noise`` makes them differ from the
+    originals."""
 
     images: LabelledImages
     noise: float = 0.0
@@ -67,11 +71,18 @@ class Replay:
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         label = torch.zeros_like(y) if self.deaf else y
         pick = torch.zeros(len(z)) if self.one_image else torch.special.ndtr(z[:, 0])
-        rows = [torch.nonzero(self.images.y == index).flatten() for index in range(len(self.classes))]
+        rows = [
+            torch.nonzero(self.images.y == index).flatten() for index in range(len(self.classes))
+        ]
         chosen = torch.stack(
-            [rows[c][int(p * len(rows[c]))] for c, p in zip(label.tolist(), pick.tolist(), strict=True)]
+            [
+                rows[c][int(p * len(rows[c]))]
+                for c, p in zip(label.tolist(), pick.tolist(), strict=True)
+            ]
         )
-        texture = torch.stack([torch.sin(1000 * row.sum() + torch.arange(64.0)) for row in z]).reshape(-1, 1, 8, 8)
+        texture = torch.stack(
+            [torch.sin(1000 * row.sum() + torch.arange(64.0)) for row in z]
+        ).reshape(-1, 1, 8, 8)
         return (self.images.x[chosen] + self.noise * texture).clamp(-1, 1)
 
 
@@ -81,10 +92,13 @@ def evaluated(source: Replay, settings: EvaluateSettings = QUICK) -> Evaluation:
 
 @pytest.fixture(scope="module")
 def unseen() -> Evaluation:
-    """A perfect source: it shows real images that nobody has seen (those of the bundle's pool, which is left out)."""
+    """A perfect source: it shows real images that nobody has seen (those of the bundle's pool,
+    which is left out)."""
     data = load_digits()
     x = torch.from_numpy(np.rint(data.images * (255 / 16)).astype(np.float32))[:, None] / 127.5 - 1
-    source = Replay(LabelledImages(x[1500:], torch.from_numpy(data.target[1500:]), tuple("0123456789")))
+    source = Replay(
+        LabelledImages(x[1500:], torch.from_numpy(data.target[1500:]), tuple("0123456789"))
+    )
     return evaluate_source(source, replace(digits(), pool=None), QUICK, 0, Silent())
 
 
@@ -125,7 +139,9 @@ def test_numbers_of_images_are_stated_and_equal_where_they_must_be(unseen: Evalu
 def test_same_seed_same_numbers_other_seed_others() -> None:
     settings = replace(QUICK, judge=SHORT, student=SHORT, samples=100)
     source, bundle = Replay(digits().train), digits()
-    first, again, other = (evaluate_source(source, bundle, settings, seed, Silent()) for seed in (0, 0, 1))
+    first, again, other = (
+        evaluate_source(source, bundle, settings, seed, Silent()) for seed in (0, 0, 1)
+    )
     assert first.result["metrics"] == again.result["metrics"]
     assert first.result["metrics"] != other.result["metrics"]
     assert first.pictures["neighbours"].tobytes() == again.pictures["neighbours"].tobytes()
@@ -161,7 +177,8 @@ def test_a_source_that_ignores_its_latent_is_reported() -> None:
     assert evaluation.result["metrics"]["diversity"]["pixels_ratio"] < 0.02
     assert evaluation.result["metrics"]["fidelity"]["generated"]["recall"] < 0.1
     assert any(
-        words.startswith("collapsed: images of 0, 1, 2, 3, 4 and 5 more") for words in evaluation.result["warnings"]
+        words.startswith("collapsed: images of 0, 1, 2, 3, 4 and 5 more")
+        for words in evaluation.result["warnings"]
     )
 
 
@@ -170,7 +187,9 @@ def test_a_source_that_ignores_its_label_is_reported() -> None:
     metrics = evaluation.result["metrics"]
     assert metrics["answers"]["generated"]["top1"] == pytest.approx(0.1, abs=0.02)
     assert metrics["diversity"]["label_effect"] < 0.01
-    assert sum(words.startswith("deaf to the label") for words in evaluation.result["warnings"]) == 2
+    assert (
+        sum(words.startswith("deaf to the label") for words in evaluation.result["warnings"]) == 2
+    )
 
 
 def test_a_weak_judge_is_reported() -> None:
@@ -196,7 +215,9 @@ def test_few_real_images_are_used_as_far_as_they_go() -> None:
     settings = replace(QUICK, judge=SHORT, student=SHORT, samples=50)
     evaluation = evaluate_source(Replay(bundle.train), rare, settings, 0, Silent())
     real = evaluation.result["metrics"]["fidelity"]["real"]
-    assert real == {"images": 4} | dict.fromkeys(("fid", "kid", "precision", "recall", "density", "coverage"))
+    assert real == {"images": 4} | dict.fromkeys(
+        ("fid", "kid", "precision", "recall", "density", "coverage")
+    )
     assert evaluation.result["metrics"]["fidelity"]["generated"]["images"] == 50
 
 
@@ -215,7 +236,9 @@ def loaded_run(trained_on: Tensor) -> LoadedRun:
 
 
 def fake_run(monkeypatch: pytest.MonkeyPatch, trained_on: Tensor) -> None:
-    monkeypatch.setattr(pipelines.source.evaluate, "load_source", lambda run, device: loaded_run(trained_on))
+    monkeypatch.setattr(
+        pipelines.source.evaluate, "load_source", lambda run, device: loaded_run(trained_on)
+    )
     monkeypatch.setattr(pipelines.source.evaluate, "load_data", lambda data, seed: digits())
 
 
@@ -223,14 +246,29 @@ def test_the_job_writes_its_four_files(tmp_path: Path, monkeypatch: pytest.Monke
     fake_run(monkeypatch, digits().train.x)
     out = tmp_path / "made" / "here"
     result = evaluate_run(
-        tmp_path / "digits", out, samples=200, seed=3, settings=replace(QUICK, judge=SHORT, student=SHORT)
+        tmp_path / "digits",
+        out,
+        samples=200,
+        seed=3,
+        settings=replace(QUICK, judge=SHORT, student=SHORT),
     )
-    assert {path.name for path in out.iterdir()} == {"evaluate.json", "evaluate.md", "samples.png", "neighbours.png"}
-    assert read_result(out / "evaluate.json", "evaluate") == json.loads(json.dumps({"schema": 1, **result}))
+    assert {path.name for path in out.iterdir()} == {
+        "evaluate.json",
+        "evaluate.md",
+        "samples.png",
+        "neighbours.png",
+    }
+    assert read_result(out / "evaluate.json", "evaluate") == json.loads(
+        json.dumps({"schema": 1, **result})
+    )
     assert result["source"]["step"] == 123
-    assert result["judge"]["domain"] == "digits", "by the name of the data, so that no digit is mirrored"
+    assert result["judge"]["domain"] == "digits", (
+        "by the name of the data, so that no digit is mirrored"
+    )
     assert result["command"] == "augmentor evaluate digits --samples 200 --seed 3"
-    assert str(tmp_path) not in (out / "evaluate.json").read_text() + (out / "evaluate.md").read_text()
+    assert (
+        str(tmp_path) not in (out / "evaluate.json").read_text() + (out / "evaluate.md").read_text()
+    )
     with Image.open(out / "samples.png") as picture:
         assert picture.width > 500
 
@@ -238,8 +276,14 @@ def test_the_job_writes_its_four_files(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_page_shows_the_row_real_data_and_the_warnings(unseen: Evaluation) -> None:
     origin = {"command": "augmentor evaluate x", "device": "cpu", "versions": {"torch": "2"}}
     names = ("family", "preset", "step", "source_augment", "checkpoint_sha256")
-    page = as_markdown(unseen.result | origin | {"source": dict.fromkeys(names, "s"), "warnings": ["look out"]})
-    table = [line for line in page.splitlines() if line.startswith(("| |", "| real data |", "| generated |"))]
+    page = as_markdown(
+        unseen.result | origin | {"source": dict.fromkeys(names, "s"), "warnings": ["look out"]}
+    )
+    table = [
+        line
+        for line in page.splitlines()
+        if line.startswith(("| |", "| real data |", "| generated |"))
+    ]
     assert len(table) == 3
     assert len({line.count("|") for line in table}) == 1
     top1 = unseen.result["metrics"]["answers"]["real"]["top1"]
@@ -248,7 +292,9 @@ def test_the_page_shows_the_row_real_data_and_the_warnings(unseen: Evaluation) -
     assert "nan" not in page
 
 
-def test_a_source_that_saw_a_test_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_saw_a_test_image_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake_run(monkeypatch, torch.cat([digits().train.x, digits().test.x[:7]]))
     with pytest.raises(DataError, match="trained on 7 of the test images"):
         evaluate_run(tmp_path / "run", settings=QUICK)
@@ -268,7 +314,11 @@ def test_matched_subsets_have_equal_classes_and_no_repeats() -> None:
 
 
 def test_seeds_differ_by_purpose_and_seed() -> None:
-    seeds = {derived_seed(seed, purpose) for seed in range(20) for purpose in ("judge", "student", "samples")}
+    seeds = {
+        derived_seed(seed, purpose)
+        for seed in range(20)
+        for purpose in ("judge", "student", "samples")
+    }
     assert len(seeds) == 60
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert math.log2(max(seeds)) > 25

@@ -39,7 +39,9 @@ class Blobs:
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         self.batches += 1
-        level = (y - 1) * 0.8 + (z[:, 0] > 0.8) * torch.where(y == 0, 0.8, -0.8)  # a fifth is of another class
+        level = (y - 1) * 0.8 + (z[:, 0] > 0.8) * torch.where(
+            y == 0, 0.8, -0.8
+        )  # a fifth is of another class
         noise = z[:, 1, None, None, None] * torch.linspace(-0.1, 0.1, 64).reshape(1, 1, 8, 8)
         return (level[:, None, None, None] + noise).clamp(-1, 1)
 
@@ -55,7 +57,9 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path, self.source, self.train, self.loads = path, Blobs(), real_images(), 0
-        self.config: Config = config_from({"classifier": {"steps": 40, "batch_size": 16}, "threads": 1})
+        self.config: Config = config_from(
+            {"classifier": {"steps": 40, "batch_size": 16}, "threads": 1}
+        )
         self.checkpoint = "a" * 64
         path.mkdir()
 
@@ -105,7 +109,9 @@ def test_how_many(run: Run, tmp_path: Path, wish: dict[str, Any], counts: dict[s
 
 def test_strategy_from_a_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "wish.json").write_text('{"dark": 14}')
-    assert synthesize_run(run.path, tmp_path / "out", strategy=str(tmp_path / "wish.json")).counts == {"dark": 2}
+    assert synthesize_run(
+        run.path, tmp_path / "out", strategy=str(tmp_path / "wish.json")
+    ).counts == {"dark": 2}
 
 
 def test_a_number_of_images_needs_no_data(run: Run, tmp_path: Path) -> None:
@@ -116,7 +122,10 @@ def test_a_number_of_images_needs_no_data(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wish", "message"),
     [
-        ({"strategy": "auto", "per_class": 1}, "give one of --class-balance, --per-class and --ratio"),
+        (
+            {"strategy": "auto", "per_class": 1},
+            "give one of --class-balance, --per-class and --ratio",
+        ),
         ({"strategy": "sometimes"}, "--class-balance: unknown class balance 'sometimes'"),
         ({"classes": ["bright"]}, "--classes: unknown class 'bright'; known are 'dark'"),
         ({"per_class": -1}, "must not be negative"),
@@ -126,7 +135,9 @@ def test_a_number_of_images_needs_no_data(run: Run, tmp_path: Path) -> None:
         ({"filter": "confidence=1.5"}, "--filter: expected confidence=P"),
     ],
 )
-def test_options_that_cannot_be(run: Run, tmp_path: Path, wish: dict[str, Any], message: str) -> None:
+def test_options_that_cannot_be(
+    run: Run, tmp_path: Path, wish: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         synthesize_run(run.path, tmp_path / "out", **wish)
     assert not (tmp_path / "out").exists()
@@ -198,8 +209,15 @@ class StopAt(Silent):
 
 @pytest.mark.parametrize("form", ["folder", "shards"])
 @pytest.mark.parametrize("rule", [None, "confidence=0.5"])
-def test_interrupted_and_finished_equals_undisturbed(run: Run, tmp_path: Path, form: Any, rule: str | None) -> None:
-    wish: dict[str, Any] = {"per_class": 300, "classes": CLASSES[:2], "format": form, "filter": rule}
+def test_interrupted_and_finished_equals_undisturbed(
+    run: Run, tmp_path: Path, form: Any, rule: str | None
+) -> None:
+    wish: dict[str, Any] = {
+        "per_class": 300,
+        "classes": CLASSES[:2],
+        "format": form,
+        "filter": rule,
+    }
     synthesize_run(run.path, tmp_path / "whole", **wish)
     for images in (256, 556):
         with pytest.raises(Interrupted):

@@ -47,8 +47,15 @@ def test_a_run_leaves_config_checkpoints_samples_log_and_events(tmp_path):
     result = train_run(config(), tmp_path / "run")
     run = RunDir(tmp_path / "run")
     assert result.step == 6
-    assert {p.name for p in run.checkpoints.iterdir()} == {"latest", "step-00000004", "step-00000006"}
-    assert sorted(p.name for p in run.samples.iterdir()) == ["step-00000003.png", "step-00000006.png"]
+    assert {p.name for p in run.checkpoints.iterdir()} == {
+        "latest",
+        "step-00000004",
+        "step-00000006",
+    }
+    assert sorted(p.name for p in run.samples.iterdir()) == [
+        "step-00000003.png",
+        "step-00000006.png",
+    ]
     assert [json.loads(line)["step"] for line in run.log.read_text().splitlines()] == [6]
     assert list(run.tensorboard.glob("events*"))
 
@@ -134,12 +141,20 @@ def test_in_memory_training_uses_labelled_images_and_the_labelled_pool():
     assert 0 < len(pool) <= 60
     assert max(pool.counts.values()) <= 6  # an equal share of sixty images in ten classes
     source = train_source(bundle.train, pool, config(steps=2), seed=0)
-    assert source.sample(torch.tensor([3]), torch.zeros(1, 5)).shape == (1, *bundle.train.image_shape)
+    assert source.sample(torch.tensor([3]), torch.zeros(1, 5)).shape == (
+        1,
+        *bundle.train.image_shape,
+    )
 
 
 def test_unknown_families_presets_and_options_are_config_errors():
     bundle = load_data(config().data, 0)
-    for change in ({"family": "gnn"}, {"preset": "best"}, {"options": {"depth": 3}}, {"options": {"width": "wide"}}):
+    for change in (
+        {"family": "gnn"},
+        {"preset": "best"},
+        {"options": {"depth": 3}},
+        {"options": {"width": "wide"}},
+    ):
         wrong = config_from({"source": change})
         with pytest.raises(ConfigError, match=r"unknown|must be"):
             train_source(bundle.train, None, wrong, seed=0)
@@ -172,7 +187,9 @@ def test_a_run_of_a_gpu_can_be_used_without_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     run = tmp_path / "run"
     train_run(config(), run)
-    RunDir(run).config.write_text(dump_config(config().model_copy(update={"device": "cuda"})))  # as if on a GPU
+    RunDir(run).config.write_text(
+        dump_config(config().model_copy(update={"device": "cuda"}))
+    )  # as if on a GPU
     assert cli.main(["synth", str(run), "--per-class", "1"]) == 2
     assert "device cuda: not on this machine; give --device cpu" in capsys.readouterr().err
     assert cli.main(["synth", str(run), "--per-class", "1", "--device", "cpu"]) == 0

@@ -24,7 +24,8 @@ from pipelines.summary.tables import as_markdown, headline, remark, run_names, t
 from tests.pipelines.html_page import Page, assert_self_contained
 
 EVIL = '</title><script>alert("1")</script>|[x](y)'
-# Differences from classical: synthetic+classical 0.02 and 0.04, auto always 0, pseudo_label 0.03 and 0.05.
+# Differences from classical: synthetic+classical 0.02 and 0.04, auto always 0, pseudo_label 0.03
+# and 0.05.
 SCORES = {
     "real": [0.70, 0.72],
     "classical": [0.80, 0.82],
@@ -44,7 +45,13 @@ PAIRS = [
 def compared(arm: str, baseline: str, scores: dict[str, list[float]]) -> dict[str, Any]:
     differences = np.array(scores[arm]) - np.array(scores[baseline])
     interval, p = paired_t(differences)
-    row = {"arm": arm, "baseline": baseline, "delta": float(differences.mean()), "ci95": list(interval), "p": p}
+    row = {
+        "arm": arm,
+        "baseline": baseline,
+        "delta": float(differences.mean()),
+        "ci95": list(interval),
+        "p": p,
+    }
     return row | {"ci95_bootstrap": None, "p_holm": p}
 
 
@@ -52,7 +59,12 @@ def result(
     scores: dict[str, list[float]] = SCORES, pairs: list[tuple[str, str]] = PAIRS, **changes: Any
 ) -> dict[str, Any]:
     arms = {
-        name: {"scores": own, "mean": mean(own), "ci95": [min(own), max(own)], "per_class_recall": {"a": None}}
+        name: {
+            "scores": own,
+            "mean": mean(own),
+            "ci95": [min(own), max(own)],
+            "per_class_recall": {"a": None},
+        }
         for name, own in scores.items()
     }
     whole = {
@@ -65,7 +77,12 @@ def result(
         "arms": arms,
         "comparisons": [compared(*pair, scores) for pair in pairs],
         "verdict": "Do without.",
-        "policy": {"share": 0.0, "name": "classical", "best_classical": "classical", "best_with_pool": "pseudo_label"},
+        "policy": {
+            "share": 0.0,
+            "name": "classical",
+            "best_classical": "classical",
+            "best_with_pool": "pseudo_label",
+        },
         "training_counts": {"a": 10, "b": 4, "c": 30},
         "command": "augmentor gain digits.yaml",
         "versions": {},
@@ -79,7 +96,13 @@ def verification(**changes: Any) -> dict[str, Any]:
     figure = {"mean": 0.9, "scores": [0.9], "ci95": None, "ci95_people": [0.88, 0.92]}
     metrics = ("accuracy", "auc", "tar_at_far_1e-2", "tar_at_far_1e-3")
     arm = {"images": 9, "people": 3, "synthetic": 0} | dict.fromkeys(metrics, figure)
-    row = {"arm": "more", "baseline": "no extra data", "delta": 0.01, "ci95": None, "ci95_people": [-0.01, 0.03]}
+    row = {
+        "arm": "more",
+        "baseline": "no extra data",
+        "delta": 0.01,
+        "ci95": None,
+        "ci95_people": [-0.01, 0.03],
+    }
     whole = {
         "schema": 1,
         "dataset": "faces",
@@ -104,9 +127,18 @@ def write(path: Path, document: Any) -> Path:
 
 def test_every_arm_without_a_generator_is_of_one_yardstick_and_no_other_is() -> None:
     pool = {name for name in GENERATOR_FREE if yardstick_of(name) == "same_pool"}
-    assert pool == {"pseudo_label", "fixmatch", "graph_fixmatch", "pair_fixmatch", "retrieval", "pair_label"}
+    assert pool == {
+        "pseudo_label",
+        "fixmatch",
+        "graph_fixmatch",
+        "pair_fixmatch",
+        "retrieval",
+        "pair_label",
+    }
     assert {yardstick_of(name) for name in set(GENERATOR_FREE) - pool} == {"classical"}
-    assert [yardstick_of(name) for name in ("synthetic", "synthetic+classical", "auto", "own")] == [None] * 4
+    assert [yardstick_of(name) for name in ("synthetic", "synthetic+classical", "auto", "own")] == [
+        None
+    ] * 4
     assert yardstick_of("own", {"own": "pseudo_label"}) == "same_pool"
 
 
@@ -124,12 +156,18 @@ def test_rows_hold_the_hand_worked_numbers() -> None:
     assert first["ci95"] == pytest.approx([0.03 - 0.12706, 0.03 + 0.12706], abs=1e-5)
     assert first["seconds"] == 2 * (20 + 40)
     assert first["images_per_class"] == 10
-    assert (first["synthetic"], rows[3]["synthetic"], rows[3]["policy"]) == (True, False, "classical")
+    assert (first["synthetic"], rows[3]["synthetic"], rows[3]["policy"]) == (
+        True,
+        False,
+        "classical",
+    )
     assert rows[3]["lower95"] == 0
     assert all("lower95" not in row for row in rows[:3])
 
 
-def test_auto_is_synthetic_only_if_its_policy_mixes_images_in_and_own_policies_are_if_they_do() -> None:
+def test_auto_is_synthetic_only_if_its_policy_mixes_images_in_and_own_policies_are_if_they_do() -> (
+    None
+):
     policy = result()["policy"] | {"share": 0.5, "name": "classical + 50% synthetic"}
     assert rows_of(result(policy=policy))[3]["synthetic"]
     scores = SCORES | {"own": [0.9, 0.91], "half_strength": [0.8, 0.8]}
@@ -141,7 +179,9 @@ def test_auto_is_synthetic_only_if_its_policy_mixes_images_in_and_own_policies_a
 def test_the_lower_bound_is_the_one_sided_t_bound() -> None:
     differences = np.array([0.01, -0.02, 0.03, 0.015, 0.0])
     (low, _), _ = paired_t(differences)
-    expected = stats.ttest_1samp(differences, 0, alternative="greater").confidence_interval(0.95).low
+    expected = (
+        stats.ttest_1samp(differences, 0, alternative="greater").confidence_interval(0.95).low
+    )
     assert lower_bound(float(differences.mean()), low, 5) == pytest.approx(expected)
     # By hand: t(0.95, 1) = 6.314, standard error 0.01.
     assert lower_bound(0.03, 0.03 - 0.127062, 2) == pytest.approx(0.03 - 0.06314, abs=1e-5)
@@ -152,20 +192,31 @@ def test_the_strongest_baseline_is_the_tuned_one_unless_another_is_clearly_bette
     near = SCORES | {"smote": [0.81, 0.80]}
     assert best_baselines(result(near))["classical"] == "classical"
     tuned = result()["policy"] | {"best_classical": "smote"}
-    assert best_baselines(result(near, policy=tuned))["classical"] == "smote"  # a little behind is no mistake
+    assert (
+        best_baselines(result(near, policy=tuned))["classical"] == "smote"
+    )  # a little behind is no mistake
     clear = SCORES | {"smote": [0.70, 0.7201]}
     assert best_baselines(result(clear, policy=tuned))["classical"] == "classical"
     own = result(SCORES | {"own": [0.98, 0.9999]}) | {"bases": {"own": "classical"}}
     assert best_baselines(own)["classical"] == "own"
-    assert best_baselines(result(policy=None)) == {"classical": "classical", "same_pool": "pseudo_label"}
+    assert best_baselines(result(policy=None)) == {
+        "classical": "classical",
+        "same_pool": "pseudo_label",
+    }
     assert best_baselines(result({"classical": [0.5, 0.6]}, []))["classical"] == "classical"
 
 
 def test_a_verification_maps_its_accuracy(tmp_path: Path) -> None:
     [row] = rows_of(verification())
-    assert (row["yardstick"], row["baseline"], row["metric"]) == ("classical", "no extra data", "accuracy")
+    assert (row["yardstick"], row["baseline"], row["metric"]) == (
+        "classical",
+        "no extra data",
+        "accuracy",
+    )
     assert (row["ci95"], row["ci95_over"], row["seconds"]) == ([-0.01, 0.03], "people", 5.0)
-    summary = summary_run([write(tmp_path / "verify.json", verification()).parent], tmp_path / "out")
+    summary = summary_run(
+        [write(tmp_path / "verify.json", verification()).parent], tmp_path / "out"
+    )
     assert "preliminary, interval over people" in as_markdown(summary, {})
 
 
@@ -181,38 +232,69 @@ def test_a_summary_writes_what_it_promises(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     summary = summary_run([run], out, command="augmentor summary run")
     assert read_result(out / "gain_summary.json", "gain_summary") == {"schema": 1, **summary}
-    assert {path.name for path in out.iterdir()} == {"gain_summary.json", "gain.md", "gain_forest.svg", "summary.html"}
-    promised = {"dataset", "regime", "metric", "arm", "yardstick", "baseline", "delta", "ci95", "replicates"}
-    assert all(promised | {"command", "device", "seconds"} <= set(row) for row in summary["results"])
+    assert {path.name for path in out.iterdir()} == {
+        "gain_summary.json",
+        "gain.md",
+        "gain_forest.svg",
+        "summary.html",
+    }
+    promised = {
+        "dataset",
+        "regime",
+        "metric",
+        "arm",
+        "yardstick",
+        "baseline",
+        "delta",
+        "ci95",
+        "replicates",
+    }
+    assert all(
+        promised | {"command", "device", "seconds"} <= set(row) for row in summary["results"]
+    )
 
 
 def test_the_markdown_tables_say_what_the_rows_hold(tmp_path: Path) -> None:
-    # A gain of one point at least in every replicate, of 0.01, 0.02, 0.03 and so on: clear with ten of them.
-    own = {"classical": [0.8] * 10, "auto": [0.8] * 10, "synthetic+classical": [0.8 + 0.01 * k for k in range(1, 11)]}
+    # A gain of one point at least in every replicate, of 0.01, 0.02, 0.03 and so on: clear with ten
+    # of them.
+    own = {
+        "classical": [0.8] * 10,
+        "auto": [0.8] * 10,
+        "synthetic+classical": [0.8 + 0.01 * k for k in range(1, 11)],
+    }
     pairs = [("synthetic+classical", "classical"), ("auto", "classical")]
-    text = as_markdown(summary_run([write(tmp_path / "a.json", result(own, pairs))], tmp_path / "out"), {})
+    text = as_markdown(
+        summary_run([write(tmp_path / "a.json", result(own, pairs))], tmp_path / "out"), {}
+    )
     lines = text.splitlines()
     # Mean 5.5 points, deviation 3.03, t = 2.262: half the interval is 2.17.
     row = "| digits | 100 labels, 900 unlabelled | synthetic+classical − classical | +5.5 | +3.3 to +7.7 | 10 |  |"
     assert row in lines
     where = "digits | 100 labels, 900 unlabelled"
-    assert f"| {where} | classical | synthetic+classical | 1 | +5.5 | +3.3 to +7.7 | 10 |  |" in lines
+    assert (
+        f"| {where} | classical | synthetic+classical | 1 | +5.5 | +3.3 to +7.7 | 10 |  |" in lines
+    )
     assert f"| {where} | auto − classical | classical | 0.00 | 0.00 | 10 | yes |" in lines
     # Ten replicates of sixty seconds over 5.5 points.
     assert f"| {where} | synthetic+classical − classical | 10 min 00 s | +5.5 | 109.1 s |" in lines
     assert f"| {where} | auto − classical | 10 min 00 s | 0.0 | – |" in lines
     assert (
-        "auto is shown to lose at most one point against the best classical arm in 1 of 1 runs (in 1 of them it is "
+        "auto is shown to lose at most one point against the best classical arm in 1 of 1 runs "
+        "(in 1 of them it is "
         "that arm); 0 of 1" in text
     )
 
 
 def test_few_replicates_are_preliminary_and_weak_baselines_are_named() -> None:
     rows = rows_of(result())
-    text = as_markdown({"results": rows, "verdict": headline(rows), "scored_on": "test", "command": "x"}, {})
+    text = as_markdown(
+        {"results": rows, "verdict": headline(rows), "scored_on": "test", "command": "x"}, {}
+    )
     assert "| synthetic+classical − classical | +3.0 | −9.7 to +15.7 | 2 | preliminary |" in text
     assert "| 2 | preliminary, not the yardstick |" in text
-    assert "An arm with a generator gains over the best classical arm in 0 of 1 runs and over" in text
+    assert (
+        "An arm with a generator gains over the best classical arm in 0 of 1 runs and over" in text
+    )
 
 
 def test_a_gain_that_does_not_outlast_the_correction_is_none() -> None:
@@ -221,7 +303,10 @@ def test_a_gain_that_does_not_outlast_the_correction_is_none() -> None:
     clear = result(scores)
     row = next(pair for pair in clear["comparisons"] if pair["arm"] == "synthetic+classical")
     assert (row["baseline"], row["ci95"][0] > 0) == ("classical", True)
-    for p_holm, gains, words in ((0.01, "1 of 1", ""), (0.2, "0 of 1", "not decided after correction")):
+    for p_holm, gains, words in (
+        (0.01, "1 of 1", ""),
+        (0.2, "0 of 1", "not decided after correction"),
+    ):
         row["p_holm"] = p_holm
         rows = rows_of(clear)
         assert f"over the best classical arm in {gains} runs" in headline(rows)
@@ -237,7 +322,9 @@ def test_auto_beside_a_weak_rival_is_not_shown_to_be_harmless() -> None:
     assert table.rows[0][-1] == "not asked: the yardstick is classical"
 
 
-def test_the_same_result_twice_counts_once_and_another_of_the_same_run_is_refused(tmp_path: Path) -> None:
+def test_the_same_result_twice_counts_once_and_another_of_the_same_run_is_refused(
+    tmp_path: Path,
+) -> None:
     first = write(tmp_path / "run" / "gain.json", result())
     copy = write(tmp_path / "copy.json", result())
     assert len(summary_run([first, first.parent, copy], tmp_path / "out")["results"]) == 4
@@ -269,7 +356,9 @@ def test_what_is_no_gain_result_is_refused_with_its_name(
 
 
 def test_tuning_runs_are_summarised_apart_and_say_so(tmp_path: Path) -> None:
-    tuned = write(tmp_path / "tuned.json", result(scored_on="held-out training images", command="other"))
+    tuned = write(
+        tmp_path / "tuned.json", result(scored_on="held-out training images", command="other")
+    )
     plain = write(tmp_path / "plain.json", result())
     with pytest.raises(DataError, match=r"tuned\.json: scored on held-out training images"):
         summary_run([plain, tuned], tmp_path / "out")
@@ -299,19 +388,31 @@ def test_names_are_escaped_everywhere(tmp_path: Path) -> None:
     assert "<script" not in table
     assert not re.search(r"(?<!\\)\[x\]", table)
     rows = [line for line in table.splitlines() if line.startswith("| ")]
-    assert {len(re.split(r"(?<!\\)\|", line)) for line in rows} <= {6 + 2, 7 + 2, 9 + 2, 8 + 2, 4 + 2}
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in rows} <= {
+        6 + 2,
+        7 + 2,
+        9 + 2,
+        8 + 2,
+        4 + 2,
+    }
 
 
 def test_the_page_has_the_headline_first_and_needs_nothing_else(tmp_path: Path) -> None:
     summary_run([write(tmp_path / "gain.json", result())], tmp_path / "out")
     page = (tmp_path / "out" / "summary.html").read_text()
-    assert page.index("<h1>An arm with a generator gains") < page.index("<svg") < page.index("<table")
+    assert (
+        page.index("<h1>An arm with a generator gains") < page.index("<svg") < page.index("<table")
+    )
     assert "url(" not in page
     assert "real images</h2>" not in page
 
 
 def test_the_forest_has_a_panel_a_yardstick_and_no_two_labels_in_one_place() -> None:
-    rows = [row for k in range(20) for row in rows_of(result(command=str(k), regime=f"{k + 2} a class, " + "x" * 90))]
+    rows = [
+        row
+        for k in range(20)
+        for row in rows_of(result(command=str(k), regime=f"{k + 2} a class, " + "x" * 90))
+    ]
     root = ElementTree.fromstring(forest(rows))
     texts = root.findall(".//{*}text")
     labels = [text for text in texts if text.get("x") == "20"]
@@ -327,9 +428,17 @@ def test_one_huge_interval_does_not_flatten_the_others() -> None:
     huge = row | {"ci95": [-0.5, 0.52]}
     root = ElementTree.fromstring(forest([row, row, huge]))
     groups = root.findall("{*}g")
-    assert [len(group.findall("{*}line")) for group in groups] == [3, 3, 1]  # no caps where it is cut
+    assert [len(group.findall("{*}line")) for group in groups] == [
+        3,
+        3,
+        1,
+    ]  # no caps where it is cut
     whiskers = [group.find("{*}line") for group in groups]
-    lengths = [float(line.get("x2", "")) - float(line.get("x1", "")) for line in whiskers if line is not None]
+    lengths = [
+        float(line.get("x2", "")) - float(line.get("x1", ""))
+        for line in whiskers
+        if line is not None
+    ]
     assert lengths[0] == lengths[1] > lengths[2] / 12  # drawn whole it would be fifty times as long
 
 
@@ -358,7 +467,10 @@ def test_gain_by_count_needs_two_numbers_of_one_kind(tmp_path: Path) -> None:
     assert len(root.findall(".//{*}polyline")) == 2
     assert {"10", "50"} <= {text.text for text in root.findall(".//{*}text")}
     files = [
-        write(tmp_path / f"{n}.json", result(regime=f"{n} labels", training_counts={"a": n}, command=str(n)))
+        write(
+            tmp_path / f"{n}.json",
+            result(regime=f"{n} labels", training_counts={"a": n}, command=str(n)),
+        )
         for n in (5, 9)
     ]
     summary_run(files, tmp_path / "out")
@@ -370,13 +482,22 @@ def test_gain_by_count_needs_two_numbers_of_one_kind(tmp_path: Path) -> None:
 
 
 def test_the_kind_of_a_regime_leaves_numbers_out_but_not_the_ratio_of_a_tail() -> None:
-    tails = [kind_of({"regime": f"{most} to {least} a class"}) for most, least in ((80, 4), (200, 10), (80, 2))]
+    tails = [
+        kind_of({"regime": f"{most} to {least} a class"})
+        for most, least in ((80, 4), (200, 10), (80, 2))
+    ]
     assert tails[0] == tails[1] == "n to n a class, about 20 : 1"
     assert tails[2] != tails[0]
-    assert kind_of({"regime": "5 a class"}) == kind_of({"regime": "50 a class"}) != kind_of({"regime": "all 50 labels"})
+    assert (
+        kind_of({"regime": "5 a class"})
+        == kind_of({"regime": "50 a class"})
+        != kind_of({"regime": "all 50 labels"})
+    )
 
 
-def test_the_command_prints_the_tables_or_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_tables_or_one_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path / "gain.json", result())
     command = ["summary", str(path), "--out", str(tmp_path / "out")]
     assert cli.main(command) == 0
@@ -389,10 +510,16 @@ def test_the_command_prints_the_tables_or_one_document(tmp_path: Path, capsys: p
 
 
 def test_auto_is_also_asked_against_the_best_arm_with_the_same_pool() -> None:
-    steady = {"classical": [0.80, 0.81], "pseudo_label": [0.90, 0.92], "auto": [0.80, 0.81], "real": [0.7, 0.71]}
+    steady = {
+        "classical": [0.80, 0.81],
+        "pseudo_label": [0.90, 0.92],
+        "auto": [0.80, 0.81],
+        "real": [0.7, 0.71],
+    }
     rows = rows_of(result(steady, [("auto", "classical"), ("auto", "pseudo_label")]))
     assert (
-        "against the best classical arm in 1 of 1 runs (in 1 of them it is that arm), against the best with the same "
+        "against the best classical arm in 1 of 1 runs (in 1 of them it is that arm), against the "
+        "best with the same "
         "pool in 0 of 1 runs" in headline(rows)
     )
     [table] = [one for one in tables(rows) if one.title == "Does auto do harm?"]

@@ -22,7 +22,9 @@ from tests.pipelines.faces import SIDE, photo, write_pairs, write_people
 SHAPE = (3, SIDE, SIDE)
 
 
-def write_synthetic(folder: Path, people: dict[str, int], trained_on: np.ndarray | None = None) -> Path:
+def write_synthetic(
+    folder: Path, people: dict[str, int], trained_on: np.ndarray | None = None
+) -> Path:
     """A stored set: photos 50 and on of the person of every number, by name."""
     seen = np.array([1], np.int64) if trained_on is None else trained_on
     numbers = list(people.values())
@@ -54,13 +56,19 @@ def config(tmp_path: Path) -> Config:
 
 
 def config_for(root: Path, **verify: Any) -> Config:
-    values: dict[str, Any] = {"data": {"data": str(root / "people"), "size": SIDE}, "threads": 1, "device": "cpu"}
+    values: dict[str, Any] = {
+        "data": {"data": str(root / "people"), "size": SIDE},
+        "threads": 1,
+        "device": "cpu",
+    }
     values["classifier"] = {"steps": 30, "batch_size": 16, "strength": 0.0}
     values["verify"] = {"pairs": str(root / "pairs"), "replicates": 1} | verify
     return config_from(values)
 
 
-def test_end_to_end_with_both_strategies(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_end_to_end_with_both_strategies(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     more = write_synthetic(tmp_path / "more-images", {"a0": 0, "a1": 1})
     new = write_synthetic(tmp_path / "new-people", {"n0": 70, "n1": 71})
     v = {"synthetic": [str(more), str(new)], "replicates": 2}
@@ -91,7 +99,20 @@ def test_end_to_end_with_both_strategies(config: Config, tmp_path: Path, capsys:
 
     config_file = tmp_path / "faces.json"
     config_file.write_text(json.dumps(config_for(tmp_path, **v).model_dump(mode="json")))
-    assert cli.main(["verify", str(config_file), "--replicates", "1", "--out", str(tmp_path / "out"), "--json"]) == 0
+    assert (
+        cli.main(
+            [
+                "verify",
+                str(config_file),
+                "--replicates",
+                "1",
+                "--out",
+                str(tmp_path / "out"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["replicates"] == 1
 
 
@@ -127,7 +148,10 @@ def test_real_people_of_folds_are_a_control(config: Config, tmp_path: Path) -> N
     assert (control.name, control.synthetic, synthetic.synthetic) == (REAL_PEOPLE, 0, 3)
     assert float(control.weights[len(base.images) :].sum()) == pytest.approx(0.25)
     result = verify_run(asked, tmp_path / "out")
-    assert [row["arm"] for row in result["comparisons"] if row["metric"] == "accuracy"] == [REAL_PEOPLE, "new-people"]
+    assert [row["arm"] for row in result["comparisons"] if row["metric"] == "accuracy"] == [
+        REAL_PEOPLE,
+        "new-people",
+    ]
     assert result["trained_on_folds"] == [1]
     with pytest.raises(ConfigError, match="two arms would have the name 'real_people'"):
         verify_run(config_for(tmp_path, synthetic=["x/real_people"]), tmp_path / "out")
@@ -145,17 +169,23 @@ def test_classes_are_merged_by_name() -> None:
 
 def test_synthetic_images_get_their_share(config: Config, tmp_path: Path) -> None:
     folder = write_synthetic(tmp_path / "more", {"a0": 0, "n0": 70})
-    _, arms = verification._loaded(config_for(tmp_path, synthetic=[str(folder)], synthetic_share=0.25), 0)
+    _, arms = verification._loaded(
+        config_for(tmp_path, synthetic=[str(folder)], synthetic_share=0.25), 0
+    )
     weights = arms[1].weights
     assert float(weights.sum()) == pytest.approx(1)
     assert float(weights[-6:].sum()) == pytest.approx(0.25)
     assert arms[1].images.classes[-1] == "n0"  # the class without images is none to learn
 
 
-def test_a_source_or_network_that_knows_the_people_is_refused(config: Config, tmp_path: Path) -> None:
+def test_a_source_or_network_that_knows_the_people_is_refused(
+    config: Config, tmp_path: Path
+) -> None:
     pairs = read_pairs(tmp_path / "pairs", SHAPE)
     seen = write_synthetic(tmp_path / "seen", {"n0": 70}, fingerprints(pairs.x[:1]))
-    with pytest.raises(DataError, match=r"source of .*seen learned from the image images/b0-0/0\.png"):
+    with pytest.raises(
+        DataError, match=r"source of .*seen learned from the image images/b0-0/0\.png"
+    ):
         verify_run(config_for(tmp_path, synthetic=[str(seen)]), tmp_path / "out")
     known = write_synthetic(tmp_path / "known", {"b1-0": 70})
     with pytest.raises(DataError, match="learned from 'b1-0'"):
@@ -166,7 +196,9 @@ def test_a_source_or_network_that_knows_the_people_is_refused(config: Config, tm
         verify_run(config, tmp_path / "out")
 
 
-def test_what_is_asked_for_must_make_sense(config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_asked_for_must_make_sense(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(ConfigError, match=r"verify\.pairs: name the folder"):
         verify_run(config.model_copy(update={"verify": type(config.verify)()}), tmp_path / "out")
     with pytest.raises(ConfigError, match="two arms would have the name 'set'"):
