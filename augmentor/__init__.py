@@ -1,11 +1,17 @@
 """Class-conditional generative models as a source of synthetic images for classifiers."""
 
 from augmentor.api import Source, load
+from augmentor.common.types import (
+    DataError,
+    DivergedError,
+    EncodingSource,
+    LabelledImages,
+    SampleSource,
+)
 from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.families.cvae_gan import CvaeGan, CvaeGanOptions, CvaeGanTrainer
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.sampling.synthesize import synthesize
-from augmentor.types import DataError, DivergedError, EncodingSource, LabelledImages, SampleSource
 
 __all__ = [
     "CvaeGan",

@@ -9,11 +9,17 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from augmentor.common.types import (
+    DataError,
+    EncodingSource,
+    IdentitySource,
+    SampleSource,
+    device_of,
+)
 from augmentor.data.candidates import BATCH_SIZE, latents
 from augmentor.data.class_names import class_index
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
-from augmentor.types import DataError, EncodingSource, IdentitySource, SampleSource, device_of
 
 
 def describe(family: str, model: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from augmentor.common.types import DataError, SampleSource
 from augmentor.data.class_counts import Strategy, resolve_counts
 from augmentor.data.class_names import listed
 from augmentor.sampling.synthesize import Accept, synthesize
-from augmentor.types import DataError, SampleSource
 
 
 class GanOverSampler(BaseEstimator):  # type: ignore[misc]

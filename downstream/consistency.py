@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from augmentor.common.precision import faster_in_bfloat16
 from downstream.augment import Augment
-from downstream.precision import faster_in_bfloat16
 from downstream.train import (
     NonFiniteLossError,
     draw_batches,

@@ -13,10 +13,10 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from augmentor.common.precision import faster_in_bfloat16
 from downstream.augment import Augment, Mix
 from downstream.heads import Margin
 from downstream.losses import Loss
-from downstream.precision import faster_in_bfloat16
 
 
 class NonFiniteLossError(FloatingPointError):

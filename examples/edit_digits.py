@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from augmentor.common.types import EncodingSource, IdentitySource, LabelledImages, SampleSource
 from augmentor.editing.frontalize import frontalize
 from augmentor.editing.inpaint import box_mask, inpaint
 from augmentor.editing.morph import morph
@@ -17,7 +18,6 @@ from augmentor.editing.reconstruct import reconstruct
 from augmentor.editing.transfer import transfer
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.sampling.synthesize import synthesize
-from augmentor.types import EncodingSource, IdentitySource, LabelledImages, SampleSource
 from pipelines.config import DataConfig, config_from
 from pipelines.datasets import load_data
 from pipelines.pictures import sample_grid

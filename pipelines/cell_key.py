@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import fingerprints
-from augmentor.types import LabelledImages
 from pipelines.results import package_versions
 
 DECIDING = ("augmentor", "torch", "timm")  # packages whose version may change a cell

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
 from augmentor.data.splits import few_labels, long_tail, stratified_split
-from augmentor.types import DataError, LabelledImages
 from pipelines.config import IMAGE_SIZES, NAMED_DATA, DataConfig, data_root
 from pipelines.image_folder import (
     BadFile,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 from downstream.classifier import build_classifier
 from downstream.consistency import Advice, FixMatchSettings, pseudo_labels
 from downstream.evaluate import predict_logits

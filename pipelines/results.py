@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from augmentor.durable import write_json
-from augmentor.types import DataError
+from augmentor.common.atomic_files import write_json
+from augmentor.common.types import DataError
 
 Kind = Literal["gain", "gain_summary", "semi", "compare", "evaluate", "verify"]
 SCHEMA = 1

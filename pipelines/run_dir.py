@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from augmentor.durable import remove_leftovers, room_for, write_bytes
+from augmentor.common.atomic_files import remove_leftovers, room_for, write_bytes
 
 
 class RunLockedError(RuntimeError):

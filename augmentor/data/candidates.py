@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augmentor.common.types import SampleSource, device_of
 from augmentor.data.fingerprint import to_uint8
-from augmentor.types import SampleSource, device_of
 
 BATCH_SIZE = 128
 """Candidates are rendered in whole batches of this size, so that rounding does not depend on how

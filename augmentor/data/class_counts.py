@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 
+from augmentor.common.types import DataError
 from augmentor.data.class_names import class_index, listed
-from augmentor.types import DataError
 
 Strategy = str | int | float | Mapping[str, int] | Mapping[int, int]
 """What a user may ask for; see ``resolve_counts``."""

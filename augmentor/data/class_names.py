@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from augmentor.types import DataError
+from augmentor.common.types import DataError
 
 
 def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:

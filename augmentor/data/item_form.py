@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
+from augmentor.common.types import DataError
 from augmentor.data.synthetic_images import fit_shape
-from augmentor.types import DataError
 
 PIL_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
 TRANSFORMS = ("transform", "target_transform", "transforms")

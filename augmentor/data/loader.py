@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from augmentor.common.types import DataError
 from augmentor.data.item_form import base_of
-from augmentor.types import DataError
 
 
 class WatchedLoader:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from augmentor.randomness import generator_for
+from augmentor.common.randomness import rng_for
 
 
 class SeededDraws(Dataset[Any]):
@@ -45,7 +45,7 @@ class SeededDraws(Dataset[Any]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         position = index % len(self)
-        seed = generator_for("item", self.seed, self.epoch, position).initial_seed()
+        seed = rng_for("item", self.seed, self.epoch, position).initial_seed()
         state = random.getstate()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)

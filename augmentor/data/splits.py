@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from augmentor.randomness import generator_for
-from augmentor.types import DataError
+from augmentor.common.randomness import rng_for
+from augmentor.common.types import DataError
 
 MIN_IMAGES_TO_TUNE = 4
 """A class with fewer images stays wholly in the fitting part of ``tuning_split``."""
@@ -99,9 +99,7 @@ def few_labels(y: Tensor, labels: int, seed: int, names: Sequence[str] | None = 
             f"labels must be at least the number of classes, {len(groups)}, got {labels}"
         )
     favoured = set(
-        torch.randperm(len(groups), generator=generator_for("favoured classes", seed))[
-            :rest
-        ].tolist()
+        torch.randperm(len(groups), generator=rng_for("favoured classes", seed))[:rest].tolist()
     )
     return _fronts(groups, [each + (c in favoured) for c in range(len(groups))], names)
 
@@ -203,7 +201,7 @@ def _shuffled_groups(y: Tensor, seed: int) -> list[Tensor]:
         raise ValueError(
             f"y must be (N,) int64 with at least one label, got {tuple(y.shape)} {y.dtype}"
         )
-    generator = generator_for("split", seed)
+    generator = rng_for("split", seed)
     members = [(y == c).nonzero().flatten() for c in range(int(y.max()) + 1)]
     return [group[torch.randperm(len(group), generator=generator)] for group in members]
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as image_functions
 
+from augmentor.common.types import LabelledImages, SampleSource, device_of
 from augmentor.data.class_names import match_classes
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
-from augmentor.types import LabelledImages, SampleSource, device_of
 
 Synthetic = str | Path | SyntheticSet | LabelledImages | SampleSource
 """Folder or shards on disk, the same read into memory, plain images, or a live source."""

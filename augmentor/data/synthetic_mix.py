@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from augmentor.common.randomness import rng_for
+from augmentor.common.types import DataError, LabelledImages, SampleSource
 from augmentor.data.candidates import first_candidates
 from augmentor.data.class_counts import Strategy, fill_up, resolve_counts
 from augmentor.data.class_names import match_classes
 from augmentor.data.item_form import apply_transforms, base_of, form_of, labels_of
 from augmentor.data.synthetic_images import Synthetic, opened
 from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
-from augmentor.randomness import generator_for
-from augmentor.types import DataError, LabelledImages, SampleSource
 
 Policy = str | Path | Mapping[str, Any]
 """A ``policy.json``, or its contents: ``share``, ``confidence`` or null, and ``base``."""
@@ -375,9 +375,7 @@ def _drawn(y: Tensor, counts: dict[int, int], seed: int) -> Tensor:
     chosen = []
     for c, n in counts.items():
         members = (y == c).nonzero().flatten()
-        chosen.append(
-            members[torch.randperm(len(members), generator=generator_for("mix", seed, c))[:n]]
-        )
+        chosen.append(members[torch.randperm(len(members), generator=rng_for("mix", seed, c))[:n]])
     return torch.cat(chosen)
 
 

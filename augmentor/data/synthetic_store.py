@@ -43,9 +43,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from augmentor import durable
+from augmentor.common import atomic_files
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap, to_uint8
-from augmentor.types import DataError, LabelledImages
 
 Format = Literal["folder", "shards"]
 RenderShard = Callable[[int, int, int], tuple[Tensor, Tensor]]
@@ -212,7 +212,7 @@ class Shard:
         """
         for name, digest in self.sha256.items():
             try:
-                if not (folder / name).is_file() or durable.sha256_of(folder / name) != digest:
+                if not (folder / name).is_file() or atomic_files.sha256_of(folder / name) != digest:
                     return name
             except (
                 OSError,
@@ -612,11 +612,11 @@ def _begin(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:
             f"{folder}: holds other files ({foreign[0]!r}, …); choose a new or empty folder"
         )
     else:
-        durable.write_json(folder / RECIPE, _checked(asdict(recipe)))
+        atomic_files.write_json(folder / RECIPE, _checked(asdict(recipe)))
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
-    durable.remove_leftovers(folder)
+    atomic_files.remove_leftovers(folder)
     stored = {"fingerprints": np.unique(trained_on)}
-    durable.write_bytes(folder / TRAINED_ON, safetensors.numpy.save(stored))
+    atomic_files.write_bytes(folder / TRAINED_ON, safetensors.numpy.save(stored))
 
 
 def _plan(recipe: Recipe) -> Iterator[tuple[int, int, int]]:
@@ -680,13 +680,13 @@ def _write_pngs(
     partial.mkdir(exist_ok=True)
     final.mkdir(exist_ok=True)
     names = [f"{candidate:08d}.png" for candidate in candidates]
-    with durable.room_for(final, sum(map(len, pngs))):
+    with atomic_files.room_for(final, sum(map(len, pngs))):
         for name, png in zip(names, pngs, strict=True):
             (partial / name).write_bytes(png)
     os.sync()  # once a shard: measured 15 times faster than a flush of every file
     for name in names:
         (partial / name).replace(final / name)
-    durable.sync(final)
+    atomic_files.sync(final)
     return {
         f"{class_folder}/{name}": hashlib.sha256(png).hexdigest()
         for name, png in zip(names, pngs, strict=True)
@@ -714,7 +714,7 @@ def _write_tar(
             )
             _add(tar, f"{key}.png", png)
     name = f"shard-{class_index:05d}-{number:05d}.tar"
-    durable.write_bytes(folder / name, buffer.getvalue())
+    atomic_files.write_bytes(folder / name, buffer.getvalue())
     return {name: hashlib.sha256(buffer.getvalue()).hexdigest()}
 
 
@@ -726,11 +726,11 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 def _write_manifest(folder: Path, shards: Iterable[Shard]) -> None:
     ordered = sorted(shards, key=lambda shard: (shard.class_index, shard.number))
-    durable.write_text(folder / MANIFEST, "".join(shard.line + "\n" for shard in ordered))
+    atomic_files.write_text(folder / MANIFEST, "".join(shard.line + "\n" for shard in ordered))
 
 
 def _append_line(path: Path, line: str) -> None:
-    with durable.room_for(path, len(line)), path.open("a", encoding="utf-8") as file:
+    with atomic_files.room_for(path, len(line)), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())

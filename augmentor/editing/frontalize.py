@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from augmentor.common.types import IdentitySource
 from augmentor.editing.reconstruct import require_images
-from augmentor.types import IdentitySource
 
 
 def frontalize(source: IdentitySource, x: Tensor, x_frontal: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from augmentor.common.types import EncodingSource
 from augmentor.editing.reconstruct import reconstruct, require_images
-from augmentor.types import EncodingSource
 
 
 def inpaint(source: EncodingSource, x: Tensor, y: Tensor, mask: Tensor, rounds: int) -> Tensor:

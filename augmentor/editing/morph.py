@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from augmentor.common.types import EncodingSource
 from augmentor.editing.reconstruct import require_images
-from augmentor.types import EncodingSource
 
 
 def morph(source: EncodingSource, x_first: Tensor, x_last: Tensor, y: Tensor, steps: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from augmentor.types import EncodingSource
+from augmentor.common.types import EncodingSource
 
 
 def reconstruct(source: EncodingSource, x: Tensor, y: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from augmentor.common.types import EncodingSource
 from augmentor.editing.reconstruct import require_images
-from augmentor.types import EncodingSource
 
 
 def transfer(source: EncodingSource, x: Tensor, y: Tensor, y_new: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -25,7 +26,6 @@ from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.latent_discriminator import LatentDiscriminator
 from augmentor.networks.latent_generator import LatentGenerator
-from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)

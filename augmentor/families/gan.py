@@ -21,6 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -28,7 +29,6 @@ from augmentor.losses.feature_matching import mean_feature_matching
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
-from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, real_loss
@@ -29,7 +30,6 @@ from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.moving_mean import MovingMean
-from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.losses.pixel_likelihood import (
     bits_per_dimension,
@@ -25,7 +26,6 @@ from augmentor.losses.pixel_likelihood import (
 )
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.pixel_cnn import PixelCnnNetwork
-from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)

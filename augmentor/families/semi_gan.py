@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from augmentor.common.precision import autocast
+from augmentor.common.types import SampleSource, device_of
 from augmentor.losses.semi_supervised import (
     conditional_entropy,
     fake_loss,
@@ -25,8 +27,6 @@ from augmentor.losses.semi_supervised import (
 )
 from augmentor.networks.dense import DenseGenerator, noise_from
 from augmentor.networks.heads import SemiSupervisedHead
-from augmentor.networks.precision import autocast
-from augmentor.types import SampleSource, device_of
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
+from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -24,7 +25,6 @@ from augmentor.networks.blocks import class_weights
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
-from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, reparameterise
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
-from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)

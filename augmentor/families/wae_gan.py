@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -21,7 +22,6 @@ from augmentor.networks.blocks import class_weights
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.latent_discriminator import LatentDiscriminator
-from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim import RMSprop
 
+from augmentor.common.precision import autocast
 from augmentor.families.players import Players, Resumable, adam
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import fake_loss, generator_loss, real_loss
@@ -21,7 +22,6 @@ from augmentor.losses.gradient_penalty import gradient_penalty
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
-from augmentor.networks.precision import autocast
 
 
 @dataclass(frozen=True)

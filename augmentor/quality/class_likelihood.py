@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmentor.randomness import generator_for
-from augmentor.types import DensitySource, device_of
+from augmentor.common.randomness import rng_for
+from augmentor.common.types import DensitySource, device_of
 
 _CHUNK = 256
 _BISECTIONS = 60
@@ -33,7 +33,7 @@ def class_bounds(source: DensitySource, x: Tensor, seed: int, draws: int = 4) ->
         Kingma et al. 2014, arXiv:1406.5298 (the model M2); Schott et al. 2018, arXiv:1805.09190 (as
         a classifier).
     """
-    device, generator = device_of(source), generator_for("class bounds", seed)
+    device, generator = device_of(source), rng_for("class bounds", seed)
     num_classes = len(source.classes)
     parts = []
     for chunk in torch.split(x, _CHUNK):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from augmentor.common.types import Predict, SampleSource
 from augmentor.sampling.synthesize import Accept, render
-from augmentor.types import Predict, SampleSource
 
 Realism = Callable[[Tensor, Tensor], Tensor]
 """Images (N, C, H, W) and their classes (N,) to how real each looks, (N,); a discriminator's

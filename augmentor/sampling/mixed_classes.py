@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmentor.types import SampleSource, device_of
+from augmentor.common.types import SampleSource, device_of
 
 
 class MixedClasses:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from augmentor.types import SampleSource, device_of
+from augmentor.common.types import SampleSource, device_of
 
 
 class ScaledLatents:

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from augmentor.common.types import DataError, DivergedError, LabelledImages, SampleSource, device_of
 from augmentor.data.candidates import BATCH_SIZE, latents
 from augmentor.data.synthetic_store import Recipe, write_set
-from augmentor.types import DataError, DivergedError, LabelledImages, SampleSource, device_of
 
 Accept = Callable[[Tensor, Tensor], Tensor]
 """A filter: images (N, C, H, W) and their classes (N,) int64 to bool (N,), true for those to

@@ -8,8 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from augmentor.randomness import generator_for
-from augmentor.types import LabelledImages
+from augmentor.common.randomness import rng_for
+from augmentor.common.types import LabelledImages
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -45,7 +45,7 @@ class Batches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Images (batch_size, C, H, W) and labels (batch_size,) of step ``step``."""
-        generator = generator_for("batch", self.seed, step)
+        generator = rng_for("batch", self.seed, step)
         indices = torch.multinomial(
             self.shares, self.batch_size, replacement=True, generator=generator
         )
@@ -99,7 +99,7 @@ class SemiBatches:
             self.unlabelled[unlabelled],
         )
         if self.augment is not None:
-            generator = generator_for("semi-batch", self.seed, step)
+            generator = rng_for("semi-batch", self.seed, step)
             x, x_unlabelled = self.augment(x, generator), self.augment(x_unlabelled, generator)
         return x, y, x_unlabelled
 
@@ -128,4 +128,4 @@ def in_rounds(count: int, size: int, step: int, seed: int, stream: str) -> Tenso
 
 @lru_cache(maxsize=16)
 def _permutation(count: int, seed: int, stream: str, number: int) -> Tensor:
-    return torch.randperm(count, generator=generator_for("round", stream, seed, number))
+    return torch.randperm(count, generator=rng_for("round", stream, seed, number))

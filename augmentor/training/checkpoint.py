@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from augmentor.durable import (
+from augmentor.common.atomic_files import (
     json_bytes,
     publish_folder,
     sha256_of,
@@ -27,7 +27,7 @@ from augmentor.durable import (
     write_json,
     write_text,
 )
-from augmentor.types import DataError
+from augmentor.common.types import DataError
 
 FORMAT = 1
 

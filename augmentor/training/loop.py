@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from augmentor.randomness import generator_for
-from augmentor.types import DivergedError, StepReport
+from augmentor.common.randomness import rng_for
+from augmentor.common.types import DivergedError, StepReport
 
 
 class Trainer(Protocol):
@@ -66,7 +66,7 @@ def fit(
             before that step.
     """
     for step in range(start, steps):
-        losses = trainer.step(*batch_at(step), generator_for("step", seed, step))
+        losses = trainer.step(*batch_at(step), rng_for("step", seed, step))
         # Together: a GPU is waited for once a step, not once a loss.
         values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
         _check_finite(values, trainer.model, step + 1)

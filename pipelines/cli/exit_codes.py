@@ -61,7 +61,7 @@ def _verdict(error: BaseException) -> tuple[int, str]:
 def _verdict_of_job(error: BaseException) -> tuple[int, str]:
     import torch
 
-    from augmentor.types import DataError, DivergedError
+    from augmentor.common.types import DataError, DivergedError
     from downstream.train import NonFiniteLossError
     from pipelines.config import ConfigError
     from pipelines.interrupt import Interrupted

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from augmentor.durable import write_text
+from augmentor.common.atomic_files import write_text
 from pipelines.compare.rows import shown_counts, shown_images
 from pipelines.compare.tables import (
     ORDERS,

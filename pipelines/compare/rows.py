@@ -20,11 +20,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from augmentor.api import Source
-from augmentor.durable import write_bytes, write_text
+from augmentor.common.atomic_files import write_bytes, write_text
+from augmentor.common.types import DivergedError, EncodingSource, LabelledImages
 from augmentor.editing.reconstruct import reconstruct
 from augmentor.sampling.synthesize import synthesize
 from augmentor.training.loop import fit
-from augmentor.types import DivergedError, EncodingSource, LabelledImages
 from downstream.classifier import build_classifier
 from pipelines.augmentation import domain_of
 from pipelines.config import Config

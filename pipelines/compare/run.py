@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augmentor.durable import write_bytes, write_text
+from augmentor.common.atomic_files import write_bytes, write_text
+from augmentor.common.types import DataError, DivergedError
 from augmentor.families import FAMILIES
-from augmentor.types import DataError, DivergedError
 from pipelines.cell_key import bytes_of, cell_key
 from pipelines.compare.report import pictures, write_compare_report
 from pipelines.compare.rows import POINTS, CompareJob, make_cell, settings_of

@@ -14,17 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from augmentor.data.class_names import class_index
-from augmentor.data.fingerprint import from_uint8, to_uint8
-from augmentor.data.synthetic_store import safe_folder_name
-from augmentor.durable import write_bytes
-from augmentor.editing.frontalize import frontalize
-from augmentor.editing.inpaint import box_mask, inpaint
-from augmentor.editing.morph import morph
-from augmentor.editing.reconstruct import reconstruct
-from augmentor.editing.transfer import transfer
-from augmentor.families import FAMILIES
-from augmentor.types import (
+from augmentor.common.atomic_files import write_bytes
+from augmentor.common.types import (
     DataError,
     EncodingSource,
     IdentitySource,
@@ -32,6 +23,15 @@ from augmentor.types import (
     SampleSource,
     device_of,
 )
+from augmentor.data.class_names import class_index
+from augmentor.data.fingerprint import from_uint8, to_uint8
+from augmentor.data.synthetic_store import safe_folder_name
+from augmentor.editing.frontalize import frontalize
+from augmentor.editing.inpaint import box_mask, inpaint
+from augmentor.editing.morph import morph
+from augmentor.editing.reconstruct import reconstruct
+from augmentor.editing.transfer import transfer
+from augmentor.families import FAMILIES
 from pipelines.config import ConfigError
 from pipelines.device import use_threads
 from pipelines.image_folder import read_squares, shown

@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from augmentor.durable import write_bytes, write_json, write_text
-from augmentor.types import DataError, IdentitySource, LabelledImages, device_of
+from augmentor.common.atomic_files import write_bytes, write_json, write_text
+from augmentor.common.types import DataError, IdentitySource, LabelledImages, device_of
 from downstream.classifier import features
 from downstream.verification import far_threshold, measure_verification, pair_scores, share_interval
 from pipelines.config import Config, data_root

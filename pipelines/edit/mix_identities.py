@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from augmentor.common.randomness import rng_for
 from augmentor.data.class_names import class_index, listed
 from augmentor.data.synthetic_store import Format, Recipe
-from augmentor.randomness import generator_for
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.sampling.synthesize import synthesize_set
 from pipelines.config import ConfigError
@@ -141,7 +141,7 @@ def weights_of(mixtures: Mixtures, classes: Sequence[str]) -> torch.Tensor:
 
 
 def _drawn(classes: Sequence[str], of: int, seed: int, index: int) -> dict[str, float]:
-    generator = generator_for("mix-identities", seed, index)
+    generator = rng_for("mix-identities", seed, index)
     chosen = torch.randperm(len(classes), generator=generator)[:of].tolist()
     lengths = -torch.rand(of, generator=generator, dtype=torch.float64).clamp(min=1e-12).log()
     shares = (1 / of + lengths / lengths.sum()) / 2

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augmentor.durable import write_json, write_text
+from augmentor.common.atomic_files import write_json, write_text
+from augmentor.common.types import DataError, EncodingSource, LabelledImages, Predict, device_of
 from augmentor.editing.inpaint import box_mask, inpaint
 from augmentor.editing.transfer import transfer
 from augmentor.quality.hole import psnr_inside, ssim_inside
-from augmentor.types import DataError, EncodingSource, LabelledImages, Predict, device_of
 from downstream.classifier import build_classifier
 from downstream.evaluate import accuracy, predict_logits
 from downstream.train import TrainSettings, balanced_weights, train_classifier

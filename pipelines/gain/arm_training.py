@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 from downstream.augment import Mix, cutmix, mixup
 from downstream.classifier import build_classifier
 from downstream.consistency import WEAK, FixMatchSettings, train_fixmatch

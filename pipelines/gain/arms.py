@@ -15,13 +15,13 @@ import torch
 from imblearn.over_sampling import SMOTE, RandomOverSampler
 from torch import Tensor, nn
 
+from augmentor.common.types import DataError, EncodingSource, LabelledImages, SampleSource
+from augmentor.common.types import device_of as where_it_renders
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.discriminator import Discriminator
 from augmentor.sampling.filters import Realism, both, confidence_filter, realism_filter
 from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
 from augmentor.sampling.synthesize import Accept, render
-from augmentor.types import DataError, EncodingSource, LabelledImages, SampleSource
-from augmentor.types import device_of as where_it_renders
 from downstream.classifier import features
 from downstream.consistency import pseudo_labels
 from downstream.evaluate import predict_logits

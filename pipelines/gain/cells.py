@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from augmentor.durable import write_text
+from augmentor.common.atomic_files import write_text
+from augmentor.common.types import LabelledImages
 from augmentor.sampling.synthesize import synthesize
-from augmentor.types import LabelledImages
 from pipelines.cell_key import bytes_of, cell_key
 from pipelines.config import Config
 from pipelines.datasets import DataBundle, load_data

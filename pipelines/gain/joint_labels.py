@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from augmentor.common.types import DataError, DensitySource, LabelledImages
 from augmentor.quality.class_likelihood import class_bounds, tempered
-from augmentor.types import DataError, DensitySource, LabelledImages
 from downstream.consistency import pseudo_labels
 from pipelines.config import Config
 from pipelines.interrupt import Watch

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from augmentor.common.randomness import rng_for
 from augmentor.data.splits import tuning_split
-from augmentor.randomness import generator_for
 from downstream.evaluate import balanced_accuracy
 from pipelines.config import Config
 from pipelines.datasets import DataBundle
@@ -119,9 +119,7 @@ def tune(
 
 def tuning_parts(bundle: DataBundle, config: Config, split: int) -> tuple[Tensor, Tensor, int]:
     """Numbers of the training images to fit on, those to tune on, and the seed of the split."""
-    seed = int(
-        torch.randint(2**31, (1,), generator=generator_for("tuning split", config.seed, split))
-    )
+    seed = int(torch.randint(2**31, (1,), generator=rng_for("tuning split", config.seed, split)))
     return *tuning_split(bundle.train.y, 1 - config.gain.tuning_fraction, seed, turn=split), seed
 
 

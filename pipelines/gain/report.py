@@ -15,8 +15,8 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
-from augmentor.durable import write_bytes, write_text
-from augmentor.types import LabelledImages
+from augmentor.common.atomic_files import write_bytes, write_text
+from augmentor.common.types import LabelledImages
 from downstream.gain import outcome
 from pipelines.page import (
     Axis,

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from augmentor.durable import write_json
-from augmentor.types import DataError, LabelledImages
+from augmentor.common.atomic_files import write_json
+from augmentor.common.types import DataError, LabelledImages
 from downstream.gain import measure_gain
 from pipelines.config import Config, ConfigError
 from pipelines.crew import Crew

@@ -4,7 +4,7 @@ start by a graph.
 
 from __future__ import annotations
 
-from augmentor.types import Predict
+from augmentor.common.types import Predict
 from downstream.classifier import build_classifier
 from downstream.consistency import WEAK, Advice, FixMatchSettings, train_fixmatch
 from downstream.evaluate import predict_logits

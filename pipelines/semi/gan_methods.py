@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import torch
 
+from augmentor.common.randomness import rng_for
+from augmentor.common.types import LabelledImages, Predict
 from augmentor.families.semi_gan import ImprovedGanTrainer, SemiGanOptions, SourceHeadTrainer
 from augmentor.networks.dense import DenseBackbone, DenseGenerator, standardise
 from augmentor.networks.heads import SemiSupervisedHead
-from augmentor.randomness import generator_for
 from augmentor.training.batches import SemiBatches
 from augmentor.training.ema import averaged, recompute_batch_norm
 from augmentor.training.loop import fit
-from augmentor.types import LabelledImages, Predict
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
 from pipelines.augmentation import classical_of
@@ -58,7 +58,7 @@ def improved_gan(task: SemiTask) -> Predict:
         generator = DenseGenerator(task.train.image_shape)
     unlabelled = torch.cat([task.train.x, task.pool]).to(device)
     head.to(device)
-    standardise(head, task.pool[:STANDARDISING].to(device), generator_for("standardise", task.seed))
+    standardise(head, task.pool[:STANDARDISING].to(device), rng_for("standardise", task.seed))
     options = replace(PUBLISHED, steps=task.config.semi.gan_steps)
     trainer = ImprovedGanTrainer(head, generator.to(device), options)
     return _fit(

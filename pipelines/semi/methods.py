@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from augmentor.types import LabelledImages, Predict
+from augmentor.common.types import LabelledImages, Predict
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
 from downstream.train import balanced_weights, train_classifier

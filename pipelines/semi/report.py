@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from augmentor.durable import write_text
+from augmentor.common.atomic_files import write_text
 from pipelines.page import (
     MARGIN,
     STRIP_WIDTH,

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from augmentor.common.atomic_files import write_text
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.splits import few_labels
-from augmentor.durable import write_text
-from augmentor.types import DataError
 from downstream.evaluate import accuracy
 from pipelines.cell_key import bytes_of, cell_key
 from pipelines.config import Config, ConfigError

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from augmentor.common.atomic_files import write_bytes, write_text
+from augmentor.common.types import DataError, device_of
 from augmentor.data.fingerprint import fingerprints
-from augmentor.durable import write_bytes, write_text
-from augmentor.types import DataError, device_of
 from pipelines.augmentation import domain_of
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import use_threads

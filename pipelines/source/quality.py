@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor, nn
 
+from augmentor.common.types import DataError, LabelledImages, SampleSource, device_of
 from augmentor.data.candidates import BATCH_SIZE, latents
 from augmentor.quality.fidelity import (
     class_spread,
@@ -26,7 +27,6 @@ from augmentor.quality.fidelity import (
 )
 from augmentor.quality.memorisation import copied_share, memorisation_test, nearest
 from augmentor.sampling.synthesize import synthesize
-from augmentor.types import DataError, LabelledImages, SampleSource, device_of
 from downstream.augment import classical
 from downstream.classifier import build_classifier, features
 from downstream.evaluate import accuracy, balanced_accuracy, predict_logits

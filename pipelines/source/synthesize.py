@@ -17,6 +17,8 @@ import safetensors
 import safetensors.torch
 from torch import nn
 
+from augmentor.common.atomic_files import sha256_of, write_bytes
+from augmentor.common.types import DataError, LabelledImages, device_of
 from augmentor.data.class_counts import read_strategy, resolve_counts
 from augmentor.data.class_names import class_index, listed
 from augmentor.data.fingerprint import fingerprints
@@ -28,10 +30,8 @@ from augmentor.data.synthetic_store import (
     read_set,
     trained_on_digest,
 )
-from augmentor.durable import sha256_of, write_bytes
 from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept, synthesize_set
-from augmentor.types import DataError, LabelledImages, device_of
 from downstream.classifier import build_classifier
 from downstream.evaluate import predict_logits
 from downstream.train import balanced_weights, train_classifier

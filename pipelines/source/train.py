@@ -19,17 +19,17 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
 from augmentor.api import Source, describe, source_of
+from augmentor.common.atomic_files import room_for, write_bytes, write_text
+from augmentor.common.types import DataError, LabelledImages, SampleSource, StepReport
 from augmentor.data.candidates import latents
 from augmentor.data.class_names import listed
 from augmentor.data.fingerprint import fingerprints
-from augmentor.durable import room_for, write_bytes, write_text
 from augmentor.families import FAMILIES
 from augmentor.families.family import Family
 from augmentor.training.batches import Batches
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from augmentor.training.ema import averaged
 from augmentor.training.loop import Trainer, fit
-from augmentor.types import DataError, LabelledImages, SampleSource, StepReport
 from pipelines.augmentation import classical_of
 from pipelines.config import Config, ConfigError, config_from, dump_config, parse_yaml
 from pipelines.datasets import DataBundle, load_data

@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from augmentor.durable import write_text
+from augmentor.common.atomic_files import write_text
 from downstream.gain import outcome
 from pipelines.page import Axis, axis_of, render_page, signed_points
 from pipelines.summary.tables import (

@@ -16,7 +16,7 @@ from typing import Any
 
 from scipy import stats
 
-from augmentor.types import DataError
+from augmentor.common.types import DataError
 from pipelines.gain.recipes import SYNTHETIC, uses_generator
 from pipelines.gain.yardsticks import best_baselines, yardstick_of
 from pipelines.results import read_result, this_command, write_result

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
-from augmentor.types import DataError, LabelledImages
 from pipelines.image_folder import BadFile, list_images, read_squares, shown
 
 PAIRS = "pairs.csv"

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from augmentor.common.atomic_files import sha256_of, write_text
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, to_uint8
 from augmentor.data.synthetic_images import fit_shape
 from augmentor.data.synthetic_store import read_set
-from augmentor.durable import sha256_of, write_text
-from augmentor.types import DataError, LabelledImages
 from downstream.classifier import build_classifier, features
 from downstream.gain import holm, paired_t
 from downstream.heads import margin_of, with_cosine_head

@@ -3,11 +3,11 @@ import torch
 
 import augmentor
 from augmentor.api import Source, build, describe
+from augmentor.common.types import DataError
 from augmentor.data.candidates import latents
 from augmentor.families import FAMILIES
 from augmentor.families.cvae_gan import CvaeGan
 from augmentor.training.checkpoint import save_checkpoint
-from augmentor.types import DataError
 
 
 def model():

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from torch import Tensor
 
+from augmentor.common.types import DataError
 from augmentor.oversampler import GanOverSampler
 from augmentor.sampling.synthesize import synthesize
-from augmentor.types import DataError
 
 BLACK = np.zeros((13, 1, 4, 4), dtype=np.float32)
 LABELS = np.array([7] * 8 + [3] * 3 + [5] * 2)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from augmentor.types import EncodingSource, SampleSource
+from augmentor.common.types import EncodingSource, SampleSource
 
 TOLERANCE = 1e-4
 """Pixels of equal latents may differ by rounding where the batch is composed differently."""

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.api import describe, source_of
+from augmentor.common.types import EncodingSource
 from augmentor.families import FAMILIES
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.training.checkpoint import Checkpoint
-from augmentor.types import EncodingSource
 from tests.augmentor.families.steps import small
 from tests.contracts.source_contract import check_source
 

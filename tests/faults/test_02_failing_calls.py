@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from augmentor import durable
+from augmentor.common import atomic_files
+from augmentor.common.types import DataError
 from augmentor.data.synthetic_store import Recipe, read_set, trained_on_digest, write_set
 from augmentor.training.checkpoint import load_checkpoint, save_checkpoint
-from augmentor.types import DataError
 from tests.faults.failing_calls import Calls, counted
 from tests.faults.jobs import equal, flat, leftovers, tree
 
@@ -90,10 +90,10 @@ def test_a_file_is_the_old_one_or_the_new_one(tmp_path, tally):
     path, good = tmp_path / "result.json", []
 
     def work(calls):
-        durable.write_json(path, {"n": "old"})
+        atomic_files.write_json(path, {"n": "old"})
         try:
             with counted(calls):
-                durable.write_json(path, {"n": "new"})
+                atomic_files.write_json(path, {"n": "new"})
         except OSError:
             assert calls.failed
         good.append(
@@ -146,7 +146,7 @@ def test_a_synthetic_set_is_refused_until_it_is_whole_and_can_be_finished(tmp_pa
 
 def test_the_order_is_write_fsync_file_rename_fsync_folder(tmp_path):
     with counted(Calls()) as calls:
-        durable.write_bytes(tmp_path / "a", b"x")
+        atomic_files.write_bytes(tmp_path / "a", b"x")
     kinds = [kind for kind, _ in calls.made]
     assert kinds == ["write", "fsync", "rename", "fsync"]
     written, synced, renamed, folder = (path for _, path in calls.made)

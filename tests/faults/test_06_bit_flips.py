@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from augmentor.common.types import DataError
 from augmentor.data.synthetic_store import Recipe, read_set, trained_on_digest, write_set
 from augmentor.training.checkpoint import load_checkpoint, save_checkpoint
-from augmentor.types import DataError
 
 FLIPS = 200
 SEEN = np.arange(5, dtype=np.int64)

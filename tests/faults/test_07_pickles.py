@@ -14,10 +14,10 @@ import pytest
 import torch
 
 import augmentor
-from augmentor import durable
+from augmentor.common import atomic_files
+from augmentor.common.types import DataError
 from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.data.synthetic_store import read_manifest, read_set
-from augmentor.types import DataError
 from pipelines.cli import main
 from pipelines.config import config_from
 from pipelines.datasets import load_data
@@ -77,10 +77,10 @@ def test_as_a_file_of_a_checkpoint_with_its_right_hash(tmp_path, payloads, senti
         (folder / name).write_bytes(payload)
         if name != "manifest.json":
             hashes = {
-                file: durable.sha256_of(folder / file)
+                file: atomic_files.sha256_of(folder / file)
                 for file in ("tensors.safetensors", "state.json")
             }
-            durable.write_json(folder / "manifest.json", {"format": 1, "sha256": hashes})
+            atomic_files.write_json(folder / "manifest.json", {"format": 1, "sha256": hashes})
         survived += refused(lambda: augmentor.load(tmp_path)) and not sentinel.exists()
     tally(
         len(payloads),

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import from_uint8
 from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.data.synthetic_store import read_recipe, read_set
-from augmentor.types import LabelledImages
 from pipelines import cli
 from pipelines.config import ClassifierConfig
 from pipelines.datasets import DataBundle

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import augmentor
+from augmentor.common.types import DataError
 from augmentor.data.class_counts import resolve_counts
 from augmentor.data.class_names import match_classes
 from augmentor.data.synthetic_store import folder_names, read_manifest, read_set
-from augmentor.types import DataError
 from pipelines import cli
 from pipelines.edit.mix_identities import even_mixtures
 from pipelines.image_folder import list_tree

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 import augmentor
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import (
     Recipe,
@@ -31,7 +32,6 @@ from augmentor.data.synthetic_store import (
 )
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import save_checkpoint
-from augmentor.types import DataError
 from pipelines import cli
 from pipelines.edit.files import read_files
 

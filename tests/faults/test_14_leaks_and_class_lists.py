@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.data.synthetic_store import read_set
-from augmentor.types import DataError
 from pipelines import cli
 from pipelines.config import DataConfig
 from pipelines.datasets import load_data

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from augmentor.common.types import DivergedError
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import load_checkpoint
 from augmentor.training.ema import averaged
 from augmentor.training.loop import fit
-from augmentor.types import DivergedError
 from downstream.train import NonFiniteLossError, TrainSettings, train_classifier
 from pipelines.cli import main
 from pipelines.config import dump_config

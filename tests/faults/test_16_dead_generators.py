@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 from pipelines.config import ClassifierConfig, DataConfig
 from pipelines.datasets import load_data
 from pipelines.progress import Silent

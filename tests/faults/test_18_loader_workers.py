@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset, Subset
 
+from augmentor.common.types import DataError
 from augmentor.data.loader import WatchedLoader
-from augmentor.types import DataError
 from pipelines.crew import Crew
 from pipelines.interrupt import Watch
 

@@ -17,9 +17,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
+from augmentor.common.types import LabelledImages
 from augmentor.data.seeded_draws import SeededDraws
 from augmentor.data.synthetic_mix import SyntheticMix
-from augmentor.types import LabelledImages
 from pipelines.cli import main
 from pipelines.config import dump_config
 from pipelines.gain import cells

@@ -19,6 +19,8 @@ import pytest
 import torch
 
 import augmentor
+from augmentor.common.atomic_files import json_bytes
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, from_uint8
 from augmentor.data.synthetic_store import (
     MANIFEST,
@@ -28,10 +30,8 @@ from augmentor.data.synthetic_store import (
     trained_on_digest,
     write_set,
 )
-from augmentor.durable import json_bytes
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import load_checkpoint, save_checkpoint
-from augmentor.types import DataError
 from pipelines.config import ConfigError, load_config
 
 MANY = pytest.mark.parametrize("inputs", [500, pytest.param(20_000, marks=pytest.mark.faults)])

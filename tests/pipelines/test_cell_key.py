@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from augmentor.common.types import LabelledImages
 from augmentor.families import FAMILIES
 from augmentor.families.family import Family
-from augmentor.types import LabelledImages
 from pipelines.cell_key import bytes_of, cell_key
 from pipelines.config import Config, config_from
 from pipelines.source.train import options_of

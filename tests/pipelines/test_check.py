@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from augmentor.types import DataError
+from augmentor.common.types import DataError
 from pipelines.check import check_data
 from pipelines.config import DataConfig
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import pytest
 
-from augmentor.types import DataError, DivergedError
+from augmentor.common.types import DataError, DivergedError
 from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.cli import exit_codes

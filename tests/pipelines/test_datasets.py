@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, overlap, to_uint8
-from augmentor.types import DataError
 from pipelines.config import DataConfig
 from pipelines.datasets import load_data
 from pipelines.image_folder import read_pixels

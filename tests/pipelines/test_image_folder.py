@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from augmentor.types import DataError
+from augmentor.common.types import DataError
 from pipelines.image_folder import (
     ImageProblem,
     ImageTree,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 from pipelines import pool
 from pipelines.augmentation import augmentation_of
 from pipelines.config import Config, PoolConfig, config_from

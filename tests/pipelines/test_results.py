@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from augmentor.types import DataError
+from augmentor.common.types import DataError
 from pipelines.results import package_versions, provenance, read_result, this_command, write_result
 
 ARM = {

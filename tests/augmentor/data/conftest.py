@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 
 
 class Painter:

@@ -16,8 +16,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import augmentor.data.albumentations as own
+from augmentor.common.types import DataError
 from augmentor.data.albumentations import SeededItems, SyntheticReplace, albumentations
-from augmentor.types import DataError
 
 CLASSES = ("a", "b", "c")
 GREY = np.full((10, 12), 200, dtype=np.uint8)

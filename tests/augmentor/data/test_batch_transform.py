@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset, default_collate
 from torchvision.transforms import v2
 
+from augmentor.common.types import DataError
 from augmentor.data.batch_transform import SyntheticBatch
-from augmentor.types import DataError
 
 WHITE = torch.ones(60, 3, 6, 6)
 LABELS = torch.arange(60) % 3

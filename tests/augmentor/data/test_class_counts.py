@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imblearn.utils import check_sampling_strategy
 
+from augmentor.common.types import DataError
 from augmentor.data.class_counts import fill_up, read_strategy, resolve_counts
-from augmentor.types import DataError
 
 NAMES = ("cat", "dog", "eel")
 REAL = {0: 10, 1: 4, 2: 6}

@@ -6,8 +6,8 @@ import unicodedata
 
 import pytest
 
+from augmentor.common.types import DataError
 from augmentor.data.class_names import listed, match_classes
-from augmentor.types import DataError
 
 
 def test_classes_are_matched_by_name_not_position():

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from augmentor.common.types import DataError
 from augmentor.data.splits import (
     few_labels,
     long_tail,
@@ -16,7 +17,6 @@ from augmentor.data.splits import (
     stratified_split,
     tuning_split,
 )
-from augmentor.types import DataError
 
 SEEDS = st.integers(0, 2**32)
 

@@ -14,6 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorD
 from torchvision.datasets import ImageFolder, VisionDataset
 from torchvision.transforms import v2
 
+from augmentor.common.types import DataError
 from augmentor.data import synthetic_store
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_images import draw_from
@@ -25,7 +26,6 @@ from augmentor.data.synthetic_store import (
     trained_on_digest,
     write_set,
 )
-from augmentor.types import DataError
 
 TO_TENSOR = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, from_uint8, to_uint8
 from augmentor.data.synthetic_store import (
     Recipe,
@@ -28,7 +29,6 @@ from augmentor.data.synthetic_store import (
     trained_on_digest,
     write_set,
 )
-from augmentor.types import DataError
 
 SEEN = from_uint8(
     torch.arange(5 * 3 * 16, dtype=torch.int64).remainder(256).to(torch.uint8).reshape(5, 3, 4, 4)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from augmentor.common.types import EncodingSource
 from augmentor.families.ip_gan import identity
-from augmentor.types import EncodingSource
 from tests.augmentor.families.steps import CLASSES, batch, changed, differs, only, step, trainer_for
 
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from augmentor.common.types import EncodingSource
 from augmentor.families.pixel_cnn import PixelCnn, PixelCnnOptions
 from augmentor.losses.pixel_likelihood import LEVELS, discretised_logistic_cdf, level_of
 from augmentor.networks.pixel_cnn import PixelCnnNetwork
-from augmentor.types import EncodingSource
 from tests.augmentor.families.steps import CLASSES, batch, step, trainer_for
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from augmentor.common.types import LabelledImages
 from augmentor.families.semi_gan import (
     BAD_GENERATOR,
     ImprovedGanTrainer,
@@ -17,7 +18,6 @@ from augmentor.networks.heads import SemiSupervisedHead
 from augmentor.training.batches import SemiBatches
 from augmentor.training.ema import averaged
 from augmentor.training.loop import fit
-from augmentor.types import LabelledImages
 
 SHAPE = (1, 8, 8)
 QUICK = SemiGanOptions(learning_rate=1e-3)

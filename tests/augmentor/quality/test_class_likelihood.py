@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from augmentor.common.types import DensitySource
 from augmentor.families.vae import CVAE_PRESETS, Vae
 from augmentor.quality.class_likelihood import class_bounds, tempered
-from augmentor.types import DensitySource
 from tests.contracts.no_float64 import NoFloat64
 
 CLASSES = ("dark", "light")

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from augmentor.common.types import DataError, DivergedError, device_of
 from augmentor.data.candidates import latents
 from augmentor.sampling.synthesize import render, synthesize
-from augmentor.types import DataError, DivergedError, device_of
 
 
 class Echo:

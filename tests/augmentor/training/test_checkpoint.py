@@ -3,8 +3,8 @@ import pickle
 import pytest
 import torch
 
+from augmentor.common.types import DataError
 from augmentor.training.checkpoint import load_checkpoint, save_checkpoint
-from augmentor.types import DataError
 
 META = {"family": "fake", "classes": ["a", "ü"]}
 

@@ -3,10 +3,10 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from augmentor.common.types import DivergedError, LabelledImages
 from augmentor.training.batches import Batches
 from augmentor.training.ema import averaged
 from augmentor.training.loop import fit
-from augmentor.types import DivergedError, LabelledImages
 
 
 class Pull:

@@ -1,7 +1,7 @@
 import torch
 
+from augmentor.common.types import LabelledImages
 from augmentor.training.batches import SemiBatches, in_rounds
-from augmentor.types import LabelledImages
 
 
 def images(n):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from augmentor.types import DataError, DivergedError, LabelledImages
+from augmentor.common.types import DataError, DivergedError, LabelledImages
 from pipelines import cli
 from pipelines.compare import rows as compare_rows
 from pipelines.compare import run as compare

@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_store import read_recipe, read_set
-from augmentor.types import DataError, LabelledImages
 from pipelines import cli
 from pipelines.config import ConfigError, config_from
 from pipelines.edit import files as edit

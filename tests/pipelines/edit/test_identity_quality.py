@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints
-from augmentor.types import DataError
 from pipelines import cli
 from pipelines.config import ConfigError, config_from
 from pipelines.edit import files as edit

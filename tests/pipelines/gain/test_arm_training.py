@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 from downstream.consistency import FixMatchSettings
 from downstream.train import balanced_weights
 from pipelines.config import Config, config_from

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.networks.discriminator import Discriminator
-from augmentor.types import DataError, LabelledImages
 from downstream.augment import classical
 from downstream.classifier import build_classifier
 from downstream.train import TrainSettings, train_classifier

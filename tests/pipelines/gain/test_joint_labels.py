@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 from pipelines.config import Config, config_from
 from pipelines.gain import arms
 from pipelines.gain import joint_labels as module

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from augmentor.common.types import LabelledImages
 from augmentor.data.splits import tuning_split
-from augmentor.types import LabelledImages
 from pipelines.config import Config, config_from
 from pipelines.datasets import DataBundle
 from pipelines.gain import policy

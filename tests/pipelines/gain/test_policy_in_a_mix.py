@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from augmentor.common.types import LabelledImages
 from augmentor.data.synthetic_mix import AS_THEY_ARE, SyntheticMix
-from augmentor.types import LabelledImages
 from pipelines.config import config_from
 from pipelines.gain.arms import Bench
 from pipelines.gain.recipes import BASES, Policy

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 from pipelines.gain import report
 from pipelines.gain.recipes import ARMS
 from tests.pipelines.html_page import Page, assert_self_contained

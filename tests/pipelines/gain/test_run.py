@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
-from augmentor.types import DataError, LabelledImages
 from pipelines.config import Config, ConfigError, DataConfig, config_from
 from pipelines.crew import Crew
 from pipelines.datasets import DataBundle, load_data

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from augmentor.types import LabelledImages
+from augmentor.common.types import LabelledImages
 from pipelines.config import ClassifierConfig, Config, SemiConfig, SourceConfig
 from pipelines.interrupt import Interrupted
 from pipelines.semi.gan_methods import head_cvae_gan, improved_gan

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from augmentor.common.types import DataError, LabelledImages, Predict
 from augmentor.data.fingerprint import fingerprints, overlap
-from augmentor.types import DataError, LabelledImages, Predict
 from pipelines import cli, datasets
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.crew import Crew

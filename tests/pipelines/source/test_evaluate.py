@@ -13,8 +13,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 import pipelines.source.evaluate
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints
-from augmentor.types import DataError, LabelledImages
 from pipelines.config import ClassifierConfig, Config
 from pipelines.datasets import DataBundle
 from pipelines.progress import Silent

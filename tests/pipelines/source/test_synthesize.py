@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, to_uint8
 from augmentor.data.synthetic_store import read_manifest, read_recipe, read_set
-from augmentor.types import DataError, LabelledImages
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.datasets import DataBundle
 from pipelines.interrupt import Interrupted

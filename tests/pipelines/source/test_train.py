@@ -6,9 +6,9 @@ import threading
 import pytest
 import torch
 
+from augmentor.common.types import DataError, DivergedError
 from augmentor.data.fingerprint import fingerprints
 from augmentor.training.checkpoint import load_checkpoint
-from augmentor.types import DataError, DivergedError
 from pipelines import cli
 from pipelines.config import ConfigError, config_from, dump_config
 from pipelines.datasets import load_data

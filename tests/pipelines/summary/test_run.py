@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from augmentor.types import DataError
+from augmentor.common.types import DataError
 from downstream.gain import paired_t
 from pipelines import cli
 from pipelines.gain.recipes import GENERATOR_FREE

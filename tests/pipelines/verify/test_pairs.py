@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints
-from augmentor.types import DataError
 from pipelines.verify.pairs import find_pairs, read_pairs
 from tests.pipelines.faces import SIDE, write_pairs
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import Recipe, trained_on_digest, write_set
-from augmentor.types import DataError, LabelledImages
 from pipelines import cli
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.results import read_result

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from augmentor.networks.precision import autocast, computes_bfloat16
+from augmentor.common.precision import autocast, computes_bfloat16, faster_in_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -51,3 +51,12 @@ def test_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert not computes_bfloat16("cuda")  # emulation does not count
     assert not computes_bfloat16("mps")
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_only_a_cpu_with_the_instructions_is_faster(
+    monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    has(monkeypatch, avx512_bf16=native)
+    assert faster_in_bfloat16(torch.zeros(1, 1, 16, 16)) == native
+    assert not faster_in_bfloat16(torch.zeros(1, 1, 8, 8))
