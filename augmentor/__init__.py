@@ -1,17 +1,28 @@
-"""Class-conditional generative models as a source of synthetic images for classifiers."""
+"""Class-conditional generative models as a source of synthetic images for classifiers.
 
-from augmentor.api import Source, load
-from augmentor.common.types import (
-    DataError,
-    DivergedError,
-    EncodingSource,
-    LabelledImages,
-    SampleSource,
-)
-from augmentor.data.synthetic_mix import SyntheticMix
-from augmentor.families.cvae_gan import CvaeGan, CvaeGanOptions, CvaeGanTrainer
-from augmentor.sampling.mixed_classes import MixedClasses
-from augmentor.sampling.synthesize import synthesize
+The public names are imported when they are first used: ``import augmentor`` itself loads nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from augmentor.api import Source, load
+    from augmentor.common.types import (
+        DataError,
+        DivergedError,
+        EncodingSource,
+        LabelledImages,
+        SampleSource,
+    )
+    from augmentor.data.synthetic_mix import SyntheticMix
+    from augmentor.families.cvae_gan import CvaeGan, CvaeGanOptions, CvaeGanTrainer
+    from augmentor.sampling.mixed_classes import MixedClasses
+    from augmentor.sampling.synthesize import synthesize
+
+    __version__: str
 
 __all__ = [
     "CvaeGan",
@@ -25,6 +36,38 @@ __all__ = [
     "SampleSource",
     "Source",
     "SyntheticMix",
+    "__version__",
     "load",
     "synthesize",
 ]
+
+_NAMES_OF = {
+    "api": ("Source", "load"),
+    "common.types": (
+        "DataError",
+        "DivergedError",
+        "EncodingSource",
+        "LabelledImages",
+        "SampleSource",
+    ),
+    "data.synthetic_mix": ("SyntheticMix",),
+    "families.cvae_gan": ("CvaeGan", "CvaeGanOptions", "CvaeGanTrainer"),
+    "sampling.mixed_classes": ("MixedClasses",),
+    "sampling.synthesize": ("synthesize",),
+}
+_MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = import_module("importlib.metadata").version("augmentor")
+    elif name in _MODULE_OF:
+        value = getattr(import_module(f"augmentor.{_MODULE_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'augmentor' has no attribute {name!r}")
+    globals()[name] = value  # found without this function from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

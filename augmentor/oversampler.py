@@ -23,7 +23,7 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
     imblearn's ``Pipeline``.
 
     The source must be trained on the training part only; in a cross-validation that means one
-    source a fold, or the score is of images the source has seen.
+    source per fold, or the score is of images the source has seen.
 
     Args:
         source: A trained source, such as ``augmentor.load(run)``. Its classes are matched with
@@ -42,7 +42,8 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
         classes_: Labels seen, sorted.
 
     Example:
-        >>> balanced = make_pipeline(GanOverSampler(source, random_state=0), LogisticRegression())  # doctest: +SKIP
+        >>> sampler = GanOverSampler(source, random_state=0)  # doctest: +SKIP
+        >>> balanced = make_pipeline(sampler, LogisticRegression())  # doctest: +SKIP
         >>> balanced.fit(X, y)  # doctest: +SKIP
     """
 
@@ -61,7 +62,7 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
         self.value_range = value_range
         self.accept = accept
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 (scikit-learn's name)
         """Check the data and settle how many images each class is to get; draws nothing.
 
         Args:
@@ -79,7 +80,11 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
         self._settle(images, labels)
         return self
 
-    def fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    def fit_resample(
+        self,
+        X: ArrayLike,  # noqa: N803 (scikit-learn's name)
+        y: ArrayLike,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Append synthetic images, class after class.
 
         Args:
@@ -91,7 +96,7 @@ class GanOverSampler(BaseEstimator):  # type: ignore[misc]
             their labels.
 
         Raises:
-            DataError: If a label is no class of the source.
+            DataError: If a label is not a class of the source.
             ValueError: If the shapes do not fit the source, the range of ``X`` must be said, or the
                 strategy is wrong.
         """

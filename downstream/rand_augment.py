@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as tv
 
 from downstream.augment import DOMAINS, Augment, random_flip
 
@@ -74,7 +72,7 @@ def rand_augment(domain: str, operations: int = 2, magnitude: int = 9) -> Augmen
 
     Args:
         domain: ``digits`` or ``natural``.
-        operations: How many an image goes through, one after the other; it may draw one twice.
+        operations: How many each image goes through, one after the other; it may draw one twice.
         magnitude: Of ``BINS``, 0 to 30.
 
     Returns:
@@ -151,6 +149,8 @@ def apply_operation(x: Tensor, name: str, magnitude: float, space: Space) -> Ten
 
 def _operation(name: str, magnitude: float, space: Space, side: int) -> Callable[[Tensor], Tensor]:
     """The operation on images in [0, 1]."""
+    from torchvision.transforms.v2 import functional as tv  # here, as its import takes seconds
+
     factor = 1 + magnitude * space.blend
     shear = math.degrees(math.atan(magnitude * space.shear))
     shift = magnitude * space.shift * side
@@ -178,6 +178,9 @@ def _affine(
     translate: tuple[float, float] = (0.0, 0.0),
     shear: tuple[float, float] = (0.0, 0.0),
 ) -> Tensor:
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional as tv
+
     moved: Tensor = tv.affine(
         x, angle, list(translate), 1.0, list(shear), interpolation=InterpolationMode.BILINEAR
     )
@@ -187,7 +190,7 @@ def _affine(
 def _random_operation(
     x: Tensor, names: tuple[str, ...], space: Space, bins: Tensor, generator: Generator
 ) -> Tensor:
-    """One random operation an image, of the magnitudes ``bins`` (N,); images that drew the same go
+    """One random operation per image, of the magnitudes ``bins`` (N,); images that drew the same go
     together.
     """
     drawn = torch.randint(len(names), (len(x),), generator=generator, device=generator.device).cpu()

@@ -37,14 +37,14 @@ class CheckReport:
     Args:
         data: The data set's name or folder.
         split: Where the training and test parts come from, in words.
-        train: Images a class in the training part.
-        test: Images a class in the test part.
+        train: Images per class in the training part.
+        test: Images per class in the test part.
         form: What images become, such as "32x32 RGB"; None if none could be read.
         sizes: Files of each stored size, "width x height", the most frequent first.
         modes: Files of each stored colour mode.
         bad: Files and folders that cannot be used.
         problems: What else keeps the data from being used.
-        ignored: Files that are no images by their name.
+        ignored: Files that are not images by their name.
     """
 
     data: str

@@ -4,21 +4,20 @@ the keys.
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pipelines.strict_yaml import YamlError, parse_yaml, read_yaml, validated
 
 ImageSize = Literal[8, 16, 28, 32, 64, 128]
 IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128)
 NAMED_DATA = ("digits", "mnist", "fashion-mnist")
-LARGEST_FILE = 1_000_000
-LONGEST_SHOWN = 200
 
 FilePath = Annotated[Path, Field(strict=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -43,8 +42,8 @@ class DataConfig(Section):
         default="digits",
         min_length=1,
         description="digits, mnist, fashion-mnist, or a folder: train/ and test/ with one folder "
-        "a class, or one "
-        "folder a class that is split here. A path that does not exist is looked for under "
+        "per class, or one "
+        "folder per class that is split here. A path that does not exist is looked for under "
         "data_root.",
     )
     data_root: FilePath | None = Field(
@@ -74,7 +73,8 @@ class DataConfig(Section):
     labels: int | None = Field(
         default=None,
         ge=1,
-        description="Labelled training images in all, equally many a class; the rest is the pool.",
+        description="Labelled training images in all, equally many per class; the rest is the "
+        "pool.",
     )
     unlabelled: str | None = Field(
         default=None,
@@ -111,7 +111,7 @@ class SourceConfig(Section):
         default="default", description="Named set of its options: default, or paper."
     )
     steps: int = Field(default=3000, ge=1, description="Training steps.")
-    batch_size: int = Field(default=64, ge=2, description="Images a step.")
+    batch_size: int = Field(default=64, ge=2, description="Images per step.")
     class_power: Fraction = Field(
         default=0.5,
         description="A class of n images is drawn with a share like n ** class_power; 0 draws all "
@@ -149,7 +149,7 @@ class PoolConfig(Section):
         description="Times the pool is labelled; later rounds learn from the earlier.",
     )
     balanced: bool = Field(
-        default=True, description="Keep equally many pseudo-labels a class at most."
+        default=True, description="Keep equally many pseudo-labels per class at most."
     )
     loss: Literal["cross_entropy", "logit_adjusted"] = Field(
         default="logit_adjusted",
@@ -186,7 +186,7 @@ class ClassifierConfig(Section):
         description="auto: a small network that suits the image size; or any timm name.",
     )
     steps: int = Field(default=600, ge=1, description="Training steps.")
-    batch_size: int = Field(default=64, ge=2, description="Images a step.")
+    batch_size: int = Field(default=64, ge=2, description="Images per step.")
     learning_rate: float = Field(default=5e-3, gt=0, description="Peak learning rate.")
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay.")
     domain: Literal["digits", "natural", "auto"] = Field(
@@ -285,7 +285,7 @@ class GainConfig(Section):
         min_length=1,
         description="Factors on classifier.strength: with more than one, every arm with classical "
         "augmentation has "
-        "the one that was best on the tuning splits (an arm that is no candidate: the one of "
+        "the one that was best on the tuning splits (an arm that is not a candidate: the one of "
         "classical).",
     )
     policies: dict[RowName, PolicyConfig] = Field(
@@ -450,7 +450,7 @@ class CompareConfig(Section):
             raise ValueError(f"{sorted(both)[0]!r} names a family and an extra row")
         if taken := names & {"cells", "lock"}:
             raise ValueError(
-                f"{sorted(taken)[0]!r} is no name for a row: the run keeps its own files there"
+                f"{sorted(taken)[0]!r} cannot name a row: the run keeps its own files there"
             )
         return self
 
@@ -463,7 +463,7 @@ class VerifyConfig(Section):
     pairs: str | None = Field(
         default=None,
         min_length=1,
-        description="Folder with pairs.csv (fold,same,first,second) and the images, a folder a "
+        description="Folder with pairs.csv (fold,same,first,second) and the images, a folder per "
         "person; looked for "
         "under data_root too.",
     )
@@ -535,22 +535,20 @@ def load_config(path: str | Path) -> Config:
         ConfigError: If the file is not readable by ``read_yaml``, or has unknown keys or values out
             of range.
     """
-    return config_from(read_yaml(Path(path)), where=str(path))
+    with _as_config_errors():
+        mapping = read_yaml(Path(path))
+    return config_from(mapping, where=str(path))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a file of at most a megabyte as ``parse_yaml`` does.
+def parse_config(text: str, where: str) -> Config:
+    """Read a config from the text of a file; ``where`` names it in messages.
 
     Raises:
-        ConfigError: If it is missing, too large, no UTF-8, or not the plain YAML of ``parse_yaml``.
+        ConfigError: As ``load_config``.
     """
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ConfigError(f"{path}: too large for a config (more than {LARGEST_FILE} bytes)")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    return parse_yaml(text, where=str(path))
+    with _as_config_errors():
+        mapping = parse_yaml(text, where)
+    return config_from(mapping, where)
 
 
 def config_from(mapping: Mapping[str, Any], where: str = "config") -> Config:
@@ -559,16 +557,12 @@ def config_from(mapping: Mapping[str, Any], where: str = "config") -> Config:
     Raises:
         ConfigError: Naming ``where``, the key, and the known keys or the allowed range.
     """
-    try:
-        return Config.model_validate(dict(mapping))
-    except ValidationError as error:
-        raise ConfigError("; ".join(_explain(one, where) for one in error.errors())) from error
+    with _as_config_errors():
+        return validated(Config, mapping, where)
 
 
 def dump_config(config: Config) -> str:
-    """The config as YAML that ``parse_yaml`` and ``config_from`` read back, to an equal one if no
-    text has controls.
-    """
+    """The config as YAML that ``parse_config`` reads back: equal if no text has controls."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
@@ -581,115 +575,9 @@ def data_root(data: DataConfig) -> Path:
     ).expanduser()
 
 
-def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """Read the plain part of YAML: mappings, lists, strings, numbers, true, false and null.
-
-    Anchors, aliases, tags and repeated keys are refused; ``1e-4`` is a number, ``no`` a word, and
-    so is one of more than 300 digits, which no key takes.
-
-    Raises:
-        ConfigError: With file and line.
-    """
+@contextmanager
+def _as_config_errors() -> Iterator[None]:
     try:
-        value = yaml.load(text, Loader=_StrictLoader)  # a SafeLoader that reads less
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}{_yaml_problem(error)}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{where}: nested too deeply") from error
-    if not isinstance(value, dict | None):
-        raise ConfigError(
-            f"{where}: must be a mapping such as 'seed: 0', found {type(value).__name__}"
-        )
-    return value or {}
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader without what surprises: see ``parse_yaml``."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.MarkedYAMLError(
-                problem="anchors and aliases are not allowed", problem_mark=event.start_mark
-            )
-        if getattr(event, "tag", None):
-            raise yaml.MarkedYAMLError(
-                problem=f"tag {event.tag} is not allowed", problem_mark=event.start_mark
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(
-                    problem="a key must be a word", problem_mark=key.start_mark
-                )
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf")
-)
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]{0,299})$"), list("-+0123456789")
-)
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
-    list("-+.0123456789"),
-)
-
-
-def _yaml_problem(error: yaml.YAMLError) -> str:
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return f": {' '.join(str(error).split())}"
-    return f", line {error.problem_mark.line + 1}: {error.problem}"
-
-
-def _explain(error: Any, where: str) -> str:
-    """One of pydantic's errors as a sentence with file, key and known keys."""
-    location: Sequence[str | int] = error["loc"]
-    key = ".".join(str(part) for part in location)
-    if error["type"] != "extra_forbidden":
-        message = error["msg"].removeprefix("Value error, ")
-        return f"{where}: {key}: {message}" + (
-            f", found {_brief(error['input'])}" if error["type"] != "value_error" else ""
-        )
-    known = _known_keys(location[:-1])
-    key = key if len(key) <= LONGEST_SHOWN else f"{key[:LONGEST_SHOWN]}…"
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{where}: unknown key {key!r}{hint}; known keys here: {', '.join(known)}"
-
-
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-
-
-def _known_keys(location: Sequence[str | int]) -> list[str]:
-    here: Any = Config
-    for part in location:
-        here = (
-            here.model_fields[str(part)].annotation
-            if hasattr(here, "model_fields")
-            else _values_of(here)
-        )
-    return list(here.model_fields)
-
-
-def _values_of(annotation: Any) -> Any:
-    """The type of the values of ``dict[…] | None``."""
-    mapping = next(kind for kind in (annotation, *get_args(annotation)) if get_origin(kind) is dict)
-    return get_args(mapping)[1]
+        yield
+    except YamlError as error:
+        raise ConfigError(str(error)) from error

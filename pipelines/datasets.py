@@ -8,6 +8,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ from torch import Tensor
 
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
+from augmentor.data.resize import fit_square
 from augmentor.data.splits import few_labels, long_tail, stratified_split
 from pipelines.config import IMAGE_SIZES, NAMED_DATA, DataConfig, data_root
 from pipelines.image_folder import (
     BadFile,
     Header,
-    ImageProblem,
+    ImageFileError,
     ImageTree,
-    fit_square,
     hashed_split,
     list_images,
     list_tree,
@@ -114,7 +115,7 @@ def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
     """Find the training and test files of a folder.
 
     Raises:
-        DataError: If the folder is no image tree, or the class lists of ``train`` and ``test``
+        DataError: If the folder is not an image tree, or the class lists of ``train`` and ``test``
             differ.
     """
     if not (root / "train").is_dir():
@@ -163,7 +164,7 @@ def read_headers(paths: Sequence[Path]) -> tuple[dict[Path, Header], list[BadFil
     for path in paths:
         try:
             headers[path] = read_header(path)
-        except ImageProblem as problem:
+        except ImageFileError as problem:
             bad.append(BadFile(path, str(problem)))
     return headers, bad
 
@@ -215,7 +216,10 @@ class _Full:
 
 def _for_tuning(full: _Full) -> _Full:
     fit, held_out = stratified_split(full.train.y, 1 - HELD_OUT, SPLIT_SEED)
-    note = f"{full.note}; held out instead of the test images: a sixth of every class of the training images"
+    note = (
+        f"{full.note}; held out instead of the test images: a sixth of every class of the training "
+        "images"
+    )
     return replace(
         full,
         train=full.train.subset(fit),
@@ -233,16 +237,30 @@ def _load_named(data: DataConfig) -> _Full:
 
 
 def _load_digits(data: DataConfig) -> _Full:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))
-    everything = _named_images(
-        data, images, torch.from_numpy(digits.target), [str(i) for i in range(10)]
-    )
+    strokes, y = _digits()
+    images = torch.from_numpy(np.rint(strokes * (255 / 16)).astype(np.uint8))
+    everything = _named_images(data, images, torch.from_numpy(y), [str(i) for i in range(10)])
     train, test = stratified_split(everything.y, 0.5, SPLIT_SEED)
     note = f"stratified halves, seed {SPLIT_SEED}"
     return _Full("digits", everything.subset(train), everything.subset(test), note)
+
+
+def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Images (N, 8, 8) with values 0 to 16 and their digits, as scikit-learn's ``load_digits``.
+
+    They are read from the file that scikit-learn brings: importing ``sklearn.datasets`` takes as
+    long as importing torch.
+    """
+    spec = find_spec("sklearn")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        file = Path(folder) / "datasets" / "data" / "digits.csv.gz"
+        if file.is_file():
+            table = np.loadtxt(file, delimiter=",")
+            return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits  # a version that keeps its file elsewhere
+
+    digits = load_digits()
+    return digits.images, digits.target
 
 
 def _torchvision(data: DataConfig, *, train: bool) -> LabelledImages:

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torch.nn import functional
 
 from augmentor.common.types import DataError
+from augmentor.data.resize import fit_square
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
@@ -32,7 +32,7 @@ GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"}
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
 
 
-class ImageProblem(Exception):
+class ImageFileError(Exception):
     """Why a file cannot be used."""
 
 
@@ -63,7 +63,7 @@ class Header:
 
 @dataclass(frozen=True)
 class ImageTree:
-    """One folder a class.
+    """One folder per class.
 
     Args:
         root: The folder that holds the class folders.
@@ -71,7 +71,7 @@ class ImageTree:
         paths: Image files, class after class, sorted inside a class.
         y: Class index of every path.
         bad: What cannot be used.
-        ignored: Files that are no images by their name, and hidden ones.
+        ignored: Files that are not images by their name, and hidden ones.
     """
 
     root: Path
@@ -82,7 +82,7 @@ class ImageTree:
     ignored: int
 
     def counts(self) -> dict[str, int]:
-        """Images a class."""
+        """Images per class."""
         counts = dict.fromkeys(self.classes, 0)
         for label in self.y:
             counts[self.classes[label]] += 1
@@ -139,7 +139,8 @@ def read_header(path: Path) -> Header:
     """Read mode and size without decoding the pixels.
 
     Raises:
-        ImageProblem: If the file is damaged, huge, animated, or of a mode without a known meaning.
+        ImageFileError: If the file is damaged, huge, animated, or of a mode without a known
+            meaning.
     """
     with _opened(path) as image:
         return Header(image.mode, image.width, image.height)
@@ -155,34 +156,12 @@ def read_pixels(path: Path, *, grey: bool) -> Tensor:
         uint8, shape (1, H, W) if ``grey`` else (3, H, W).
 
     Raises:
-        ImageProblem: As ``read_header``, and if the pixels are cut off.
+        ImageFileError: As ``read_header``, and if the pixels are cut off.
     """
     with _opened(path) as image:
         upright = ImageOps.exif_transpose(image)
         pixels = np.array(_opaque(_eight_bits(upright)).convert("L" if grey else "RGB"))
     return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1).contiguous()
-
-
-def fit_square(images: Tensor, size: int) -> Tensor:
-    """Cut the central square and resize it, antialiased bilinear.
-
-    Cutting first gives the same picture as resizing the short side first, and bounds the memory of
-    a very long image.
-
-    Args:
-        images: uint8, shape (N, C, H, W).
-        size: Side of the result.
-
-    Returns:
-        uint8, shape (N, C, size, size); the input itself where it already has this size.
-    """
-    height, width = images.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = images[..., top : top + side, left : left + side]
-    if side == size:
-        return square
-    return functional.interpolate(square, size=(size, size), mode="bilinear", antialias=True)
 
 
 def read_squares(paths: Sequence[Path], *, size: int, grey: bool) -> tuple[Tensor, list[BadFile]]:
@@ -196,7 +175,7 @@ def read_squares(paths: Sequence[Path], *, size: int, grey: bool) -> tuple[Tenso
     for index, path in enumerate(paths):
         try:
             images[index] = fit_square(read_pixels(path, grey=grey)[None], size)[0]
-        except ImageProblem as problem:
+        except ImageFileError as problem:
             bad.append(BadFile(path, str(problem)))
     return images, bad
 
@@ -268,7 +247,9 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
                 f"({folders[name].name!a} and {path.name!a}); merge them into one"
             )
         if not _is_utf8(name):
-            raise DataError(f"{shown(path)}: the name of this class is no UTF-8; rename the folder")
+            raise DataError(
+                f"{shown(path)}: the name of this class is not UTF-8; rename the folder"
+            )
         folders[name] = path
     if not folders:
         raise DataError(
@@ -309,7 +290,7 @@ def _file_problem(path: Path, home: Path) -> str | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """A checked image; whatever goes wrong in the block becomes an ``ImageProblem``."""
+    """A checked image; whatever goes wrong in the block becomes an ``ImageFileError``."""
     try:
         with warnings.catch_warnings():
             # Damaged metadata only warns; the pixels are what counts here.
@@ -317,29 +298,29 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             with Image.open(path, formats=FORMATS) as image:
                 _check(image)
                 yield image
-    except ImageProblem:
+    except ImageFileError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageProblem(f"more than {MOST_PIXELS // 10**6} million pixels") from error
+        raise ImageFileError(f"more than {MOST_PIXELS // 10**6} million pixels") from error
     except UnidentifiedImageError as error:
-        raise ImageProblem("not an image, or damaged at the start") from error
+        raise ImageFileError("not an image, or damaged at the start") from error
     except Exception as error:  # Pillow's decoders raise a dozen types on damaged files.
-        raise ImageProblem(f"damaged: {error or type(error).__name__}") from error
+        raise ImageFileError(f"damaged: {error or type(error).__name__}") from error
 
 
 def _check(image: Image.Image) -> None:
     if image.width * image.height > MOST_PIXELS:
-        raise ImageProblem(
+        raise ImageFileError(
             f"{image.width}x{image.height} is more than {MOST_PIXELS // 10**6} million pixels"
         )
     frames = getattr(image, "n_frames", 1)
     if (
         frames > 1 and image.format != "MPO"
     ):  # a phone's MPO photo has its depth map as a second frame
-        raise ImageProblem(f"{frames} frames; save the one that is meant as a still image")
+        raise ImageFileError(f"{frames} frames; save the one that is meant as a still image")
     if image.mode not in GREY_MODES | COLOUR_MODES:
-        raise ImageProblem(
-            f"mode {image.mode} has no known white; save it with 8 or 16 bits a channel"
+        raise ImageFileError(
+            f"mode {image.mode} has no known white; save it with 8 or 16 bits per channel"
         )
 
 

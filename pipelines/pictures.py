@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -159,7 +158,9 @@ def _layout(
 
 
 def _font_file() -> Path:
-    # matplotlib brings a font that knows more scripts than Pillow's own.
+    import matplotlib
+
+    # It brings a font that knows more scripts than Pillow's own.
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 

@@ -66,7 +66,7 @@ class Lines:
 
 @dataclass
 class Bars:
-    """One bar a task on a terminal, drawn by rich; ``show`` makes and removes it."""
+    """One bar per task on a terminal, drawn by rich; ``show`` makes and removes it."""
 
     bars: RichProgress
     _tasks: dict[str, TaskID] = field(default_factory=dict)

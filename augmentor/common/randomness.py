@@ -11,8 +11,8 @@ def seed_for(*key: int | str) -> int:
     """A seed in [0, 2^63) that is a function of ``key`` alone.
 
     Args:
-        key: The address, such as ("pool", seed, round): what the seed is for comes first, so that no
-            two parts of a run share one.
+        key: The address, such as ("pool", seed, round): what the seed is for comes first, so that
+            no two parts of a run share one.
 
     Example:
         >>> seed_for("pool", 0, 1) == seed_for("pool", 0, 1)

@@ -127,7 +127,8 @@ class SeededItems(Dataset[tuple[Any, Any]]):
         ValueError: If the seed is negative.
 
     Example:
-        >>> train = SeededItems(mix, A.Compose([A.HorizontalFlip(), A.ToTensorV2()]), seed=0)  # doctest: +SKIP
+        >>> compose = A.Compose([A.HorizontalFlip(), A.ToTensorV2()])  # doctest: +SKIP
+        >>> train = SeededItems(mix, compose, seed=0)  # doctest: +SKIP
         >>> for epoch in range(10):  # doctest: +SKIP
         ...     train.set_epoch(epoch)
     """

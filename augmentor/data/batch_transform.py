@@ -34,7 +34,9 @@ class SyntheticBatch(nn.Module):
 
     Example:
         >>> swap = SyntheticBatch("runs/mine/synthetic", dataset.classes, p=0.3)  # doctest: +SKIP
-        >>> loader = DataLoader(dataset, 64, collate_fn=lambda items: swap(*default_collate(items)))  # doctest: +SKIP
+        >>> def collate(items):  # doctest: +SKIP
+        ...     return swap(*default_collate(items))
+        >>> loader = DataLoader(dataset, 64, collate_fn=collate)  # doctest: +SKIP
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class WatchedLoader:
         ValueError: If ``timeout`` is not above 0, or workers are to persist.
 
     Example:
-        >>> loader = WatchedLoader(mix, batch_size=64, shuffle=True, num_workers=2)  # doctest: +SKIP
+        >>> loader = WatchedLoader(mix, batch_size=64, num_workers=2)  # doctest: +SKIP
     """
 
     def __init__(self, dataset: Dataset[Any], *, timeout: float = 120.0, **options: Any) -> None:
@@ -116,8 +116,8 @@ def _no_news_of_children() -> Iterator[None]:
 
 
 class _Noted(Dataset[Any]):
-    """Writes down which item is being read, and which one raised: its worker goes on with the next
-    batch.
+    """Writes down which item is being read, and which one raised; its worker continues with the
+    next batch.
     """
 
     def __init__(self, dataset: Dataset[Any], reading: Tensor) -> None:

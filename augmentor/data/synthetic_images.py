@@ -10,12 +10,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as image_functions
 
 from augmentor.common.types import LabelledImages, SampleSource, device_of
 from augmentor.data.class_names import match_classes
 from augmentor.data.fingerprint import to_uint8
+from augmentor.data.resize import resize
 from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
 
 Synthetic = str | Path | SyntheticSet | LabelledImages | SampleSource
@@ -90,22 +89,21 @@ def fit_shape(pixels: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
     Raises:
         ValueError: If a number of channels is neither 1 nor 3.
     """
-    channels, size = image_shape[0], list(image_shape[1:])
+    channels, height, width = image_shape
     if {pixels.shape[1], channels} - {1, 3}:
         raise ValueError(
             f"images must have one channel or three, got {pixels.shape[1]} and {channels}"
         )
     if pixels.shape[1] != channels:
-        pixels = (
-            pixels.expand(-1, 3, -1, -1)
-            if channels == 3
-            else image_functions.rgb_to_grayscale(pixels)
-        )
-    if list(pixels.shape[2:]) != size:
-        pixels = image_functions.resize(
-            pixels, size, interpolation=InterpolationMode.BICUBIC, antialias=True
-        )
-    return pixels
+        pixels = pixels.expand(-1, 3, -1, -1) if channels == 3 else _grey(pixels)
+    return resize(pixels, (height, width), "bicubic")
+
+
+def _grey(pixels: Tensor) -> Tensor:
+    """Brightness (N, 1, H, W) of RGB, with torchvision's weights, rounded down."""
+    red, green, blue = pixels.unbind(dim=1)
+    grey = red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+    return grey.unsqueeze(1).to(torch.uint8)
 
 
 class _StoredDraw:

@@ -95,7 +95,8 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         TypeError: If ``real``'s items are of a form that cannot be imitated.
 
     Example:
-        >>> mix = SyntheticMix(ImageFolder("data/train", transform), "runs/mine/synthetic")  # doctest: +SKIP
+        >>> real = ImageFolder("data/train", transform)  # doctest: +SKIP
+        >>> mix = SyntheticMix(real, "runs/mine/synthetic")  # doctest: +SKIP
         >>> loader = DataLoader(mix, batch_size=64, shuffle=True, num_workers=2)  # doctest: +SKIP
     """
 
@@ -147,7 +148,8 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         return apply_transforms(self.real, image, target)
 
     def __repr__(self) -> str:
-        return f"SyntheticMix({len(self._real_labels)} real, {len(self._labels)} synthetic, {len(self._names)} classes)"
+        real, synthetic = len(self._real_labels), len(self._labels)
+        return f"SyntheticMix({real} real, {synthetic} synthetic, {len(self._names)} classes)"
 
     def is_synthetic(self, index: int) -> bool:
         """Whether item ``index`` is synthetic."""

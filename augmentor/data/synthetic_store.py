@@ -217,7 +217,7 @@ class Shard:
             except (
                 OSError,
                 ValueError,
-            ):  # a name too long, or with a NUL or half a surrogate, is no file either
+            ):  # a name too long, or with a NUL or half a surrogate, is not a file either
                 return name
         return None
 
@@ -788,7 +788,7 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
 def _unchecked(record: Any) -> dict[str, Any]:
     """The record without its checksum, which must be right; the first sets had none."""
     if not isinstance(record, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     plain = {name: value for name, value in record.items() if name != CHECK}
     if CHECK in record and record != _checked(plain):
         raise ValueError("it is not what was written, its checksum differs")

@@ -20,7 +20,7 @@ def reconstruct(source: EncodingSource, x: Tensor, y: Tensor) -> Tensor:
         reconstructions.
 
     Raises:
-        ValueError: If x or y is no batch of the source's images or classes.
+        ValueError: If x or y is not a batch of the source's images or classes.
 
     Source:
         Bao et al. 2017, arXiv:1703.10155, section 4.
@@ -30,7 +30,7 @@ def reconstruct(source: EncodingSource, x: Tensor, y: Tensor) -> Tensor:
 
 
 def require_images(source: EncodingSource, x: Tensor) -> None:
-    """Refuse what is no batch of images of the source's shape.
+    """Refuse what is not a batch of images of the source's shape.
 
     Raises:
         ValueError: With both shapes.

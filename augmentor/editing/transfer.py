@@ -31,7 +31,7 @@ def transfer(source: EncodingSource, x: Tensor, y: Tensor, y_new: Tensor) -> Ten
     require_images(source, x)
     if not len(x) == len(y) == len(y_new):
         raise ValueError(
-            f"need a class and a new class an image, got {len(y)} and {len(y_new)} for {len(x)} "
+            f"need a class and a new class per image, got {len(y)} and {len(y_new)} for {len(x)} "
             "images"
         )
     return source.sample(y_new, source.encode(x, y))

@@ -1,4 +1,4 @@
-"""The families: one file a paper, its model and its training step. ``FAMILIES`` names what
+"""The families: one file per paper, its model and its training step. ``FAMILIES`` names what
 ``--family`` takes.
 """
 

@@ -13,7 +13,8 @@ def gradient_penalty(
 ) -> Tensor:
     r"""How far the critic's slope is from one between real and generated images.
 
-    .. math:: (\lVert \nabla D(\hat x) \rVert_2 - 1)^2, \qquad \hat x = \varepsilon x_r + (1 - \varepsilon) x_g
+    .. math:: (\lVert \nabla D(\hat x) \rVert_2 - 1)^2,
+        \qquad \hat x = \varepsilon x_r + (1 - \varepsilon) x_g
 
     Args:
         critic: Images (N, ...) to values (N,); value i must depend on image i only, so no batch

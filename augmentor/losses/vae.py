@@ -46,7 +46,8 @@ def reparameterise(mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
 def bernoulli_nll(x: Tensor, logits: Tensor) -> Tensor:
     r"""Negative log-likelihood of binary pixels, **summed** over pixels and channels.
 
-    .. math:: -\sum_j \bigl( t_j \log p_j + (1 - t_j) \log (1 - p_j) \bigr), \qquad t = \tfrac12 (x + 1),\ p = \sigma(l)
+    .. math:: -\sum_j \bigl( t_j \log p_j + (1 - t_j) \log (1 - p_j) \bigr),
+        \qquad t = \tfrac12 (x + 1),\ p = \sigma(l)
 
     Grey pixels are taken as probabilities of white, as usual; the value is then a cross entropy.
 
@@ -73,7 +74,8 @@ def gaussian_nll(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
     r"""Negative log-likelihood of pixels with Gaussian noise of one fixed width, **summed** over
     pixels and channels.
 
-    .. math:: \sum_j \Bigl( \frac{(x_j - m_j)^2}{2 \sigma^2} + \log \sigma + \tfrac12 \log 2 \pi \Bigr)
+    .. math:: \sum_j \Bigl( \frac{(x_j - m_j)^2}{2 \sigma^2}
+        + \log \sigma + \tfrac12 \log 2 \pi \Bigr)
 
     Args:
         x: Images, shape (N, C, H, W) in [-1, 1].

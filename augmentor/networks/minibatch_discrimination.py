@@ -11,7 +11,8 @@ from torch import Tensor, nn
 class MinibatchDiscrimination(nn.Module):
     r"""The layer of Salimans et al. 2016, arXiv:1606.03498, section 3.2.
 
-    .. math:: o_b(x_i) = \sum_{j \ne i} \exp(-\lVert M_{ib} - M_{jb} \rVert_1), \qquad M_i = T f(x_i)
+    .. math:: o_b(x_i) = \sum_{j \ne i} \exp(-\lVert M_{ib} - M_{jb} \rVert_1),
+        \qquad M_i = T f(x_i)
 
     Args:
         num_features: Length of f(x).

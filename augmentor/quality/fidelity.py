@@ -45,7 +45,8 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
     r"""Fréchet distance of two Gaussians fitted to features (FID, with the features of one's own
     judge).
 
-    .. math:: \|\mu_r - \mu_f\|^2 + \operatorname{tr}\big(\Sigma_r + \Sigma_f - 2 (\Sigma_r \Sigma_f)^{1/2}\big)
+    .. math:: \|\mu_r - \mu_f\|^2 +
+        \operatorname{tr}\big(\Sigma_r + \Sigma_f - 2 (\Sigma_r \Sigma_f)^{1/2}\big)
 
     Biased upwards for few images: compare only numbers made with as many.
 

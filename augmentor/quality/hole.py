@@ -33,7 +33,8 @@ def psnr_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
 def ssim_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     r"""Structural similarity, averaged over the windows whose centre lies in the hole.
 
-    .. math:: \frac{(2\mu_x\mu_r + c_1)(2\sigma_{xr} + c_2)}{(\mu_x^2 + \mu_r^2 + c_1)(\sigma_x^2 + \sigma_r^2 + c_2)}
+    .. math:: \frac{(2\mu_x\mu_r + c_1)(2\sigma_{xr} + c_2)}
+        {(\mu_x^2 + \mu_r^2 + c_1)(\sigma_x^2 + \sigma_r^2 + c_2)}
 
     Windows are Gaussian, 11 pixels wide with a deviation of 1.5, and mirrored at the border of the
     image; near the edge of the hole they see pixels outside it too. Channels are averaged.

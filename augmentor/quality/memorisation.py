@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 
@@ -91,6 +90,8 @@ def memorisation_test(train: Tensor, holdout: Tensor, samples: Tensor) -> Memori
     Source:
         Meehan, Chaudhuri, Dasgupta 2020, arXiv:2004.05675, section 3, with a single cell.
     """
+    from scipy import stats
+
     if len(holdout) == 0 or len(samples) == 0:
         raise ValueError(f"need unseen images and samples, got {len(holdout)} and {len(samples)}")
     from_holdout, from_samples = nearest(holdout, train)[0], nearest(samples, train)[0]

@@ -29,7 +29,7 @@ def confidence_filter(predict: Predict, threshold: float) -> Accept:
         The filter.
 
     Raises:
-        ValueError: If the threshold is no probability.
+        ValueError: If the threshold is not a probability.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"the confidence threshold must lie in [0, 1], got {threshold}")

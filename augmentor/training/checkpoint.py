@@ -3,7 +3,7 @@
 A checkpoint is a folder ``step-00000500`` with the tensors, ``state.json`` and, written last,
 ``manifest.json`` with the SHA-256 of both. It is made under another name and renamed when
 everything in it has reached the disk; then the pointer ``latest`` is set. What is read is verified
-first; a spoiled checkpoint is passed over for the one before it.
+first; a corrupted checkpoint is passed over for the one before it.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     for candidate in candidates:
         try:
             return _read(candidate, tuple(problems))
-        except _SpoiledError as error:
+        except _CorruptedError as error:
             problems.append(str(error))
     raise DataError(f"no intact checkpoint: {'; '.join(problems)}")
 
 
-class _SpoiledError(Exception):
+class _CorruptedError(Exception):
     """A file of a checkpoint is missing, not as it was written, or was never one of a
     checkpoint.
     """
@@ -149,11 +149,11 @@ def _read(folder: Path, passed_over: tuple[str, ...]) -> Checkpoint:
         if type(step) is not int or not isinstance(meta, dict) or not isinstance(state, dict):
             raise TypeError("step, meta and state must be a whole number and two mappings")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise _SpoiledError(
+        raise _CorruptedError(
             f"{folder}: not what save_checkpoint writes ({type(error).__name__}: {error})"
         ) from error
     if (folder / "manifest.json").read_bytes() != json_bytes(_manifest(hashes)):
-        raise _SpoiledError(f"{folder / 'manifest.json'}: not the bytes that were saved")
+        raise _CorruptedError(f"{folder / 'manifest.json'}: not the bytes that were saved")
     return Checkpoint(step, meta, state, hashes["tensors.safetensors"], passed_over)
 
 
@@ -167,14 +167,16 @@ def _verified_hashes(folder: Path) -> dict[str, str]:
             "state.json": hashes["state.json"],
         }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _SpoiledError(f"{manifest}: {type(error).__name__}") from error
+        raise _CorruptedError(f"{manifest}: {type(error).__name__}") from error
     for name, expected_hash in expected.items():
         try:
             found = sha256_of(folder / name)
         except OSError as error:
-            raise _SpoiledError(f"{folder / name}: {error.strerror}") from error
+            raise _CorruptedError(f"{folder / name}: {error.strerror}") from error
         if found != expected_hash:
-            raise _SpoiledError(f"{folder / name}: not the bytes that were saved (SHA-256 differs)")
+            raise _CorruptedError(
+                f"{folder / name}: not the bytes that were saved (SHA-256 differs)"
+            )
     return expected
 
 

@@ -1,4 +1,4 @@
-"""The loop: any trainer, any batches, one report a step."""
+"""The loop: any trainer, any batches, one report per step."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fit(
         start: Steps already done.
 
     Yields:
-        One report a step.
+        One report per step.
 
     Raises:
         DivergedError: If a loss, a weight or a buffer is not finite; the average is as it was
@@ -67,7 +67,7 @@ def fit(
     """
     for step in range(start, steps):
         losses = trainer.step(*batch_at(step), rng_for("step", seed, step))
-        # Together: a GPU is waited for once a step, not once a loss.
+        # Together: a GPU is waited for once per step, not once per loss.
         values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
         _check_finite(values, trainer.model, step + 1)
         average.update_parameters(trainer.model)

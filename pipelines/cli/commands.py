@@ -135,7 +135,7 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     flag_value="auto",
     metavar="[STRATEGY]",
     help="auto: fill every class up to the largest; or minority, not-minority, not-majority, all, "
-    "a total a class, "
+    "a total per class, "
     "a ratio with a point, or a .json file of {class: total}.",
 )
 @click.option(

@@ -66,12 +66,13 @@ def _verdict_of_job(error: BaseException) -> tuple[int, str]:
     from pipelines.config import ConfigError
     from pipelines.interrupt import Interrupted
     from pipelines.run_dir import RunLockedError
+    from pipelines.strict_yaml import YamlError
 
     message = str(error)
     match error:
         case Interrupted():
             return 128 + error.signum, message
-        case ConfigError():
+        case ConfigError() | YamlError():
             return 2, message
         case DataError():
             return 3, message

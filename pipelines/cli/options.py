@@ -57,7 +57,7 @@ class JobCommand(click.Command):
     """A command whose help groups the options by the section of the config they belong to."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one list of options a section."""
+        """Write one list of options per section."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for option in self.get_params(ctx):
             key = option.key if isinstance(option, KeyOption) else ""
@@ -120,7 +120,7 @@ def split_numbers(
         return None if parts is None else tuple(map(int, parts))
     except ValueError:
         raise click.BadParameter(
-            f"{value!r} is no list of whole numbers such as 20,100", ctx, option
+            f"{value!r} is not a list of whole numbers such as 20,100", ctx, option
         ) from None
 
 
@@ -156,7 +156,7 @@ format_option = click.option(
     type=click.Choice(["folder", "shards"]),
     default="folder",
     show_default=True,
-    help="A folder a class, or tar shards in WebDataset's layout.",
+    help="A folder per class, or tar shards in WebDataset's layout.",
 )
 config_argument = click.argument(
     "config",

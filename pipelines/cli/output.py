@@ -79,16 +79,14 @@ def gain_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of arms, the verdict, and where to read on."""
     from pipelines.gain.run import gain_table
 
-    return (
-        f"{gain_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'gain.json'}"
-    )
+    return _with_verdict(gain_table(result), result, out / "report.html", out / "gain.json")
 
 
 def compare_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of families, the verdict, and where to read on."""
     from pipelines.compare.tables import compare_table
 
-    return f"{compare_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'compare.json'}"
+    return _with_verdict(compare_table(result), result, out / "report.html", out / "compare.json")
 
 
 def print_edit(report: Any, as_json: bool) -> None:
@@ -104,13 +102,15 @@ def semi_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of errors, the verdict, and where to read on."""
     from pipelines.semi.tables import semi_table
 
-    return (
-        f"{semi_table(result)}\n\n{result['verdict']}\n\n{out / 'report.html'}  {out / 'semi.json'}"
-    )
+    return _with_verdict(semi_table(result), result, out / "report.html", out / "semi.json")
 
 
 def verify_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of arms, the verdict, and where to read on."""
     from pipelines.verify.report import verify_table
 
-    return f"{verify_table(result)}\n\n{result['verdict']}\n\n{out / 'verify.md'}  {out / 'verify.json'}"
+    return _with_verdict(verify_table(result), result, out / "verify.md", out / "verify.json")
+
+
+def _with_verdict(table: str, result: Mapping[str, Any], *files: Path) -> str:
+    return "\n\n".join([table, result["verdict"], "  ".join(map(str, files))])

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def config_of(path: Path | None, values: Mapping[str, Any], *, needs_data: bool = False) -> Config:
     """The file's keys with the given options laid over them."""
-    from pipelines.config import config_from, read_yaml
+    from pipelines.config import config_from
+    from pipelines.strict_yaml import read_yaml
 
     if needs_data and path is None and values["data__data"] is None:
         raise click.UsageError("give a CONFIG file or --data", click.get_current_context())

@@ -84,7 +84,7 @@ def reconstruct_files(
     Raises:
         ConfigError: If the source has no encoder, the class of an image isn't known, or the device
             isn't here.
-        DataError: If there is no run, or a file is no usable image; the message names it.
+        DataError: If there is no run, or a file is not a usable image; the message names it.
     """
     o = _open(run, "reconstruct", files, label, predict, device)
     x_rec = reconstruct(o.source, o.x, o.y)
@@ -226,7 +226,7 @@ def frontalize_files(
 
     Raises:
         ConfigError: If the source takes no identity from an image, or the device isn't here.
-        DataError: If there is no run, or a file is no usable image; the message names it.
+        DataError: If there is no run, or a file is not a usable image; the message names it.
     """
     source = identity_source(run, "frontalize", device)
     x = read_files([frontal, *files], source.image_shape).to(device_of(source))
@@ -291,7 +291,7 @@ def read_files(files: Sequence[Path], image_shape: tuple[int, int, int]) -> Tens
         float32 (N, C, H, W) in [-1, 1], on the CPU.
 
     Raises:
-        DataError: If a file is no usable image; the message names all of them.
+        DataError: If a file is not a usable image; the message names all of them.
     """
     channels, side, _ = image_shape
     pixels, bad = read_squares(files, size=side, grey=channels == 1)

@@ -85,7 +85,7 @@ def identity_quality_run(
         judge_steps: Its training steps.
         seed: Its seed.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
-        command: How the result says it was made; this process's command line unless given.
+        command: Command line to record; this process's command line unless given.
 
     Returns:
         What stands in ``identity_quality.json``.
@@ -274,8 +274,8 @@ def picture(x: Tensor, cases: Cases, rendered: Tensor, own: Tensor) -> Image.Ima
 
 
 def picture_of_renders(source: IdentitySource, x: Tensor, cases: Cases) -> Image.Image:
-    """Renders alone, a row an identity and a column a photo of attributes, so that no photo is
-    shown.
+    """Renders alone, one row per identity and one column per photo of attributes, so that no photo
+    is shown.
     """
     shown = (
         torch.linspace(0, len(cases.identity) - 1, min(SHOWN, len(cases.identity))).round().long()
@@ -317,8 +317,9 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         "",
         f"Real pairs accepted: {_cell(real['same'])} % of one person, {_cell(real['different'])} "
         "% of two.\n",
-        '"As the identity" is by another photo of the person than the one rendered from. The intervals are binomial; '
-        "people come up in several renders, so they are somewhat narrow.\n",
+        '"As the identity" is by another photo of the person than the one rendered from. '
+        "The intervals are binomial; people come up in several renders, so they are somewhat "
+        "narrow.\n",
         "## Made by\n",
         f"`{result['command']}`\n",
         f"Checkpoint {result['checkpoint_sha256'][:12]}, seed {result['seed']}; "

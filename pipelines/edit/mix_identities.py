@@ -50,9 +50,9 @@ def mix_identities_run(
         of: Classes blended in each of those; the paper blends three.
         per_class: Images of every new class.
         seed: Seed of the mixtures and the latents.
-        format: A folder of PNG files a class, or tar shards in WebDataset's layout.
+        format: A folder of PNG files per class, or tar shards in WebDataset's layout.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
-        progress: Who is told.
+        progress: Progress reporter.
 
     Returns:
         What the set holds; its ``recipe.json`` has the mixtures.

@@ -79,7 +79,8 @@ def edit_quality_run(
     facts = {"dataset": bundle.name, "family": loaded.config.source.family, "step": loaded.step}
     facts |= {"checkpoint_sha256": loaded.checkpoint_sha256, "seed": seed, "judge": judge}
     seconds = {"judge": trained - began, "editing": time.monotonic() - trained}
-    command = f"python -m pipelines.edit.quality {run.name if run.is_absolute() else run} {out} --images {images}"
+    shown_run = run.name if run.is_absolute() else run
+    command = f"python -m pipelines.edit.quality {shown_run} {out} --images {images}"
     result = (
         {"schema": 1}
         | facts

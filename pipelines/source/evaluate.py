@@ -63,7 +63,8 @@ def evaluate_run(
     require_writable(out or run)
     settings = replace(settings, samples=samples, domain=domain_of(loaded.config))
     evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
-    command = f"augmentor evaluate {run.name if run.is_absolute() else run} --samples {samples} --seed {seed}"
+    shown_run = run.name if run.is_absolute() else run
+    command = f"augmentor evaluate {shown_run} --samples {samples} --seed {seed}"
     command += "" if device is None else f" --device {device}"
     origin = provenance(
         evaluation.result["seconds"], str(device_of(loaded.source)), command=command
@@ -118,7 +119,7 @@ _HEADER = (
 
 
 def quality_cells(row: Section) -> list[str]:
-    """What ``quality.summary`` returned, as a table shows it: one text a column of ``COLUMNS``."""
+    """What ``quality.summary`` returned, as a table shows it: a text per column of ``COLUMNS``."""
     return [_shown(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
 
 
@@ -130,19 +131,21 @@ def _legend(result: Section) -> str:
     metrics, judge, student = result["metrics"], result["judge"], result["student"]
     answers, fidelity, usefulness = metrics["answers"], metrics["fidelity"], metrics["usefulness"]
     return f"""\
-- Judge: `{judge["name"]}`, {judge["steps"]} steps of {judge["batch_size"]} on {result["images"]["train"]} real \
-training images with classical augmentation of strength {judge["strength"]}. It recognises \
-{answers["real"]["top1"]:.2%} of {answers["real"]["images"]} real test images. Features are its {judge["features"]}: \
+- Judge: `{judge["name"]}`, {judge["steps"]} steps of {judge["batch_size"]} on \
+{result["images"]["train"]} real training images with classical augmentation of strength \
+{judge["strength"]}. It recognises {answers["real"]["top1"]:.2%} of \
+{answers["real"]["images"]} real test images. Features are its {judge["features"]}: \
 numbers in them cannot be compared with those of another judge.
-- top-1, inception score: {answers["generated"]["images"]} generated images in equal shares of the classes, latents \
-from the whole prior, no filter. Real data: the test images.
-- FID, KID, precision, recall, density, coverage (k = {result["k"]}): {fidelity["generated"]["images"]} generated \
-against as many real test images of the same classes. Real data: {fidelity["real"]["images"]} training against as many \
-test images.
+- top-1, inception score: {answers["generated"]["images"]} generated images in equal shares of the \
+classes, latents from the whole prior, no filter. Real data: the test images.
+- FID, KID, precision, recall, density, coverage (k = {result["k"]}): \
+{fidelity["generated"]["images"]} generated against as many real test images of the same classes. \
+Real data: {fidelity["real"]["images"]} training against as many test images.
 - diversity: mean distance in pixels of two images of one class, over that of real test images.
 - last column (classification accuracy score): `{student["name"]}`, {student["steps"]} steps of \
 {student["batch_size"]}, augmentation of strength {student["strength"]}, trained on \
-{usefulness["generated"]["images"]} generated images only. Real data: on {usefulness["real"]["images"]} training images.
+{usefulness["generated"]["images"]} generated images only. Real data: on \
+{usefulness["real"]["images"]} training images.
 """
 
 
@@ -173,8 +176,8 @@ def _origin(result: Section) -> str:
 `{result["command"]}`
 
 Source: {source["family"]}, preset {source["preset"]}, step {source["step"]}, source augmentation \
-{source["source_augment"]}, checkpoint {source["checkpoint_sha256"][:12]}. {result["device"]}; {versions}. Seconds: \
-{", ".join(f"{name} {value:.0f}" for name, value in seconds.items())}.
+{source["source_augment"]}, checkpoint {source["checkpoint_sha256"][:12]}. {result["device"]}; \
+{versions}. Seconds: {", ".join(f"{name} {value:.0f}" for name, value in seconds.items())}.
 """
 
 
@@ -191,7 +194,7 @@ def _described(loaded: LoadedRun) -> Section:
 
 def refuse_seen_test_images(loaded: LoadedRun, bundle: DataBundle) -> None:
     """The data may have changed since the training. A picture that a named data set holds on both
-    sides is no leak.
+    sides is not a leak.
 
     Raises:
         DataError: If the source saw a test image.

@@ -78,7 +78,7 @@ class Evaluation:
 
     Args:
         result: The numbers, ready for JSON.
-        pictures: ``samples`` (a row a class) and ``neighbours`` (samples beside their nearest
+        pictures: ``samples`` (one row per class) and ``neighbours`` (samples beside their nearest
             training images).
     """
 

@@ -103,9 +103,9 @@ def synthesize_run(
         filter: ``confidence=P``: keep images that a classifier, trained on the run's training part
             only, gives at least the probability P of their class.
         seed: Seed of the latents; another seed is another set.
-        format: A folder of PNG files a class, or tar shards in WebDataset's layout.
+        format: A folder of PNG files per class, or tar shards in WebDataset's layout.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
-        progress: Who is told.
+        progress: Progress reporter.
 
     Returns:
         What the set holds.
@@ -140,7 +140,7 @@ def synthesize_run(
 
 
 def write_contact_sheet(folder: Path) -> Path:
-    """Draw the first images of every class of a set, a row a class with its name beside it.
+    """Draw the first images of every class of a set, one row per class with its name beside it.
 
     Args:
         folder: Folder of a finished set.

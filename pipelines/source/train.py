@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.tensorboard import SummaryWriter
 
 from augmentor.api import Source, describe, source_of
 from augmentor.common.atomic_files import room_for, write_bytes, write_text
@@ -31,7 +30,7 @@ from augmentor.training.checkpoint import Checkpoint, load_checkpoint, save_chec
 from augmentor.training.ema import averaged
 from augmentor.training.loop import Trainer, fit
 from pipelines.augmentation import classical_of
-from pipelines.config import Config, ConfigError, config_from, dump_config, parse_yaml
+from pipelines.config import Config, ConfigError, config_from, dump_config, parse_config
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_of, memory_for, use_threads
 from pipelines.interrupt import Watch, watch_signals
@@ -72,7 +71,7 @@ class TrainResult:
         step: Training steps done.
         seconds: Of this call.
         losses: Means over the last logged steps.
-        passed_over: Spoiled files found when the run was resumed.
+        passed_over: Corrupted files found when the run was resumed.
     """
 
     run: Path
@@ -115,7 +114,7 @@ def train_source(
         labelled_pool: Images with pseudo-labels (``pool.label_pool``), or None.
         config: ``source``, ``device`` and the domain of the augmentation are used.
         seed: Decides weights, batches and noise.
-        watch: Looked at after every step.
+        watch: Checked after every step; stops the training on Ctrl-C.
 
     Returns:
         The averaged model, in evaluation mode.
@@ -188,7 +187,7 @@ def train_run(
         config: The whole of it; ``data`` and ``seed`` draw the images.
         out: Folder of the run.
         resume: Go on from the newest intact checkpoint; from the start if there is none.
-        progress: Who is told.
+        progress: Progress reporter.
 
     Raises:
         ConfigError: If ``out`` holds a run and ``resume`` is off, or was made with another config.
@@ -223,7 +222,7 @@ def train_run(
 
 
 def require_run_of(run: Path, config: Config) -> None:
-    """Refuse a folder whose training cannot be gone on with by this config.
+    """Refuse a folder whose training cannot be resumed with this config.
 
     Args:
         run: Folder of a run, which need not exist.
@@ -264,7 +263,7 @@ def load_source(run: Path, device: str | None = None) -> LoadedRun:
     if not folder.config.exists():
         raise DataError(f"{run}: no run here (config.yaml is missing); augmentor train makes one")
     text = folder.config.read_text(encoding="utf-8")
-    config = config_from(parse_yaml(text, where=str(folder.config)), where=str(folder.config))
+    config = parse_config(text, where=str(folder.config))
     if device is not None:
         config = config_from(config.model_dump() | {"device": device}, where="options")
     where = device_of(config)  # asked for before the checkpoint is read
@@ -317,7 +316,7 @@ def _open_run(run: RunDir, config: Config, resume: bool) -> Checkpoint | None:
     wanted = dump_config(config)
     if not resume and run.checkpoints.exists():
         raise ConfigError(
-            f"{run.path} holds a run already; give --resume to go on with it, or another --out"
+            f"{run.path} holds a run already; give --resume to continue it, or another --out"
         )
     if (
         resume
@@ -338,7 +337,7 @@ def _open_run(run: RunDir, config: Config, resume: bool) -> Checkpoint | None:
 
 def _same_but_longer(found: str, wanted: str) -> bool:
     """Whether two configs differ in nothing but what may change between two sittings of one run."""
-    configs = [config_from(parse_yaml(text, where="config.yaml")) for text in (found, wanted)]
+    configs = [parse_config(text, where="config.yaml") for text in (found, wanted)]
     free = {"steps": 1, "checkpoint_every": 1, "sample_every": 1}
     first, second = (
         c.model_copy(
@@ -429,6 +428,8 @@ def _log(run: RunDir, start: int) -> Iterator[Callable[[StepReport], None]]:
             "".join(line for line in lines if line.endswith("\n") and _step_of(line) <= start),
         )
     with room_for(run.log, LOG_BLOCK), run.log.open("a", encoding="utf-8") as file:
+        from torch.utils.tensorboard import SummaryWriter
+
         board = SummaryWriter(str(run.tensorboard), purge_step=start + 1)
 
         def write(report: StepReport) -> None:
@@ -454,8 +455,8 @@ def _note(losses: dict[str, float]) -> str:
 
 
 def _draw_samples(run: RunDir, report: StepReport) -> None:
-    """The same latents at every step, one row a class, so that the grids show progress and nothing
-    else.
+    """The same latents at every step, one row per class, so that the grids show progress and
+    nothing else.
     """
     source: Any = report.model
     device = next(report.model.parameters()).device

@@ -187,9 +187,15 @@ def test_learning_rate_rises_then_falls() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"steps": 0}, {"batch_size": 1}, {"learning_rate": 0.0}, {"weight_decay": -1.0}, {"warmup": 1.0},
-     {"label_smoothing": 1.0}],
-)  # fmt: skip
+    [
+        {"steps": 0},
+        {"batch_size": 1},
+        {"learning_rate": 0.0},
+        {"weight_decay": -1.0},
+        {"warmup": 1.0},
+        {"label_smoothing": 1.0},
+    ],
+)
 def test_settings_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="need"):
         TrainSettings(**options)  # type: ignore[arg-type]

@@ -23,9 +23,14 @@ def recipe(form):
     counts = {"cat": 3, "dog": 2}
     words = {"family": "vae", "source_sha256": "ab", "seed": 1, "source_augment": "none"}
     return Recipe(
-        classes=("cat", "dog"), image_shape=(1, 4, 4), counts=counts, trained_on=trained_on_digest(SEEN),
-        format=form, shard_size=2, **words,
-    )  # fmt: skip
+        classes=("cat", "dog"),
+        image_shape=(1, 4, 4),
+        counts=counts,
+        trained_on=trained_on_digest(SEEN),
+        format=form,
+        shard_size=2,
+        **words,
+    )
 
 
 def render(class_index, n, start):

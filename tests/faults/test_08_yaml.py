@@ -11,7 +11,8 @@ import pytest
 
 from downstream.classifier import build_classifier
 from pipelines import cli
-from pipelines.config import LARGEST_FILE, Config
+from pipelines.config import Config
+from pipelines.strict_yaml import LARGEST_FILE
 
 Tally = Callable[[int, int, str], None]
 

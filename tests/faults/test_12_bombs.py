@@ -154,9 +154,9 @@ def test_every_door_refuses_them(
                 ["train", "--data", str(whole), "--unlabelled", str(pool), *out]
             )),
             ("edit", lambda bomb=bomb: read_files([bomb], (1, 8, 8))),
-            ("synthetic "
-             "set", lambda bomb=bomb: read_set(_set_with(tmp_path / "set "
-                                                                    f"{bomb.stem}", bomb), verify=False)),
+            ("synthetic set", lambda bomb=bomb: read_set(
+                _set_with(tmp_path / f"set {bomb.stem}", bomb), verify=False
+            )),
             ("shard", lambda bomb=bomb: _shard_with(tmp_path / f"{bomb.stem}.tar", bomb)[0]),
         ]  # fmt: skip
     refused, peak = [], 0

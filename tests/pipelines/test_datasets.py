@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, overlap, to_uint8
+from pipelines import datasets
 from pipelines.config import DataConfig
 from pipelines.datasets import load_data
 from pipelines.image_folder import read_pixels
@@ -246,3 +248,15 @@ def test_real_photos_of_another_size(real_data: Path) -> None:
     bundle = load_data(DataConfig(data="orl_64", data_root=real_data, size=32), seed=0)
     assert bundle.train.image_shape == (1, 32, 32)
     assert (len(bundle.train), len(bundle.test), len(bundle.train.classes)) == (320, 80, 40)
+
+
+def test_digits_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from its file, and asked from it where that file is not found."""
+    found = load_digits()
+    images, y = datasets._digits()
+    assert np.array_equal(images, found.images)
+    assert np.array_equal(y, found.target)
+    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    images, y = datasets._digits()
+    assert np.array_equal(images, found.images)
+    assert np.array_equal(y, found.target)

@@ -63,7 +63,7 @@ def test_saving_a_step_again_replaces_it(tmp_path):
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_a_spoiled_checkpoint_is_passed_over_and_named(tmp_path, name, damage):
+def test_a_corrupted_checkpoint_is_passed_over_and_named(tmp_path, name, damage):
     save_checkpoint(tmp_path, 1, META, state(1))
     victim = save_checkpoint(tmp_path, 2, META, state(2)) / name
     content = bytearray(victim.read_bytes())

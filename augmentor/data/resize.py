@@ -1,0 +1,45 @@
+"""Images brought to another size, with torch alone: importing torchvision takes seconds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def resize(
+    pixels: Tensor, size: tuple[int, int], mode: Literal["bilinear", "bicubic"] = "bilinear"
+) -> Tensor:
+    """Resize with antialiasing, as torchvision's and Pillow's ``resize`` do.
+
+    Args:
+        pixels: uint8 (N, C, H, W) on the CPU.
+        size: (height, width) wanted.
+        mode: How pixels between the given ones are found.
+
+    Returns:
+        uint8 (N, C, *size); the input itself where it already has this size.
+    """
+    if tuple(pixels.shape[-2:]) == size:
+        return pixels
+    return functional.interpolate(pixels, size=size, mode=mode, antialias=True)
+
+
+def fit_square(pixels: Tensor, size: int) -> Tensor:
+    """Cut the central square and resize it bilinearly.
+
+    Cutting first gives the same picture as resizing the short side first, and bounds the memory of
+    a very long image.
+
+    Args:
+        pixels: uint8 (N, C, H, W) on the CPU.
+        size: Side of the result.
+
+    Returns:
+        uint8 (N, C, size, size); a view of the input where it already has this size.
+    """
+    height, width = pixels.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return resize(pixels[..., top : top + side, left : left + side], (size, size))
