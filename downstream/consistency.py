@@ -123,7 +123,7 @@ class FixMatchSettings:
 
 
 @dataclass(frozen=True)
-class Advice:
+class GivenLabels:
     """Labels of the unlabelled images from elsewhere: followed at first, then weighed less and
     less.
 
@@ -132,11 +132,11 @@ class Advice:
         clear: Which of them are followed without the teacher in the first steps, bool (M,); none:
             it is asked.
         alone: Number of these first steps, 0 or more.
-        until: Step from which on the advice is not heard any more; its weight falls to zero on a
+        until: Step from which on the given labels do not count; their weight falls to zero on a
             line.
-        weight: Part of the advice in the probabilities at step ``alone``; the teacher's is the
+        weight: Part of the given labels in the probabilities at step ``alone``; the teacher's is the
             rest.
-        trust: Probability that the advice gives to its class; the other classes share the rest.
+        trust: Probability that the given labels give to their class; the other classes share the rest.
     """
 
     labels: Tensor
@@ -147,13 +147,13 @@ class Advice:
     trust: float = 0.9
 
     def weight_at(self, step: int) -> float:
-        """Part of the advice in the probabilities at a step; it falls from ``alone`` on."""
+        """Part of the given labels in the probabilities at a step; it falls from ``alone`` on."""
         return self.weight * max(
             0.0, min(1.0, 1 - (step - self.alone) / max(1, self.until - self.alone))
         )
 
     def blended(self, probabilities: Tensor, numbers: Tensor, step: int) -> Tensor:
-        """The teacher's probabilities (N, K) of the images ``numbers`` (N,), with the advice of
+        """The teacher's probabilities (N, K) of the images ``numbers`` (N,), with the given labels of
         this step.
         """
         others = (1 - self.trust) / (probabilities.shape[1] - 1)
@@ -172,8 +172,8 @@ def train_fixmatch(
     seed: int,
     weak: Augment,
     strong: Augment,
-    advice: Advice | None = None,
-    weights: Tensor | None = None,
+    given: GivenLabels | None = None,
+    draw_weights: Tensor | None = None,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
 ) -> nn.Module:
     r"""Train on labelled and unlabelled images by consistency: FixMatch with an averaged teacher.
@@ -199,9 +199,9 @@ def train_fixmatch(
         seed: Decides order, augmentation and dropout; the global random state stays untouched.
         weak: Augmentation for the teacher.
         strong: Augmentation for the student.
-        advice: Labels to begin with; without them the teacher decides alone from the first step on.
-            Images on which the two disagree are not learned while the advice has weight.
-        weights: How often each labelled image is drawn, float64 (N,), summing to one; None is
+        given: Labels to begin with; without them the teacher decides alone from the first step on.
+            Images on which the two disagree are not learned while the given labels have weight.
+        draw_weights: How often each labelled image is drawn, float64 (N,), summing to one; None is
             equally often.
         on_step: Called after every step with the steps done, the loss and the accepted share of the
             unlabelled.
@@ -232,9 +232,9 @@ def train_fixmatch(
     )
     model.train().to(memory_format=torch.channels_last)
     labelled_order = draw_batches(
-        _alike(len(x)) if weights is None else weights, s.labelled_batch, stream(seed, 0)
+        _alike(len(x)) if draw_weights is None else draw_weights, s.labelled_batch, stream(seed, 0)
     )
-    pseudo_labelled = _pseudo_labelled(teacher, unlabelled, s, weak, noise, advice, stream(seed, 2))
+    pseudo_labelled = _pseudo_labelled(teacher, unlabelled, s, weak, noise, given, stream(seed, 2))
     with seeded_dropout(seed, device):
         for step, chosen, (images, labels, sure) in zip(
             range(s.steps), labelled_order, pseudo_labelled, strict=False
@@ -314,27 +314,27 @@ def _pseudo_labelled(
     settings: FixMatchSettings,
     weak: Augment,
     noise: torch.Generator,
-    advice: Advice | None,
+    given: GivenLabels | None,
     generator: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches of unlabelled images, labels (at first the advice's, then the teacher's), and
+    """Endless batches of unlabelled images, labels (at first the given labels, then the teacher's), and
     which count.
     """
     size, alone = settings.unlabelled_batch, 0
-    if advice is not None and bool(advice.clear.any()):
-        clear, alone = advice.clear.nonzero().flatten(), advice.alone
+    if given is not None and bool(given.clear.any()):
+        clear, alone = given.clear.nonzero().flatten(), given.alone
         for _, chosen in zip(
             range(alone), draw_batches(_alike(len(clear)), size, generator), strict=False
         ):
-            labels = advice.labels[clear[chosen]].to(unlabelled.device)
+            labels = given.labels[clear[chosen]].to(unlabelled.device)
             yield unlabelled[clear[chosen]], labels, torch.ones_like(labels, dtype=torch.bool)
     for step, chosen in enumerate(
         draw_batches(_alike(len(unlabelled)), size, generator), start=alone
     ):
         images = unlabelled[chosen]
         probabilities = teacher.probabilities(weak(images, noise))
-        if advice is not None:
-            probabilities = advice.blended(probabilities, chosen, step)
+        if given is not None:
+            probabilities = given.blended(probabilities, chosen, step)
         confidence, guesses = probabilities.max(dim=1)
         yield images, guesses, confidence >= settings.threshold
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from augmentor.common.randomness import seed_for
 from downstream.augment import Augment
 from downstream.train import TrainSettings, balanced_weights, train_classifier
 
@@ -70,8 +71,8 @@ def train_decoupled(
         x,
         y,
         second,
-        seed=seed + 1,
-        weights=balanced,
+        seed=seed_for("second stage", seed),
+        draw_weights=balanced,
         augment=augment,
         on_step=on_step,
     )

@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from augmentor.common.precision import faster_in_bfloat16
+from augmentor.common.randomness import rng_for
 from downstream.augment import Augment, Mix
 from downstream.heads import Margin
 from downstream.losses import Loss
@@ -69,7 +70,7 @@ def train_classifier(
     settings: TrainSettings,
     *,
     seed: int,
-    weights: Tensor | None = None,
+    draw_weights: Tensor | None = None,
     augment: Augment | None = None,
     mix: Mix | None = None,
     margin: Margin | None = None,
@@ -85,7 +86,7 @@ def train_classifier(
         y: Classes, int64 (N,), or soft targets, float (N, K) with rows summing to one.
         settings: Steps, rates and so on.
         seed: Decides order, augmentation and dropout; the global random state stays untouched.
-        weights: How often each image is drawn, shape (N,), not negative, any scale; None draws all
+        draw_weights: How often each image is drawn, shape (N,), not negative, any scale; None draws all
             equally often.
         augment: Applied to every drawn image.
         mix: Blends images and targets of a batch after ``augment`` (``mixup``, ``cutmix``).
@@ -102,12 +103,10 @@ def train_classifier(
         NonFiniteLossError: If the loss or a weight stops being finite.
         ValueError: If shapes do not fit or the weights are unusable.
     """
-    _check_data(x, y, weights)
+    _check_data(x, y, draw_weights)
     device = next(model.parameters()).device
-    x, y = (
-        x.to(device),
-        y.to(device),
-    )  # once: sets of small images fit, and a copy a step would keep a GPU waiting
+    # Once: sets of small images fit, and a copy per step would keep a GPU waiting.
+    x, y = x.to(device), y.to(device)
     order, noise = stream(seed, 0), stream(seed, 1)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True
@@ -115,7 +114,7 @@ def train_classifier(
     num_classes = 0 if mix is None or y.is_floating_point() else _num_classes(model, x)
     model.train().to(memory_format=torch.channels_last)
     with seeded_dropout(seed, device):
-        batches = draw_batches(_draw_weights(len(x), weights), settings.batch_size, order)
+        batches = draw_batches(_draw_weights(len(x), draw_weights), settings.batch_size, order)
         for step, chosen in zip(range(settings.steps), batches, strict=False):
             batch, target = x[chosen], y[chosen]
             if augment is not None:
@@ -236,10 +235,10 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
 
 
 def stream(seed: int, number: int) -> Generator:
-    """A CPU generator; streams of one seed are independent, so augmenting does not change the
-    order.
+    """A CPU generator for one use of a seed: augmenting does not change the order of the images, and
+    no stream of one seed is a stream of another.
     """
-    return Generator().manual_seed((seed * 2 + number) % 2**63)
+    return rng_for("classifier", seed, number)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from downstream.arms.table import arms_help
 from pipelines.strict_yaml import YamlError, parse_yaml, read_yaml, validated
 
 ImageSize = Literal[8, 16, 28, 32, 64, 128]
@@ -263,13 +264,7 @@ class GainConfig(Section):
         default=None,
         strict=False,
         min_length=1,
-        description="Arms to run, names of policies too; default: real, oversample, "
-        "logit_adjusted, classical, smote, "
-        "smote+classical, with a pool retrieval, pseudo_label and graph_fixmatch, synthetic, "
-        "synthetic+classical, "
-        "auto. By name only: trivialaugment, randaugment, mixup, cutmix, reweight, decoupled, and "
-        "with a pool "
-        "fixmatch, joint_label, pair_label, joint_fixmatch, pair_fixmatch.",
+        description=arms_help(),
     )
     candidates: tuple[str, ...] | None = Field(
         default=None,
@@ -285,7 +280,7 @@ class GainConfig(Section):
         min_length=1,
         description="Factors on classifier.strength: with more than one, every arm with classical "
         "augmentation has "
-        "the one that was best on the tuning splits (an arm that is not a candidate: the one of "
+        "the one that was best in screening (an arm that is not a candidate: the one of "
         "classical).",
     )
     policies: dict[RowName, PolicyConfig] = Field(
@@ -311,30 +306,44 @@ class GainConfig(Section):
         min_length=1,
         description="Filter thresholds that auto may choose; 0 is no filter.",
     )
-    tuning_splits: int = Field(
-        default=2,
-        ge=1,
-        description="Tuning splits of the training part on which auto chooses; in a long tail "
-        "every other common class "
-        "stands in for a rare one, so an even number gives each its turn.",
+    screening_rounds: int = Field(
+        default=8,
+        ge=2,
+        description="Most splits of the training part on which auto races its candidates; those "
+        "clearly behind drop out, and it stops when no other can be a point better. In a long "
+        "tail every other common class stands in for a rare one, by turns.",
     )
-    tuning_fraction: float = Field(
+    screening_fraction: float = Field(
         default=0.25,
         gt=0,
         lt=1,
-        description="Part of a class that a tuning split holds out; in a long tail rare classes "
+        description="Part of a class that a screening split holds out; in a long tail rare classes "
         "stay whole.",
+    )
+    metric: str = Field(
+        default="balanced_accuracy",
+        description="What the comparisons and auto go by; downstream/metrics.py lists them.",
+    )
+    metrics: tuple[str, ...] = Field(
+        default=(
+            "balanced_accuracy",
+            "accuracy",
+            "worst_class_recall",
+            "negative_log_likelihood",
+            "calibration_error",
+        ),
+        strict=False,
+        description="Metrics that are shown beside it.",
     )
     comparisons: tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None = Field(
         default=None,
         strict=False,
         description="Pairs [arm, baseline] to test; default: those the verdict needs.",
     )
-    tuning: bool = Field(
+    screening: bool = Field(
         default=False,
-        description="Screen arms before they are declared: seeds from 100 on, scores on a sixth "
-        "of the training images "
-        "held out for it; test images are not looked at.",
+        description="Screen arms before they are declared: seeds of their own, scores on a sixth "
+        "of the training images held out for it; test images are not read.",
     )
 
 

@@ -53,6 +53,7 @@ class DataBundle:
         test_paths: Files of the test images, in their order; None where the data set has none of
             its own.
         scored_on: What ``test`` holds, in the words of the result files.
+        available: Training images of every class that the labelled part is drawn from.
     """
 
     name: str
@@ -63,6 +64,7 @@ class DataBundle:
     note: str
     test_paths: tuple[Path, ...] | None = None
     scored_on: str = "test"
+    available: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,15 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
     regime = _regime(data, train, pool)
     scored_on = "held-out training images" if tuning else "test"
     return DataBundle(
-        full.name, regime, train, full.test, pool, full.note, full.test_paths, scored_on
+        name=full.name,
+        regime=regime,
+        train=train,
+        test=full.test,
+        pool=pool,
+        note=full.note,
+        test_paths=full.test_paths,
+        scored_on=scored_on,
+        available=tuple(full.train.counts.values()),
     )
 
 

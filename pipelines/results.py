@@ -5,11 +5,7 @@ keep their forms.
 from __future__ import annotations
 
 import json
-import os
-import shlex
-import sys
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,8 +15,8 @@ from augmentor.common.atomic_files import write_json
 from augmentor.common.types import DataError
 
 Kind = Literal["gain", "gain_summary", "semi", "compare", "evaluate", "verify"]
-SCHEMA = 1
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
+SCHEMAS: dict[str, int] = {"gain": 2, "semi": 2, "compare": 2, "verify": 2}
+"""Newest form of each kind of file; those not named have form 1."""
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Interval = Annotated[tuple[float, float], Field(strict=False)]
@@ -32,29 +28,47 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
 
-class ArmResult(_Part):
-    """Scores of one arm, in [0, 1]."""
+class MetricScores(_Part):
+    """Scores of one arm by one metric; the interval is over replicates and scored images."""
 
-    scores: list[Probability] = Field(min_length=1)
-    mean: Probability
-    ci95: Interval
+    scores: list[float] = Field(min_length=1)
+    mean: float
+    ci95: Interval | None
+
+
+class ArmResult(MetricScores):
+    """Scores of one arm by the metric that decides, and by all others."""
+
     per_class_recall: dict[str, float | None]
+    metrics: dict[str, MetricScores]
 
 
 class Comparison(_Part):
-    """One arm against one baseline; ``delta`` 0.01 is one point."""
+    """One arm against one baseline, in the unit of the metric; of scores in [0, 1] a ``delta`` of
+    0.01 is one point.
+    """
 
     arm: str
     baseline: str
     delta: float
-    ci95: Interval
-    ci95_bootstrap: Interval | None
+    ci95: Interval | None
+    ci95_replicates: Interval | None
     p: Probability | None
+    p_permutation: Probability | None
     p_holm: Probability | None
+    outcome: Literal["better", "worse", "undecided"]
+    needed: int | None
+
+
+class Verdict(_Part):
+    """Advice in one sentence, and the comparisons it rests on."""
+
+    advice: str = Field(min_length=1)
+    lines: list[str]
 
 
 class _Result(_Part):
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[1, 2] = Field(alias="schema")
     command: str
     versions: dict[str, str]
     device: str
@@ -64,15 +78,21 @@ class _Result(_Part):
 class GainResult(_Result):
     """gain.json."""
 
+    schema_version: Literal[2] = Field(alias="schema")
     dataset: str
     regime: str
     source_augment: Literal["none", "classical"]
-    metric: Literal["balanced_accuracy"]
-    replicates: int = Field(ge=2)
+    metric: str
+    metrics: list[str] = Field(min_length=1)
+    scored_on: Literal["test", "held-out training images"]
+    replicates: int = Field(ge=1)
+    overlap: Probability
     arms: dict[str, ArmResult]
     comparisons: list[Comparison]
-    verdict: str = Field(min_length=1)
-    policy: dict[str, Any] | list[Any] | None
+    baselines: dict[str, str]
+    setup: dict[str, Any]
+    verdict: Verdict
+    policy: dict[str, Any] | None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -81,6 +101,8 @@ class GainResult(_Result):
                 raise ValueError(
                     f"arm {name!r} has {len(arm.scores)} scores for {self.replicates} replicates"
                 )
+            if lost := set(self.metrics) - set(arm.metrics):
+                raise ValueError(f"arm {name!r} has no scores by {sorted(lost)[0]!r}")
         for pair in self.comparisons:
             if missing := {pair.arm, pair.baseline} - set(self.arms):
                 raise ValueError(
@@ -301,7 +323,7 @@ def write_result(path: Path, result: Mapping[str, Any], kind: Kind) -> None:
     Raises:
         ValueError: If a promised key is missing or out of range; nothing is written then.
     """
-    whole = {"schema": SCHEMA, **result}
+    whole = {"schema": SCHEMAS.get(kind, 1), **result}
     try:
         _MODELS[kind].model_validate(whole)
     except ValidationError as error:
@@ -325,60 +347,6 @@ def read_result(path: Path, kind: Kind) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a result: {error}") from error
     return result
-
-
-def provenance(
-    seconds: Mapping[str, float],
-    device: str,
-    versions: Mapping[str, str] | None = None,
-    command: str | None = None,
-) -> dict[str, Any]:
-    """Where a result comes from: the keys every result file shares.
-
-    Args:
-        seconds: Wall-clock time of every part of the job.
-        device: Where it ran, as torch names it.
-        versions: Of the packages; read from the installation unless given.
-        command: The command line; this process's own unless given.
-
-    Returns:
-        ``command``, ``versions``, ``device`` (with the name of the processor) and ``seconds``
-        rounded to tenths.
-    """
-    return {
-        "command": command or this_command(),
-        "versions": dict(versions or package_versions()),
-        "device": device_name(device),
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
-    }
-
-
-def this_command() -> str:
-    """The command line of this process, with the data root written as ``$AUGMENTOR_DATA``."""
-    program, *arguments = sys.argv
-    line = shlex.join([Path(program).name, *arguments])
-    root = os.environ.get("AUGMENTOR_DATA")
-    return line.replace(root, "$AUGMENTOR_DATA") if root else line
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide over numbers."""
-    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in ("augmentor", *PACKAGES):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
-
-
-def device_name(device: str) -> str:
-    """A device with what it is: ``cuda (NVIDIA …)``, ``cpu (2 cores)``."""
-    if device.startswith("cuda"):
-        import torch
-
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({os.cpu_count()} cores)" if device == "cpu" else device
 
 
 def _first(error: ValidationError) -> str:

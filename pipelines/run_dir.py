@@ -60,9 +60,9 @@ class RunDir:
         return self.path / "synthetic"
 
     @property
-    def cells(self) -> Path:
-        """One small file a finished part of a comparison."""
-        return self.path / "cells"
+    def parts(self) -> Path:
+        """One file per finished part of a comparison."""
+        return self.path / "parts"
 
     @property
     def tensorboard(self) -> Path:
@@ -90,7 +90,7 @@ class RunDir:
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._take(handle)
-            for folder in (self.path, self.checkpoints, self.samples, self.cells):
+            for folder in (self.path, self.checkpoints, self.samples, self.parts):
                 remove_leftovers(folder)
             yield
             os.truncate(handle, 0)

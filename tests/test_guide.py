@@ -15,8 +15,8 @@ from pipelines import cli
 from pipelines.cli import commands
 from pipelines.config import ClassifierConfig, Config
 from pipelines.gain.verdict import verdict
-from pipelines.source.evaluate import evaluate_run
-from pipelines.source.quality import EvaluateSettings
+from pipelines.generators.evaluate import evaluate_run
+from pipelines.generators.quality import EvaluateSettings
 from tests.pipelines.faces import photo, write_pairs, write_photos
 from tests.test_readme import run
 
@@ -73,7 +73,7 @@ def place(tmp_path, monkeypatch):
     )
     for module in (
         "augmentor.sampling.filters",
-        "pipelines.source.synthesize",
+        "pipelines.generators.synthesize",
         "pipelines.gain.arms",
     ):
         monkeypatch.setattr(

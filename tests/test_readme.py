@@ -12,8 +12,8 @@ import torch
 
 from pipelines.cli import main
 from pipelines.config import ClassifierConfig
-from pipelines.source.evaluate import evaluate_run
-from pipelines.source.quality import EvaluateSettings
+from pipelines.generators.evaluate import evaluate_run
+from pipelines.generators.quality import EvaluateSettings
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, flags=re.DOTALL)

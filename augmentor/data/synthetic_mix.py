@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -18,74 +19,79 @@ from augmentor.common.types import DataError, LabelledImages, SampleSource
 from augmentor.data.candidates import first_candidates
 from augmentor.data.class_counts import Strategy, fill_up, resolve_counts
 from augmentor.data.class_names import match_classes
+from augmentor.data.draw_weights import mixed_draw_weights
 from augmentor.data.item_form import apply_transforms, base_of, form_of, labels_of
 from augmentor.data.synthetic_images import Synthetic, opened
 from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
 
 Policy = str | Path | Mapping[str, Any]
-"""A ``policy.json``, or its contents: ``share``, ``confidence`` or null, and ``base``."""
+"""A ``policy.json`` of ``augmentor gain``, or its contents."""
 
-AS_THEY_ARE = ("real", "logit_adjusted", "reweight", "decoupled")
-"""Bases of a policy that draw real images in their own proportions; all others draw every class
-equally often."""
 INSTEAD = {
     "schedule": "train on synthetic images alone first, then on the real ones alone, without a mix",
-    "short_only": "draw with weights of your own, up to the share for classes with few images",
     "realism": "render images with augmentor.sampling.filters.realism_filter and mix them by share",
     "latents": "render images with augmentor.sampling.spread_latents.DonatedLatents and mix them "
     "by share",
     "spread": "render images with augmentor.sampling.spread_latents and mix them by share",
 }
 """What of a policy no draws from a mix can do, and what to do in its place."""
-AS_USUAL = {"schedule": "mixed", "short_only": False, "realism": 0, "latents": "prior", "spread": 1}
+AS_USUAL = {"schedule": "mixed", "realism": 0, "latents": "prior", "spread": 1}
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The arguments that a mix gives ``mixed_draw_weights``."""
+
+    share: float | None = None  # None: that of the mix
+    balanced: bool = True
+    short_only: bool = False
 
 
 class SyntheticMix(Dataset[tuple[Any, Any]]):
     """A real dataset followed by synthetic images of its classes.
 
-    Items 0 to ``len(real) - 1`` are the real ones, untouched. The synthetic ones come in the form
-    the real ones have *before* their transforms (a PIL image of the same mode, a tensor or array of
-    the same shape, type and range) and then go through the real dataset's own ``transform`` and
-    ``target_transform`` (or joint ``transforms``), so both kinds are augmented and normalised
-    alike. These three attributes are where transforms are looked for: one that the dataset keeps
-    under any other name is not seen, and what it gives is taken for the raw form. PIL images are
-    made square with the short side of the first real one. The real dataset is never changed; a
-    transform set on it later counts for both kinds.
+    Items 0 to ``len(real) - 1`` are the items of ``real``; the mix never changes that dataset. The
+    others are synthetic. They have the form that real images have before any transform: PIL images
+    of the same mode, or tensors or arrays of the same shape, type and range. PIL images are square
+    and as high as the shorter side of the first real one. Then the real dataset's own
+    ``transform`` and ``target_transform``, or ``transforms``, are applied to them, so that both
+    kinds are augmented alike. The mix finds transforms under these three names only. You may set
+    them later: they count for both kinds from then on.
 
-    All synthetic pixels are chosen, or rendered by a live source, when the mix is made, and are
-    kept as one uint8 tensor: item i is the same for any number of workers. Classes are matched by
-    name.
+    The mix takes or renders all its synthetic images when you make it, and keeps them as bytes.
+    Item i is therefore the same for any number of workers. Classes are matched by name.
 
-    How many synthetic images, by one of:
+    Say by one of these how many synthetic images the mix gets:
 
-    - ``share``: the part of the mix that is synthetic; the smallest classes are filled up first.
-    - ``counts``: a class balance as ``class_counts.resolve_counts`` takes it, such as ``"auto"`` or
-      500.
-    - ``policy``: what ``augmentor gain`` chose; so many that its ``share`` of the mix is synthetic,
-      equally many of every class. There it is a share of the draws, so train with
-      ``WeightedRandomSampler(mix.draw_weights(), len(mix))``.
-    - none of them: all images of a stored set; ``counts="auto"`` for a live source.
+    - ``share``: this part of the mix is synthetic. The smallest classes are filled up first.
+    - ``counts``: a class balance as in ``class_counts.resolve_counts``, such as ``"auto"`` or 500.
+    - ``policy``: what ``augmentor gain`` chose. Its ``share`` is a part of the *draws*, so train
+      with ``WeightedRandomSampler(mix.draw_weights(), len(mix))``. The mix gets all images of a
+      stored set or of ``LabelledImages``. From a live source it renders ``share`` of its items,
+      equally many per class. With a share of 0 it gets none.
+    - none of them: all images of a stored set or of ``LabelledImages``; ``counts="auto"`` for a
+      live source.
 
     Args:
         real: A torchvision-style dataset of (image, class index): ``ImageFolder``, ``MNIST``,
             ``TensorDataset``, a ``Subset`` of one, or your own.
-        synthetic: Folder or shards on disk, ``SyntheticSet``, ``LabelledImages`` or a live source.
+        synthetic: A stored set (its folder, or as ``SyntheticSet``), ``LabelledImages``, or a live
+            source.
         share: As above, in [0, 1).
         counts: As above.
-        policy: As above. Its ``confidence`` is a filter and belongs to the making of the images: a
-            stored set must have been made with it, a live source is refused; ``LabelledImages`` are
-            taken to be filtered already. Of its ``base`` only how real images are drawn is used;
-            the rest of it, ``augment`` and ``strength`` are your transforms, labels and loss.
-            Refused is what draws cannot do: ``schedule``, ``short_only``, ``realism``, ``latents``
-            and ``spread`` other than the usual ones.
-        seed: Chooses among stored images and draws the latents of a live source.
-        labels: Class index of every item of ``real`` before its ``target_transform``; needed only
-            where ``real`` does not keep them in ``targets``, ``labels``, ``tensors`` or
-            ``_labels``, and reading all its items takes long.
-        classes: Class names of ``real``; needed where it has no ``classes`` and its names are not
-            0, 1, 2, …
-        value_range: What black and white are in ``real``'s tensors or arrays; (0, 255) for uint8,
-            (0, 1) for float.
+        policy: As above. The mix reads ``share``, ``balanced`` and ``short_only``, which decide the
+            draws. It checks that a stored set was made with the policy's filter, ``confidence``,
+            and refuses a live source, which has none; it trusts ``LabelledImages``. It refuses
+            ``schedule``, ``realism``, ``latents`` and ``spread`` other than the usual ones, which
+            draws cannot do. All other keys concern your own transforms, labels and loss.
+        seed: Chooses among stored images; decides the latents for a live source.
+        labels: Class index of every item of ``real`` before its ``target_transform``. Without it,
+            the mix looks for ``targets``, ``labels``, ``tensors`` or ``_labels``, and reads all
+            items of a dataset that has none of these, which takes long.
+        classes: Class names of ``real``. Needed if it has no ``classes`` and the synthetic classes
+            are not named 0, 1, 2, …
+        value_range: What black and white are in ``real``'s tensors or arrays. By default (0, 255)
+            for uint8 and (0, 1) for float.
 
     Raises:
         DataError: If class names differ, stored images are too few, a stored set or policy cannot
@@ -95,9 +101,27 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         TypeError: If ``real``'s items are of a form that cannot be imitated.
 
     Example:
-        >>> real = ImageFolder("data/train", transform)  # doctest: +SKIP
-        >>> mix = SyntheticMix(real, "runs/mine/synthetic")  # doctest: +SKIP
-        >>> loader = DataLoader(mix, batch_size=64, shuffle=True, num_workers=2)  # doctest: +SKIP
+        Three real images of one class and one of the other; six synthetic ones to choose from.
+
+        >>> import torch
+        >>> from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
+        >>> from augmentor import LabelledImages, SyntheticMix
+        >>> real = TensorDataset(torch.rand(4, 1, 8, 8), torch.tensor([0, 0, 0, 1]))
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> synthetic = LabelledImages(torch.zeros(6, 1, 8, 8), labels, ("0", "1"))
+        >>> mix = SyntheticMix(real, synthetic, share=0.5)
+        >>> mix.synthetic_counts
+        {'0': 1, '1': 3}
+
+        A policy says how often images are drawn; the mix then has all of them.
+
+        >>> mix = SyntheticMix(real, synthetic, policy={"share": 0.25, "balanced": True})
+        >>> mix
+        SyntheticMix(4 real, 6 synthetic, 2 classes)
+        >>> sampler = WeightedRandomSampler(mix.draw_weights(), len(mix))
+        >>> images, y = next(iter(DataLoader(mix, batch_size=5, sampler=sampler)))
+        >>> images.shape
+        torch.Size([5, 1, 8, 8])
     """
 
     def __init__(
@@ -123,17 +147,15 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         self._names = _class_names(real, classes, self._real_labels)
         if isinstance(synthetic, str | Path):
             synthetic = read_set(Path(synthetic))
-        self._as_they_are = False
+        self._drawing = _Drawing(share)
         if policy is not None:
-            document = _read_policy(policy)
-            share, self._as_they_are = (
-                _share_of(document, synthetic),
-                document.get("base") in AS_THEY_ARE,
-            )
-        self._share = share
-        self._pixels, self._labels = self._choose(
-            opened(synthetic), share, counts, seed, evenly=policy is not None
-        )
+            self._drawing = _drawing_of(_read_policy(policy), synthetic)
+        images, by_policy = opened(synthetic), policy is not None
+        if isinstance(images, PixelImages):
+            chosen = self._choose(images, counts, seed, by_policy=by_policy)
+        else:
+            chosen = self._render(images, counts, seed, by_policy=by_policy)
+        self._pixels, self._labels = chosen
 
     def __len__(self) -> int:
         return len(self._real_labels) + len(self._labels)
@@ -199,43 +221,35 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         )
 
     def draw_weights(self, share: float | None = None) -> Tensor:
-        """Weights for a ``WeightedRandomSampler``; with a policy it draws real and synthetic images
-        as its arm did.
+        """Weights for a ``WeightedRandomSampler``; by a policy, as ``augmentor gain`` drew.
 
-        Every class is drawn equally often. Of the draws of a class with both kinds of images,
-        ``share`` are synthetic. By a policy whose base takes the real images in their own
-        proportions (``real``, ``logit_adjusted``), ``share`` of all draws are synthetic, every
-        class that has some equally often, and real images are drawn equally often.
+        Every class is drawn equally often. If a class has both kinds of images, ``share`` of its
+        draws are synthetic; with ``short_only`` it is at most ``share``. A policy with ``balanced``
+        false draws all real images equally often instead, and ``share`` of all draws are synthetic.
+        The rule is ``augmentor.data.draw_weights.mixed_draw_weights``.
 
         Args:
-            share: In [0, 1]; by default the one the mix or its policy was made with, else the part
-                of the mix that is synthetic.
+            share: In [0, 1]. By default that of the policy, or the one the mix was made with, or
+                the part of the mix that is synthetic.
 
         Returns:
-            One weight per item, float64 (len(self),), in any scale.
+            One weight per item, float64 (len(self),), summing to one.
 
         Raises:
-            ValueError: If ``share`` is not in [0, 1].
+            ValueError: If ``share`` is not in [0, 1], or if synthetic images are asked for and
+                there are none.
         """
-        share = (
-            (self._share if self._share is not None else len(self._labels) / len(self))
-            if share is None
-            else share
-        )
-        if not 0 <= share <= 1:
-            raise ValueError(f"share must lie in [0, 1], got {share}")
-        kinds = (self._real_labels, self._labels)
-        real, synthetic = (torch.bincount(y, minlength=len(self._names)) for y in kinds)
-        if self._as_they_are:
-            of_real = torch.full(
-                (len(self._real_labels),), (1 - share) / len(self._real_labels), dtype=torch.float64
-            )
-            return torch.cat(
-                [of_real, share / (synthetic.double()[kinds[1]] * (synthetic > 0).sum())]
-            )
-        part = torch.where(real == 0, 1.0, torch.where(synthetic == 0, 0.0, share)).double()
-        return torch.cat(
-            [(1 - part)[kinds[0]] / real[kinds[0]], part[kinds[1]] / synthetic[kinds[1]]]
+        if share is None:
+            share = self._drawing.share
+        if share is None:
+            share = len(self._labels) / len(self)
+        return mixed_draw_weights(
+            self._real_labels,
+            self._labels,
+            len(self._names),
+            share,
+            balanced=self._drawing.balanced,
+            short_only=self._drawing.short_only,
         )
 
     def _position(self, index: int) -> int:
@@ -244,27 +258,33 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         return index % len(self)
 
     def _choose(
-        self,
-        synthetic: PixelImages | SampleSource,
-        share: float | None,
-        counts: Strategy | None,
-        seed: int,
-        *,
-        evenly: bool,
+        self, stored: PixelImages, counts: Strategy | None, seed: int, *, by_policy: bool
     ) -> tuple[Tensor, Tensor]:
-        """Pixels and labels of the synthetic items, class after class."""
-        own_label = match_classes(self._names, synthetic.classes)
+        """Pixels and own labels of stored images, all of them or a seeded choice."""
+        y = torch.tensor(match_classes(self._names, stored.classes))[stored.y]
+        share, num_classes = self._drawing.share, len(self._names)
+        if by_policy and share and not len(y):
+            raise DataError(f"the policy asks for a share of {share:g}, the set has no images")
+        if bool(share) if by_policy else share is None and counts is None:
+            return stored.pixels, y
+        real = _counted(self._real_labels, num_classes)
+        wanted = _wanted(real, share, counts, self._names, _counted(y, num_classes))
+        chosen = _drawn(y, wanted, seed)
+        return stored.pixels[chosen], y[chosen]
+
+    def _render(
+        self, source: SampleSource, counts: Strategy | None, seed: int, *, by_policy: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Pixels and own labels of images rendered now, in the source's order of classes."""
+        own_label, share = match_classes(self._names, source.classes), self._drawing.share
         real = _counted(self._real_labels, len(self._names))
-        if not isinstance(synthetic, PixelImages):
-            return _rendered(
-                synthetic, own_label, _wanted(real, share, counts, self._names, evenly=evenly), seed
-            )
-        y = torch.tensor(own_label)[synthetic.y]
-        if share is None and counts is None:
-            return synthetic.pixels, y
-        stored = _counted(y, len(self._names))
-        chosen = _drawn(y, _wanted(real, share, counts, self._names, stored, evenly=evenly), seed)
-        return synthetic.pixels[chosen], y[chosen]
+        if by_policy and share is not None:
+            wanted = fill_up(dict.fromkeys(real, 0), _budget(share, real))
+        else:
+            wanted = _wanted(real, share, counts, self._names)
+        pixels = [first_candidates(source, c, wanted[own], seed) for c, own in enumerate(own_label)]
+        labels = [own for own in own_label for _ in range(wanted[own])]
+        return torch.cat(pixels), torch.tensor(labels, dtype=torch.int64)
 
 
 def _class_names(
@@ -278,26 +298,61 @@ def _class_names(
     return names
 
 
-def _share_of(policy: Mapping[str, Any], synthetic: Synthetic) -> float:
-    share, confidence = policy.get("share"), policy.get("confidence")
-    if isinstance(share, bool) or not isinstance(share, int | float):
-        raise DataError(f"the policy has no share: it must be a number in [0, 1), got {share!r}")
-    if share:
-        _refuse_unusual(policy)
-    if share and confidence and isinstance(synthetic, SyntheticSet):
-        made_with = (synthetic.recipe.filter or {}).get("confidence")
-        if made_with != confidence:
-            raise DataError(
-                f"the policy asks for the filter confidence={confidence}, the set was made with "
-                f"{made_with}: "
-                f"make one with augmentor synth --filter confidence={confidence}"
-            )
-    elif share and confidence and not isinstance(synthetic, LabelledImages):
+def _drawing_of(policy: Mapping[str, Any], synthetic: Synthetic) -> _Drawing:
+    """How a policy draws, once it is clear that a mix of these images can do what it asks for."""
+    share, balanced = _share_of(policy), _flag(policy, "balanced")
+    if not share:
+        return _Drawing(share, balanced is not False)
+    _refuse_unusual(policy)
+    _check_filter(policy.get("confidence"), synthetic)
+    if balanced is None:
+        raise DataError(
+            "the policy does not say how real images are drawn, as none of version 0.1 does: add "
+            '"balanced": true if every class is drawn equally often, false if every real image is, '
+            "or run augmentor gain again"
+        )
+    short_only = bool(_flag(policy, "short_only"))
+    if short_only and not balanced:
+        raise DataError(
+            'the policy asks for short_only, which needs "balanced": true: it draws every class '
+            "equally often"
+        )
+    return _Drawing(share, balanced, short_only)
+
+
+def _share_of(policy: Mapping[str, Any]) -> float:
+    share = policy.get("share")
+    if not _is_number(share) or not 0 <= share < 1:
+        raise DataError(f"share of the policy must be a number in [0, 1), got {share!r}")
+    return float(share)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _flag(policy: Mapping[str, Any], key: str) -> bool | None:
+    value = policy.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise DataError(f"{key} of the policy must be true or false, got {value!r}")
+    return value
+
+
+def _check_filter(confidence: float | None, synthetic: Synthetic) -> None:
+    """Refuse images that were not filtered as the policy asks for."""
+    if not confidence or isinstance(synthetic, LabelledImages):
+        return
+    if not isinstance(synthetic, SyntheticSet):
         raise ValueError(
             f"the policy asks for the filter confidence={confidence}: give images from "
             f"synthesize(source, counts, seed, accept=confidence_filter(judge, {confidence}))"
         )
-    return float(share)
+    made_with = (synthetic.recipe.filter or {}).get("confidence")
+    if made_with != confidence:
+        raise DataError(
+            f"the policy asks for the filter confidence={confidence}, the set was made with "
+            f"{made_with}: make one with augmentor synth --filter confidence={confidence}"
+        )
 
 
 def _refuse_unusual(policy: Mapping[str, Any]) -> None:
@@ -330,22 +385,12 @@ def _wanted(
     counts: Strategy | None,
     names: Sequence[str],
     stored: dict[int, int] | None = None,
-    *,
-    evenly: bool = False,
 ) -> dict[int, int]:
-    """Synthetic images of every class; ``stored`` are those there are, none given means no limit.
-
-    A share fills up the smallest classes first, or goes to all classes ``evenly``.
-    """
+    """Synthetic images of every class; ``stored`` are those there are, without it any number."""
     if share is None:
         wanted = resolve_counts("auto" if counts is None else counts, real, names)
     else:
-        wanted = fill_up(dict.fromkeys(real, 0) if evenly else real, _budget(share, real), stored)
-        if (found := sum(wanted.values())) < (budget := _budget(share, real)):
-            raise DataError(
-                f"a share of {share:g} needs {budget} synthetic images, the set has {found}: "
-                f"ask for a smaller share or synthesize more"
-            )
+        wanted = _filled_up(real, share, stored)
     for c, n in wanted.items():
         if stored is not None and n > stored[c]:
             raise DataError(
@@ -355,21 +400,22 @@ def _wanted(
     return wanted
 
 
+def _filled_up(real: dict[int, int], share: float, stored: dict[int, int] | None) -> dict[int, int]:
+    """Synthetic images that make up a share, the smallest classes first."""
+    budget = _budget(share, real)
+    wanted = fill_up(real, budget, stored)
+    if (found := sum(wanted.values())) < budget:
+        raise DataError(
+            f"a share of {share:g} needs {budget} synthetic images, the set has {found}: "
+            f"ask for a smaller share or synthesize more"
+        )
+    return wanted
+
+
 def _budget(share: float, real: dict[int, int]) -> int:
     if not 0 <= share < 1:
         raise ValueError(f"share must lie in [0, 1), got {share}")
     return round(share / (1 - share) * sum(real.values()))
-
-
-def _rendered(
-    source: SampleSource, own_label: list[int], counts: dict[int, int], seed: int
-) -> tuple[Tensor, Tensor]:
-    """Pixels and own labels of so many candidates of every class, in the source's order of
-    classes.
-    """
-    pixels = [first_candidates(source, c, counts[own], seed) for c, own in enumerate(own_label)]
-    labels = [own for own in own_label for _ in range(counts[own])]
-    return torch.cat(pixels), torch.tensor(labels, dtype=torch.int64)
 
 
 def _drawn(y: Tensor, counts: dict[int, int], seed: int) -> Tensor:

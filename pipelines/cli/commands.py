@@ -14,7 +14,9 @@ from pipelines.cli.options import (
     JobCommand,
     JobGroup,
     as_json,
+    budget_option,
     config_argument,
+    config_or_run_argument,
     data_option,
     data_options,
     device_option,
@@ -35,12 +37,20 @@ from pipelines.cli.output import (
     compare_text,
     gain_text,
     jsonable,
-    print_plan,
+    parts_text,
+    print_config,
     print_result,
     semi_text,
     verify_text,
 )
-from pipelines.cli.settings import at_most_one, config_of, config_of_run, out_of
+from pipelines.cli.plans import print_gain_plan
+from pipelines.cli.settings import (
+    at_most_one,
+    config_of,
+    config_of_run,
+    out_of,
+    settings_and_folder,
+)
 
 
 @click.group(cls=JobGroup, invoke_without_command=True, context_settings=SETTINGS, epilog=EPILOG)
@@ -115,9 +125,9 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     settings = config_of(config, values, needs_data=True)
     out = out_of(settings, config)
     if dry_run:
-        return print_plan(settings, as_json)
+        return print_config(settings, as_json)
+    from pipelines.generators.train import train_run
     from pipelines.progress import show
-    from pipelines.source.train import train_run
 
     with show() as progress:
         result = train_run(settings, out, resume=resume, progress=progress)
@@ -178,8 +188,8 @@ def synth(
     at_most_one(
         values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"}
     )
+    from pipelines.generators.synthesize import synthesize_run
     from pipelines.progress import show
-    from pipelines.source.synthesize import synthesize_run
 
     with show() as progress:
         target = out or run / "synthetic"
@@ -190,32 +200,58 @@ def synth(
 
 
 @cli.command(cls=JobCommand, short_help="Measure what synthetic images add to a classifier.")
-@config_argument
+@config_or_run_argument
 @data_options
 @source_options
 @key("--classifier", "classifier.name", metavar="NAME")
 @key("--classifier-steps", "classifier.steps", type=int, metavar="N")
 @key("--domain", "classifier.domain", type=click.Choice(["digits", "natural", "auto"]))
 @key("--arms", "gain.arms", metavar="A,B", callback=split_commas)
+@key("--metric", "gain.metric", metavar="NAME")
+@key("--metrics", "gain.metrics", metavar="A,B", callback=split_commas)
 @key("--replicates", "gain.replicates", type=int, metavar="N")
 @key("--processes", "gain.processes", type=int, metavar="N")
-@key("--tuning", "gain.tuning", is_flag=True, flag_value=True)
+@key("--screening", "gain.screening", is_flag=True, flag_value=True)
+@budget_option
 @dry_run
 @run_options
-def gain(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
+def gain(
+    config: Path | None, budget: float | None, dry_run: bool, as_json: bool, **values: Any
+) -> None:
     """Measure what synthetic images add to a classifier: arms, paired replicates, intervals,
     advice.
+
+    CONFIG is a file, or the folder of a run: then its parts are read again, which answers for
+    another --metric without training.
     """
-    settings = config_of(config, values, needs_data=True)
-    out = out_of(settings, config)
-    if dry_run:
-        return print_plan(settings, as_json, tuning=settings.gain.tuning)
+    settings, out = settings_and_folder(config, values)
     from pipelines.gain.run import gain_run
     from pipelines.progress import show
 
+    if budget is not None:
+        from pipelines.gain.budget import within_budget
+
+        settings, words = within_budget(settings, out, budget)
+        click.echo(words, err=True)
+    if dry_run:
+        return print_gain_plan(settings, out, as_json)
     with show() as progress:
         result = gain_run(settings, out, progress=progress)
     print_result(result, as_json, lambda: gain_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="List the finished parts of a run, and what each is of.")
+@run_argument
+@as_json
+@verbose
+def parts(run: Path, as_json: bool) -> None:
+    """List the parts of RUN, a folder of gain, semi, compare or verify: finished, missing, damaged,
+    or of another plan, and what differs.
+    """
+    from pipelines.cli.plans import rows_of_run
+
+    rows = rows_of_run(run)
+    print_result({"parts": rows}, as_json, lambda: parts_text(rows))
 
 
 @cli.command(cls=JobCommand, short_help="Many gain results on one page.")
@@ -386,8 +422,8 @@ def evaluate(run: Path, out: Path | None, as_json: bool, **values: Any) -> None:
 
     Default of --out: RUN.
     """
+    from pipelines.generators.evaluate import as_markdown, evaluate_run
     from pipelines.progress import show
-    from pipelines.source.evaluate import as_markdown, evaluate_run
 
     with show() as progress:
         result = evaluate_run(run, out, progress=progress, **values)

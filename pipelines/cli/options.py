@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -111,6 +112,25 @@ def split_commas(
     )
 
 
+def seconds_of(text: str | None) -> float | None:
+    """``1h30m`` as seconds.
+
+    Raises:
+        click.BadParameter: If it is not a time.
+
+    Example:
+        >>> seconds_of("1h30m")
+        5400.0
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip())
+    if not found or not any(found.groups()):
+        raise click.BadParameter(f"{text!r} is not a time such as 90s, 20m or 1h30m")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 def split_numbers(
     ctx: click.Context, option: click.Parameter, value: str | None
 ) -> tuple[int, ...] | None:
@@ -163,9 +183,20 @@ config_argument = click.argument(
     required=False,
     type=click.Path(path_type=Path, exists=True, dir_okay=False, readable=True),
 )
+config_or_run_argument = click.argument(
+    "config", required=False, type=click.Path(path_type=Path, exists=True, readable=True)
+)
 run_argument = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 dry_run = click.option(
-    "--dry-run", is_flag=True, help="Load the data, print the whole config, and stop."
+    "--dry-run",
+    is_flag=True,
+    help="Load the data, print what would be trained and how long it takes, and stop.",
+)
+budget_option = click.option(
+    "--budget",
+    metavar="TIME",
+    callback=lambda context, option, value: seconds_of(value),
+    help="Take as many replicates, then as many steps, as fit: 90s, 20m, 1h30m.",
 )
 
 form_options = together(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +12,76 @@ import click
 
 if TYPE_CHECKING:
     from pipelines.config import Config
+    from pipelines.datasets import DataBundle
+    from pipelines.experiment.parts import PartRow
+    from pipelines.experiment.plan import PlanRow
 
 
-def print_plan(config: Config, as_json: bool, *, tuning: bool = False) -> None:
-    """Print what ``--dry-run`` shows: the data as they were found, and the whole config."""
+def print_config(config: Config, as_json: bool) -> None:
+    """Print what ``--dry-run`` shows of one training: the data as found, and the configuration."""
     from pipelines.config import dump_config
     from pipelines.datasets import load_data
+    from pipelines.generators.in_memory import chosen_family
 
-    bundle = load_data(config.data, config.seed, tuning=tuning)
-    kind = "test images" if bundle.scored_on == "test" else bundle.scored_on
-    found = f"# {bundle.name}: {bundle.regime}; {len(bundle.test)} {kind}; {bundle.note}\n"
+    chosen_family(config.source)
+    bundle = load_data(config.data, config.seed)
+    found = f"# {bundle.name}: {bundle.regime}; {len(bundle.test)} test images; {bundle.note}\n"
     print_result(config.model_dump(mode="json"), as_json, lambda: found + dump_config(config))
+
+
+def print_plan(
+    bundle: DataBundle,
+    rows: Sequence[PlanRow],
+    seconds: float,
+    processes: int,
+    as_json: bool,
+    facts: Mapping[str, str],
+) -> None:
+    """Print what ``--dry-run`` shows of a job with parts.
+
+    Args:
+        bundle: The data of the first replicate.
+        rows: What is trained how often, what of it is finished, and estimates.
+        seconds: Estimated in all.
+        processes: Groups that are made at the same time.
+        as_json: One JSON document in the place of text.
+        facts: What else the plan holds: arms, comparisons, metrics.
+    """
+    from pipelines.report.page import duration
+
+    scored = "test images" if bundle.scored_on == "test" else bundle.scored_on
+    document = {
+        "data": f"{bundle.name}: {bundle.regime}",
+        "scored": f"{len(bundle.test)} {scored}",
+        **facts,
+        "plan": [vars(row) for row in rows],
+        "seconds": round(seconds, 1),
+        "processes": processes,
+    }
+
+    def text() -> str:
+        lines = [f"{name}: {value}" for name, value in document.items() if name in shown]
+        lines += ["", f"{'to make':<24}  needed  finished  estimate, one process"]
+        for row in rows:
+            time = "–" if row.seconds is None else duration(row.seconds)
+            lines.append(f"{row.what:<24}  {row.count:>6}  {row.finished:>8}  {time}")
+        lines += ["", f"about {duration(seconds)} with --processes {processes}"]
+        return "\n".join(lines)
+
+    shown = ("data", "scored", *facts)
+    print_result(document, as_json, text)
+
+
+def parts_text(rows: Sequence[PartRow]) -> str:
+    """A line per part: status, kind, label, seconds, and why it is not used."""
+    lines = [f"{'status':<15}  {'seconds':>7}  part"]
+    for row in rows:
+        name = f"{row.kind}: {row.label}" if row.label else row.file
+        seconds = f"{row.seconds:.1f}" if row.seconds else ""
+        lines.append(f"{row.status:<15}  {seconds:>7}  {name}")
+        if row.reason:
+            lines.append(f"{'':<26}{row.reason}")
+    return "\n".join(lines)
 
 
 def print_result(result: Any, as_json: bool, text: Callable[[], str]) -> None:
@@ -77,7 +136,7 @@ def plain(value: Any) -> str:
 
 def gain_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of arms, the verdict, and where to read on."""
-    from pipelines.gain.run import gain_table
+    from pipelines.gain.tables import gain_table
 
     return _with_verdict(gain_table(result), result, out / "report.html", out / "gain.json")
 
@@ -113,4 +172,8 @@ def verify_text(result: Mapping[str, Any], out: Path) -> str:
 
 
 def _with_verdict(table: str, result: Mapping[str, Any], *files: Path) -> str:
-    return "\n\n".join([table, result["verdict"], "  ".join(map(str, files))])
+    """Table, advice, its lines, and where to read on."""
+    verdict = result["verdict"]
+    lines = [f"- {line}" for line in verdict["lines"]]
+    said = "\n".join([verdict["advice"], *lines])
+    return "\n\n".join([table, said, "  ".join(map(str, files))])

@@ -52,3 +52,23 @@ def at_most_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:
         raise click.UsageError(
             f"{' and '.join(given)} exclude each other", click.get_current_context()
         )
+
+
+def settings_and_folder(path: Path | None, values: Mapping[str, Any]) -> tuple[Config, Path]:
+    """The configuration and the folder of a job.
+
+    Args:
+        path: A file, or the folder of a run, whose configuration and folder are then taken.
+        values: Options given on the command line, which override the file.
+    """
+    if path is None or not path.is_dir():
+        config = config_of(path, values, needs_data=True)
+        return config, out_of(config, path)
+    file = path / "config.yaml"
+    if not file.is_file():
+        raise click.UsageError(
+            f"{path}: no run here (config.yaml is missing)", click.get_current_context()
+        )
+    config = config_of(file, values, needs_data=True)
+    given = values.get("out")
+    return config, Path(given) if given else path

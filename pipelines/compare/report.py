@@ -22,9 +22,9 @@ from pipelines.compare.tables import (
     warnings,
 )
 from pipelines.datasets import DataBundle
-from pipelines.page import duration, image_strip, render_page
-from pipelines.pictures import sample_grid, unpacked
-from pipelines.source.evaluate import COLUMNS
+from pipelines.report.page import duration, image_strip, render_page
+from pipelines.report.pictures import sample_grid, unpacked
+from pipelines.generators.evaluate import COLUMNS
 
 TITLES = {
     "samples": "real test images on top; below, the first samples of every class shown, not picked",

@@ -31,9 +31,9 @@ from pipelines.config import Config
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_of, use_threads
 from pipelines.interrupt import Watch
-from pipelines.pictures import packed
+from pipelines.report.pictures import packed
 from pipelines.results import device_name, package_versions
-from pipelines.source.quality import (
+from pipelines.generators.quality import (
     JUDGE,
     STUDENT,
     EvaluateSettings,
@@ -46,7 +46,7 @@ from pipelines.source.quality import (
     make_reference,
     summary,
 )
-from pipelines.source.train import LoadedRun, load_source, start_session, train_run
+from pipelines.generators.train import LoadedRun, load_source, start_session, train_run
 
 MOST_OF_PIXEL_CNN = 500  # samples of a family that takes a pass of the network a pixel
 PIXEL_CNN_BATCH = 32

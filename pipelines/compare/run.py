@@ -25,13 +25,13 @@ from pipelines.crew import Crew
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_of, use_threads
 from pipelines.interrupt import watch_signals
-from pipelines.pictures import png_bytes
+from pipelines.report.pictures import png_bytes
 from pipelines.progress import Progress, Silent
 from pipelines.results import package_versions, provenance, write_result
 from pipelines.run_dir import RunDir
-from pipelines.source.evaluate import refuse_seen_test_images
-from pipelines.source.quality import Section, require_same_kind
-from pipelines.source.train import chosen_family, load_source, options_of, require_run_of
+from pipelines.generators.evaluate import refuse_seen_test_images
+from pipelines.generators.quality import Section, require_same_kind
+from pipelines.generators.train import chosen_family, load_source, options_of, require_run_of
 
 JOB_POINTS = sum(POINTS.values()) + 1
 OF_A_VARIANT = ("family", "preset", "options")  # keys of the source that every row has its own of

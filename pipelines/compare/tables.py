@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.source.evaluate import COLUMNS, quality_cells
+from pipelines.generators.evaluate import COLUMNS, quality_cells
 
 Row = Mapping[str, Any]
 

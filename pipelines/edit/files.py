@@ -35,8 +35,8 @@ from augmentor.families import FAMILIES
 from pipelines.config import ConfigError
 from pipelines.device import use_threads
 from pipelines.image_folder import read_squares, shown
-from pipelines.pictures import png_bytes, sample_grid
-from pipelines.source.train import load_source
+from pipelines.report.pictures import png_bytes, sample_grid
+from pipelines.generators.train import load_source
 
 MOST_ROWS = 100
 """Rows of an overview; every image is written on its own as well."""

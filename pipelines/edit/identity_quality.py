@@ -27,10 +27,10 @@ from pipelines.datasets import load_data
 from pipelines.device import use_threads
 from pipelines.edit.files import identity_source
 from pipelines.interrupt import watch_signals
-from pipelines.pictures import png_bytes, sample_grid
+from pipelines.report.pictures import png_bytes, sample_grid
 from pipelines.results import provenance
-from pipelines.source.quality import derived_seed
-from pipelines.source.train import LoadedRun, load_source
+from pipelines.generators.quality import derived_seed
+from pipelines.generators.train import LoadedRun, load_source
 from pipelines.verify.pairs import VerificationPairs, find_pairs, read_pairs
 from pipelines.verify.run import score_pairs, split_pairs, train_verifier
 

@@ -19,8 +19,13 @@ from pipelines.device import use_threads
 from pipelines.interrupt import watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.run_dir import RunDir
-from pipelines.source.synthesize import SynthesisReport, recipe_of, report_on, write_contact_sheet
-from pipelines.source.train import LoadedRun, load_source
+from pipelines.generators.synthesize import (
+    SynthesisReport,
+    recipe_of,
+    report_on,
+    write_contact_sheet,
+)
+from pipelines.generators.train import LoadedRun, load_source
 
 Mixtures = dict[str, dict[str, float]]
 """Name of a new class to the weights of old ones, which sum to one."""

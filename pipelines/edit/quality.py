@@ -30,8 +30,8 @@ from pipelines.datasets import load_data
 from pipelines.device import use_threads
 from pipelines.edit.files import encoding_source
 from pipelines.results import provenance
-from pipelines.source.quality import derived_seed, equal_shares, first_of_each
-from pipelines.source.train import load_source
+from pipelines.generators.quality import derived_seed, equal_shares, first_of_each
+from pipelines.generators.train import load_source
 
 Section = dict[str, Any]
 ROUNDS = (0, 1, 5, 10)
@@ -146,7 +146,7 @@ def trained_judge(train: LabelledImages, config: Config, seed: int) -> Predict:
         train.y,
         TrainSettings(JUDGE_STEPS),
         seed=seed,
-        weights=weights,
+        draw_weights=weights,
         augment=augment,
     )
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config, config_from
-from pipelines.gain.recipes import SYNTHETIC
 from pipelines.gain.run import gain_run
 from pipelines.progress import Progress
 
@@ -25,13 +24,14 @@ DEMO: dict[str, Any] = {
             "smote",
             "retrieval",
             "pseudo_label",
-            *SYNTHETIC,
+            "synthetic",
+            "synthetic+classical",
             "auto",
         ],
         "candidates": ["real", "logit_adjusted", "classical", "retrieval", "pseudo_label"],
         "shares": [0.5],
         "confidences": [0.0],
-        "tuning_splits": 2,
+        "screening_rounds": 4,
         "replicates": 6,
         "processes": 2,
     },
@@ -42,9 +42,7 @@ DEMO: dict[str, Any] = {
 
 
 def demo_config() -> Config:
-    """The demo's config: digits, 80 to 4 labels a class, the other training images as an unlabelled
-    pool.
-    """
+    """The demo's config: digits, 80 to 4 labels per class, the others as an unlabelled pool."""
     return config_from(DEMO, where="demo")
 
 
@@ -54,13 +52,13 @@ def demo_run(out: Path, *, progress: Progress | None = None) -> dict[str, Any]:
     Args:
         out: Folder for gain.json, policy.json and report.html; a run that was stopped goes on
             there.
-        progress: Who is told.
+        progress: Progress reporter.
 
     Returns:
         The contents of gain.json.
 
     Raises:
-        Interrupted: After a signal; finished cells stay.
+        Interrupted: After a signal; finished parts stay.
         RunLockedError: If another process works in ``out``.
     """
     return gain_run(demo_config(), out, progress=progress)

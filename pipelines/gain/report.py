@@ -7,93 +7,24 @@ escaped by the template engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load, save
 from torch import Tensor
 
-from augmentor.common.atomic_files import write_bytes, write_text
+from augmentor.common.atomic_files import write_text
 from augmentor.common.types import LabelledImages
-from downstream.gain import outcome
-from pipelines.page import (
-    Axis,
-    duration,
-    image_strip,
-    p_value,
-    render_page,
-    scale_of,
-    signed_points,
-)
+from downstream.arms.table import ARMS, KINDS
+from downstream.metrics import METRICS, Metric
+from pipelines.experiment.parts import PartError
+from pipelines.experiment.plan import Group
+from pipelines.gain.plan import GainPlan
+from pipelines.report.page import Axis, duration, image_strip, p_value, render_page, scale_of
+from pipelines.workbench.training_parts import TrainingTask
 
 CLASSES_SHOWN = 40
-ARM_NOTES = {
-    "real": ("plain", "the labelled images as they are"),
-    "oversample": ("plain", "every class drawn equally often"),
-    "smote": ("plain", "SMOTE: mixes of neighbouring images balance the classes"),
-    "classical": ("classical", "every class drawn equally often, random affine augmentation"),
-    "smote+classical": ("classical", "SMOTE, then augmentation"),
-    "trivialaugment": (
-        "classical",
-        "every class drawn equally often, one random operation an image",
-    ),
-    "randaugment": ("classical", "every class drawn equally often, two random operations an image"),
-    "mixup": ("classical", "classical, then mixes of two images and their labels"),
-    "cutmix": ("classical", "classical, then patches of one image in another"),
-    "reweight": (
-        "classical",
-        "images as often as they are, a loss that weighs rare classes more, augmentation",
-    ),
-    "logit_adjusted": (
-        "classical",
-        "images as often as they are, a loss that allows for frequencies, augmentation",
-    ),
-    "decoupled": (
-        "classical",
-        "images as often as they are, then the last layer on balanced classes, augmentation",
-    ),
-    "pseudo_label": ("pool", "unlabelled images with predicted labels, augmentation; no generator"),
-    "fixmatch": ("pool", "FixMatch: unlabelled images labelled anew at every step; no generator"),
-    "graph_fixmatch": (
-        "pool",
-        "FixMatch that begins with the labels of a graph of similar images; no generator",
-    ),
-    "pair_fixmatch": (
-        "pool",
-        "FixMatch that begins with the labels of two graph_fixmatch together; no generator",
-    ),
-    "joint_fixmatch": (
-        "synthetic",
-        "FixMatch that begins with the labels of graph_fixmatch and a CVAE together",
-    ),
-    "retrieval": (
-        "pool",
-        "the unlabelled images nearest to labelled ones, augmentation; no generator",
-    ),
-    "pair_label": (
-        "pool",
-        "unlabelled images labelled by two classifiers together, augmentation; no generator",
-    ),
-    "joint_label": (
-        "synthetic",
-        "unlabelled images labelled by a classifier and a CVAE together, augmentation",
-    ),
-    "synthetic": ("synthetic", "generated images balance the classes, no augmentation"),
-    "synthetic+classical": (
-        "synthetic",
-        "generated images balance the classes, augmentation on all",
-    ),
-    "auto": ("auto", "what the policy chose on the tuning splits, before the test set was read"),
-}
-KINDS = {
-    "plain": "labelled images only",
-    "classical": "classical augmentation",
-    "pool": "unlabelled pool, no generator",
-    "synthetic": "a generator",
-    "auto": "chosen by the policy",
-}
 
 
 @dataclass(frozen=True)
@@ -116,25 +47,21 @@ class Gallery:
     distances: Tensor
 
 
-def save_gallery(path: Path, gallery: Gallery) -> None:
-    """Write a gallery as one safetensors file (class names are not stored: ``load_gallery`` takes
-    them).
-    """
-    tensors = {"neighbours": gallery.neighbours, "distances": gallery.distances}
+def read_gallery(plan: GainPlan, group: Group[TrainingTask]) -> Gallery | None:
+    """The pictures that the first replicate kept; None if it has none."""
+    part = group.task.gallery
+    if part is None or not plan.store.has(part):
+        return None
+    try:
+        tensors = plan.store.read(part).tensors
+    except PartError:  # pictures are no result: a page without them is better than none
+        return None
+    classes = plan.bundle.train.classes
+    images = {}
     for name in ("real", "synthetic", "samples"):
-        images: LabelledImages = getattr(gallery, name)
-        tensors |= {f"{name}_x": images.x, f"{name}_y": images.y}
-    write_bytes(path, save({key: value.contiguous().clone() for key, value in tensors.items()}))
-
-
-def load_gallery(path: Path, classes: tuple[str, ...]) -> Gallery:
-    """Read what ``save_gallery`` wrote."""
-    tensors = load(path.read_bytes())
-    real, synthetic, samples = (
-        LabelledImages(tensors[f"{name}_x"], tensors[f"{name}_y"], classes)
-        for name in ("real", "synthetic", "samples")
-    )
-    return Gallery(real, synthetic, samples, tensors["neighbours"], tensors["distances"])
+        images[name] = LabelledImages(tensors[f"{name}_x"], tensors[f"{name}_y"], classes)
+    neighbours, distances = tensors["neighbours"], tensors["distances"]
+    return Gallery(images["real"], images["synthetic"], images["samples"], neighbours, distances)
 
 
 def write_report(path: Path, result: Mapping[str, Any], gallery: Gallery | None = None) -> None:
@@ -142,9 +69,7 @@ def write_report(path: Path, result: Mapping[str, Any], gallery: Gallery | None 
 
     Args:
         path: The HTML file to write.
-        result: The contents of ``gain.json``; optional beside the schema: ``training_counts``
-            {class: images}, ``notes`` (sentences about the data), and the policy's ``tuning``
-            table.
+        result: The contents of ``gain.json``.
         gallery: Pictures; without them those sections are left out.
     """
     write_text(path, render_report(result, gallery))
@@ -152,19 +77,23 @@ def write_report(path: Path, result: Mapping[str, Any], gallery: Gallery | None 
 
 def render_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> str:
     """The report as HTML text; see ``write_report``."""
+    metric = METRICS[result["metric"]]
     return render_page(
         "report.html.j2",
         result=result,
-        verdict=result["verdict"].partition(": "),
+        metric=metric,
+        verdict=result["verdict"],
+        scored="real test images" if result["scored_on"] == "test" else result["scored_on"],
         kinds=KINDS,
-        arms=_arm_rows(result),
-        arm_axis=_axis(_arm_scale(result)),
+        arms=_arm_rows(result, metric),
+        arm_axis=_axis(_arm_scale(result), metric),
         reference=_reference(result),
-        comparisons=_comparison_rows(result),
-        permuted=any(row.get("p_permutation") is not None for row in result["comparisons"]),
-        comparison_axis=_axis(_comparison_scale(result)),
+        comparisons=_comparison_rows(result, metric),
+        permuted=any(row["p_permutation"] is not None for row in result["comparisons"]),
+        comparison_axis=_axis(_comparison_scale(result), metric),
+        metrics=_metrics_table(result),
         recall=_recall_table(result),
-        policy=_policy_view(result),
+        policy=_policy_view(result, metric),
         classes=_class_cards(gallery),
         hidden_classes=_hidden_classes(gallery),
         neighbours=_neighbour_cards(gallery),
@@ -172,31 +101,38 @@ def render_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> 
     )
 
 
-def _axis(scale: Axis) -> list[dict[str, Any]]:
-    return [{"x": scale.at(tick), "label": f"{100 * tick:.4g}"} for tick in scale.ticks]
+def _axis(scale: Axis, metric: Metric) -> list[dict[str, Any]]:
+    ticks = []
+    for tick in scale.ticks:
+        ticks.append({"x": scale.at(tick), "label": f"{metric.unit.factor * tick:.4g}"})
+    return ticks
 
 
 def _arm_scale(result: Mapping[str, Any]) -> Axis:
-    arms = result["arms"].values()
-    return scale_of(value for arm in arms for value in (*arm["scores"], arm["mean"], *arm["ci95"]))
+    values: list[float] = []
+    for arm in result["arms"].values():
+        values += [*arm["scores"], arm["mean"], *(arm["ci95"] or ())]
+    return scale_of(values)
 
 
-def _arm_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _arm_rows(result: Mapping[str, Any], metric: Metric) -> list[dict[str, Any]]:
     scale = _arm_scale(result)
     reference = result["arms"].get(_reference(result))
     rows = []
     for name, arm in result["arms"].items():
-        kind, note = ARM_NOTES.get(name) or _own_policy(name, result)
-        delta = None if reference is None or arm is reference else arm["mean"] - reference["mean"]
+        kind, words = _kind_and_words(name, result)
+        other = reference is not None and arm is not reference
+        delta = metric.unit.signed(arm["mean"] - reference["mean"]) if other else ""
+        interval = arm["ci95"] or (arm["mean"], arm["mean"])
         rows.append(
             {
                 "name": name,
                 "kind": kind,
-                "note": note,
-                "mean": _percent(arm["mean"]),
-                "interval": _interval(arm["ci95"], _percent),
-                "delta": "" if delta is None else signed_points(delta),
-                "strip": _strip(scale, arm["mean"], arm["ci95"], arm["scores"]),
+                "note": words,
+                "mean": metric.unit.plain(arm["mean"]),
+                "interval": _interval(arm["ci95"], metric.unit.plain),
+                "delta": delta,
+                "strip": _strip(scale, arm["mean"], interval, arm["scores"]),
                 "reference": None if reference is None else scale.at(reference["mean"]),
             }
         )
@@ -208,71 +144,107 @@ def _reference(result: Mapping[str, Any]) -> str | None:
     return next((name for name in ("real", "classical") if name in result["arms"]), None)
 
 
-def _own_policy(name: str, result: Mapping[str, Any]) -> tuple[str, str]:
-    """Kind and words of an arm that the config named itself."""
-    if mixture := result.get("mixtures", {}).get(name):
+def _kind_and_words(name: str, result: Mapping[str, Any]) -> tuple[str, str]:
+    """Of an arm of the table, or of one that the configuration named itself."""
+    if name in ARMS:
+        return ARMS[name].kind, ARMS[name].words
+    if mixture := result["mixtures"].get(name):
         return "synthetic", mixture
-    return ARM_NOTES.get(result.get("bases", {}).get(name, ""), ("plain", ""))
+    base = ARMS[result["bases"][name]]
+    return base.kind, f"a variant of {base.name}: {base.words}"
 
 
 def _comparison_scale(result: Mapping[str, Any]) -> Axis:
-    rows = result["comparisons"]
-    return scale_of([0.0, *(value for row in rows for value in (row["delta"], *row["ci95"]))])
+    values = [0.0]
+    for row in result["comparisons"]:
+        values += [row["delta"], *(row["ci95"] or ())]
+    return scale_of(values)
 
 
-def _comparison_rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _comparison_rows(result: Mapping[str, Any], metric: Metric) -> list[dict[str, Any]]:
     scale = _comparison_scale(result)
-    return [
-        {
-            "arm": row["arm"],
-            "baseline": row["baseline"],
-            "outcome": outcome(row["ci95"], row["p_holm"]),
-            "delta": signed_points(row["delta"]),
-            "interval": _interval(row["ci95"], signed_points),
-            "bootstrap": _interval(row["ci95_bootstrap"], signed_points),
-            "p": p_value(row["p"]),
-            "p_permutation": p_value(row.get("p_permutation")),
-            "p_holm": p_value(row["p_holm"]),
-            "strip": _strip(scale, row["delta"], row["ci95"], ()),
-            "zero": scale.at(0.0),
-        }
-        for row in result["comparisons"]
-    ]
+    shown = metric.unit.signed
+    rows = []
+    for row in result["comparisons"]:
+        interval = row["ci95"] or (row["delta"], row["delta"])
+        rows.append(
+            {
+                "arm": row["arm"],
+                "baseline": row["baseline"],
+                "outcome": row["outcome"],
+                "delta": shown(row["delta"]),
+                "interval": _interval(row["ci95"], shown),
+                "replicates": _interval(row["ci95_replicates"], shown),
+                "p": p_value(row["p"]),
+                "p_permutation": p_value(row["p_permutation"]),
+                "p_holm": p_value(row["p_holm"]),
+                "needed": _needed(row),
+                "strip": _strip(scale, row["delta"], interval, ()),
+                "zero": scale.at(0.0),
+            }
+        )
+    return rows
+
+
+def _needed(row: Mapping[str, Any]) -> str:
+    if row["outcome"] != "undecided":
+        return ""
+    if row["needed"] is not None:
+        return f"about {row['needed']} replicates would decide"
+    return f"limited by {row['limited_by']}" if row["limited_by"] else ""
+
+
+def _metrics_table(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Every arm by every metric, the best of a metric marked."""
+    names = result["metrics"]
+    best = {}
+    for name in names:
+        pick = max if METRICS[name].higher_is_better else min
+        best[name] = pick(arm["metrics"][name]["mean"] for arm in result["arms"].values())
+    rows = []
+    for arm, found in result["arms"].items():
+        cells = []
+        for name in names:
+            one = found["metrics"][name]
+            unit = METRICS[name].unit
+            interval = _interval(one["ci95"], unit.plain)
+            marked = one["mean"] == best[name]
+            cells.append({"mean": unit.plain(one["mean"]), "interval": interval, "best": marked})
+        rows.append({"arm": arm, "cells": cells})
+    titles = []
+    for name in names:
+        arrow = "↑" if METRICS[name].higher_is_better else "↓"
+        titles.append(f"{METRICS[name].words} {arrow}")
+    return {"titles": titles, "rows": rows}
 
 
 def _strip(
-    scale: Axis, centre: float, interval: Iterable[float], dots: Iterable[float]
+    scale: Axis, centre: float, interval: Iterable[float], dots: Sequence[float]
 ) -> dict[str, Any]:
-    low, high = (scale.at(end) for end in interval)
+    low, high = interval
+    places = [scale.at(dot) for dot in dots]
     return {
         "centre": scale.at(centre),
-        "low": low,
-        "high": high,
-        "dots": [scale.at(dot) for dot in dots],
+        "low": scale.at(low),
+        "high": scale.at(high),
+        "dots": places,
     }
 
 
 def _recall_table(result: Mapping[str, Any]) -> dict[str, Any]:
-    arms = result["arms"]
-    counts = result.get("training_counts", {})
-    classes = list(next(iter(arms.values()))["per_class_recall"]) if arms else []
-    values = [
-        value
-        for arm in arms.values()
-        for value in arm["per_class_recall"].values()
-        if value is not None
-    ]
-    low = min(values, default=0.0)
+    arms, counts = result["arms"], result["training_counts"]
+    known: list[float] = []
+    for arm in arms.values():
+        known += [value for value in arm["per_class_recall"].values() if value is not None]
+    low = min(known, default=0.0)
     rows = []
-    for name in classes:
+    for name in counts:
         recalls = [arm["per_class_recall"][name] for arm in arms.values()]
         best = max((recall for recall in recalls if recall is not None), default=None)
         cells = [_heat_cell(recall, low, best) for recall in recalls]
-        rows.append({"name": name, "count": counts.get(name, ""), "cells": cells})
-    names = [
-        name.replace("+", "+\u200b") for name in arms
-    ]  # may break there: nine columns are wide
-    return {"arms": names, "rows": rows, "counted": bool(counts)}
+        rows.append({"name": name, "count": counts[name], "cells": cells})
+    names = [name.replace("+", "+\u200b") for name in arms]  # may break there: columns are many
+    return {"arms": names, "rows": rows}
 
 
 def _heat_cell(recall: float | None, low: float, best: float | None) -> dict[str, Any]:
@@ -282,26 +254,26 @@ def _heat_cell(recall: float | None, low: float, best: float | None) -> dict[str
     return {"text": f"{100 * recall:.1f}", "heat": round(100 * heat), "best": recall == best}
 
 
-def _policy_view(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    policy = result.get("policy")
+def _policy_view(result: Mapping[str, Any], metric: Metric) -> dict[str, Any] | None:
+    policy = result["policy"]
     if not policy:
         return None
-    table = policy.get("tuning", {}).get("candidates", [])
-    return {
-        "words": policy.get("words", ""),
-        "rule": policy.get("tuning", {}).get("rule", ""),
-        "rows": [
+    rows = []
+    for row in policy["screening"]["candidates"]:
+        scores = [metric.unit.plain(score) for score in row["scores"]]
+        rows.append(
             {
                 "name": row["name"],
-                "mean": _percent(row["mean"]),
-                "scores": ", ".join(_percent(score) for score in row["scores"]),
-                "behind": signed_points(-row["behind_best"]),
-                "error": f"{100 * row['standard_error']:.1f}",
+                "mean": metric.unit.plain(row["mean"]),
+                "rounds": row["rounds"],
+                "scores": ", ".join(scores),
+                "behind": metric.unit.signed(-row["behind_leader"]),
+                "error": metric.unit.plain(row["standard_error"]),
                 "chosen": row["chosen"],
+                "dropped": row["dropped"],
             }
-            for row in table
-        ],
-    }
+        )
+    return {"words": policy["words"], "rule": policy["screening"]["rule"], "rows": rows}
 
 
 def _class_cards(gallery: Gallery | None) -> list[dict[str, Any]]:
@@ -309,10 +281,9 @@ def _class_cards(gallery: Gallery | None) -> list[dict[str, Any]]:
         return []
     cards = []
     for index, name in enumerate(gallery.real.classes[:CLASSES_SHOWN]):
-        real, synthetic = (
-            images.x[images.y == index] for images in (gallery.real, gallery.synthetic)
-        )
-        cards.append({"name": name, "real": image_strip(real), "synthetic": image_strip(synthetic)})
+        real = image_strip(gallery.real.x[gallery.real.y == index])
+        synthetic = image_strip(gallery.synthetic.x[gallery.synthetic.y == index])
+        cards.append({"name": name, "real": real, "synthetic": synthetic})
     return cards
 
 
@@ -323,29 +294,17 @@ def _hidden_classes(gallery: Gallery | None) -> int:
 def _neighbour_cards(gallery: Gallery | None) -> list[dict[str, Any]]:
     if gallery is None:
         return []
-    rows = zip(
-        gallery.samples.x,
-        gallery.samples.y.tolist(),
-        gallery.neighbours,
-        gallery.distances,
-        strict=True,
-    )
-    return [
-        {
-            "name": gallery.samples.classes[label],
-            "sample": image_strip(sample[None]),
-            "near": [
-                {"image": image_strip(image[None]), "distance": f"{distance:.3f}"}
-                for image, distance in zip(images, distances.tolist(), strict=True)
-            ],
-        }
-        for sample, label, images, distances in rows
-    ]
+    shown = gallery.samples
+    cards = []
+    for index, label in enumerate(shown.y.tolist()):
+        near = []
+        pairs = zip(gallery.neighbours[index], gallery.distances[index].tolist(), strict=True)
+        for image, distance in pairs:
+            near.append({"image": image_strip(image[None]), "distance": f"{distance:.3f}"})
+        sample = image_strip(shown.x[index][None])
+        cards.append({"name": shown.classes[label], "sample": sample, "near": near})
+    return cards
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _interval(ends: Iterable[float | None] | None, words: Any) -> str:
-    return "–" if ends is None else " to ".join(words(end) for end in ends)
+def _interval(ends: Sequence[float] | None, shown: Callable[[float], str]) -> str:
+    return "–" if ends is None else f"{shown(ends[0])} to {shown(ends[1])}"

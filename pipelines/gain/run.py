@@ -1,49 +1,35 @@
 """The job ``gain``: every arm in every replicate, the paired comparison, gain.json and the report.
 
-The work is cut into jobs, a tuning split or a replicate each, which leave a cell. A run that was
-stopped, or is asked for more replicates or arms, makes only what is missing.
+A run that was stopped, or is asked for more replicates, arms or metrics, makes only what is
+missing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from augmentor.common.atomic_files import write_json
-from augmentor.common.types import DataError, LabelledImages
-from downstream.gain import measure_gain
-from pipelines.config import Config, ConfigError
-from pipelines.crew import Crew
-from pipelines.datasets import DataBundle
-from pipelines.device import device_of, use_threads
-from pipelines.gain.arms import discriminator_of
-from pipelines.gain.cells import GainJob, Key, bundle_of, found, key_maker, make_cell, read_cell
-from pipelines.gain.policy import candidates, choose, policy_of, tuning_parts
-from pipelines.gain.recipes import (
-    Policy,
-    Recipe,
-    known_arms,
-    named_policies,
-    policy_of_arm,
-    recipe_of,
-)
-from pipelines.gain.report import Gallery, load_gallery, write_report
+from augmentor.common.atomic_files import write_json, write_text
+from augmentor.common.types import DivergedError
+from downstream.arms.policy import MixPolicy, policy_of
+from downstream.arms.table import ARMS
+from downstream.comparison import ArmScores, compare
+from downstream.metrics import Outputs
+from pipelines.config import Config, dump_config
+from pipelines.experiment.job import OpenJob, opened
+from pipelines.experiment.parts import FinishedPart
+from pipelines.experiment.plan import Group
+from pipelines.experiment.provenance import provenance_of_parts
+from pipelines.gain.baselines import best_baselines, best_on_scored
+from pipelines.gain.plan import GainPlan, gain_plan, usual_comparisons
+from pipelines.gain.report import read_gallery, write_report
+from pipelines.gain.screening import screen
 from pipelines.gain.verdict import verdict
-from pipelines.gain.yardsticks import best_baselines, picked_on_scores
-from pipelines.interrupt import watch_signals
 from pipelines.progress import Progress, Silent
-from pipelines.results import package_versions, provenance, write_result
-from pipelines.run_dir import RunDir
-from pipelines.source.train import chosen_family
-
-METRIC = "balanced_accuracy"
-# replicates for tuning are numbered from here, so that none of their draws is ever reported
-TUNING_SEED = 100
+from pipelines.results import write_result
+from pipelines.workbench.training_parts import TrainingTask, make_trainings, outputs_of
 
 
 def gain_run(
@@ -53,302 +39,205 @@ def gain_run(
 
     Args:
         config: The run.
-        out: Folder for ``gain.json``, ``policy.json``, ``report.html`` and ``cells/``.
-        progress: Who is told.
-        command: How the report says it was run; this process's command line unless given.
+        out: Folder for ``gain.json``, ``policy.json``, ``report.html``, ``config.yaml`` and
+            ``parts/``.
+        progress: Progress reporter.
+        command: Command line to record; this process's own unless given.
 
     Returns:
         The contents of gain.json.
 
     Raises:
-        ConfigError: If an arm, a comparison or the family is unknown or impossible with these data.
+        ConfigError: If an arm, metric, comparison, network or family is unknown or impossible with
+            these data.
         DataError: If the data cannot be used.
-        Interrupted: After a signal; finished cells stay.
+        DivergedError: If a training stops being finite; names the part.
+        Interrupted: After a signal; finished parts stay.
         RunLockedError: If another process works in ``out``.
     """
     progress, start = progress or Silent(), time.perf_counter()
-    chosen_family(config)  # a wrong name is refused before any work
-    device_of(config)  # and so is a device that is not on this machine
-    use_threads(config)
-    if config.gain.tuning:
-        config = config.model_copy(update={"seed": config.seed + TUNING_SEED})
-    with (
-        RunDir(out).lock(),
-        watch_signals() as watch,
-        Crew(make_cell, config.gain.processes, config.threads, watch) as crew,
-    ):
-        bundle = bundle_of(config, config.seed)
-        arms = _known_arms(config, bundle)
-        declared_pairs(config, arms, "classical")  # refuses a bad one before the work, not after
-        (out / "cells").mkdir(exist_ok=True)
-        key = key_maker(config, bundle)
-        tuned = "auto" in arms or len(set(config.gain.strengths)) > 1
-        policy = _policy(config, bundle, out, key, crew, progress) if tuned else None
-        cells = _replicates(config, arms, out, key, crew, progress, policy)
-    result = _result(config, bundle, arms, cells, policy) | provenance(
-        _seconds(cells, time.perf_counter() - start),
-        str(device_of(config)),
-        package_versions(),
-        command,
-    )
+    plan = gain_plan(config, out)
+    processes, threads = config.gain.processes, config.threads
+    with opened(out, make_trainings, progress, processes=processes, threads=threads) as job:
+        write_text(out / "config.yaml", dump_config(config))
+        policy = _policy(plan, job, out)
+        chosen = policy_of(policy) if policy is not None and "auto" in plan.arms else None
+        strengths = plan.first_strengths if policy is None else dict(policy["strengths"])
+        groups = plan.replicate_groups(chosen, strengths)
+        finished = job.finished(groups, "replicates")
+    outputs = arm_outputs(plan, groups, finished, chosen, strengths)
+    parts = [part for replicate in finished for part in replicate]
+    result = gain_result(plan, outputs, parts, policy, strengths)
+    result |= provenance_of_parts(parts, time.perf_counter() - start, command)
     write_result(out / "gain.json", result, "gain")
-    write_report(out / "report.html", result, _gallery(cells[0], bundle))
+    write_report(out / "report.html", result, read_gallery(plan, groups[0]))
     return result
 
 
-def _recipe(
-    arm: str, config: Config, policy: Policy | None, strengths: Mapping[str, float]
-) -> Recipe:
-    return recipe_of(
-        arm, config.gain.synthetic_share, policy, named=named_policies(config), strengths=strengths
-    )
+def arm_outputs(
+    plan: GainPlan,
+    groups: Sequence[Group[TrainingTask]],
+    finished: Sequence[Sequence[FinishedPart]],
+    chosen: MixPolicy | None,
+    strengths: Mapping[str, float],
+) -> dict[str, list[Outputs]]:
+    """What a metric gets of every arm, one per replicate; arms with one recipe share them."""
+    y = plan.bundle.test.y
+    found: dict[str, list[Outputs]] = {arm: [] for arm in plan.arms}
+    for group, parts in zip(groups, finished, strict=True):
+        by_recipe = dict(zip(group.task.recipes, parts, strict=True))
+        for arm in plan.arms:
+            part = by_recipe[plan.recipe(arm, chosen, strengths)]
+            if not bool(part.tensors["class_probs"].isfinite().all()):
+                raise DivergedError(f"{part.label}: class probabilities are not finite")
+            found[arm].append(outputs_of(part, y))
+    return found
 
 
-def declared_pairs(
-    config: Config, arms: Sequence[str], best_classical: str, best_with_pool: str = "pseudo_label"
-) -> list[tuple[str, str]]:
-    """The comparisons (arm, baseline) to test: the config's, else those the verdict needs.
+def gain_result(
+    plan: GainPlan,
+    outputs: Mapping[str, Sequence[Outputs]],
+    parts: Sequence[FinishedPart],
+    policy: dict[str, Any] | None,
+    strengths: Mapping[str, float],
+) -> dict[str, Any]:
+    """The contents of gain.json but for where they come from.
 
     Args:
-        config: The run.
-        arms: The arms that run.
-        best_classical: The strongest arm without generator and pool.
-        best_with_pool: The strongest with the pool and no generator.
-
-    Raises:
-        ConfigError: If the config's name an arm that does not run.
+        plan: Of the run.
+        outputs: Of every arm, one per replicate.
+        parts: All trainings.
+        policy: The contents of policy.json, or None.
+        strengths: Of classical augmentation, by arm.
     """
-    if config.gain.comparisons is None:
-        wanted = [("synthetic", "real"), ("synthetic", "smote")]
-        wanted += [
-            (arm, base)
-            for arm in ("synthetic+classical", "auto")
-            for base in ("classical", best_classical)
-        ]
-        with_pool = ("pseudo_label", best_with_pool)
-        wanted += [(arm, base) for base in with_pool for arm in ("synthetic+classical", "auto")]
-        wanted += [(arm, "classical") for arm in with_pool]
-        return [pair for pair in dict.fromkeys(wanted) if set(pair) <= set(arms)]
-    for pair in config.gain.comparisons:
-        if missing := [arm for arm in pair if arm not in arms]:
-            raise ConfigError(
-                f"gain.comparisons: arm {missing[0]!r} is not run; arms: {', '.join(arms)}"
-            )
-    return list(config.gain.comparisons)
-
-
-def gain_table(result: Mapping[str, Any]) -> str:
-    """The arms and comparisons of a result as plain text, for a terminal."""
-    width = max(len(name) for name in result["arms"])
-    lines = [f"{'arm':<{width}}   mean   95 % interval"]
-    for name, arm in result["arms"].items():
-        low, high = arm["ci95"]
-        lines.append(
-            f"{name:<{width}}  {100 * arm['mean']:5.1f}   {100 * low:.1f} to {100 * high:.1f}"
-        )
-    pairs = [(f"{row['arm']} - {row['baseline']}", row) for row in result["comparisons"]]
-    width = max((len(name) for name, _ in pairs), default=0)
-    lines += (
-        ["", f"{'difference, points':<{width}}          95 % interval    Holm p"] if pairs else []
-    )
-    for name, row in pairs:
-        low, high = row["ci95"]
-        p = "-" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
-        lines.append(
-            f"{name:<{width}}  {100 * row['delta']:+5.1f}   {100 * low:+5.1f} to "
-            f"{100 * high:+5.1f}   {p}"
-        )
-    return "\n".join(lines)
-
-
-def _result(
-    config: Config,
-    bundle: DataBundle,
-    arms: Sequence[str],
-    cells: Sequence[Mapping[str, Any]],
-    policy: dict[str, Any] | None,
-) -> dict[str, Any]:
-    strengths = _strengths(config, policy)
-    guesses = {arm: torch.tensor([cell["predictions"][arm] for cell in cells]) for arm in arms}
-    classes, y = bundle.test.classes, bundle.test.y
-    alone = measure_gain(guesses, y, len(classes), [], metric=METRIC, bootstraps=1).to_json(
-        classes
-    )  # scores only
-    own = named_policies(config).items()
-    bases = {arm: policy.base for arm, policy in own if arm in arms and not policy.uses_generator}
-    best = best_baselines(alone | {"policy": policy, "bases": bases})
-    pairs = declared_pairs(
-        config, arms, best.get("classical", "classical"), best.get("same_pool", "pseudo_label")
-    )
-    measured = measure_gain(guesses, y, len(classes), pairs, metric=METRIC)
+    bundle = plan.bundle
+    scores = {arm: [plan.metric.of(one) for one in own] for arm, own in outputs.items()}
+    best = best_baselines(scores, plan.own, policy, plan.metric)
+    mixtures = _mixtures(plan, strengths)
+    pairs = plan.comparisons
+    if pairs is None:
+        mine = [arm for arm in mixtures if arm in plan.own]
+        classical = best.get("classical", "classical")
+        with_pool = best.get("same_pool", "pseudo_label")
+        pairs = tuple(usual_comparisons(plan.arms, mine, classical, with_pool))
+    measured, comparisons = compare(outputs, plan.metric, pairs, overlap=plan.overlap)
+    arms = {name: scores.to_json(bundle.test.classes) for name, scores in measured.items()}
+    _add_metrics(arms, plan, outputs, measured)
     result: dict[str, Any] = {
         "dataset": bundle.name,
         "regime": bundle.regime,
-        "source_augment": config.source.source_augment,
-        "metric": METRIC,
+        "source_augment": plan.setting.source.source_augment,
+        "metric": plan.metric.name,
+        "metrics": [metric.name for metric in plan.metrics],
         "scored_on": bundle.scored_on,
-        "replicates": len(cells),
-        **measured.to_json(classes),
-        "policy": policy if "auto" in arms else None,
-        "strengths": strengths,
-        "mixtures": _mixtures(config, arms, strengths),
-        "bases": bases,
-        "yardsticks": best,
-        "training_counts": {
-            bundle.train.classes[index]: count for index, count in bundle.train.counts.items()
-        },
-        "notes": [bundle.note, *sorted({note for cell in cells for note in cell["notes"]})],
+        "replicates": len(next(iter(outputs.values()))),
+        "overlap": plan.overlap,
+        "arms": arms,
+        "comparisons": [row.to_json() for row in comparisons],
+        "policy": policy if "auto" in plan.arms else None,
+        "strengths": dict(strengths),
+        "mixtures": mixtures,
+        "bases": _plain_policies(plan),
+        "baselines": best,
+        "training_counts": _counts(plan),
+        "notes": _notes(plan, parts),
+        "setup": setup_of(plan),
     }
-    return result | {
-        "verdict": verdict(
-            result, list(best.values()) or ["classical"], picked_on_scores(best, policy)
-        )
+    on_scored = best_on_scored(best, policy)
+    return result | {"verdict": verdict(result, list(best.values()), on_scored)}
+
+
+def setup_of(plan: GainPlan) -> dict[str, Any]:
+    """What was trained on what, for the report."""
+    setting, bundle = plan.setting, plan.bundle
+    trainer, source = setting.trainer, setting.source
+    weights = "random" if trainer.weights is None else trainer.weights.name
+    return {
+        "data": bundle.name,
+        "regime": bundle.regime,
+        "split": bundle.note,
+        "scored images": len(bundle.test),
+        "image size": "x".join(map(str, bundle.train.image_shape)),
+        "classifier": trainer.network,
+        "first weights": weights,
+        "classifier steps": trainer.settings.steps,
+        "classifier batch": trainer.settings.batch_size,
+        "augmentation domain": trainer.domain,
+        "generator": source.family,
+        "generator preset": source.preset,
+        "generator steps": source.steps,
+        "generator batch": source.batch_size,
+        "seed": setting.seed,
+        "replicates": plan.settings.replicates,
+        "screening": setting.screening,
     }
 
 
-def _strengths(config: Config, policy: Mapping[str, Any] | None) -> dict[str, float]:
-    """Strengths of classical augmentation by arm: the tuned ones, or the only one."""
-    return {"classical": config.gain.strengths[0]} if policy is None else dict(policy["strengths"])
-
-
-def _mixtures(
-    config: Config, arms: Sequence[str], strengths: Mapping[str, float]
-) -> dict[str, str]:
-    """The arms that use a generator whatever ``auto`` does, and how, in words."""
-    named, share = named_policies(config), config.gain.synthetic_share
-    policies = {arm: policy_of_arm(arm, share, named, strengths) for arm in arms if arm != "auto"}
-    return {arm: policy.name for arm, policy in policies.items() if policy.uses_generator}
-
-
-def _known_arms(config: Config, bundle: DataBundle) -> tuple[str, ...]:
-    """The arms to run; refuses arms, candidates and policies that cannot be."""
-    pool = bundle.pool is not None
-    try:
-        arms = known_arms(config, pool=pool)
-        chosen = [policy for policy in candidates(config, pool=pool) if "auto" in arms]
-    except ValueError as error:
-        raise ConfigError(f"gain: {error}") from error
-    _require_able_family(
-        {
-            name: policy
-            for name, policy in named_policies(config).items()
-            if name in arms or policy in chosen
-        },
-        config,
-        bundle.train,
-    )
-    return arms
-
-
-def _require_able_family(
-    policies: Mapping[str, Policy], config: Config, images: LabelledImages
-) -> None:
-    """Refuse a family without an encoder, or a discriminator of images, where a policy needs
-    one.
-    """
-    family, options = chosen_family(config)
-    encoded = [name for name, policy in policies.items() if policy.latents != "prior"]
-    if encoded and not hasattr(family.model, "encode"):
-        raise ConfigError(
-            f"gain.policies: {encoded[0]!r} needs an encoder; {config.source.family} has none"
-        )
-    realistic = [name for name, policy in policies.items() if policy.realism]
-    if realistic:
-        try:
-            with torch.random.fork_rng(devices=[]):
-                discriminator_of(family.model(images.classes, images.image_shape, options))
-        except DataError as error:
-            raise ConfigError(
-                f"gain.policies: {realistic[0]!r}: {error}; {config.source.family} has none"
-            ) from error
-
-
-def _policy(
-    config: Config, bundle: DataBundle, out: Path, key: Key, crew: Crew[GainJob], progress: Progress
-) -> dict[str, Any]:
-    pool = bundle.pool is not None
-    asked = [policy.to_json() for policy in candidates(config, pool=pool)]
-    fitted = [
-        tuning_parts(bundle, config, split)[0].tolist()
-        for split in range(config.gain.tuning_splits)
-    ]
-    keys = [key({"candidates": asked, "fitted": numbers}) for numbers in fitted]
-    paths = [out / "cells" / f"tuning-{split:03d}-{name}.json" for split, name in enumerate(keys)]
-    jobs = [GainJob(config, split, path, tuning=True) for split, path in enumerate(paths)]
-    _make_missing(jobs, crew, progress, "tuning", len(asked))
-    document = choose(
-        [read_cell(path) for path in paths], config, len(bundle.train.classes), pool=pool
-    )
+def _policy(plan: GainPlan, job: OpenJob[TrainingTask], out: Path) -> dict[str, Any] | None:
+    if not plan.screens:
+        return None
+    document = screen(plan, job)
     write_json(out / "policy.json", document)
-    progress.say(document["words"])
+    job.progress.say(document["words"])
     return document
 
 
-def _replicates(
-    config: Config,
-    arms: Sequence[str],
-    out: Path,
-    key: Key,
-    crew: Crew[GainJob],
-    progress: Progress,
-    document: dict[str, Any] | None,
-) -> list[dict[str, Any]]:
-    """The cells, with the ``predictions`` of the arms by name."""
-    policy = policy_of(document) if document is not None and "auto" in arms else None
-    strengths = _strengths(config, document)
-    judge = _recipe("classical", config, None, strengths)
-    recipes = {arm: _recipe(arm, config, policy, strengths) for arm in arms}
-    name = key({"judge": asdict(judge)})
-    paths = [
-        out / "cells" / f"replicate-{index:03d}-{name}.json"
-        for index in range(config.gain.replicates)
-    ]
-    wanted = tuple(dict.fromkeys(recipes.values()))
-    jobs = [
-        GainJob(config, index, path, recipes=wanted, judge=judge)
-        for index, path in enumerate(paths)
-    ]
-    _make_missing(jobs, crew, progress, "replicates", len(wanted))
-    cells = [read_cell(path) | {"path": path} for path in paths]
-    return [
-        cell
-        | {
-            "predictions": {
-                arm: found(cell["trainings"], recipe) for arm, recipe in recipes.items()
-            }
-        }
-        for cell in cells
-    ]
-
-
-def _make_missing(
-    jobs: Sequence[GainJob], crew: Crew[GainJob], progress: Progress, task: str, classifiers: int
+def _add_metrics(
+    arms: dict[str, Any],
+    plan: GainPlan,
+    outputs: Mapping[str, Sequence[Outputs]],
+    measured: Mapping[str, ArmScores],
 ) -> None:
-    """Make what is not there; the bar counts classifiers, and a job is full when it is finished."""
-    done = {index: classifiers for index, job in enumerate(jobs) if job.done}
-    todo = [index for index in range(len(jobs)) if index not in done]
+    """Give every arm its scores by all metrics of the plan."""
+    for name in arms:
+        arms[name]["metrics"] = {}
+    for metric in plan.metrics:
+        scored = measured
+        if metric is not plan.metric:
+            scored, _ = compare(outputs, metric, [], overlap=plan.overlap)
+        for name, found in scored.items():
+            row = found.to_json()
+            arms[name]["metrics"][metric.name] = {
+                key: row[key] for key in ("scores", "mean", "ci95")
+            }
 
-    def on_part(position: int, part: str) -> None:
-        index = todo[position]
-        done[index] = (
-            min(classifiers, done.get(index, 0) + (part == "classifier")) if part else classifiers
+
+def _mixtures(plan: GainPlan, strengths: Mapping[str, float]) -> dict[str, str]:
+    """The arms that use a generator whatever ``auto`` does, and how, in words."""
+    found = {}
+    for arm in plan.arms:
+        if arm == "auto" or not plan.recipe(arm, None, strengths).uses_generator:
+            continue
+        if arm in plan.own:
+            found[arm] = plan.own[arm].name
+        elif base := ARMS[arm].mixes_into:
+            strength = plan.recipe(arm, None, strengths).strength
+            found[arm] = MixPolicy(base, plan.settings.synthetic_share, strength=strength).name
+        else:
+            found[arm] = MixPolicy(arm).name
+    return found
+
+
+def _plain_policies(plan: GainPlan) -> dict[str, str]:
+    """The run's own arms that mix nothing in, and the arm that each is a variant of."""
+    found = {}
+    for arm in plan.arms:
+        if arm in plan.own and not plan.own[arm].uses_generator:
+            found[arm] = plan.own[arm].base
+    return found
+
+
+def _counts(plan: GainPlan) -> dict[str, int]:
+    train = plan.bundle.train
+    return {train.classes[index]: count for index, count in train.counts.items()}
+
+
+def _notes(plan: GainPlan, parts: Sequence[FinishedPart]) -> list[str]:
+    notes = {note for part in parts for note in part.notes}
+    found = [plan.bundle.note, *sorted(notes)]
+    if plan.overlap >= 1:
+        found.append(
+            "all replicates have the same training images: intervals speak of these training "
+            "images only"
         )
-        progress.step(task, sum(done.values()), classifiers * len(jobs), part)
-
-    progress.step(task, sum(done.values()), classifiers * len(jobs))
-    crew.run([jobs[index] for index in todo], on_part)
-
-
-def _gallery(cell: Mapping[str, Any], bundle: DataBundle) -> Gallery | None:
-    path = cell["path"].with_suffix(".safetensors")
-    return load_gallery(path, bundle.train.classes) if path.exists() else None
-
-
-def _seconds(cells: Sequence[Mapping[str, Any]], total: float) -> dict[str, float]:
-    """Wall-clock time of this call, and what the parts of one replicate took on average."""
-    parts = {part for cell in cells for part in cell["seconds"]}
-    means = {
-        part: sum(cell["seconds"].get(part, 0.0) for cell in cells) / len(cells)
-        for part in sorted(parts)
-    }
-    return {"total": total} | {f"{part} a replicate": value for part, value in means.items()}
+    return found

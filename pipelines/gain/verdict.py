@@ -1,87 +1,128 @@
-"""The advice of a gain run in one sentence: use synthetic images, and how many, or what to use in
-their place.
-"""
+"""The advice of a gain run: use synthetic images, and how many, or what to use in their place."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from downstream.gain import FEWEST_FOR_A_CLAIM, outcome
-from pipelines.gain.recipes import uses_generator
+from downstream.arms.policy import policy_of
+from downstream.comparison import FEWEST_FOR_A_CLAIM
+from downstream.metrics import Metric, metric_of
 
 Row = Mapping[str, Any]
 FIRST = ("synthetic+classical", "synthetic")
-"""Which arm the advice is about where ``auto`` mixes nothing in: these, then the config's own
-policies."""
+"""Which arm the advice is about where ``auto`` mixes nothing in: these, then the run's own."""
+FEWEST_FOR_ADVICE = 3
 
 
 def verdict(
-    result: Mapping[str, Any], yardsticks: Sequence[str], picked: Collection[str] = ()
-) -> str:
-    """Advice up to the first colon, then the comparisons it rests on.
+    result: Mapping[str, Any], baselines: Sequence[str], on_scored: Collection[str] = ()
+) -> dict[str, Any]:
+    """Advice in one sentence, and the comparisons it rests on, one per line.
 
     It goes by one arm, the first of ``auto`` (if its policy uses a generator), ``FIRST`` and the
-    config's own policies that was compared with a yardstick. Synthetic images, or labels from a
-    generator, are advised if the whole 95 % interval lies above zero against every yardstick; else
-    the yardstick that this arm did worst against is. "Gain" and "loss" mean that the whole interval
-    lies on that side of zero, and that this outlasts the correction for the number of comparisons.
+    run's own policies that was compared with a baseline. Synthetic images, or labels from a
+    generator, are advised if this arm is better than every baseline; else the baseline that it did
+    worst against is. "Better" means that the whole 95 % interval, over replicates and test images,
+    lies on that side of zero and that this outlasts the correction for the number of comparisons.
 
     Args:
-        result: ``comparisons``, ``policy``, ``mixtures``, ``replicates`` and ``scored_on`` of
-            gain.json.
-        yardsticks: The strongest arms without a generator: the one without and the one with the
+        result: ``comparisons``, ``policy``, ``mixtures``, ``replicates``, ``scored_on`` and
+            ``metric`` of gain.json.
+        baselines: The strongest arms without a generator: the one without and the one with the
             pool.
-        picked: Those of them that are the strongest by the scored images; being behind them is no
-            "loss".
+        on_scored: Those of them that are the strongest by the scored images; being behind them
+            decides nothing.
+
+    Returns:
+        ``advice`` and ``lines``.
     """
+    metric = metric_of(result["metric"])
     rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
-    lead = _lead(result, rows, yardsticks)
-    about = [rows[lead, base] for base in yardsticks if (lead, base) in rows]
-    others = [
-        ("synthetic", "real"),
-        ("synthetic", "smote"),
-        *(("auto", base) for base in yardsticks),
-    ]
-    told = [_told(row, picked) for row in about]
-    told += [
-        _told(rows[pair], picked) for pair in others if pair in rows and rows[pair] not in about
-    ]
-    policy = result["policy"]
-    chosen = f"; auto is {policy['name']}" if policy is not None else ""
-    missing = [base for base in yardsticks if (lead, base) not in rows]
-    advice = _advice(result, about, missing, picked)
-    return f"{advice}: {'; '.join(told) or _undeclared(yardsticks)}{chosen}; {_caution(result)}."
+    lead = _lead(result, rows, baselines)
+    about = [rows[lead, base] for base in baselines if (lead, base) in rows]
+    lines = [_line(row, metric) for row in about]
+    for pair in _others(baselines):
+        if pair in rows and rows[pair] not in about:
+            lines.append(_line(rows[pair], metric))
+    if result["policy"] is not None:
+        lines.append(f"auto is: {result['policy']['name']}")
+    lines.append(_caution(result))
+    return {"advice": _advice(result, about, rows, baselines, on_scored, metric), "lines": lines}
+
+
+def _others(baselines: Sequence[str]) -> list[tuple[str, str]]:
+    pairs = [("synthetic", "real"), ("synthetic", "smote"), ("synthetic+classical", "replay")]
+    for base in baselines:
+        pairs.append(("auto", base))
+    return pairs
 
 
 def _lead(
-    result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], yardsticks: Sequence[str]
-) -> str | None:
+    result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], baselines: Sequence[str]
+) -> str:
     policy = result["policy"]
-    auto = ["auto"] if policy is not None and uses_generator(policy) else []
-    wanted = [*auto, *FIRST, *result["mixtures"]]
-    return next((arm for arm in wanted if any((arm, base) in rows for base in yardsticks)), None)
+    uses = policy is not None and policy_of(policy).uses_generator
+    for arm in [*(["auto"] if uses else []), *FIRST, *result["mixtures"]]:
+        for base in baselines:
+            if (arm, base) in rows:
+                return str(arm)
+    return ""
 
 
 def _advice(
-    result: Mapping[str, Any], about: Sequence[Row], missing: Sequence[str], picked: Collection[str]
+    result: Mapping[str, Any],
+    about: Sequence[Row],
+    rows: Mapping[tuple[str, str], Row],
+    baselines: Sequence[str],
+    on_scored: Collection[str],
+    metric: Metric,
 ) -> str:
     if not about:
-        return "No advice on synthetic images"
-    worst = min(about, key=lambda row: float(row["delta"]))
-    what = "synthetic images" if _renders(result, worst["arm"]) else "labels from a generator"
-    if all(_outcome(row, picked) == "better" for row in about):
+        names = " or ".join(f"`{base}`" for base in baselines) or "a baseline"
+        return (
+            f"No recommendation: none of the arms that ran uses synthetic images and was compared "
+            f"with {names} (add `synthetic+classical`)."
+        )
+    if result["replicates"] < FEWEST_FOR_ADVICE:
+        return f"No recommendation: {result['replicates']} replicates are too few; run 3 or more."
+    sign = 1.0 if metric.higher_is_better else -1.0
+    worst = min(about, key=lambda row: sign * float(row["delta"]))
+    what = _what(result, worst["arm"])
+    missing = [base for base in baselines if (worst["arm"], base) not in rows]
+    if all(row["outcome"] == "better" for row in about):
         if missing:
-            return f"Undecided, since {worst['arm']} was not compared with {' and '.join(missing)}"
-        return f"Use {what} ({_mixture(result, worst['arm'])}) for {_points(worst)} over {worst['baseline']}"
-    if _outcome(worst, picked) == "worse":
-        return f"Do without {what} and use {worst['baseline']}, which is better"
-    return f"Do without {what}, for which no gain is shown, and use {worst['baseline']}"
+            return f"Undecided: `{worst['arm']}` was not compared with {' and '.join(missing)}."
+        gain = metric.unit.signed(worst["delta"])
+        return (
+            f"Use {what} ({_mixture(result, worst['arm'])}): {gain} {metric.unit.name} over "
+            f"`{worst['baseline']}`."
+        )
+    if worst["outcome"] == "worse" and worst["baseline"] not in on_scored:
+        return f"Use `{worst['baseline']}`: it is better than {what}."
+    return (
+        f"Use `{worst['baseline']}`: no gain from {what} was found, and it is the strongest arm "
+        f"without a generator.{_needed(worst)}"
+    )
 
 
-def _outcome(row: Row, picked: Collection[str]) -> str:
-    found = outcome(row["ci95"], row.get("p_holm"))
-    return "open" if found == "worse" and row["baseline"] in picked else found
+def _needed(row: Row) -> str:
+    if row["outcome"] != "undecided":
+        return ""
+    if row.get("needed"):
+        return f" About {row['needed']} replicates would probably decide it."
+    if row.get("limited_by"):
+        return f" More replicates would not decide it: the limit is the {row['limited_by']}."
+    return ""
+
+
+def _what(result: Mapping[str, Any], arm: str) -> str:
+    """Whether an arm with a generator mixes its images in, or takes labels from it."""
+    if arm == "auto":
+        renders = policy_of(result["policy"]).recipe.renders
+    else:
+        renders = "synthetic" in _mixture(result, arm)
+    return "synthetic images" if renders else "labels from a generator"
 
 
 def _mixture(result: Mapping[str, Any], arm: str) -> str:
@@ -89,35 +130,20 @@ def _mixture(result: Mapping[str, Any], arm: str) -> str:
     return words
 
 
-def _renders(result: Mapping[str, Any], arm: str) -> bool:
-    """Whether an arm with a generator mixes its images in; else it takes labels from it."""
-    return (
-        bool(result["policy"]["share"] > 0)
-        if arm == "auto"
-        else "synthetic" in _mixture(result, arm)
-    )
-
-
-def _told(row: Row, picked: Collection[str]) -> str:
+def _line(row: Row, metric: Metric) -> str:
+    name = f"{row['arm']} against {row['baseline']}"
     if row["delta"] == 0 and set(row["ci95"]) == {0}:  # auto chose that very arm
-        return f"{row['arm']} is as good as {row['baseline']} in every replicate"
-    word = {"better": "gain", "worse": "loss", "open": "not decided"}[_outcome(row, ())]
-    if word == "loss" and row["baseline"] in picked:
-        word = "behind the best seen"
-    return f"{row['arm']} against {row['baseline']} {_points(row, word)}"
-
-
-def _points(row: Row, word: str | None = None) -> str:
+        return f"{name}: the same in every replicate"
+    shown = metric.unit.signed
     low, high = row["ci95"]
-    said = f", {word}" if word else ""
-    return f"{100 * row['delta']:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}{said})"
-
-
-def _undeclared(yardsticks: Sequence[str]) -> str:
-    return f"no arm with synthetic images was compared with {' or '.join(yardsticks)}"
+    return (
+        f"{name}: {shown(row['delta'])} {metric.unit.name} (95 % interval {shown(low)} to "
+        f"{shown(high)}), {row['outcome']}"
+    )
 
 
 def _caution(result: Mapping[str, Any]) -> str:
     few = ", preliminary" if result["replicates"] < FEWEST_FOR_A_CLAIM else ""
-    where = "" if result["scored_on"] == "test" else f", on {result['scored_on']}"
-    return f"{result['replicates']} replicates{few}{where}"
+    scored = result["scored_on"]
+    where = "test images" if scored == "test" else f"{scored}, which is a screening"
+    return f"{result['replicates']} replicates{few}, {where}"

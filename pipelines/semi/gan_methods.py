@@ -24,7 +24,7 @@ from pipelines.device import device_of
 from pipelines.interrupt import Watch
 from pipelines.pool import label_pool
 from pipelines.semi.methods import SemiTask
-from pipelines.source.train import train_source
+from pipelines.generators.train import train_source
 
 BATCH_SIZE = 100  # images of each kind, as published
 STANDARDISING = 500  # images, as published

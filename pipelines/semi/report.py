@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from augmentor.common.atomic_files import write_text
-from pipelines.page import (
+from pipelines.report.page import (
     MARGIN,
     STRIP_WIDTH,
     Axis,

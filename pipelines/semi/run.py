@@ -45,7 +45,7 @@ from pipelines.semi.methods import (
 from pipelines.semi.report import write_semi_report
 from pipelines.semi.scores import joined, paired_differences, scores, verdict
 from pipelines.semi.tables import as_markdown
-from pipelines.source.train import options_of
+from pipelines.generators.train import options_of
 
 METHODS: dict[str, Method] = {
     "supervised": supervised,

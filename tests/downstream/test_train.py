@@ -113,8 +113,10 @@ def test_images_of_weight_zero_do_not_matter() -> None:
     x, y = small_set()
     weights = (torch.arange(len(x)) < 20).float()
     changed = torch.where(weights.bool().view(-1, 1, 1, 1), x, torch.full_like(x, float("nan")))
-    first = train_classifier(fresh(), x, y, SHORT, seed=0, weights=weights)
-    assert equal(first, train_classifier(fresh(), changed, y, SHORT, seed=0, weights=weights * 7))
+    first = train_classifier(fresh(), x, y, SHORT, seed=0, draw_weights=weights)
+    assert equal(
+        first, train_classifier(fresh(), changed, y, SHORT, seed=0, draw_weights=weights * 7)
+    )
 
 
 def test_mixing_trains_on_mixed_targets() -> None:
@@ -208,7 +210,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="int64"):
         train_classifier(fresh(), x, y.float(), SHORT, seed=0)
     with pytest.raises(ValueError, match="weights"):
-        train_classifier(fresh(), x, y, SHORT, seed=0, weights=torch.zeros(len(x)))
+        train_classifier(fresh(), x, y, SHORT, seed=0, draw_weights=torch.zeros(len(x)))
 
 
 def test_another_loss_is_used_and_gets_the_smoothing() -> None:
@@ -222,5 +224,5 @@ def test_another_loss_is_used_and_gets_the_smoothing() -> None:
     plain = train_classifier(fresh(), x, y, SHORT, seed=0)
     assert equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, loss=spy))
     assert told == [SHORT.label_smoothing] * 3
-    uneven = partial(class_balanced_cross_entropy, weights=torch.arange(10.0))
+    uneven = partial(class_balanced_cross_entropy, draw_weights=torch.arange(10.0))
     assert not equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, loss=uneven))

@@ -12,7 +12,7 @@ import pytest
 
 from augmentor.training.checkpoint import load_checkpoint
 from pipelines.run_dir import RunDir
-from pipelines.source.train import train_run
+from pipelines.generators.train import train_run
 from tests.faults.children import fork
 from tests.faults.jobs import equal, leftovers, small, weights
 

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from augmentor.data.synthetic_store import read_set
-from pipelines.source.synthesize import synthesize_run
-from pipelines.source.train import train_run
+from pipelines.generators.synthesize import synthesize_run
+from pipelines.generators.train import train_run
 from tests.faults.children import fork
 from tests.faults.jobs import small, tree
 

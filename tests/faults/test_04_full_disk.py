@@ -12,8 +12,8 @@ from augmentor.training.checkpoint import load_checkpoint
 from pipelines.cli import main
 from pipelines.config import dump_config
 from pipelines.gain.run import gain_run
-from pipelines.source import train
-from pipelines.source.train import train_run
+from pipelines.generators import train
+from pipelines.generators.train import train_run
 from tests.faults.children import fork
 from tests.faults.jobs import small, tree
 

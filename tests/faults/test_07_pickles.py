@@ -21,8 +21,8 @@ from augmentor.data.synthetic_store import read_manifest, read_set
 from pipelines.cli import main
 from pipelines.config import config_from
 from pipelines.datasets import load_data
-from pipelines.source.synthesize import synthesize_run
-from pipelines.source.train import train_run
+from pipelines.generators.synthesize import synthesize_run
+from pipelines.generators.train import train_run
 from tests.faults.jobs import small
 from tests.faults.test_06_bit_flips import checkpoint, synthetic_set
 

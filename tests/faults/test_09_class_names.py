@@ -20,8 +20,8 @@ from pipelines import cli
 from pipelines.config import ClassifierConfig
 from pipelines.datasets import DataBundle
 from pipelines.image_folder import list_tree
-from pipelines.source import synthesize, train
-from pipelines.source.evaluate import DEFAULTS, evaluate_run
+from pipelines.generators import synthesize, train
+from pipelines.generators.evaluate import DEFAULTS, evaluate_run
 from tests.faults.jobs import small
 from tests.faults.plain_data import PlainData
 

@@ -18,7 +18,7 @@ from augmentor.training.loop import fit
 from downstream.train import NonFiniteLossError, TrainSettings, train_classifier
 from pipelines.cli import main
 from pipelines.config import dump_config
-from pipelines.source import train
+from pipelines.generators import train
 from tests.faults.children import fork
 from tests.faults.jobs import equal, flat, small
 

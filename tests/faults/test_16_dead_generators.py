@@ -12,7 +12,7 @@ from augmentor.common.types import LabelledImages
 from pipelines.config import ClassifierConfig, DataConfig
 from pipelines.datasets import load_data
 from pipelines.progress import Silent
-from pipelines.source.quality import EvaluateSettings, evaluate_source
+from pipelines.generators.quality import EvaluateSettings, evaluate_source
 
 QUICK = EvaluateSettings(
     samples=100,

@@ -15,7 +15,7 @@ import pytest
 from pipelines.cli import main
 from pipelines.config import dump_config
 from pipelines.gain.run import gain_run
-from pipelines.source.train import train_run
+from pipelines.generators.train import train_run
 from tests.faults.children import fork, session_of
 from tests.faults.jobs import equal, small, tree, weights
 

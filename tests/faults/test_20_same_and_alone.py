@@ -24,7 +24,7 @@ from pipelines.cli import main
 from pipelines.config import dump_config
 from pipelines.gain import cells
 from pipelines.run_dir import RunDir
-from pipelines.source import synthesize, train
+from pipelines.generators import synthesize, train
 from tests.faults.children import fork
 from tests.faults.jobs import small, tree
 
@@ -194,11 +194,11 @@ def test_an_output_folder_is_tried_before_any_work(
     def too_late(*_, **named):
         raise AssertionError("work began")
 
-    import pipelines.source.evaluate
+    import pipelines.generators.evaluate
 
     monkeypatch.setattr(train, "load_data", too_late)
     monkeypatch.setattr(cells, "load_data", too_late)
-    monkeypatch.setattr(pipelines.source.evaluate, "evaluate_source", too_late)
+    monkeypatch.setattr(pipelines.generators.evaluate, "evaluate_source", too_late)
     monkeypatch.setattr(synthesize, "synthesize_set", too_late)
     code, line = said(arguments, tmp_path / "said")
     good = code in (1, 2) and str(tmp_path) in line and "work began" not in line

@@ -20,7 +20,7 @@ from pipelines.datasets import load_data
 from pipelines.gain.report import render_report
 from pipelines.results import read_result
 from pipelines.semi.report import render_semi_report
-from pipelines.source.train import load_source
+from pipelines.generators.train import load_source
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VERSIONS = sorted(path.parent for path in GOLDEN.glob("*/expected.json"))

@@ -20,12 +20,12 @@ from pipelines.compare.tables import as_markdown, compare_table, order_of, paper
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.datasets import load_data
 from pipelines.interrupt import Interrupted, Watch
-from pipelines.pictures import packed, unpacked
+from pipelines.report.pictures import packed, unpacked
 from pipelines.progress import Silent
 from pipelines.results import read_result, write_result
 from pipelines.run_dir import RunDir
-from pipelines.source.quality import evaluate_source, make_reference
-from pipelines.source.train import load_source, train_run
+from pipelines.generators.quality import evaluate_source, make_reference
+from pipelines.generators.train import load_source, train_run
 
 TINY: dict[str, Any] = {
     "data": {"data": "digits", "size": 8},

@@ -21,7 +21,7 @@ from pipelines.edit import files as edit
 from pipelines.edit import mix_identities
 from pipelines.edit import quality as edit_quality
 from pipelines.edit.mix_identities import drawn_mixtures, even_mixtures
-from pipelines.source.train import LoadedRun
+from pipelines.generators.train import LoadedRun
 
 
 class Levels:

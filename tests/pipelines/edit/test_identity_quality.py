@@ -23,7 +23,7 @@ from pipelines.edit.identity_quality import (
     judge_config,
     render,
 )
-from pipelines.source.train import LoadedRun
+from pipelines.generators.train import LoadedRun
 from pipelines.verify.pairs import read_pairs
 from tests.pipelines.faces import SIDE, write_pairs, write_people
 

@@ -1,0 +1,76 @@
+"""How the classifier of one arm is trained, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FROM_POOL = ("pseudo_label", "retrieval", "pair_label", "joint_label")
+WARM_STARTED = ("graph_fixmatch", "pair_fixmatch", "joint_fixmatch")
+CONSISTENCY = ("fixmatch", *WARM_STARTED)
+GENERATOR_LABELS = ("joint_label", "joint_fixmatch")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is special to the training of one arm; the rest is the same for all of them.
+
+    Args:
+        images: ``labelled``; ``smote`` (topped up to the largest class); or with images of the
+            pool: ``pseudo_label`` (the confidently labelled ones), ``retrieval`` (the nearest to
+            labelled ones), ``joint_label`` (labelled by a classifier and a generator together),
+            ``pair_label`` (by two classifiers).
+        balanced: Draw every class equally often; else every image equally often.
+        augment: Names of ``AUGMENTATIONS``, applied to every image drawn, in this order.
+        strength: Factor on the trainer's strength, for augmentations that have one.
+        loss: One of ``trainer.LOSSES``.
+        training: Key of ``training.TRAININGS``: ``plain``, ``decoupled``, ``pretrain``,
+            ``fixmatch``, ``graph_fixmatch``, ``pair_fixmatch`` or ``joint_fixmatch``.
+        mixed: What fills ``share`` of the draws: ``synthetic`` images, or ``replay``, real images
+            again, the control.
+        share: Part of the draws that ``mixed`` fills, in [0, 1].
+        confidence: Least probability of its class that a judge must give a synthetic image; 0 keeps
+            all.
+        latents: Where those of synthetic images come from: ``prior``, ``encoded`` (images of the
+            class), ``transfer`` (images of well-covered classes, for every class) or ``pool``.
+        spread: Standard deviation of prior latents, or of the noise on the others.
+        realism: Part of every class's synthetic images to drop, the least real ones by the
+            generator's discriminator, in [0, 1).
+        short_only: A class gets synthetic images only as far as it has fewer real ones than the
+            largest class.
+    """
+
+    images: str = "labelled"
+    balanced: bool = True
+    augment: tuple[str, ...] = ()
+    strength: float = 1.0
+    loss: str = "cross_entropy"
+    training: str = "plain"
+    mixed: str = "synthetic"
+    share: float = 0.0
+    confidence: float = 0.0
+    latents: str = "prior"
+    spread: float = 1.0
+    realism: float = 0.0
+    short_only: bool = False
+
+    @property
+    def augmented(self) -> bool:
+        """Whether the images drawn are augmented."""
+        return bool(self.augment)
+
+    @property
+    def needs_pool(self) -> bool:
+        """Whether it is for data with unlabelled images only."""
+        in_pool = self.images in FROM_POOL or self.training in CONSISTENCY
+        return in_pool or self.latents == "pool"
+
+    @property
+    def renders(self) -> bool:
+        """Whether it draws images of a generator."""
+        return self.share > 0 and self.mixed == "synthetic"
+
+    @property
+    def uses_generator(self) -> bool:
+        """Whether a generator has a part in it, as a source of images or of labels."""
+        labels = self.images in GENERATOR_LABELS or self.training in GENERATOR_LABELS
+        return self.renders or labels

@@ -1,0 +1,247 @@
+"""The one table of arms: help, reports, docs and jobs read it.
+
+A new arm is one line here, and where it needs one a function beside: an augmentation in
+``downstream/augmentations.py``, a training in ``downstream/arms/training.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from downstream.arms.recipe import Recipe
+
+Kind = Literal["plain", "classical", "pool", "synthetic", "auto"]
+KINDS: dict[Kind, str] = {
+    "plain": "labelled images only",
+    "classical": "augmentation or another loss",
+    "pool": "unlabelled pool, no generator",
+    "synthetic": "a generator",
+    "auto": "chosen by screening",
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to train a classifier, by name.
+
+    Args:
+        name: As configs and results write it.
+        kind: Group in reports; key of ``KINDS``.
+        words: What it does, for help, reports and docs.
+        recipe: How it is trained; None for ``auto``, which takes the recipe that screening chose.
+        runs_by_default: Whether it runs, and ``auto`` may choose it, where the config names no arms.
+        mixes_into: The arm into whose draws synthetic images are mixed; empty for others.
+    """
+
+    name: str
+    kind: Kind
+    words: str
+    recipe: Recipe | None
+    runs_by_default: bool = False
+    mixes_into: str = ""
+
+
+LABELLED = Recipe(balanced=False)
+AUGMENTED = Recipe(augment=("classical",))
+SHARE = 0.5
+
+_ARMS = (
+    Arm("real", "plain", "the labelled images as they are", LABELLED, True),
+    Arm("oversample", "plain", "every class drawn equally often", Recipe(), True),
+    Arm(
+        "logit_adjusted",
+        "classical",
+        "images as often as they are, a loss that allows for class frequencies, augmentation",
+        # Balanced draws would correct for the long tail twice.
+        Recipe(balanced=False, augment=("classical",), loss="logit_adjusted"),
+        True,
+    ),
+    Arm(
+        "classical",
+        "classical",
+        "every class drawn equally often, random affine augmentation",
+        AUGMENTED,
+        True,
+    ),
+    Arm(
+        "smote",
+        "plain",
+        "SMOTE: mixes of neighbouring images balance the classes",
+        Recipe(images="smote", balanced=False),  # the set itself is balanced
+        True,
+    ),
+    Arm(
+        "smote+classical",
+        "classical",
+        "SMOTE, then augmentation",
+        Recipe(images="smote", balanced=False, augment=("classical",)),
+        True,
+    ),
+    Arm(
+        "trivialaugment",
+        "classical",
+        "every class drawn equally often, one random operation per image",
+        Recipe(augment=("trivialaugment",)),
+    ),
+    Arm(
+        "randaugment",
+        "classical",
+        "every class drawn equally often, two random operations per image",
+        Recipe(augment=("randaugment",)),
+    ),
+    Arm(
+        "mixup",
+        "classical",
+        "classical, then mixes of two images and their labels",
+        Recipe(augment=("classical", "mixup")),
+    ),
+    Arm(
+        "cutmix",
+        "classical",
+        "classical, then patches of one image in another",
+        Recipe(augment=("classical", "cutmix")),
+    ),
+    Arm(
+        "reweight",
+        "classical",
+        "images as often as they are, a loss that weighs rare classes more, augmentation",
+        Recipe(balanced=False, augment=("classical",), loss="class_balanced"),
+    ),
+    Arm(
+        "decoupled",
+        "classical",
+        "images as often as they are, then the last layer on balanced classes, augmentation",
+        Recipe(balanced=False, augment=("classical",), training="decoupled"),
+    ),
+    Arm(
+        "retrieval",
+        "pool",
+        "the unlabelled images nearest to labelled ones, augmentation",
+        Recipe(images="retrieval", augment=("classical",)),
+        True,
+    ),
+    Arm(
+        "pseudo_label",
+        "pool",
+        "unlabelled images with predicted labels, augmentation",
+        Recipe(images="pseudo_label", augment=("classical",)),
+        True,
+    ),
+    Arm(
+        "fixmatch",
+        "pool",
+        "FixMatch: unlabelled images labelled anew at every step",
+        Recipe(augment=("classical",), training="fixmatch"),
+    ),
+    Arm(
+        "graph_fixmatch",
+        "pool",
+        "FixMatch that begins with the labels of a graph of similar images",
+        Recipe(augment=("classical",), training="graph_fixmatch"),
+        True,
+    ),
+    Arm(
+        "pair_fixmatch",
+        "pool",
+        "FixMatch that begins with the labels of two graph_fixmatch together",
+        Recipe(augment=("classical",), training="pair_fixmatch"),
+    ),
+    Arm(
+        "pair_label",
+        "pool",
+        "unlabelled images labelled by two classifiers together, augmentation",
+        Recipe(images="pair_label", augment=("classical",)),
+    ),
+    Arm(
+        "joint_label",
+        "synthetic",
+        "unlabelled images labelled by a classifier and a CVAE together, augmentation",
+        Recipe(images="joint_label", augment=("classical",)),
+    ),
+    Arm(
+        "joint_fixmatch",
+        "synthetic",
+        "FixMatch that begins with the labels of graph_fixmatch and a CVAE together",
+        Recipe(augment=("classical",), training="joint_fixmatch"),
+    ),
+    Arm(
+        "replay",
+        "classical",
+        "the control of synthetic+classical: real images again in the place of synthetic ones",
+        Recipe(augment=("classical",), mixed="replay", share=SHARE),
+    ),
+    Arm(
+        "synthetic",
+        "synthetic",
+        "synthetic images balance the classes, no augmentation",
+        Recipe(share=SHARE),
+        True,
+        "oversample",
+    ),
+    Arm(
+        "synthetic+classical",
+        "synthetic",
+        "synthetic images balance the classes, augmentation on all",
+        Recipe(augment=("classical",), share=SHARE),
+        True,
+        "classical",
+    ),
+    Arm(
+        "auto",
+        "auto",
+        "what screening chose on held-out training images, before the test images were read",
+        None,
+        True,
+    ),
+)
+ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _ARMS}
+
+BASES: Mapping[str, Recipe] = {
+    arm.name: arm.recipe
+    for arm in _ARMS
+    if arm.recipe is not None and not arm.mixes_into and arm.recipe.mixed != "replay"
+}
+"""The recipes that a policy may begin with: those that mix nothing in."""
+
+
+def default_arms(*, pool: bool) -> tuple[str, ...]:
+    """The arms that run where a config names none, as far as the data allow."""
+    return tuple(arm.name for arm in _ARMS if arm.runs_by_default and fits(arm.recipe, pool=pool))
+
+
+def usual_bases(*, pool: bool) -> tuple[str, ...]:
+    """The arms without a generator among ``default_arms``: what ``auto`` chooses from."""
+    usual = []
+    for name in default_arms(pool=pool):
+        if name in BASES and not BASES[name].uses_generator:
+            usual.append(name)
+    return tuple(usual)
+
+
+def fits(recipe: Recipe | None, *, pool: bool) -> bool:
+    """Whether the data have what a recipe needs."""
+    return pool or recipe is None or not recipe.needs_pool
+
+
+def arms_help() -> str:
+    """What help says of the arms: which run by default and which by name only."""
+    always = default_arms(pool=False)
+    with_pool = [name for name in default_arms(pool=True) if name not in always]
+    by_name = [name for name in ARMS if name not in always and name not in with_pool]
+    return (
+        f"Arms to run, names of policies too; default: {', '.join(always)}, and with a pool "
+        f"{', '.join(with_pool)}. By name only: {', '.join(by_name)}."
+    )
+
+
+def as_markdown(arms: Iterable[Arm] = _ARMS) -> str:
+    """The table for the docs: name, kind, words, whether it runs by default."""
+    rows = ["| arm | kind | what it does | runs by default |", "|---|---|---|---|"]
+    for arm in arms:
+        default = "yes" if arm.runs_by_default else "by name"
+        if arm.runs_by_default and arm.recipe is not None and arm.recipe.needs_pool:
+            default = "with a pool"
+        rows.append(f"| `{arm.name}` | {KINDS[arm.kind]} | {arm.words} | {default} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,157 @@
+"""Independent jobs in worker processes, or here one after another; stopped by a signal."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import torch
+
+from pipelines.interrupt import Watch
+
+T = TypeVar("T")
+OnPart = Callable[[str], None]
+Work = Callable[[T, OnPart, Watch | None], None]
+"""A job: its description, a progress reporter, and a watch to check (None in a worker)."""
+
+POLL = 0.2  # seconds between two looks at the watch
+
+_parts: Any = None  # in a worker: the queue to the parent
+
+
+class Workers(Generic[T]):
+    """Runs jobs; with one process in this one, else in freshly spawned ones, which are kept from
+    call to call.
+
+    Args:
+        work: What a job does; a function of a module, as it travels by name.
+        processes: Jobs that run at the same time.
+        threads: CPU threads of a worker; None shares the cores out evenly.
+        watch: Looked at while jobs run.
+    """
+
+    def __init__(self, work: Work[T], processes: int, threads: int | None, watch: Watch) -> None:
+        self._work, self._processes, self._watch = work, processes, watch
+        self._threads = threads or max(1, (os.cpu_count() or 1) // processes)
+        self._before = set(multiprocessing.active_children())
+        self._pool: ProcessPoolExecutor | None = None
+        self._queue: Any = None
+
+    def __enter__(self) -> Workers[T]:
+        """The workers themselves; they start with the first jobs."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        """Let the workers go; at an error or a signal at once."""
+        if self._pool is None:
+            return
+        if kind is not None:
+            for child in set(multiprocessing.active_children()) - self._before:
+                child.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, jobs: Sequence[T], on_part: Callable[[int, str], None]) -> None:
+        """Run all jobs.
+
+        A failing job stops those that have not begun; those that have run to their end first.
+
+        Args:
+            jobs: What to do, in this order.
+            on_part: Called here with the number of a job and a few words when a part of it is
+                finished, and with an empty text when all of it is.
+
+        Raises:
+            Interrupted: If a signal came; running jobs are cut off.
+            RuntimeError: If a worker died.
+            Exception: What the first failing job raised.
+        """
+        if self._processes == 1:
+            for index, job in enumerate(jobs):
+                self._work(job, self._reporter(on_part, index), self._watch)
+                on_part(index, "")
+        elif jobs:
+            self._run_in_workers(jobs, on_part)
+
+    def _reporter(self, on_part: Callable[[int, str], None], index: int) -> OnPart:
+        """Passes the parts of one job on, and stops it at a signal."""
+
+        def report(part: str) -> None:
+            on_part(index, part)
+            self._watch.check()
+
+        return report
+
+    def _run_in_workers(self, jobs: Sequence[T], on_part: Callable[[int, str], None]) -> None:
+        pool = self._started()
+        waiting: dict[Future[None], int] = {
+            pool.submit(_run_one, self._work, index, job): index for index, job in enumerate(jobs)
+        }
+        failure: BaseException | None = None
+        while waiting:
+            done, _ = wait(waiting, timeout=POLL, return_when=FIRST_COMPLETED)
+            self._hear(on_part)
+            self._watch.check()
+            for future in done:
+                index = waiting.pop(future)
+                error = None if future.cancelled() else future.exception()
+                if error is None and not future.cancelled():
+                    on_part(index, "")
+                elif failure is None and error is not None:
+                    failure = error
+                    for other in waiting:
+                        other.cancel()
+        if isinstance(failure, BrokenProcessPool):
+            raise RuntimeError(
+                "a worker process died, perhaps for want of memory; what is finished is kept"
+            )
+        if failure is not None:
+            raise failure
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._queue = context.Queue()
+            self._pool = ProcessPoolExecutor(
+                self._processes, context, _start_worker, (self._queue, self._threads)
+            )
+        return self._pool
+
+    def _hear(self, on_part: Callable[[int, str], None]) -> None:
+        while True:
+            try:
+                index, part = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            on_part(index, part)
+
+
+def _start_worker(parts: Any, threads: int) -> None:
+    global _parts
+    _parts = parts
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole group; the parent decides
+    torch.set_num_threads(threads)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A worker whose parent was killed would wait for jobs for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run_one(work: Work[T], index: int, job: T) -> None:
+    work(job, lambda part: _parts.put((index, part)), None)

@@ -1,0 +1,80 @@
+"""The frame of every job with parts: a locked folder, a store, workers, and a watch for Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pipelines.device import use_threads
+from pipelines.experiment.engine import Work, Workers
+from pipelines.experiment.parts import FinishedPart, PartStore
+from pipelines.experiment.plan import Group, make_missing, read_all
+from pipelines.interrupt import Watch, watch_signals
+from pipelines.progress import Progress
+from pipelines.run_dir import RunDir
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OpenJob(Generic[T]):
+    """A job at work in its folder.
+
+    Args:
+        store: Its finished parts.
+        workers: Who make the missing ones.
+        watch: Whether a signal has come.
+        progress: Progress reporter.
+    """
+
+    store: PartStore
+    workers: Workers[T]
+    watch: Watch
+    progress: Progress
+
+    def finished(self, groups: Sequence[Group[T]], task: str) -> list[list[FinishedPart]]:
+        """Make what is missing of these groups and read all of their parts, group by group.
+
+        Args:
+            groups: What is needed.
+            task: Name of the progress bar.
+
+        Raises:
+            Interrupted: After a signal; finished parts stay.
+            PartError: If a part cannot be read back.
+        """
+        make_missing(groups, self.store, self.workers, self.progress, task)
+        return read_all(groups, self.store)
+
+
+def parts_folder(out: Path) -> Path:
+    """Where a job keeps its finished parts."""
+    return RunDir(out).parts
+
+
+@contextmanager
+def opened(
+    out: Path, work: Work[Any], progress: Progress, *, processes: int, threads: int | None
+) -> Iterator[OpenJob[Any]]:
+    """Lock a folder and start the workers of a job.
+
+    Args:
+        out: Folder of the job; made if absent.
+        work: What a worker does with a task; a function of a module, as it travels by name.
+        progress: Progress reporter.
+        processes: Groups made at the same time.
+        threads: CPU threads; None is torch's own choice, shared out among workers.
+
+    Raises:
+        RunLockedError: If another process works in the folder.
+    """
+    use_threads(threads)
+    with (
+        RunDir(out).lock(),
+        watch_signals() as watch,
+        Workers(work, processes, threads, watch) as workers,
+    ):
+        yield OpenJob(PartStore(parts_folder(out)), workers, watch, progress)

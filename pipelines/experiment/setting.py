@@ -1,0 +1,146 @@
+"""What every part of an experiment shares, resolved once from the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from augmentor.common.randomness import seed_for
+from downstream.train import TrainSettings
+from downstream.trainer import ClassifierTrainer
+from pipelines.config import ClassifierConfig, Config, DataConfig, PoolConfig, SourceConfig
+from pipelines.datasets import DataBundle, load_data
+from pipelines.device import device_named
+from pipelines.experiment.parts import described, digest_of_images
+
+WHERE = ("data_root",)
+"""Keys of the data that do not decide what they are."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Data, networks and device of an experiment.
+
+    Args:
+        data: Which images, and how many keep their labels.
+        seed: Of the whole run; those of replicates are addresses under it.
+        screening: Whether held-out training images stand in for the test images.
+        device: Where everything is trained, as torch names it.
+        threads: CPU threads; None is torch's own choice.
+        trainer: How every classifier is built and trained.
+        source: The generator and its training.
+        pool: How unlabelled images get labels.
+        fixmatch_steps: Steps of FixMatch; None is as many images as the trainings behind
+            pseudo-labels see.
+    """
+
+    data: DataConfig
+    seed: int
+    screening: bool
+    device: str
+    threads: int | None
+    trainer: ClassifierTrainer
+    source: SourceConfig
+    pool: PoolConfig
+    fixmatch_steps: int | None = None
+
+    def bundle(self, seed: int) -> DataBundle:
+        """The data of one replicate; in a screening without the test images.
+
+        Raises:
+            DataError: If the data cannot be used.
+        """
+        return load_data(self.data, seed, tuning=self.screening)
+
+    def replicate_seed(self, index: int) -> int:
+        """The seed of a replicate; a screening has others, none of which is ever reported."""
+        purpose = "screening replicate" if self.screening else "replicate"
+        return seed_for(purpose, self.seed, index)
+
+    def with_labels(self, labels: int) -> Setting:
+        """The same setting with another number of labels."""
+        return replace(self, data=self.data.model_copy(update={"labels": labels}))
+
+    def images_digest(self) -> str:
+        """Changes with any image that a replicate may draw, labelled, scored or of the pool."""
+        return _images_digest(self.data, self.screening)
+
+    def data_description(self) -> dict[str, Any]:
+        """What of the data decides a part."""
+        keys = described(self.data)
+        for key in WHERE:
+            keys.pop(key, None)
+        found = {"data": keys, "images": self.images_digest()}
+        return found | ({"screening": True} if self.screening else {})
+
+    def classifier_description(self) -> dict[str, Any]:
+        """What of the trainer decides a part."""
+        keys: dict[str, Any] = described(self.trainer)
+        keys.pop("device", None)
+        if self.trainer.weights is not None:
+            keys["weights"] = _file_digest(self.trainer.weights)
+        return keys
+
+    @property
+    def device_type(self) -> str:
+        """``cpu``, ``cuda`` or ``mps``: values may differ between them."""
+        return self.device.partition(":")[0]
+
+
+def setting_of(config: Config, *, screening: bool = False) -> Setting:
+    """The setting that a configuration asks for.
+
+    Raises:
+        ConfigError: If this machine does not have the device.
+    """
+    device = str(device_named(config.device))
+    return Setting(
+        data=config.data,
+        seed=config.seed,
+        screening=screening,
+        device=device,
+        threads=config.threads,
+        trainer=trainer_of(config.classifier, config.data, device),
+        source=config.source,
+        pool=config.pool,
+    )
+
+
+def trainer_of(
+    classifier: ClassifierConfig, data: DataConfig, device: str, weights: Path | None = None
+) -> ClassifierTrainer:
+    """The trainer that the section ``classifier`` asks for, on these data."""
+    c = classifier
+    return ClassifierTrainer(
+        network=c.name,
+        settings=TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay),
+        domain=domain_of(c, data),
+        strength=c.strength,
+        device=device,
+        weights=weights,
+    )
+
+
+def domain_of(classifier: ClassifierConfig, data: DataConfig) -> str:
+    """The domain of the augmentation; ``auto`` goes by the name of the data."""
+    if classifier.domain != "auto":
+        return classifier.domain
+    return "digits" if data.data in ("digits", "mnist") else "natural"
+
+
+@lru_cache(maxsize=8)
+def _images_digest(data: DataConfig, screening: bool) -> str:
+    """Of everything that the replicates draw theirs from: no regime, the whole pool."""
+    rest = None if data.unlabelled == "rest" else data.unlabelled
+    no_regime: dict[str, Any] = {"per_class": None, "imbalance": 1.0, "labels": None}
+    no_regime |= {"max_pool": None, "unlabelled": rest}
+    everything = load_data(data.model_copy(update=no_regime), 0, tuning=screening)
+    return digest_of_images(everything.train, everything.test, everything.pool)
+
+
+def _file_digest(path: Path) -> str:
+    from augmentor.common.atomic_files import sha256_of
+
+    return sha256_of(path)[:16]

@@ -1,0 +1,80 @@
+"""The strongest arms without a generator: what an arm with synthetic images is measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from downstream.arms.policy import MixPolicy
+from downstream.arms.recipe import Recipe
+from downstream.arms.table import ARMS
+from downstream.comparison import LEVEL, holm, paired_t
+from downstream.metrics import Metric
+
+BASELINES = {"classical": "best_classical", "same_pool": "best_with_pool"}
+"""Both of them, and where the policy of a run names the arm that screening found the best."""
+
+
+def baseline_kind(recipe: Recipe | None) -> str | None:
+    """``classical`` or ``same_pool``; None for an arm with a generator, a control, or ``auto``."""
+    if recipe is None or recipe.uses_generator or recipe.mixed == "replay":
+        return None
+    return "same_pool" if recipe.needs_pool else "classical"
+
+
+def best_baselines(
+    scores: Mapping[str, Sequence[float]],
+    own: Mapping[str, MixPolicy],
+    policy: Mapping[str, Any] | None,
+    metric: Metric,
+) -> dict[str, str]:
+    """The strongest arm of each kind that a gain run has.
+
+    It is the one that screening found the best, or without screening the one with the best mean.
+    Where another is better than that on the scored images (paired t, corrected for their number),
+    it is the one with the best mean there: a screening that went wrong must not make a weak rival.
+
+    Args:
+        scores: By arm, one per replicate.
+        own: The run's own policies by name.
+        policy: The contents of policy.json, or None.
+        metric: Of the scores.
+    """
+    sign = 1.0 if metric.higher_is_better else -1.0
+    best = {}
+    for kind, key in BASELINES.items():
+        rivals = {}
+        for arm, values in scores.items():
+            recipe = own[arm].recipe if arm in own else ARMS[arm].recipe
+            if baseline_kind(recipe) == kind:
+                rivals[arm] = sign * np.asarray(values)
+        if not rivals:
+            continue
+        strongest = max(rivals, key=lambda name: float(rivals[name].mean()))
+        screened = (policy or {}).get(key)
+        if screened in rivals and not _beaten(screened, rivals):
+            strongest = screened
+        best[kind] = strongest
+    return best
+
+
+def best_on_scored(best: Mapping[str, str], policy: Mapping[str, Any] | None) -> set[str]:
+    """Which of ``best_baselines`` are the strongest by the scored images and not by screening.
+
+    The largest of several means is larger than it deserves: being behind such an arm shows little.
+    """
+    found = set()
+    for kind, arm in best.items():
+        if (policy or {}).get(BASELINES[kind]) != arm:
+            found.add(arm)
+    return found
+
+
+def _beaten(screened: str, rivals: Mapping[str, Any]) -> bool:
+    gaps = [values - rivals[screened] for name, values in rivals.items() if name != screened]
+    if not gaps or len(gaps[0]) < 2:
+        return False
+    corrected = holm([paired_t(gap)[1] for gap in gaps])
+    return any(p < LEVEL and gap.mean() > 0 for p, gap in zip(corrected, gaps, strict=True))

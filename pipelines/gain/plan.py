@@ -1,0 +1,325 @@
+"""What a gain run will do, resolved once: arms, recipes, comparisons, metrics, seeds, parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augmentor.common.types import DataError, LabelledImages
+from downstream.arms.policy import MixPolicy, recipe_of
+from downstream.arms.recipe import Recipe
+from downstream.arms.table import ARMS, BASES, default_arms, fits, usual_bases
+from downstream.comparison import expected_overlap
+from downstream.metrics import Metric, metric_of
+from pipelines.config import Config, ConfigError, GainConfig, PolicyConfig, SourceConfig
+from pipelines.datasets import DataBundle
+from pipelines.experiment.job import parts_folder
+from pipelines.experiment.parts import PartStore
+from pipelines.experiment.plan import Group
+from pipelines.experiment.setting import Setting, setting_of
+from pipelines.generators.in_memory import chosen_family
+from pipelines.workbench.synthetic import discriminator_of
+from pipelines.workbench.training_parts import Screen, TrainingTask, training_group
+
+MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
+
+
+@dataclass(frozen=True)
+class GainPlan:
+    """One comparison of arms.
+
+    Args:
+        setting: Data, networks, device.
+        bundle: The data of the first replicate; its test part gives the scored images.
+        store: Where finished parts are.
+        arms: The arms that run, by name.
+        own: The run's own policies by name.
+        candidates: What ``auto`` may choose.
+        settings: The section ``gain``: replicates, shares, rounds.
+        metric: What the comparisons and ``auto`` go by.
+        metrics: All metrics that are shown.
+        comparisons: Pairs (arm, baseline) to test; None: those that the verdict needs.
+    """
+
+    setting: Setting
+    bundle: DataBundle
+    store: PartStore
+    arms: tuple[str, ...]
+    own: Mapping[str, MixPolicy]
+    candidates: tuple[MixPolicy, ...]
+    settings: GainConfig
+    metric: Metric
+    metrics: tuple[Metric, ...]
+    comparisons: tuple[tuple[str, str], ...] | None
+
+    @property
+    def has_pool(self) -> bool:
+        """Whether there are unlabelled images."""
+        return self.bundle.pool is not None
+
+    @property
+    def screens(self) -> bool:
+        """Whether anything is chosen on held-out training images."""
+        return "auto" in self.arms or len(set(self.settings.strengths)) > 1
+
+    @property
+    def overlap(self) -> float:
+        """Share of their training images that two replicates are expected to have in common."""
+        counts = tuple(self.bundle.train.counts.values())
+        return expected_overlap(counts, self.bundle.available)
+
+    def recipe(self, arm: str, chosen: MixPolicy | None, strengths: Mapping[str, float]) -> Recipe:
+        """How an arm is trained, with what screening chose."""
+        share = self.settings.synthetic_share
+        return recipe_of(arm, share=share, chosen=chosen, own=self.own, strengths=strengths)
+
+    def replicate_groups(
+        self, chosen: MixPolicy | None, strengths: Mapping[str, float]
+    ) -> list[Group[TrainingTask]]:
+        """The trainings of all replicates.
+
+        Args:
+            chosen: What ``auto`` does; None only where it does not run.
+            strengths: Of classical augmentation, by arm.
+        """
+        recipes = {arm: self.recipe(arm, chosen, strengths) for arm in self.arms}
+        judge = self.recipe("classical", None, strengths)
+        groups = []
+        for index in range(self.settings.replicates):
+            group = training_group(
+                self.setting,
+                f"replicate {index:03d}",
+                self.setting.replicate_seed(index),
+                recipes,
+                self.store,
+                judge,
+                has_pool=self.has_pool,
+                gallery=index == 0,
+            )
+            groups.append(group)
+        return groups
+
+    def screening_group(self, number: int, candidates: Sequence[MixPolicy]) -> Group[TrainingTask]:
+        """The trainings of these candidates on one screening split of the first replicate."""
+        return training_group(
+            self.setting,
+            f"screening {number:03d}",
+            self.setting.replicate_seed(0),
+            {policy.name: policy.recipe for policy in candidates},
+            self.store,
+            BASES["classical"],
+            has_pool=self.has_pool,
+            screen=Screen(number, self.settings.screening_fraction),
+        )
+
+    def expected_groups(self) -> list[Group[TrainingTask]]:
+        """All groups, as far as they are known before screening: it is counted with all candidates
+        in half of its rounds, and ``auto`` as the arm ``classical``.
+        """
+        groups: list[Group[TrainingTask]] = []
+        if self.screens:
+            for number in range(max(2, self.settings.screening_rounds // 2)):
+                groups.append(self.screening_group(number, self.candidates))
+        return groups + self.replicate_groups(MixPolicy("classical"), self.first_strengths)
+
+    @property
+    def first_strengths(self) -> dict[str, float]:
+        """The strength of classical augmentation before screening."""
+        return {"classical": self.settings.strengths[0]}
+
+
+def gain_plan(config: Config, out: Path) -> GainPlan:
+    """Resolve a configuration; every wrong name is refused here, before any training.
+
+    Args:
+        config: The run.
+        out: Its folder, which need not exist.
+
+    Raises:
+        ConfigError: If a name is unknown or cannot be used with these data.
+        DataError: If the data cannot be used.
+    """
+    chosen_family(config.source)
+    setting = setting_of(config, screening=config.gain.screening)
+    settings = config.gain
+    metric, metrics = _metrics(settings)
+    own = _own_policies(settings.policies)
+    bundle = setting.bundle(setting.replicate_seed(0))
+    pool = bundle.pool is not None
+    _require_network(setting, bundle.train)
+    arms = _arms(settings, own, pool=pool)
+    runs_auto = "auto" in arms
+    candidates = _candidates(settings, own, pool=pool, runs_auto=runs_auto)
+    used = {name: policy for name, policy in own.items() if name in arms or policy in candidates}
+    _require_able_family(used, setting.source, bundle.train)
+    return GainPlan(
+        setting=setting,
+        bundle=bundle,
+        store=PartStore(parts_folder(out)),
+        arms=arms,
+        own=own,
+        candidates=candidates,
+        settings=settings,
+        metric=metric,
+        metrics=metrics,
+        comparisons=_declared(settings, arms),
+    )
+
+
+def usual_comparisons(
+    arms: Sequence[str], own: Sequence[str], best_classical: str, best_with_pool: str
+) -> list[tuple[str, str]]:
+    """The comparisons that the verdict needs, where the configuration declares none.
+
+    Args:
+        arms: The arms that run.
+        own: Those of them that are the run's own policies with synthetic images.
+        best_classical: The strongest arm without generator and pool.
+        best_with_pool: The strongest with the pool and no generator.
+    """
+    bases = list(dict.fromkeys(["classical", best_classical, "pseudo_label", best_with_pool]))
+    wanted = [("synthetic", "real"), ("synthetic", "smote"), ("synthetic+classical", "replay")]
+    for base in bases:
+        for arm in ("synthetic+classical", "auto", "synthetic", *own):
+            wanted.append((arm, base))
+    wanted += [("pseudo_label", "classical"), (best_with_pool, "classical")]
+    pairs = []
+    for arm, base in dict.fromkeys(wanted):
+        plain = arm == "synthetic" and "synthetic+classical" in arms
+        redundant = plain and base not in ("real", "smote")
+        if arm in arms and base in arms and arm != base and not redundant:
+            pairs.append((arm, base))
+    return pairs
+
+
+def _metrics(settings: GainConfig) -> tuple[Metric, tuple[Metric, ...]]:
+    try:
+        metric = metric_of(settings.metric)
+        shown = []
+        for name in dict.fromkeys([settings.metric, *settings.metrics]):
+            shown.append(metric_of(name))
+    except ValueError as error:
+        raise ConfigError(f"gain.metric: {error}") from error
+    for one in shown:
+        if not set(one.needs) <= {"y", "class_probs"}:
+            raise ConfigError(f"gain.metrics: {one.name} is a metric of pairs, not of classes")
+    return metric, tuple(shown)
+
+
+def _own_policies(asked: Mapping[str, PolicyConfig]) -> dict[str, MixPolicy]:
+    found = {}
+    for name, one in asked.items():
+        if name in ARMS:
+            raise ConfigError(f"gain.policies: {name!r} is the name of an arm; give it another one")
+        try:
+            found[name] = MixPolicy(**one.model_dump())
+        except ValueError as error:
+            raise ConfigError(f"gain.policies.{name}: {error}") from error
+    return found
+
+
+def _arms(settings: GainConfig, own: Mapping[str, MixPolicy], *, pool: bool) -> tuple[str, ...]:
+    """The arms to run: those of the configuration, else the usual ones."""
+    arms = settings.arms or default_arms(pool=pool)
+    known = ", ".join([*ARMS, *own])
+    for arm in arms:
+        if arm not in ARMS and arm not in own:
+            raise ConfigError(f"gain.arms: unknown arm {arm!r}; known: {known}")
+        if arms.count(arm) > 1:
+            raise ConfigError(f"gain.arms: {arm!r} is named twice")
+        recipe = own[arm].recipe if arm in own else ARMS[arm].recipe
+        if not fits(recipe, pool=pool):
+            raise ConfigError(
+                f"gain.arms: the arm {arm!r} needs unlabelled images; give --unlabelled, or leave "
+                "the arm out"
+            )
+    return tuple(arms)
+
+
+def _candidates(
+    settings: GainConfig, own: Mapping[str, MixPolicy], *, pool: bool, runs_auto: bool
+) -> tuple[MixPolicy, ...]:
+    """What ``auto`` may choose: arms without a generator, ``MIXED`` with every share and filter,
+    and the configuration's own policies; where ``auto`` does not run, only the first, for their
+    strengths.
+    """
+    wanted = settings.candidates or usual_bases(pool=pool)
+    alone: list[MixPolicy] = []
+    mine: list[MixPolicy] = []
+    for name in wanted:
+        if name in own:
+            mine.append(own[name])
+        elif name in BASES:
+            alone += _in_all_strengths(name, settings.strengths)
+        else:
+            known = ", ".join([*BASES, *own])
+            raise ConfigError(f"gain.candidates: unknown candidate {name!r}; known: {known}")
+    mixed = _mixed(alone, settings)
+    found = dict.fromkeys([*alone, *mixed, *mine] if runs_auto else alone)
+    for policy in found:
+        if not fits(policy.recipe, pool=pool):
+            raise ConfigError(
+                f"gain.candidates: {policy.name!r} needs unlabelled images; give --unlabelled, or "
+                "leave it out"
+            )
+    return tuple(found)
+
+
+def _mixed(alone: Sequence[MixPolicy], settings: GainConfig) -> list[MixPolicy]:
+    found = []
+    for share in sorted(set(settings.shares) - {0.0}):
+        for confidence in sorted(set(settings.confidences)):
+            for policy in alone:
+                if policy.base in MIXED:
+                    found.append(replace(policy, share=share, confidence=confidence))
+    return found
+
+
+def _in_all_strengths(base: str, strengths: Sequence[float]) -> list[MixPolicy]:
+    """An arm in every strength, if it has classical augmentation."""
+    tunable = "classical" in BASES[base].augment
+    return [MixPolicy(base, strength=one) for one in (strengths if tunable else (1.0,))]
+
+
+def _declared(settings: GainConfig, arms: Sequence[str]) -> tuple[tuple[str, str], ...] | None:
+    for pair in settings.comparisons or ():
+        for arm in pair:
+            if arm not in arms:
+                ran = ", ".join(arms)
+                raise ConfigError(f"gain.comparisons: arm {arm!r} is not run; arms: {ran}")
+    return settings.comparisons
+
+
+def _require_network(setting: Setting, images: LabelledImages) -> None:
+    """Refuse a network that timm does not know or that cannot take these images."""
+    try:
+        setting.trainer.build(images.subset(torch.arange(0)), seed=0)
+    except ValueError as error:
+        raise ConfigError(f"classifier.name: {error}") from error
+
+
+def _require_able_family(
+    policies: Mapping[str, MixPolicy], source: SourceConfig, images: LabelledImages
+) -> None:
+    """Refuse a family without an encoder or an image discriminator where a policy needs one."""
+    family, options = chosen_family(source)
+    model: Any = family.model
+    for name, policy in policies.items():
+        if policy.latents != "prior" and not hasattr(model, "encode"):
+            raise ConfigError(
+                f"gain.policies: {name!r} needs an encoder; family {source.family!r} has none"
+            )
+        if not policy.realism:
+            continue
+        try:
+            with torch.random.fork_rng(devices=[]):
+                discriminator_of(model(images.classes, images.image_shape, options))
+        except DataError as error:
+            raise ConfigError(
+                f"gain.policies: {name!r} sets realism, but family {source.family!r} has no "
+                "image discriminator; use for example cvae_gan"
+            ) from error

@@ -1,0 +1,281 @@
+"""What ``auto`` does: candidates race on repeated splits of the training images.
+
+The test images play no part. A class with few images has none to hold out, so common classes stand
+in for rare ones (``augmentor.data.splits.tuning_split``). Synthetic images carry the burden of
+proof: see ``RULE``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from downstream.arms.policy import MixPolicy
+from downstream.metrics import Metric
+from downstream.racing import (
+    ALIKE,
+    Result,
+    Standing,
+    choose,
+    difference,
+    is_decided,
+    leader_of,
+    probability_of_a_better_one,
+    standings,
+)
+from pipelines.experiment.job import OpenJob
+from pipelines.experiment.parts import FinishedPart
+from pipelines.gain.plan import GainPlan
+from pipelines.gain.record import kind_of_regime, record_for
+from pipelines.workbench.training_parts import outputs_of, screen_parts
+
+RULE = (
+    "Candidates race on repeated splits of the training images. One that is more than two standard "
+    "errors behind the leader drops out; the race ends when no other can be a point better, or "
+    "with its last round. Of those that cannot be told apart from the leader (one standard error) "
+    "the one with the best record in the published runs of its kind of regime is taken. Synthetic "
+    "images are taken only if they are ahead of the best candidate without a generator by more "
+    "than one standard error in three rounds or more."
+)
+FEWEST_FOR_SYNTHETIC = 3
+
+
+@dataclass
+class Race:
+    """The results of all candidates so far.
+
+    Args:
+        plan: Of the run.
+        results: By candidate's name, one result per split.
+        held_out: Images held out in every split.
+    """
+
+    plan: GainPlan
+    results: dict[str, list[Result]] = field(default_factory=dict)
+    held_out: list[int] = field(default_factory=list)
+
+    def alive(self, candidates: Sequence[MixPolicy]) -> list[MixPolicy]:
+        """The candidates that did not drop out."""
+        known = {name: own for name, own in self.results.items() if own}
+        dropped = {one.name for one in standings(known) if one.dropped} if known else set()
+        return [policy for policy in candidates if policy.name not in dropped]
+
+    def of(self, candidates: Sequence[MixPolicy]) -> dict[str, list[Result]]:
+        """The results of these candidates."""
+        return {policy.name: self.results[policy.name] for policy in candidates}
+
+
+def screen(plan: GainPlan, job: OpenJob[Any]) -> dict[str, Any]:
+    """Race the candidates of a plan and say what was chosen.
+
+    Args:
+        plan: Of the run.
+        job: Makes the trainings; finished ones are kept.
+
+    Returns:
+        The contents of policy.json: ``base``, ``share``, ``confidence`` (null is no filter),
+        ``balanced``, ``best_classical`` (the best arm without generator and pool; null if
+        unknown), ``best_with_pool`` (without generator; likewise), ``strengths`` (of classical
+        augmentation, by arm), ``words``, and ``screening``: rule, budget and standings.
+        ``share`` 0 means no synthetic images.
+    """
+    train = plan.bundle.train
+    first = plan.screening_group(0, plan.candidates).task
+    assert first.screen is not None
+    _, held_out, _ = screen_parts(train, first.seed, first.screen)
+    if not len(held_out):
+        return _unscreened(plan)
+    race = Race(plan)
+    plain = [policy for policy in plan.candidates if not policy.uses_generator]
+    generating = [policy for policy in plan.candidates if policy.uses_generator]
+    _run(race, job, plain)
+    if generating:
+        _run_generating(race, job, plain, generating)
+    return _document(race, plain, generating)
+
+
+def _run(race: Race, job: OpenJob[Any], candidates: Sequence[MixPolicy]) -> None:
+    """Race the candidates without a generator."""
+    number = 0
+    while number < race.plan.settings.screening_rounds:
+        left = race.alive(candidates)
+        width = _rounds_at_once(race.plan, number)
+        _add_rounds(race, job, left, range(number, number + width))
+        number += width
+        if is_decided(race.of(candidates)):
+            return
+
+
+def _run_generating(
+    race: Race, job: OpenJob[Any], plain: Sequence[MixPolicy], generating: Sequence[MixPolicy]
+) -> None:
+    """Race the candidates with a generator against the leader of the others, on its splits."""
+    rounds = len(race.results[leader_of(race.of(plain))])
+    number = 0
+    left = list(generating)
+    while left and number < rounds:
+        width = min(_rounds_at_once(race.plan, number), rounds - number)
+        _add_rounds(race, job, left, range(number, number + width))
+        number += width
+        left = [policy for policy in race.alive(generating) if not _hopeless(race, plain, policy)]
+
+
+def _hopeless(race: Race, plain: Sequence[MixPolicy], policy: MixPolicy) -> bool:
+    """Whether a candidate with a generator is behind the best without one by a standard error: a
+    generator takes long to train, so it drops out sooner.
+    """
+    leader = race.results[leader_of(race.of(plain))]
+    behind, error = difference(leader, race.results[policy.name])
+    return behind > ALIKE * error
+
+
+def _rounds_at_once(plan: GainPlan, number: int) -> int:
+    """As many rounds as processes can make at the same time, two at least to begin with."""
+    width = max(plan.settings.processes, 2 if number == 0 else 1)
+    return min(width, plan.settings.screening_rounds - number)
+
+
+def _add_rounds(
+    race: Race, job: OpenJob[Any], candidates: Sequence[MixPolicy], numbers: range
+) -> None:
+    groups = [race.plan.screening_group(number, candidates) for number in numbers]
+    by_name: dict[Any, list[MixPolicy]] = {}
+    for policy in candidates:
+        by_name.setdefault(policy.recipe, []).append(policy)
+    for group, parts in zip(groups, job.finished(groups, "screening"), strict=True):
+        for recipe, part in zip(group.task.recipes, parts, strict=True):
+            for policy in by_name[recipe]:
+                race.results.setdefault(policy.name, []).append(_result(part, race.plan.metric))
+        screen_number = group.task.screen
+        assert screen_number is not None
+        while len(race.held_out) <= screen_number.number:
+            race.held_out.append(len(parts[0].tensors["y"]))
+
+
+def _result(part: FinishedPart, metric: Metric) -> Result:
+    """A score of which more is better, and what every image adds to it."""
+    outputs = outputs_of(part)
+    sign = 1.0 if metric.higher_is_better else -1.0
+    parts = np.zeros(0)
+    if metric.contributions is not None:
+        parts = sign * metric.contributions(outputs)
+    return Result(sign * metric.of(outputs), parts)
+
+
+def _document(
+    race: Race, plain: Sequence[MixPolicy], generating: Sequence[MixPolicy]
+) -> dict[str, Any]:
+    plan = race.plan
+    kind = kind_of_regime(plan.bundle.train, pool=plan.has_pool)
+    record = record_for(kind, plan.bundle.name)
+    by_name = {policy.name: policy for policy in plan.candidates}
+    known = {policy.name: record[policy.base] for policy in plain if policy.base in record}
+    best = choose(race.of(plain), known)
+    name = best
+    for policy in generating:
+        ahead, error = difference(race.results[policy.name], race.results[name])
+        enough = len(race.results[policy.name]) >= FEWEST_FOR_SYNTHETIC
+        if enough and ahead > ALIKE * error and ahead > 0:
+            name = policy.name
+    chosen = by_name[name]
+    wrong = probability_of_a_better_one(race.results, name)
+    found = _facts(plan, chosen, _ranked(race, plain, best))
+    found["words"] = _words(race, chosen, wrong, kind, best in known)
+    found["screening"] = {
+        "rule": RULE,
+        "kind_of_regime": kind,
+        "record": known,
+        "probability_of_a_better_one": wrong,
+        "metric": plan.metric.name,
+        "budget": {
+            "rounds": len(race.held_out),
+            "images_held_out": race.held_out,
+            "trainings": sum(len(own) for own in race.results.values()),
+            "steps_per_training": plan.setting.trainer.settings.steps,
+        },
+        "candidates": _rows(race, by_name, name),
+    }
+    return found
+
+
+def _rows(race: Race, by_name: Mapping[str, MixPolicy], chosen: str) -> list[dict[str, Any]]:
+    sign = 1.0 if race.plan.metric.higher_is_better else -1.0
+    rows = []
+    for one in standings(race.results):
+        scores = [sign * result.score for result in race.results[one.name]]
+        rows.append(
+            {
+                "name": one.name,
+                **by_name[one.name].to_json(),
+                "rounds": one.rounds,
+                "scores": scores,
+                "mean": sign * one.mean,
+                "behind_leader": one.behind,
+                "standard_error": one.standard_error,
+                "dropped": one.dropped,
+                "chosen": one.name == chosen,
+            }
+        )
+    return rows
+
+
+def _ranked(race: Race, plain: Sequence[MixPolicy], best: str) -> list[MixPolicy]:
+    """The candidates without a generator, the chosen one first, then by rounds and mean."""
+
+    def place(one: Standing) -> tuple[bool, int, float]:
+        return one.name != best, -one.rounds, -one.mean
+
+    order = sorted(standings(race.of(plain)), key=place)
+    by_name = {policy.name: policy for policy in plain}
+    return [by_name[one.name] for one in order]
+
+
+def _facts(plan: GainPlan, chosen: MixPolicy, ranked: Sequence[MixPolicy]) -> dict[str, Any]:
+    """The contents of policy.json but for words and standings; ``ranked`` has the best first."""
+    own = {policy: name for name, policy in plan.own.items()}
+    best: dict[bool, str] = {}
+    strengths: dict[str, float] = {}
+    for policy in ranked:
+        best.setdefault(policy.recipe.needs_pool, own.get(policy, policy.base))
+        if policy not in own and "classical" in policy.recipe.augment:
+            strengths.setdefault(policy.base, policy.strength)
+    return {
+        "schema": 2,
+        **chosen.to_json(),
+        "name": chosen.name,
+        "best_classical": best.get(False),
+        "best_with_pool": best.get(True),
+        "strengths": strengths,
+    }
+
+
+def _words(race: Race, chosen: MixPolicy, wrong: float, kind: str, has_record: bool) -> str:
+    without = "" if chosen.uses_generator else ", no synthetic images"
+    rounds = len(race.held_out)
+    images = math.floor(sum(race.held_out) / rounds)
+    record = f" Ties went by the record of runs of the kind '{kind}'." if has_record else ""
+    return (
+        f"Chosen: {chosen.name}{without}. {len(race.results)} candidates raced over {rounds} "
+        f"rounds, {images} training images held out in each; probability that another candidate "
+        f"is better by more than a point: {100 * wrong:.0f} %.{record}"
+    )
+
+
+def _unscreened(plan: GainPlan) -> dict[str, Any]:
+    strengths = plan.settings.strengths
+    chosen = MixPolicy("classical", strength=1.0 if 1.0 in strengths else strengths[0])
+    ranked = [chosen]
+    if plan.has_pool:
+        ranked.append(MixPolicy("pseudo_label", strength=chosen.strength))
+    found = _facts(plan, chosen, ranked)
+    found["best_classical"] = found["best_with_pool"] = None
+    found["words"] = (
+        "No class has four images, so nothing could be screened: classical augmentation, no "
+        "synthetic images."
+    )
+    found["screening"] = {"rule": RULE, "candidates": []}
+    return found

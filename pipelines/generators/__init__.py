@@ -1,0 +1,1 @@
+"""Generators: trained in memory or as a run, rendered as sets, judged."""

@@ -1,0 +1,232 @@
+"""The job ``evaluate``: measures the source of a run and writes the numbers, a table and two
+pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from augmentor.common.atomic_files import write_bytes, write_text
+from augmentor.common.types import DataError, device_of
+from augmentor.data.fingerprint import fingerprints
+from pipelines.augmentation import domain_of
+from pipelines.datasets import DataBundle, load_data
+from pipelines.device import use_threads
+from pipelines.image_folder import shown
+from pipelines.report.pictures import png_bytes
+from pipelines.progress import Progress, Silent
+from pipelines.results import provenance, write_result
+from pipelines.run_dir import require_writable
+from pipelines.generators.quality import (
+    EvaluateSettings,
+    Evaluation,
+    Section,
+    evaluate_source,
+    summary,
+)
+from pipelines.generators.train import LoadedRun, load_source
+
+DEFAULTS = EvaluateSettings()
+
+
+def evaluate_run(
+    run: Path,
+    out: Path | None = None,
+    *,
+    samples: int = 10_000,
+    seed: int = 0,
+    device: str | None = None,
+    progress: Progress | None = None,
+    settings: EvaluateSettings = DEFAULTS,
+) -> dict[str, Any]:
+    """Measure the source of a run and write ``evaluate.json``, ``evaluate.md``, ``samples.png``,
+    ``neighbours.png``.
+
+    Args:
+        run: Folder of the run; its newest intact checkpoint is measured on the data of its config.
+        out: Folder to write to; the run's own unless given.
+        samples: Generated images, in equal shares of the classes.
+        seed: Seed of judge, student, latents and subsets.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
+        progress: Where to report; nowhere unless given.
+        settings: All else that can be set.
+
+    Returns:
+        What stands in ``evaluate.json``.
+
+    Raises:
+        OSError: If ``out`` cannot be written to; found before any work.
+        ConfigError: If this machine does not have the device.
+        DataError: If there is no intact run, the data no longer fit its source, or the source saw a
+            test image.
+    """
+    loaded = load_source(run, device)
+    use_threads(loaded.config)
+    bundle = load_data(loaded.config.data, loaded.config.seed)
+    refuse_seen_test_images(loaded, bundle)
+    require_writable(out or run)
+    settings = replace(settings, samples=samples, domain=domain_of(loaded.config))
+    evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
+    shown_run = run.name if run.is_absolute() else run
+    command = f"augmentor evaluate {shown_run} --samples {samples} --seed {seed}"
+    command += "" if device is None else f" --device {device}"
+    origin = provenance(
+        evaluation.result["seconds"], str(device_of(loaded.source)), command=command
+    )
+    result = evaluation.result | {"source": _described(loaded)} | origin
+    _write(out or run, result, evaluation)
+    return result
+
+
+def as_markdown(result: Section) -> str:
+    """The numbers as a page to read: a table with the row "real data", what the columns mean,
+    warnings.
+    """
+    metrics = result["metrics"]
+    warnings = [f"**Warning**: {words}.\n" for words in result["warnings"]]
+    rows = {"real data": summary(metrics, "real"), "generated": summary(metrics, "generated")}
+    table = [
+        _HEADER,
+        *(f"| {name} | {' | '.join(quality_cells(row))} |" for name, row in rows.items()),
+    ]
+    return "\n".join(
+        [
+            f"# Evaluation: {result['dataset']}, {result['regime']}\n",
+            *warnings,
+            *table,
+            "",
+            _legend(result),
+            "## Memorisation\n",
+            _memorisation(metrics["memorisation"]),
+            "## Made by\n",
+            _origin(result),
+        ]
+    )
+
+
+# Key of ``quality.summary`` to title, factor and digits.
+COLUMNS = {
+    "top1": ("top-1 %", 100, 2),
+    "inception_score": ("inception score", 1, 2),
+    "fid": ("FID", 1, 3),
+    "kid": ("KID × 1000", 1000, 2),
+    "precision": ("precision", 1, 3),
+    "recall": ("recall", 1, 3),
+    "density": ("density", 1, 3),
+    "coverage": ("coverage", 1, 3),
+    "diversity": ("diversity", 1, 3),
+    "cas": ("trained on it, real test %", 100, 2),
+}
+_HEADER = (
+    f"| | {' | '.join(title for title, _, _ in COLUMNS.values())} |\n|---|{'---:|' * len(COLUMNS)}"
+)
+
+
+def quality_cells(row: Section) -> list[str]:
+    """What ``quality.summary`` returned, as a table shows it: a text per column of ``COLUMNS``."""
+    return [_shown(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
+
+
+def _shown(value: float | None, factor: float, digits: int) -> str:
+    return "–" if value is None else f"{value * factor:.{digits}f}"
+
+
+def _legend(result: Section) -> str:
+    metrics, judge, student = result["metrics"], result["judge"], result["student"]
+    answers, fidelity, usefulness = metrics["answers"], metrics["fidelity"], metrics["usefulness"]
+    return f"""\
+- Judge: `{judge["name"]}`, {judge["steps"]} steps of {judge["batch_size"]} on \
+{result["images"]["train"]} real training images with classical augmentation of strength \
+{judge["strength"]}. It recognises {answers["real"]["top1"]:.2%} of \
+{answers["real"]["images"]} real test images. Features are its {judge["features"]}: \
+numbers in them cannot be compared with those of another judge.
+- top-1, inception score: {answers["generated"]["images"]} generated images in equal shares of the \
+classes, latents from the whole prior, no filter. Real data: the test images.
+- FID, KID, precision, recall, density, coverage (k = {result["k"]}): \
+{fidelity["generated"]["images"]} generated against as many real test images of the same classes. \
+Real data: {fidelity["real"]["images"]} training against as many test images.
+- diversity: mean distance in pixels of two images of one class, over that of real test images.
+- last column (classification accuracy score): `{student["name"]}`, {student["steps"]} steps of \
+{student["batch_size"]}, augmentation of strength {student["strength"]}, trained on \
+{usefulness["generated"]["images"]} generated images only. Real data: on \
+{usefulness["real"]["images"]} training images.
+"""
+
+
+def _memorisation(memorisation: Section) -> str:
+    lines = [
+        f"{memorisation['samples']} samples and {memorisation['unseen']} unseen test images "
+        "against the "
+        f"{memorisation['seen']} images the source has seen.\n",
+        "| distance in | median of samples | median of unseen | p (samples nearer) | near copies "
+        "% (without copying 1) "
+        "| copied share % (without copying 0) |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for kind in ("pixels", "features"):
+        m = memorisation[kind]
+        lines.append(
+            f"| {kind} | {m['median_sample']:.3f} | {m['median_holdout']:.3f} | {m['p']:.2g} | "
+            f"{_shown(m['near_copies'], 100, 1)} | {_shown(m['copied_share'], 100, 1)} ± "
+            f"{_shown(m['copied_share_error'], 100, 1)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _origin(result: Section) -> str:
+    source, seconds = result["source"], result["seconds"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return f"""\
+`{result["command"]}`
+
+Source: {source["family"]}, preset {source["preset"]}, step {source["step"]}, source augmentation \
+{source["source_augment"]}, checkpoint {source["checkpoint_sha256"][:12]}. {result["device"]}; \
+{versions}. Seconds: {", ".join(f"{name} {value:.0f}" for name, value in seconds.items())}.
+"""
+
+
+def _described(loaded: LoadedRun) -> Section:
+    config = loaded.config.source
+    return {
+        "family": config.family,
+        "preset": config.preset,
+        "source_augment": config.source_augment,
+        "step": loaded.step,
+        "checkpoint_sha256": loaded.checkpoint_sha256,
+    }
+
+
+def refuse_seen_test_images(loaded: LoadedRun, bundle: DataBundle) -> None:
+    """The data may have changed since the training. A picture that a named data set holds on both
+    sides is not a leak.
+
+    Raises:
+        DataError: If the source saw a test image.
+    """
+    own = set(fingerprints(bundle.train.x).tolist())
+    if bundle.pool is not None:
+        own |= set(fingerprints(bundle.pool).tolist())
+    leaked = set(fingerprints(bundle.test.x).tolist()) & set(loaded.trained_on.tolist()) - own
+    if leaked:
+        raise DataError(
+            f"{bundle.name}: the source was trained on {len(leaked)} of the test images, such as "
+            f"{_examples(bundle, leaked)}; restore the data it was trained on, or train it again"
+        )
+
+
+def _examples(bundle: DataBundle, leaked: set[int], most: int = 3) -> str:
+    """The first test images with these fingerprints: their files, or else their numbers."""
+    prints = fingerprints(bundle.test.x).tolist()
+    found = [i for i, one in enumerate(prints) if one in leaked][:most]
+    paths = bundle.test_paths
+    return ", ".join(f"number {i}" if paths is None else shown(paths[i]) for i in found)
+
+
+def _write(folder: Path, result: Section, evaluation: Evaluation) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in evaluation.pictures.items():
+        write_bytes(folder / f"{name}.png", png_bytes(picture))
+    write_text(folder / "evaluate.md", as_markdown(result))
+    write_result(folder / "evaluate.json", result, "evaluate")

@@ -1,0 +1,122 @@
+"""Training of a generator in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from augmentor.common.types import LabelledImages, SampleSource
+from augmentor.families import FAMILIES
+from augmentor.families.family import Family
+from augmentor.training.batches import Batches
+from augmentor.training.ema import averaged
+from augmentor.training.loop import Trainer, fit
+from downstream.augment import Augment
+from downstream.trainer import memory_for
+from pipelines.config import ConfigError, SourceConfig
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is trained, with everything that changes while it is.
+
+    Args:
+        trainer: Networks and optimisers.
+        average: The moving average of the networks.
+        batches: The batch of every step.
+        seed: Of batches and noise.
+    """
+
+    trainer: Trainer
+    average: AveragedModel
+    batches: Batches
+    seed: int
+
+
+def train_generator(
+    images: LabelledImages,
+    settings: SourceConfig,
+    seed: int,
+    *,
+    device: str = "cpu",
+    augment: Augment | None = None,
+    check: Callable[[], None] | None = None,
+) -> SampleSource:
+    """Train a generator in memory.
+
+    Args:
+        images: What it learns from.
+        settings: Family, options, steps, batches.
+        seed: Decides weights, batches and noise.
+        device: Where it trains, as torch names it.
+        augment: Of the images before the generator sees them (``source_augment``).
+        check: Called after every step; may raise to stop the training.
+
+    Returns:
+        The averaged model, in evaluation mode.
+
+    Raises:
+        ConfigError: If the family or an option is unknown.
+        DivergedError: If training stops being finite.
+        MemoryError: If the memory does not suffice; names a batch size to try.
+    """
+    session = start_session(images, settings, seed, device=device, augment=augment)
+    with memory_for(settings.batch_size, "--batch-size"):
+        steps = fit(
+            session.trainer, session.average, session.batches, steps=settings.steps, seed=seed
+        )
+        for _ in steps:
+            if check is not None:
+                check()
+    return cast(SampleSource, session.average.module.eval())
+
+
+def start_session(
+    images: LabelledImages,
+    settings: SourceConfig,
+    seed: int,
+    *,
+    device: str = "cpu",
+    augment: Augment | None = None,
+) -> Session:
+    """Untrained networks, their optimisers, and the batches, all from ``seed``; arguments as in
+    ``train_generator``.
+    """
+    family, options = chosen_family(settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # manual_seed would reseed a GPU's too, for good
+        model: nn.Module = family.model(images.classes, images.image_shape, options)
+    model.to(device).to(memory_format=torch.channels_last)
+    batches = Batches(images, settings.batch_size, seed, settings.class_power, augment)
+    return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed)
+
+
+def chosen_family(settings: SourceConfig) -> tuple[Family, Any]:
+    """The family that the settings name, and its options.
+
+    Raises:
+        ConfigError: If family, preset or an option is unknown, or a value does not fit; the message
+            names what does.
+    """
+    if settings.family not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise ConfigError(f"source.family: unknown family {settings.family!r}; known: {known}")
+    family = FAMILIES[settings.family]
+    try:
+        return family, family.options_for(settings.preset, settings.options)
+    except ValueError as error:
+        raise ConfigError(f"source: {error}") from error
+
+
+def options_of(settings: SourceConfig) -> dict[str, Any]:
+    """All options of the family, so that the name of a part changes with a default too.
+
+    Raises:
+        ConfigError: If the family, preset or an option is unknown.
+    """
+    return asdict(chosen_family(settings)[1])

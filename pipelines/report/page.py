@@ -1,0 +1,165 @@
+"""What all report pages share: the template engine, axes, numbers in words, pictures inside the
+page.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+from torch import Tensor
+
+STRIP_WIDTH = 250
+MARGIN = 14
+MOST_TICKS = 8
+
+
+def render_page(template: str, **values: Any) -> str:
+    """A page from a template of ``pipelines/report/templates``; every value is escaped, and a missing one
+    is an error.
+    """
+    environment = Environment(
+        loader=PackageLoader("pipelines.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(width=STRIP_WIDTH, **values)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A map from values to pixels, linear or logarithmic, with round tick values.
+
+    Args:
+        low: Value at ``start``.
+        high: Value at ``end``.
+        ticks: Values to write on the axis.
+        start: Pixel of the low end; larger than ``end`` on an axis that points up.
+        end: Pixel of the high end.
+        logarithmic: Whether equal ratios, not equal differences, are equally far apart.
+    """
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    start: float
+    end: float
+    logarithmic: bool
+
+    def at(self, value: float) -> float:
+        """Position in pixels; a value beyond an end is drawn at that end."""
+        low, high, value = self.low, self.high, min(max(value, self.low), self.high)
+        if self.logarithmic:
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return round(self.start + (value - low) / (high - low) * (self.end - self.start), 2)
+
+
+def axis_of(values: Iterable[float], start: float, end: float) -> Axis:
+    """An axis that holds all values; logarithmic if all are above zero and they span more than a
+    factor of four.
+    """
+    given = list(values) or [0.0, 1.0]
+    if min(given) > 0 and max(given) > 4 * min(given):
+        ticks = _log_ticks(min(given), max(given))
+        return Axis(ticks[0], ticks[-1], ticks, start, end, logarithmic=True)
+    return _linear(given, start, end)
+
+
+def scale_of(values: Iterable[float]) -> Axis:
+    """A linear axis that holds all values, across a strip."""
+    return _linear(list(values) or [0.0, 1.0], MARGIN, STRIP_WIDTH - MARGIN)
+
+
+def _linear(values: Sequence[float], start: float, end: float) -> Axis:
+    """Ends on round numbers: steps of 1, 2 or 5 times a power of ten."""
+    low, high = min(values), max(values)
+    rough = max(high - low, 1e-3) / 4
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
+    ticks = tuple(round(k * step, 10) for k in range(first, last + 1))
+    return Axis(first * step, last * step, ticks, start, end, logarithmic=False)
+
+
+def _log_ticks(low: float, high: float) -> tuple[float, ...]:
+    """1, 2 and 5 times powers of ten around a range; powers of ten alone if that gets crowded."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1,)):
+        steps = [factor * 10.0**power for power in powers for factor in factors]
+        first = max(index for index, step in enumerate(steps) if step <= low * (1 + 1e-9))
+        last = min(index for index, step in enumerate(steps) if step >= high * (1 - 1e-9))
+        if last - first < MOST_TICKS:
+            break
+    return tuple(steps[first : last + 1])
+
+
+def image_strip(x: Tensor) -> dict[str, Any] | None:
+    """Images side by side, with a transparent gap of one pixel, as a PNG in a data URI.
+
+    Args:
+        x: Images, shape (N, C, H, W) in [-1, 1], one or three channels.
+
+    Returns:
+        ``uri``, ``count`` and the ``width`` and ``height`` of the strip in pixels; None if there is
+        no image.
+    """
+    if not len(x):
+        return None
+    count, _, height, width = x.shape
+    pixels = (
+        ((x.cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).expand(count, 3, height, width)
+    )
+    tiles = torch.cat(
+        [pixels, torch.full((count, 1, height, width), 255, dtype=torch.uint8)], dim=1
+    )
+    gap = torch.zeros(4, height, 1, dtype=torch.uint8)
+    parts = [part for tile in tiles for part in (tile, gap)][:-1]
+    strip = torch.cat(parts, dim=2)
+    buffer = io.BytesIO()
+    Image.fromarray(strip.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
+    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return {"uri": uri, "count": count, "width": strip.shape[2], "height": height}
+
+
+def signed_points(value: float | None, digits: int = 1) -> str:
+    """A difference in points (a point is 0.01) with a real minus sign, a dash for none.
+
+    What would round to zero is told with one digit more, so that an interval shows on which side of
+    zero it ends.
+    """
+    if value is None:
+        return "–"
+    text = f"{abs(100 * value):.{digits}f}"
+    if not float(text):
+        finer = f"{abs(100 * value):.{digits + 1}f}"
+        text = finer if float(finer) else text
+    return text if not float(text) else ("+" if value > 0 else "−") + text
+
+
+def p_value(p: float | None) -> str:
+    """A p value in three digits, a dash for none."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 120
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )

@@ -1,1 +1,0 @@
-"""Sources as runs: their training, their sets, their quality."""

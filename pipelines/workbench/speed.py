@@ -1,0 +1,74 @@
+"""How long a step takes here, by a few timed ones: the base of every estimate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from augmentor.common.types import LabelledImages
+from augmentor.training.loop import fit
+from pipelines.experiment.setting import Setting
+from pipelines.generators.in_memory import start_session
+
+WARM_UP = 3
+CLASSIFIER_STEPS = 12
+GENERATOR_STEPS = 4
+
+
+def seconds_per_step(setting: Setting, images: LabelledImages) -> dict[str, float]:
+    """Wall-clock seconds of one training step, by what is trained.
+
+    Args:
+        setting: Networks, batch sizes and device.
+        images: Training images of the job.
+
+    Returns:
+        ``classifier``, ``generator``, and the same for what consists of such steps.
+    """
+    classifier = _classifier_seconds(setting, images)
+    generator = _generator_seconds(setting, images)
+    return {
+        "classifier": classifier,
+        "generator": generator,
+        "pool labels": classifier,
+        "joint labels": generator,
+    }
+
+
+def _classifier_seconds(setting: Setting, images: LabelledImages) -> float:
+    clock = _clock(setting.device)
+    marks: list[float] = []
+    trainer = setting.trainer.with_steps(WARM_UP + CLASSIFIER_STEPS)
+    trainer.train(
+        images, seed=0, augment=("classical",), on_step=lambda step, loss: marks.append(clock())
+    )
+    return (marks[-1] - marks[WARM_UP - 1]) / CLASSIFIER_STEPS
+
+
+def _generator_seconds(setting: Setting, images: LabelledImages) -> float:
+    clock = _clock(setting.device)
+    session = start_session(images, setting.source, 0, device=setting.device)
+    steps = fit(
+        session.trainer,
+        session.average,
+        session.batches,
+        steps=WARM_UP + GENERATOR_STEPS,
+        seed=0,
+    )
+    for _ in range(WARM_UP):
+        next(steps)
+    start = clock()
+    for _ in steps:  # reads the losses of every step, so that nothing is left queued on a GPU
+        pass
+    return (clock() - start) / GENERATOR_STEPS
+
+
+def _clock(device: str) -> Callable[[], float]:
+    def now() -> float:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return now

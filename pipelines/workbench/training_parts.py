@@ -1,0 +1,328 @@
+"""Trainings of arms as parts: what decides one, and the worker that makes those of a replicate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from augmentor.common.randomness import seed_for
+from augmentor.common.types import DivergedError, LabelledImages
+from augmentor.data.splits import tuning_split
+from augmentor.sampling.synthesize import synthesize
+from downstream.arms.recipe import CONSISTENCY, Recipe
+from downstream.evaluate import predict_logits
+from downstream.metrics import Outputs
+from pipelines.experiment.parts import FinishedPart, Part, PartStore, described
+from pipelines.experiment.plan import PART_MADE, Group
+from pipelines.experiment.setting import Setting
+from pipelines.generators.in_memory import options_of
+from pipelines.interrupt import Watch
+from pipelines.workbench.workbench import Workbench
+
+CODE = 1
+"""Of the training of arms; raise it when the same settings give other outputs."""
+POINTS = 50  # most points of a training curve
+PER_CLASS = 8  # images of a class in the gallery
+SAMPLES = 12  # generated images whose neighbours are shown
+NEIGHBOURS = 4
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A split of the training images of a replicate that arms are screened on.
+
+    Args:
+        number: Of the split; decides what is held out.
+        fraction: Part of a class that is held out.
+    """
+
+    number: int
+    fraction: float
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """The trainings of one replicate, or of one screening split of it.
+
+    Args:
+        setting: What all parts share.
+        seed: Of the replicate.
+        recipes: How each part is trained; parallel to ``parts``.
+        parts: What is left in the store.
+        folder: Of the store.
+        judge: As in ``Workbench``.
+        screen: Scores held-out training images of this split; None scores the test images.
+        gallery: Pictures for the report, made where a generator was trained; None makes none.
+    """
+
+    setting: Setting
+    seed: int
+    recipes: tuple[Recipe, ...]
+    parts: tuple[Part, ...]
+    folder: Path
+    judge: Recipe
+    screen: Screen | None = None
+    gallery: Part | None = None
+
+
+@dataclass
+class Curve:
+    """At most fifty points of a training, evenly spread, the last step among them.
+
+    Args:
+        values: One mapping per point: ``step``, and the named values of that step.
+    """
+
+    values: list[dict[str, float | None]] = field(default_factory=list)
+    _slot: int = 0
+
+    def add(self, step: int, steps: int, values: Mapping[str, float]) -> bool:
+        """Take the values of a step if a point is due; returns whether it was."""
+        slot = step * POINTS // steps
+        if slot <= self._slot:
+            return False
+        self._slot = slot
+        self.values.append({"step": step} | {name: _short(one) for name, one in values.items()})
+        return True
+
+
+def training_part(
+    setting: Setting,
+    label: str,
+    seed: int,
+    recipe: Recipe,
+    judge: Recipe,
+    *,
+    has_pool: bool,
+    screen: Screen | None = None,
+) -> Part:
+    """One training of one arm as a part.
+
+    Args:
+        setting: What all parts share.
+        label: For people, such as ``replicate 3, mixup``.
+        seed: Of the replicate.
+        recipe: How the arm is trained.
+        judge: As in ``Workbench``; in the name only where the recipe asks for it.
+        has_pool: Whether the data have unlabelled images: a generator learns from them too.
+        screen: As in ``TrainingTask``.
+    """
+    found: dict[str, Any] = {"code": CODE, "seed": seed, "device": setting.device_type}
+    found |= setting.data_description()
+    found["classifier"] = setting.classifier_description()
+    found["recipe"] = described(recipe)
+    if recipe.confidence or recipe.images == "retrieval":
+        found["judge"] = described(judge)
+    if recipe.uses_generator:
+        found["generator"] = described(setting.source)
+        found["generator_options"] = options_of(setting.source)
+    if recipe.needs_pool or (recipe.uses_generator and has_pool):
+        found["pool"] = described(setting.pool)
+    if recipe.training in CONSISTENCY and setting.fixmatch_steps is not None:
+        found["fixmatch_steps"] = setting.fixmatch_steps
+    if screen is not None:
+        found["screen"] = described(screen)
+    return Part("training", label, found, _steps_of(setting, recipe))
+
+
+def training_group(
+    setting: Setting,
+    name: str,
+    seed: int,
+    recipes: Mapping[str, Recipe],
+    store: PartStore,
+    judge: Recipe,
+    *,
+    has_pool: bool,
+    screen: Screen | None = None,
+    gallery: bool = False,
+) -> Group[TrainingTask]:
+    """The trainings of one replicate as a group; arms with the same recipe share one part.
+
+    Args:
+        setting: What all parts share.
+        name: For people, such as ``replicate 3``.
+        seed: Of the replicate.
+        recipes: By arm.
+        store: Where the parts go.
+        judge: As in ``Workbench``.
+        has_pool: As in ``training_part``.
+        screen: As in ``TrainingTask``.
+        gallery: Whether to keep pictures for the report.
+    """
+    by_recipe: dict[Recipe, str] = {}
+    for arm, recipe in recipes.items():
+        by_recipe.setdefault(recipe, arm)
+    parts = []
+    for recipe, arm in by_recipe.items():
+        label = f"{name}, {arm}"
+        part = training_part(setting, label, seed, recipe, judge, has_pool=has_pool, screen=screen)
+        parts.append(part)
+    pictures = _gallery_part(setting, name, seed, has_pool) if gallery else None
+    task = TrainingTask(
+        setting=setting,
+        seed=seed,
+        recipes=tuple(by_recipe),
+        parts=tuple(parts),
+        folder=store.folder,
+        judge=judge,
+        screen=screen,
+        gallery=pictures,
+    )
+    return Group(task, tuple(parts), _shared_steps(setting, tuple(by_recipe), has_pool))
+
+
+def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
+    """Train what is missing of a task; runs in a worker. Finished parts stay when it is stopped.
+
+    The images that are scored are read here and nowhere else.
+
+    Raises:
+        DivergedError: If a classifier's probabilities are not finite; names the part.
+    """
+    store = PartStore(task.folder)
+    bench, scored = bench_of(task, on_part, watch)
+    spent: dict[str, float] = {}
+    for recipe, part in zip(task.recipes, task.parts, strict=True):
+        if store.has(part):
+            continue
+        curve = Curve()
+
+        def on_values(
+            step: int, steps: int, values: Mapping[str, float], *, curve: Curve = curve
+        ) -> None:
+            curve.add(step, steps, values)
+
+        model = bench.classifier(recipe, on_values)
+        class_probs = predict_logits(model, scored.x).softmax(dim=1)
+        if not bool(class_probs.isfinite().all()):
+            raise DivergedError(f"{part.label}: class probabilities are not finite")
+        tensors = {"class_probs": class_probs.to(torch.float16)}
+        if task.screen is not None:
+            tensors["y"] = scored.y
+        seconds = _since(spent, bench.seconds)
+        store.write(
+            part,
+            {"curve": curve.values},
+            tensors,
+            seconds=seconds,
+            device=task.setting.device,
+            notes=sorted(set(bench.notes)),
+        )
+        spent = dict(bench.seconds)
+        on_part(PART_MADE + part.label)
+    if task.gallery is not None and "source" in vars(bench) and not store.has(task.gallery):
+        _keep_gallery(task.gallery, bench, store)
+
+
+def bench_of(
+    task: TrainingTask, on_part: Callable[[str], None], watch: Watch | None
+) -> tuple[Workbench, LabelledImages]:
+    """The workbench of a task, and the images it is scored on."""
+    setting = task.setting
+    bundle = setting.bundle(task.seed)
+    train, scored, seed = bundle.train, bundle.test, task.seed
+    if task.screen is not None:
+        fit, held_out, seed = screen_parts(train, task.seed, task.screen)
+        train, scored = train.subset(fit), bundle.train.subset(held_out)
+    check = None if watch is None else watch.check
+    bench = Workbench(train, bundle.pool, setting, seed, on_part, check, task.judge)
+    return bench, scored
+
+
+def screen_parts(train: LabelledImages, seed: int, screen: Screen) -> tuple[Tensor, Tensor, int]:
+    """Numbers of the images to fit on, those to score, and the seed of a screening split."""
+    split_seed = seed_for("screening split", seed, screen.number)
+    fit, held_out = tuning_split(train.y, 1 - screen.fraction, split_seed, turn=screen.number)
+    return fit, held_out, split_seed
+
+
+def outputs_of(part: FinishedPart, y: Tensor | None = None) -> Outputs:
+    """What a metric gets of a finished training.
+
+    Args:
+        part: The training.
+        y: Classes of the images it scored; those of a screening are in the part.
+    """
+    return Outputs(y=part.tensors.get("y", y), class_probs=part.tensors["class_probs"])
+
+
+def _gallery_part(setting: Setting, name: str, seed: int, has_pool: bool) -> Part:
+    found: dict[str, Any] = {"code": CODE, "seed": seed, "device": setting.device_type}
+    found |= setting.data_description()
+    found["generator"] = described(setting.source)
+    found["generator_options"] = options_of(setting.source)
+    if has_pool:
+        found["pool"] = described(setting.pool)
+        found["classifier"] = setting.classifier_description()
+    return Part("gallery", name, found)
+
+
+def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
+    """Pictures of a bench: the first images of every class, and the nearest training images of the
+    first samples.
+    """
+    train, source = bench.train, bench.source
+    first = []
+    for index in range(len(train.classes)):
+        first.append((train.y == index).nonzero()[:PER_CLASS, 0])
+    counts = dict.fromkeys(range(len(train.classes)), PER_CLASS)
+    synthetic = synthesize(source, counts, bench.seed)
+    last = len(train.classes) - 1
+    shown = torch.linspace(0, last, min(SAMPLES, len(train.classes))).round().long()
+    samples = synthetic.subset(shown * PER_CLASS)  # the first of every class shown
+    known = train.x if bench.pool is None else torch.cat([train.x, bench.pool])
+    scale = 2 * samples.x[0].numel() ** 0.5
+    distances = torch.cdist(samples.x.flatten(1), known.flatten(1)) / scale
+    nearest = distances.topk(min(NEIGHBOURS, len(known)), largest=False)
+    real = train.subset(torch.cat(first))
+    tensors = {"neighbours": known[nearest.indices], "distances": nearest.values}
+    for name, images in {"real": real, "synthetic": synthetic, "samples": samples}.items():
+        tensors |= {f"{name}_x": images.x, f"{name}_y": images.y}
+    store.write(part, {}, tensors, seconds={}, device=bench.setting.device)
+
+
+def _steps_of(setting: Setting, recipe: Recipe) -> dict[str, int]:
+    """Steps of one training; FixMatch's hold nearly twice as many images as a plain step."""
+    steps = setting.trainer.settings.steps
+    if recipe.training in CONSISTENCY:
+        trainings = 1 + setting.pool.rounds
+        steps = trainings * steps if setting.fixmatch_steps is None else setting.fixmatch_steps
+        steps *= 1 if setting.fixmatch_steps is None else 2
+    return {"classifier": steps}
+
+
+def _shared_steps(setting: Setting, recipes: Sequence[Recipe], has_pool: bool) -> dict[str, int]:
+    """Steps of what a replicate makes on the way, once for all its arms."""
+    found: dict[str, int] = {}
+    renders = any(recipe.renders for recipe in recipes)
+    labels_pool = any(recipe.images == "pseudo_label" for recipe in recipes)
+    steps = setting.trainer.settings.steps
+    if renders:
+        found["generator"] = setting.source.steps
+    if labels_pool or (renders and has_pool):
+        found["pool labels"] = steps * setting.pool.rounds
+    if any(recipe.uses_generator and not recipe.renders for recipe in recipes):
+        found["joint labels"] = setting.pool.joint_rounds * setting.pool.joint_steps
+    return found
+
+
+def _since(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """What was spent since; what took no time in between is left out."""
+    found = {}
+    for name, seconds in now.items():
+        spent = seconds - before.get(name, 0.0)
+        if spent > 0:
+            found[name] = spent
+    return found
+
+
+def _short(value: float) -> float | None:
+    """Five digits are enough for a picture; JSON knows no infinity."""
+    return float(f"{value:.5g}") if math.isfinite(value) else None

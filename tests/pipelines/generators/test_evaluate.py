@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+import pipelines.generators.evaluate
+from augmentor.common.types import DataError, LabelledImages
+from augmentor.data.fingerprint import fingerprints
+from pipelines.config import ClassifierConfig, Config
+from pipelines.datasets import DataBundle
+from pipelines.progress import Silent
+from pipelines.results import read_result
+from pipelines.generators.evaluate import as_markdown, evaluate_run
+from pipelines.generators.quality import (
+    EvaluateSettings,
+    Evaluation,
+    derived_seed,
+    equal_shares,
+    evaluate_source,
+    first_of_each,
+    matched,
+)
+from pipelines.generators.train import LoadedRun
+
+SHORT = ClassifierConfig(steps=3)
+QUICK = EvaluateSettings(
+    samples=200,
+    copies=150,
+    judge=ClassifierConfig(steps=120, learning_rate=1e-2, strength=0.5),
+    student=ClassifierConfig(steps=60, learning_rate=1e-2, strength=0.0),
+    domain="digits",
+)
+
+
+def digits() -> DataBundle:
+    data = load_digits()
+    x = torch.from_numpy(np.rint(data.images * (255 / 16)).astype(np.float32))[:, None] / 127.5 - 1
+    y, classes = torch.from_numpy(data.target), tuple("0123456789")
+    train, test = (
+        LabelledImages(x[:900], y[:900], classes),
+        LabelledImages(x[900:1500], y[900:1500], classes),
+    )
+    return DataBundle("digits", "first 900", train, test, x[1500:], "by position")
+
+
+@dataclass
+class Replay:
+    """Shows images of a class; which one, the latent decides. ``noise`` makes them differ from the
+    originals."""
+
+    images: LabelledImages
+    noise: float = 0.0
+    one_image: bool = False
+    deaf: bool = False
+    latent_dim: int = 4
+    classes: tuple[str, ...] = field(init=False)
+    image_shape: tuple[int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.classes, self.image_shape = self.images.classes, self.images.image_shape
+
+    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+        label = torch.zeros_like(y) if self.deaf else y
+        pick = torch.zeros(len(z)) if self.one_image else torch.special.ndtr(z[:, 0])
+        rows = [
+            torch.nonzero(self.images.y == index).flatten() for index in range(len(self.classes))
+        ]
+        chosen = torch.stack(
+            [
+                rows[c][int(p * len(rows[c]))]
+                for c, p in zip(label.tolist(), pick.tolist(), strict=True)
+            ]
+        )
+        texture = torch.stack(
+            [torch.sin(1000 * row.sum() + torch.arange(64.0)) for row in z]
+        ).reshape(-1, 1, 8, 8)
+        return (self.images.x[chosen] + self.noise * texture).clamp(-1, 1)
+
+
+def evaluated(source: Replay, settings: EvaluateSettings = QUICK) -> Evaluation:
+    return evaluate_source(source, digits(), settings, 0, Silent())
+
+
+@pytest.fixture(scope="module")
+def unseen() -> Evaluation:
+    """A perfect source: it shows real images that nobody has seen (those of the bundle's pool,
+    which is left out)."""
+    data = load_digits()
+    x = torch.from_numpy(np.rint(data.images * (255 / 16)).astype(np.float32))[:, None] / 127.5 - 1
+    source = Replay(
+        LabelledImages(x[1500:], torch.from_numpy(data.target[1500:]), tuple("0123456789"))
+    )
+    return evaluate_source(source, replace(digits(), pool=None), QUICK, 0, Silent())
+
+
+@pytest.fixture(scope="module")
+def copies() -> Evaluation:
+    return evaluated(Replay(digits().train))
+
+
+def test_a_good_source_looks_like_real_data(unseen: Evaluation) -> None:
+    metrics = unseen.result["metrics"]
+    answers, fidelity, usefulness = metrics["answers"], metrics["fidelity"], metrics["usefulness"]
+    assert answers["real"]["top1"] > 0.9
+    assert answers["generated"]["top1"] > 0.9
+    assert 5 < answers["generated"]["inception_score"] <= 10
+    assert min(fidelity["real"][name] for name in ("precision", "recall", "coverage")) > 0.8
+    assert fidelity["generated"]["precision"] > 0.7
+    assert usefulness["generated"]["accuracy"] > 0.8
+    assert usefulness["real"]["accuracy"] > 0.9
+    assert metrics["diversity"]["pixels_ratio"] == pytest.approx(1.0, abs=0.15)
+    assert metrics["diversity"]["label_effect"] > 0.7
+
+
+def test_numbers_of_images_are_stated_and_equal_where_they_must_be(unseen: Evaluation) -> None:
+    result = unseen.result
+    metrics = result["metrics"]
+    assert result["images"] == {"train": 900, "test": 600, "seen": 900}
+    assert metrics["answers"]["real"]["images"] == 600
+    assert metrics["answers"]["generated"]["images"] == 200
+    assert metrics["fidelity"]["generated"]["images"] == 200
+    assert 190 <= metrics["fidelity"]["real"]["images"] <= 200
+    assert metrics["usefulness"]["generated"]["images"] == 200
+    assert metrics["memorisation"]["samples"] == 150
+    assert metrics["memorisation"]["unseen"] == 150
+    assert set(result["seconds"]) == {"judge", "samples", *metrics}
+    json.dumps(result, allow_nan=False)
+
+
+def test_same_seed_same_numbers_other_seed_others() -> None:
+    settings = replace(QUICK, judge=SHORT, student=SHORT, samples=100)
+    source, bundle = Replay(digits().train), digits()
+    first, again, other = (
+        evaluate_source(source, bundle, settings, seed, Silent()) for seed in (0, 0, 1)
+    )
+    assert first.result["metrics"] == again.result["metrics"]
+    assert first.result["metrics"] != other.result["metrics"]
+    assert first.pictures["neighbours"].tobytes() == again.pictures["neighbours"].tobytes()
+
+
+def test_the_global_random_state_stays_as_it_was() -> None:
+    settings = replace(QUICK, judge=SHORT, student=SHORT, samples=60)
+    before = torch.get_rng_state()
+    evaluate_source(Replay(digits().train), digits(), settings, 0, Silent())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_copies_of_training_images_are_reported(copies: Evaluation) -> None:
+    memorisation = copies.result["metrics"]["memorisation"]["pixels"]
+    assert memorisation["p"] < 1e-20
+    assert memorisation["median_sample"] == 0
+    assert memorisation["near_copies"] > 0.95
+    assert memorisation["copied_share"] > 0.9
+    warnings = " ".join(copies.result["warnings"])
+    assert "memorised: about" in warnings
+    assert "near copies:" in warnings
+
+
+def test_unseen_images_are_not_called_copies(unseen: Evaluation) -> None:
+    memorisation = unseen.result["metrics"]["memorisation"]["pixels"]
+    assert abs(memorisation["copied_share"]) < 3 * memorisation["copied_share_error"]
+    assert memorisation["near_copies"] < 0.06
+    assert unseen.result["warnings"] == []
+
+
+def test_a_source_that_ignores_its_latent_is_reported() -> None:
+    evaluation = evaluated(Replay(digits().train, one_image=True))
+    assert evaluation.result["metrics"]["diversity"]["pixels_ratio"] < 0.02
+    assert evaluation.result["metrics"]["fidelity"]["generated"]["recall"] < 0.1
+    assert any(
+        words.startswith("collapsed: images of 0, 1, 2, 3, 4 and 5 more")
+        for words in evaluation.result["warnings"]
+    )
+
+
+def test_a_source_that_ignores_its_label_is_reported() -> None:
+    evaluation = evaluated(Replay(digits().train, deaf=True))
+    metrics = evaluation.result["metrics"]
+    assert metrics["answers"]["generated"]["top1"] == pytest.approx(0.1, abs=0.02)
+    assert metrics["diversity"]["label_effect"] < 0.01
+    assert (
+        sum(words.startswith("deaf to the label") for words in evaluation.result["warnings"]) == 2
+    )
+
+
+def test_a_weak_judge_is_reported() -> None:
+    settings = replace(QUICK, judge=ClassifierConfig(steps=1))
+    evaluation = evaluated(Replay(digits().train, noise=0.3), settings)
+    assert any(words.startswith("weak judge") for words in evaluation.result["warnings"])
+
+
+def test_pictures_show_samples_and_their_nearest_training_images(copies: Evaluation) -> None:
+    samples, neighbours = copies.pictures["samples"], copies.pictures["neighbours"]
+    assert samples.width > 12 * 48
+    assert samples.height > 10 * 48
+    # A copy stands beside itself: the second tile of a triple is the first one, three pixels apart.
+    grid = np.asarray(neighbours)
+    left = next(x for x in range(grid.shape[1]) if (grid[100:140, x] != 255).any() and x > 20)
+    assert np.array_equal(grid[:, left : left + 48][40:], grid[:, left + 51 : left + 99][40:])
+
+
+def test_few_real_images_are_used_as_far_as_they_go() -> None:
+    bundle = digits()
+    few = first_of_each(bundle.train.y, dict.fromkeys(range(10), 1))[:4]
+    rare = replace(bundle, train=bundle.train.subset(few), pool=None)
+    settings = replace(QUICK, judge=SHORT, student=SHORT, samples=50)
+    evaluation = evaluate_source(Replay(bundle.train), rare, settings, 0, Silent())
+    real = evaluation.result["metrics"]["fidelity"]["real"]
+    assert real == {"images": 4} | dict.fromkeys(
+        ("fid", "kid", "precision", "recall", "density", "coverage")
+    )
+    assert evaluation.result["metrics"]["fidelity"]["generated"]["images"] == 50
+
+
+def test_a_source_of_other_classes_or_size_is_refused() -> None:
+    other = replace(digits(), train=replace(digits().train, classes=tuple("abcdefghij")))
+    with pytest.raises(DataError, match="the source has classes"):
+        evaluate_source(Replay(digits().train), other, QUICK, 0, Silent())
+    larger = replace(digits(), train=replace(digits().train, x=torch.zeros(900, 1, 16, 16)))
+    with pytest.raises(DataError, match=r"image shape \(1, 8, 8\), the data have \(1, 16, 16\)"):
+        evaluate_source(Replay(digits().train), larger, QUICK, 0, Silent())
+
+
+def loaded_run(trained_on: Tensor) -> LoadedRun:
+    source = Replay(digits().train, noise=0.2)
+    return LoadedRun(source, Config(), "ab" * 32, fingerprints(trained_on), 123)  # type: ignore[arg-type]
+
+
+def fake_run(monkeypatch: pytest.MonkeyPatch, trained_on: Tensor) -> None:
+    monkeypatch.setattr(
+        pipelines.generators.evaluate, "load_source", lambda run, device: loaded_run(trained_on)
+    )
+    monkeypatch.setattr(pipelines.generators.evaluate, "load_data", lambda data, seed: digits())
+
+
+def test_the_job_writes_its_four_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_run(monkeypatch, digits().train.x)
+    out = tmp_path / "made" / "here"
+    result = evaluate_run(
+        tmp_path / "digits",
+        out,
+        samples=200,
+        seed=3,
+        settings=replace(QUICK, judge=SHORT, student=SHORT),
+    )
+    assert {path.name for path in out.iterdir()} == {
+        "evaluate.json",
+        "evaluate.md",
+        "samples.png",
+        "neighbours.png",
+    }
+    assert read_result(out / "evaluate.json", "evaluate") == json.loads(
+        json.dumps({"schema": 1, **result})
+    )
+    assert result["source"]["step"] == 123
+    assert result["judge"]["domain"] == "digits", (
+        "by the name of the data, so that no digit is mirrored"
+    )
+    assert result["command"] == "augmentor evaluate digits --samples 200 --seed 3"
+    assert (
+        str(tmp_path) not in (out / "evaluate.json").read_text() + (out / "evaluate.md").read_text()
+    )
+    with Image.open(out / "samples.png") as picture:
+        assert picture.width > 500
+
+
+def test_the_page_shows_the_row_real_data_and_the_warnings(unseen: Evaluation) -> None:
+    origin = {"command": "augmentor evaluate x", "device": "cpu", "versions": {"torch": "2"}}
+    names = ("family", "preset", "step", "source_augment", "checkpoint_sha256")
+    page = as_markdown(
+        unseen.result | origin | {"source": dict.fromkeys(names, "s"), "warnings": ["look out"]}
+    )
+    table = [
+        line
+        for line in page.splitlines()
+        if line.startswith(("| |", "| real data |", "| generated |"))
+    ]
+    assert len(table) == 3
+    assert len({line.count("|") for line in table}) == 1
+    top1 = unseen.result["metrics"]["answers"]["real"]["top1"]
+    assert table[1].startswith(f"| real data | {100 * top1:.2f} |")
+    assert "**Warning**: look out." in page
+    assert "nan" not in page
+
+
+def test_a_source_that_saw_a_test_image_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_run(monkeypatch, torch.cat([digits().train.x, digits().test.x[:7]]))
+    with pytest.raises(DataError, match="trained on 7 of the test images"):
+        evaluate_run(tmp_path / "run", settings=QUICK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_shares() -> None:
+    assert equal_shares(11, 4) == {0: 3, 1: 3, 2: 3, 3: 2}
+    assert equal_shares(2, 3) == {0: 1, 1: 1, 2: 0}
+
+
+def test_matched_subsets_have_equal_classes_and_no_repeats() -> None:
+    first, second = torch.tensor([0, 0, 0, 1, 2, 2]), torch.tensor([2, 0, 0, 3, 2, 2])
+    one, other = matched(first, second, 4, torch.Generator().manual_seed(0))
+    assert first[one].tolist() == second[other].tolist() == [0, 0, 2, 2]
+    assert len(set(one.tolist())) == len(set(other.tolist())) == 4
+
+
+def test_seeds_differ_by_purpose_and_seed() -> None:
+    seeds = {
+        derived_seed(seed, purpose)
+        for seed in range(20)
+        for purpose in ("judge", "student", "samples")
+    }
+    assert len(seeds) == 60
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert math.log2(max(seeds)) > 25

@@ -1,0 +1,204 @@
+import json
+import os
+import signal
+import threading
+
+import pytest
+import torch
+
+from augmentor.common.types import DataError, DivergedError
+from augmentor.data.fingerprint import fingerprints
+from augmentor.training.checkpoint import load_checkpoint
+from pipelines import cli
+from pipelines.config import ConfigError, config_from, dump_config
+from pipelines.datasets import load_data
+from pipelines.interrupt import Interrupted
+from pipelines.pool import label_pool
+from pipelines.run_dir import RunDir
+from pipelines.generators.train import load_source, start_session, train_run, train_source
+
+
+def config(steps=6, **data):
+    return config_from(
+        {
+            "data": {"data": "digits", **data},
+            "source": {
+                "steps": steps,
+                "batch_size": 8,
+                "checkpoint_every": 2,
+                "sample_every": 3,
+                "options": {"width": 4, "latent_dim": 5},
+            },
+            "classifier": {"steps": 10},
+            "pool": {"threshold": 0.0},
+        }
+    )
+
+
+def averages(run):
+    return load_checkpoint(RunDir(run).checkpoints).state["average"]
+
+
+def equal(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_leaves_config_checkpoints_samples_log_and_events(tmp_path):
+    result = train_run(config(), tmp_path / "run")
+    run = RunDir(tmp_path / "run")
+    assert result.step == 6
+    assert {p.name for p in run.checkpoints.iterdir()} == {
+        "latest",
+        "step-00000004",
+        "step-00000006",
+    }
+    assert sorted(p.name for p in run.samples.iterdir()) == [
+        "step-00000003.png",
+        "step-00000006.png",
+    ]
+    assert [json.loads(line)["step"] for line in run.log.read_text().splitlines()] == [6]
+    assert list(run.tensorboard.glob("events*"))
+
+
+def test_what_is_loaded_knows_what_it_was_trained_on(tmp_path):
+    train_run(config(), tmp_path / "run")
+    loaded = load_source(tmp_path / "run")
+    bundle = load_data(config().data, 0)
+    assert loaded.step == 6
+    assert loaded.config == config()
+    assert loaded.source.classes == bundle.train.classes
+    assert set(loaded.trained_on) == set(fingerprints(bundle.train.x))
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path):
+    train_run(config(steps=6), tmp_path / "whole")
+    train_run(config(steps=4), tmp_path / "part")
+    train_run(config(steps=6), tmp_path / "part", resume=True)
+    assert equal(averages(tmp_path / "whole"), averages(tmp_path / "part"))
+
+
+def test_a_signal_saves_the_state_and_the_resumed_run_is_the_same(tmp_path):
+    class Impatient:
+        def step(self, task, done, total, note=""):
+            if done == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        def say(self, line):
+            pass
+
+    assert threading.current_thread() is threading.main_thread()
+    with pytest.raises(Interrupted) as stopped:
+        train_run(config(), tmp_path / "part", progress=Impatient())
+    assert stopped.value.signum == signal.SIGTERM
+    assert load_checkpoint(RunDir(tmp_path / "part").checkpoints).step == 3
+    train_run(config(), tmp_path / "part", resume=True)
+    train_run(config(), tmp_path / "whole")
+    assert equal(averages(tmp_path / "whole"), averages(tmp_path / "part"))
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    from augmentor.families.cvae_gan import CvaeGanTrainer
+
+    step, calls = CvaeGanTrainer.step, []
+
+    def poisoned(self, x, y, generator):
+        calls.append(1)
+        losses = step(self, x, y, generator)
+        return losses | {"kl": losses["kl"] * float("nan")} if len(calls) == 5 else losses
+
+    monkeypatch.setattr(CvaeGanTrainer, "step", poisoned)
+    with pytest.raises(DivergedError, match="step 5: loss kl"):
+        train_run(config(), tmp_path / "run")
+    kept = load_checkpoint(RunDir(tmp_path / "run").checkpoints)
+    assert kept.step == 4
+    assert all(value.isfinite().all() for value in kept.state["average"].values())
+
+
+def test_a_run_is_not_overwritten_nor_resumed_with_another_config(tmp_path):
+    train_run(config(steps=2), tmp_path / "run")
+    with pytest.raises(ConfigError, match="--resume"):
+        train_run(config(steps=2), tmp_path / "run")
+    other = config_from({"data": {"data": "digits"}, "seed": 1})
+    with pytest.raises(ConfigError, match="differs from the config given"):
+        train_run(other, tmp_path / "run", resume=True)
+
+
+def test_a_pool_is_labelled_once_and_seen_by_the_source(tmp_path):
+    regime = {"per_class": 8, "imbalance": 4.0, "unlabelled": "rest", "max_pool": 40}
+    train_run(config(steps=2, **regime), tmp_path / "run")
+    state = load_checkpoint(RunDir(tmp_path / "run").checkpoints).state
+    bundle = load_data(config(**regime).data, 0)
+    assert len(state["facts"]["pool_indices"]) == len(state["facts"]["pool_labels"]) > 0
+    assert set(load_source(tmp_path / "run").trained_on) == set(fingerprints(bundle.train.x)) | set(
+        fingerprints(bundle.pool)
+    )
+
+
+def test_in_memory_training_uses_labelled_images_and_the_labelled_pool():
+    regime = {"per_class": 8, "unlabelled": "rest", "max_pool": 60}
+    bundle = load_data(config(**regime).data, 0)
+    pool = label_pool(bundle.train, bundle.pool, config(), seed=0)
+    assert 0 < len(pool) <= 60
+    assert max(pool.counts.values()) <= 6  # an equal share of sixty images in ten classes
+    source = train_source(bundle.train, pool, config(steps=2), seed=0)
+    assert source.sample(torch.tensor([3]), torch.zeros(1, 5)).shape == (
+        1,
+        *bundle.train.image_shape,
+    )
+
+
+def test_unknown_families_presets_and_options_are_config_errors():
+    bundle = load_data(config().data, 0)
+    for change in (
+        {"family": "gnn"},
+        {"preset": "best"},
+        {"options": {"depth": 3}},
+        {"options": {"width": "wide"}},
+    ):
+        wrong = config_from({"source": change})
+        with pytest.raises(ConfigError, match=r"unknown|must be"):
+            train_source(bundle.train, None, wrong, seed=0)
+
+
+def test_a_wrong_family_is_refused_before_any_work(tmp_path):
+    wrong = config_from({"data": {"data": "digits"}, "source": {"family": "gnn"}})
+    with pytest.raises(ConfigError, match="unknown family 'gnn'; known: cvae_gan"):
+        train_run(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_leaves_the_random_state_of_every_device(monkeypatch):
+    reseeded, before = [], torch.get_rng_state()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
+    monkeypatch.setattr(torch.mps, "manual_seed", reseeded.append)
+    start_session(load_data(config().data, 0).train, config(), seed=5)
+    assert not reseeded
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_device_that_is_not_here_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="device cuda: not on this machine; give --device cpu"):
+        train_run(config().model_copy(update={"device": "cuda"}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_a_gpu_can_be_used_without_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    run = tmp_path / "run"
+    train_run(config(), run)
+    RunDir(run).config.write_text(
+        dump_config(config().model_copy(update={"device": "cuda"}))
+    )  # as if on a GPU
+    assert cli.main(["synth", str(run), "--per-class", "1"]) == 2
+    assert "device cuda: not on this machine; give --device cpu" in capsys.readouterr().err
+    assert cli.main(["synth", str(run), "--per-class", "1", "--device", "cpu"]) == 0
+    loaded = load_source(run, "cpu")
+    assert (loaded.source.device, loaded.config.device) == (torch.device("cpu"), "cpu")
+    with pytest.raises(ConfigError, match="options: device"):
+        load_source(run, "gpu")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no run here"):
+        load_source(tmp_path)
