@@ -237,8 +237,7 @@ class Metric:
 
 def decisions(outputs: Outputs) -> Integers:
     """The class with the highest probability for each image, int64 (N,); the first of equals."""
-    found: Integers = _probs(outputs).argmax(dim=1).cpu().numpy()
-    return found
+    return _top(outputs)[1]
 
 
 def per_class_recall(outputs: Outputs) -> Floats:
@@ -284,8 +283,8 @@ def calibration_error(outputs: Outputs) -> float:
         Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2; bins of equal size:
         Nixon et al. 2019, "Measuring Calibration in Deep Learning".
     """
-    confidence, right = _as_floats(_probs(outputs).max(dim=1).values), _right(outputs)
-    order = np.argsort(confidence)
+    confidence, decided = _top(outputs)
+    right, order = (decided == _labels(outputs)).astype(np.float64), np.argsort(confidence)
     gaps = _mean_of_ties(right[order], confidence[order]) - confidence[order]
     bins = max(1, min(CALIBRATION_BINS, len(gaps) // FEWEST_PER_BIN))
     starts = np.arange(bins) * len(gaps) // bins
@@ -357,8 +356,8 @@ def _worst_class_recall(outputs: Outputs) -> float:
 
 def _surprise(outputs: Outputs) -> Floats:
     """Negative logarithm of the probability of the true class, (N,)."""
-    y = torch.from_numpy(_labels(outputs)).to(_probs(outputs).device)
-    found = _as_floats(_probs(outputs).gather(1, y[:, None])[:, 0])
+    y = _labels(outputs)
+    found = _as_floats(_probs(outputs))[np.arange(len(y)), y]
     surprise: Floats = -np.log(np.maximum(found, SMALLEST_PROBABILITY))
     return surprise
 
@@ -369,12 +368,18 @@ def _mean(values: Callable[[Outputs], Floats]) -> Callable[[Outputs], float]:
 
 def _parts(values: Callable[[Outputs], Floats]) -> Callable[[Outputs], Floats]:
     """Contributions to the mean of the values."""
-    return lambda outputs: values(outputs) / len(outputs)
+
+    def parts(outputs: Outputs) -> Floats:
+        found: Floats = values(outputs) / len(outputs)
+        return found
+
+    return parts
 
 
 def _right(outputs: Outputs) -> Floats:
     """1 for each image that is recognised and 0 for the others, (N,)."""
-    return (decisions(outputs) == _labels(outputs)).astype(np.float64)
+    right: Floats = (decisions(outputs) == _labels(outputs)).astype(np.float64)
+    return right
 
 
 def _wrong(outputs: Outputs) -> Floats:
@@ -445,6 +450,12 @@ def _labels(outputs: Outputs) -> Integers:
 def _probs(outputs: Outputs) -> Tensor:
     assert outputs.class_probs is not None
     return outputs.class_probs
+
+
+def _top(outputs: Outputs) -> tuple[Floats, Integers]:
+    """The highest probability of each image and the first class that has it, each (N,)."""
+    highest = _probs(outputs).max(dim=1)
+    return _as_floats(highest.values), highest.indices.cpu().numpy()
 
 
 def _pairs(outputs: Outputs) -> tuple[Tensor, Tensor]:

@@ -34,7 +34,7 @@ INSTEAD = {
     "by share",
     "spread": "render images with augmentor.sampling.spread_latents and mix them by share",
 }
-"""What of a policy no draws from a mix can do, and what to do in its place."""
+"""What a policy may ask for that draws from a mix cannot do, and what to do instead."""
 AS_USUAL = {"schedule": "mixed", "realism": 0, "latents": "prior", "spread": 1}
 
 
@@ -42,7 +42,7 @@ AS_USUAL = {"schedule": "mixed", "realism": 0, "latents": "prior", "spread": 1}
 class _Drawing:
     """The arguments that a mix gives ``mixed_draw_weights``."""
 
-    share: float | None = None  # None: that of the mix
+    share: float | None = None  # None: the part of the mix that is synthetic
     balanced: bool = True
     short_only: bool = False
 
@@ -79,11 +79,11 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
             source.
         share: As above, in [0, 1).
         counts: As above.
-        policy: As above. The mix reads ``share``, ``balanced`` and ``short_only``, which decide the
-            draws. It checks that a stored set was made with the policy's filter, ``confidence``,
-            and refuses a live source, which has none; it trusts ``LabelledImages``. It refuses
-            ``schedule``, ``realism``, ``latents`` and ``spread`` other than the usual ones, which
-            draws cannot do. All other keys concern your own transforms, labels and loss.
+        policy: As above. Its ``share``, ``balanced`` and ``short_only`` decide the draws. If it has
+            a filter, ``confidence``, a stored set must have been made with the same one, and a live
+            source is refused; ``LabelledImages`` are taken to be filtered already. Refused are also
+            ``schedule``, ``realism``, ``latents`` and ``spread`` other than the usual ones: draws
+            cannot do what they ask for. All other keys concern your transforms, labels and loss.
         seed: Chooses among stored images; decides the latents for a live source.
         labels: Class index of every item of ``real`` before its ``target_transform``. Without it,
             the mix looks for ``targets``, ``labels``, ``tensors`` or ``_labels``, and reads all
@@ -265,7 +265,8 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         share, num_classes = self._drawing.share, len(self._names)
         if by_policy and share and not len(y):
             raise DataError(f"the policy asks for a share of {share:g}, the set has no images")
-        if bool(share) if by_policy else share is None and counts is None:
+        all_of_them = share != 0 if by_policy else share is None and counts is None
+        if all_of_them:
             return stored.pixels, y
         real = _counted(self._real_labels, num_classes)
         wanted = _wanted(real, share, counts, self._names, _counted(y, num_classes))
@@ -307,9 +308,9 @@ def _drawing_of(policy: Mapping[str, Any], synthetic: Synthetic) -> _Drawing:
     _check_filter(policy.get("confidence"), synthetic)
     if balanced is None:
         raise DataError(
-            "the policy does not say how real images are drawn, as none of version 0.1 does: add "
-            '"balanced": true if every class is drawn equally often, false if every real image is, '
-            "or run augmentor gain again"
+            'the policy lacks "balanced", as those that version 0.1 wrote do: add "balanced": true '
+            'if it draws every class equally often, "balanced": false if it draws every real image '
+            "equally often, or run augmentor gain again"
         )
     short_only = bool(_flag(policy, "short_only"))
     if short_only and not balanced:

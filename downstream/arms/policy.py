@@ -63,10 +63,10 @@ class MixPolicy:
             )
         if self.augment == "none" and base.training in CONSISTENCY:
             raise ValueError(f"{self.base} needs a strong augmentation; augment: none gives none")
-        if self.share and self.short_only and base.loss == "logit_adjusted":
+        if self.share and self.short_only and not base.balanced:
             raise ValueError(
-                "short_only draws all classes equally often, which leaves logit_adjusted nothing "
-                "to adjust; drop one of them"
+                f"short_only draws all classes equally often, base {self.base!r} as often as they "
+                "are; choose another base, such as classical"
             )
         if self.schedule == "pretrain" and self.short_only:
             raise ValueError(
@@ -124,7 +124,8 @@ class MixPolicy:
         """
         found: dict[str, Any] = {"base": self.base, "share": self.share}
         found["confidence"] = self.confidence or None
-        found["balanced"] = self.recipe.balanced
+        # The images that SMOTE topped up are balanced as they are; a user's own are not.
+        found["balanced"] = self.recipe.balanced or self.recipe.images == "smote"
         usual = asdict(MixPolicy(self.base, self.share, self.confidence))
         for key, value in asdict(self).items():
             if value != usual[key]:

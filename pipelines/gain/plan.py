@@ -43,6 +43,8 @@ class GainPlan:
         metric: What the comparisons and ``auto`` go by.
         metrics: All metrics that are shown.
         comparisons: Pairs (arm, baseline) to test; None: those that the verdict needs.
+        first_split: Number of the first screening split; another one repeats the choice with other
+            splits and seeds.
     """
 
     setting: Setting
@@ -55,6 +57,7 @@ class GainPlan:
     metric: Metric
     metrics: tuple[Metric, ...]
     comparisons: tuple[tuple[str, str], ...] | None
+    first_split: int = 0
 
     @property
     def has_pool(self) -> bool:
@@ -107,13 +110,13 @@ class GainPlan:
         """The trainings of these candidates on one screening split of the first replicate."""
         return training_group(
             self.setting,
-            f"screening {number:03d}",
+            f"screening {self.first_split + number:03d}",
             self.setting.replicate_seed(0),
             {policy.name: policy.recipe for policy in candidates},
             self.store,
             BASES["classical"],
             has_pool=self.has_pool,
-            screen=Screen(number, self.settings.screening_fraction),
+            screen=Screen(self.first_split + number, self.settings.screening_fraction),
         )
 
     def expected_groups(self) -> list[Group[TrainingTask]]:

@@ -146,13 +146,12 @@ def _add_rounds(
     by_name: dict[Any, list[MixPolicy]] = {}
     for policy in candidates:
         by_name.setdefault(policy.recipe, []).append(policy)
-    for group, parts in zip(groups, job.finished(groups, "screening"), strict=True):
+    finished = job.finished(groups, "screening")
+    for number, group, parts in zip(numbers, groups, finished, strict=True):
         for recipe, part in zip(group.task.recipes, parts, strict=True):
             for policy in by_name[recipe]:
                 race.results.setdefault(policy.name, []).append(_result(part, race.plan.metric))
-        screen_number = group.task.screen
-        assert screen_number is not None
-        while len(race.held_out) <= screen_number.number:
+        if len(race.held_out) <= number:
             race.held_out.append(len(parts[0].tensors["y"]))
 
 

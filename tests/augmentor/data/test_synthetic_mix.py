@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import json
 import pickle
 
@@ -15,7 +16,7 @@ from torchvision.datasets import ImageFolder, VisionDataset
 from torchvision.transforms import v2
 
 from augmentor.common.types import DataError
-from augmentor.data import synthetic_store
+from augmentor.data import synthetic_mix, synthetic_store
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_images import draw_from
 from augmentor.data.synthetic_mix import SyntheticMix
@@ -305,17 +306,17 @@ def test_live_images_are_a_function_of_seed_class_and_number(painter):
 
 def test_draw_weights_by_hand(images):
     mix = SyntheticMix(
-        Digits((6, 2)), images({"0": 0, "1": 4}), policy={"share": 1 / 3, "confidence": None}
+        Digits((6, 2)), images({"0": 0, "1": 4}), policy={"share": 1 / 3, "balanced": True}
     )
     assert torch.allclose(
-        mix.draw_weights(), torch.tensor([1 / 6] * 6 + [1 / 3] * 2 + [1 / 12] * 4).double()
+        mix.draw_weights(), torch.tensor([1 / 12] * 6 + [1 / 6] * 2 + [1 / 24] * 4).double()
     )
     assert torch.allclose(
-        mix.draw_weights(0.5)[6:], torch.tensor([1 / 4] * 2 + [1 / 8] * 4).double()
+        mix.draw_weights(0.5)[6:], torch.tensor([1 / 8] * 2 + [1 / 16] * 4).double()
     )
     assert float(
         SyntheticMix(Digits((6, 2)), images({"0": 4, "1": 4})).draw_weights()[8:].sum()
-    ) == pytest.approx(1)
+    ) == pytest.approx(0.5)
     with pytest.raises(ValueError, match="share"):
         mix.draw_weights(1.5)
 
@@ -323,7 +324,7 @@ def test_draw_weights_by_hand(images):
 def test_draw_weights_of_a_class_with_synthetic_images_only(images):
     real = TensorDataset(torch.zeros(2, 1, 8, 8), torch.tensor([0, 0]))
     weights = SyntheticMix(real, images({"0": 2, "1": 2}), classes=("0", "1")).draw_weights(0.5)
-    assert torch.allclose(weights, torch.tensor([0.25] * 4 + [0.5] * 2).double())
+    assert torch.allclose(weights, torch.tensor([0.125] * 4 + [0.25] * 2).double())
 
 
 def stored(folder, images, confidence=None, form="folder"):
@@ -387,61 +388,109 @@ def test_images_in_memory_become_bytes_piece_by_piece(images, monkeypatch):
     assert torch.equal(PixelImages.of(synthetic).pixels, to_uint8(synthetic.x))
 
 
-def test_policy(tmp_path, images, painter):
-    synthetic = images({"0": 30, "1": 30})
+HALF = {"base": "classical", "share": 0.5, "confidence": None, "balanced": True}
+
+
+def test_a_policy_from_a_file(tmp_path, images):
     path = tmp_path / "policy.json"
-    path.write_text(json.dumps({"share": 0.5, "confidence": 0.8, "more": "is ignored"}))
-    made = stored(tmp_path / "set", synthetic, confidence=0.8)
-    assert len(SyntheticMix(Digits(), made, policy=path)) == 16
-    assert len(SyntheticMix(Digits(), tmp_path / "set", policy=str(path))) == 16
-    assert len(SyntheticMix(Digits(), synthetic, policy={"share": 0.2, "confidence": 0.8})) == 10
-    assert (
-        len(
-            SyntheticMix(
-                Digits(), painter(("0", "1"), (1, 8, 8)), policy={"share": 0.5, "confidence": None}
-            )
-        )
-        == 16
-    )
-    assert (
-        len(
-            SyntheticMix(
-                Digits(), painter(("0", "1"), (1, 8, 8)), policy={"share": 0.0, "confidence": 0.8}
-            )
-        )
-        == 8
-    )
-    with pytest.raises(
-        DataError, match=r"asks for the filter confidence=0.5, the set was made with 0.8"
-    ):
-        SyntheticMix(Digits(), made, policy={"share": 0.5, "confidence": 0.5})
-    with pytest.raises(ValueError, match="confidence_filter"):
-        SyntheticMix(Digits(), painter(("0", "1"), (1, 8, 8)), policy=path)
-    for broken in ("[]", "{", "{}", '{"share": true}'):
+    path.write_text(json.dumps(HALF | {"confidence": 0.8, "more": "is ignored"}))
+    made = stored(tmp_path / "set", images({"0": 30, "1": 30}), confidence=0.8)
+    for synthetic, policy in ((made, path), (tmp_path / "set", str(path))):
+        mix = SyntheticMix(Digits(), synthetic, policy=policy)
+        assert float(mix.draw_weights()[8:].sum()) == pytest.approx(0.5)
+    for broken in ("[]", "{", "{}", '{"share": true}', '{"share": 1}', '{"share": -0.1}'):
         path.write_text(broken)
         with pytest.raises(DataError, match="policy"):
             SyntheticMix(Digits(), made, policy=path)
+
+
+def test_the_filter_of_a_policy(tmp_path, images, painter):
+    synthetic, live = images({"0": 3, "1": 3}), painter(("0", "1"), (1, 8, 8))
+    filtered = HALF | {"confidence": 0.5}
+    made = stored(tmp_path / "set", synthetic, confidence=0.8)
+    with pytest.raises(
+        DataError, match=r"asks for the filter confidence=0.5, the set was made with 0.8"
+    ):
+        SyntheticMix(Digits(), made, policy=filtered)
+    with pytest.raises(ValueError, match="confidence_filter"):
+        SyntheticMix(Digits(), live, policy=filtered)
+    assert len(SyntheticMix(Digits(), synthetic, policy=filtered)) == 14
+    assert len(SyntheticMix(Digits(), live, policy=filtered | {"share": 0.0})) == 8
+
+
+def test_a_policy_takes_all_images_that_there_are(tmp_path, images):
+    synthetic = images({"0": 5, "1": 30})
+    for given in (synthetic, stored(tmp_path / "set", synthetic), tmp_path / "set"):
+        mix = SyntheticMix(Digits((6, 2)), given, policy=HALF)
+        assert mix.synthetic_counts == {"0 - zero": 5, "1 - one": 30}
+        per_class = torch.bincount(torch.as_tensor(mix.targets), mix.draw_weights())
+        assert torch.allclose(per_class, torch.tensor([0.5, 0.5]).double())
+    with pytest.raises(DataError, match=r"a share of 0.5, the set has no images"):
+        SyntheticMix(Digits((6, 2)), images({"0": 0, "1": 0}), policy=HALF)
+
+
+def test_a_policy_renders_a_share_of_the_items_equally_many_per_class(painter):
+    mix = SyntheticMix(Digits((6, 2)), painter(("0", "1"), (1, 8, 8)), policy=HALF)
+    assert mix.synthetic_counts == {"0 - zero": 4, "1 - one": 4}
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_a_policy_without_synthetic_images(images, painter, balanced):
+    policy = {"share": 0, "balanced": balanced}
+    for synthetic in (images({"0": 3, "1": 3}), painter(("0", "1"), (1, 8, 8))):
+        mix = SyntheticMix(Digits((6, 2)), synthetic, policy=policy)
+        expected = [1 / 12] * 6 + [1 / 4] * 2 if balanced else [1 / 8] * 8
+        assert torch.allclose(mix.draw_weights(), torch.tensor(expected).double())
+
+
+def test_a_policy_that_draws_real_images_in_their_proportions(images):
+    policy = HALF | {"balanced": False}
+    mix = SyntheticMix(Digits((6, 2)), images({"0": 2, "1": 5}), policy=policy)
+    expected = torch.tensor([1 / 16] * 8 + [1 / 8] * 2 + [1 / 20] * 5).double()
+    assert torch.allclose(mix.draw_weights(), expected)
+
+
+def test_a_policy_for_classes_that_lack_images(images):
+    # Class 1 has 3 of the largest class's 6, so half of its draws are synthetic, not 0.8 of them.
+    policy = HALF | {"share": 0.8, "short_only": True}
+    mix = SyntheticMix(Digits((6, 3)), images({"0": 2, "1": 5}), policy=policy)
+    expected = torch.tensor([1 / 12] * 6 + [1 / 12] * 3 + [0.0] * 2 + [1 / 20] * 5).double()
+    assert torch.allclose(mix.draw_weights(), expected)
+    with pytest.raises(DataError, match='short_only, which needs "balanced": true'):
+        SyntheticMix(Digits(), images({"0": 2, "1": 5}), policy=policy | {"balanced": False})
+
+
+@pytest.mark.parametrize("base", ["real", "classical"])
+def test_a_policy_of_the_first_version_is_refused(images, base):
+    synthetic = images({"0": 3, "1": 3})
+    policy = {"base": base, "share": 0.5, "confidence": None}
+    with pytest.raises(DataError, match=r'add "balanced": true .* or run augmentor gain again'):
+        SyntheticMix(Digits(), synthetic, policy=policy)
+    assert len(SyntheticMix(Digits(), synthetic, policy=policy | {"share": 0})) == 8
+
+
+@pytest.mark.parametrize("key", ["balanced", "short_only"])
+def test_a_policy_says_true_or_false(images, key):
+    with pytest.raises(DataError, match=f"{key} of the policy must be true or false, got 'no'"):
+        SyntheticMix(Digits(), images({"0": 3, "1": 3}), policy=HALF | {key: "no"})
 
 
 @pytest.mark.parametrize(
     ("unusual", "instead"),
     [
         ({"schedule": "pretrain"}, "first, then on the real ones"),
-        ({"short_only": True}, "weights of your own"),
         ({"realism": 0.3}, "realism_filter"),
         ({"latents": "encoded"}, "DonatedLatents"),
         ({"spread": 1.5}, "spread_latents"),
     ],
 )
 def test_a_policy_of_more_than_draws_is_refused(images, unusual, instead):
-    policy = {"base": "classical", "share": 0.5, "confidence": None}
+    synthetic = images({"0": 30, "1": 30})
     with pytest.raises(
         DataError, match=rf"the policy asks for {next(iter(unusual))}=.* cannot do: .*{instead}"
     ):
-        SyntheticMix(Digits(), images({"0": 30, "1": 30}), policy=policy | unusual)
-    without = SyntheticMix(
-        Digits(), images({"0": 30, "1": 30}), policy=policy | unusual | {"share": 0}
-    )
+        SyntheticMix(Digits(), synthetic, policy=HALF | unusual)
+    without = SyntheticMix(Digits(), synthetic, policy=HALF | unusual | {"share": 0})
     assert len(without) == 8  # nothing synthetic, so nothing to do to it
 
 
@@ -452,22 +501,16 @@ def test_the_usual_values_of_a_policy_are_no_obstacle(images):
         "realism": 0,
         "latents": "prior",
         "spread": None,
-    }
-    policy = {
-        "base": "classical",
-        "share": 0.5,
-        "confidence": None,
         "strength": 2.0,
         "augment": "trivialaugment",
     }
-    assert len(SyntheticMix(Digits(), images({"0": 30, "1": 30}), policy=policy | usual)) == 16
+    assert len(SyntheticMix(Digits(), images({"0": 3, "1": 3}), policy=HALF | usual)) == 14
 
 
-def test_a_policy_takes_equally_many_of_every_class(images, painter):
-    policy = {"base": "classical", "share": 0.5, "confidence": None}
-    for synthetic in (images({"0": 30, "1": 30}), painter(("0", "1"), (1, 8, 8))):
-        mix = SyntheticMix(Digits((6, 2)), synthetic, policy=policy)
-        assert mix.synthetic_counts == {"0 - zero": 4, "1 - one": 4}
+def test_the_example_runs():
+    result = doctest.testmod(synthetic_mix)
+    assert result.attempted
+    assert not result.failed
 
 
 class Flip:

@@ -1,5 +1,4 @@
-"""A ``SyntheticMix`` by a policy draws as the classifier of that policy was trained, worked by
-hand."""
+"""A ``SyntheticMix`` by a policy draws as the classifier of that policy was trained."""
 
 from __future__ import annotations
 
@@ -9,61 +8,59 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from augmentor.common.types import LabelledImages
-from augmentor.data.synthetic_mix import AS_THEY_ARE, SyntheticMix
+from augmentor.data.synthetic_mix import SyntheticMix
+from downstream.arms.policy import MixPolicy
+from downstream.arms.recipe import Recipe
 from pipelines.config import config_from
-from pipelines.gain.arms import Bench
-from pipelines.gain.recipes import BASES, Policy
+from pipelines.experiment.setting import setting_of
+from pipelines.workbench.workbench import Workbench
 
-CLASSES = ("0", "1", "2")
-REAL, PER_CLASS = (6, 3, 1), 4
+REAL, PER_CLASS, SHARE = (6, 3, 1), 4, 0.3
 
 
-def images(counts: tuple[int, ...]) -> LabelledImages:
+def images(counts: tuple[int, ...], level: float = 0.0) -> LabelledImages:
     y = torch.arange(3).repeat_interleave(torch.tensor(counts))
-    return LabelledImages(torch.zeros(len(y), 1, 4, 4), y, CLASSES)
+    return LabelledImages(torch.full((len(y), 1, 4, 4), level), y, ("0", "1", "2"))
 
 
-def drawn_by_gain(policy: Policy) -> Tensor:
+SYNTHETIC = images((PER_CLASS,) * 3, 1.0)
+
+
+def drawn_by_gain(policy: MixPolicy) -> Tensor:
     """Share of the draws of every image, real ones first."""
-    bench = Bench(
-        images(REAL), None, config_from({"data": {"data": "digits"}, "device": "cpu"}), seed=0
-    )
-    bench._synthetic[policy.confidence, "prior", 1.0, 0.0] = images((PER_CLASS,) * 3)
+    setting = setting_of(config_from({"data": {"data": "digits"}, "device": "cpu"}))
+    bench = Workbench(images(REAL), None, setting, seed=0)
+    bench._synthetic[Recipe(confidence=policy.confidence)] = SYNTHETIC
     _, weights = bench.training_set(policy.recipe)
     assert weights is not None
-    return weights / weights.sum()
+    return weights
 
 
-def drawn_by_the_mix(policy: Policy) -> Tensor:
-    """The same of a mix; ten real images and a share of 0.5454… are twelve synthetic ones."""
+def drawn_by_the_mix(policy: MixPolicy) -> Tensor:
     real = images(REAL)
-    mix = SyntheticMix(
-        TensorDataset(real.x, real.y), images((PER_CLASS,) * 3), policy=policy.to_json()
-    )
-    weights = mix.draw_weights()
-    return weights / weights.sum()
+    mix = SyntheticMix(TensorDataset(real.x, real.y), SYNTHETIC, policy=policy.to_json())
+    assert len(mix) == len(real) + len(SYNTHETIC)
+    return mix.draw_weights()
 
 
 @pytest.mark.parametrize("base", ["real", "logit_adjusted"])
 def test_real_images_in_their_own_proportions(base: str) -> None:
-    policy = Policy(base, 12 / 22)
-    expected = torch.tensor([10 / 22 / 10] * 10 + [12 / 22 / 12] * 12).double()
-    assert torch.allclose(drawn_by_gain(policy), expected)
-    assert torch.allclose(drawn_by_the_mix(policy), expected)
+    policy = MixPolicy(base, SHARE)
+    expected = torch.tensor([0.7 / 10] * 10 + [0.3 / 12] * 12).double()
+    torch.testing.assert_close(drawn_by_gain(policy), expected)
+    torch.testing.assert_close(drawn_by_the_mix(policy), expected)
 
 
 @pytest.mark.parametrize("base", ["oversample", "classical", "pseudo_label"])
 def test_every_class_equally_often(base: str) -> None:
-    policy = Policy(base, 12 / 22)
-    of_real = [10 / 22 / 18] * 6 + [10 / 22 / 9] * 3 + [10 / 22 / 3]
-    expected = torch.tensor(of_real + [12 / 22 / 12] * 12).double()
-    assert torch.allclose(drawn_by_gain(policy), expected)
-    assert torch.allclose(drawn_by_the_mix(policy), expected)
+    policy = MixPolicy(base, SHARE)
+    of_real = [0.7 / 18] * 6 + [0.7 / 9] * 3 + [0.7 / 3]
+    expected = torch.tensor(of_real + [0.3 / 12] * 12).double()
+    torch.testing.assert_close(drawn_by_gain(policy), expected)
+    torch.testing.assert_close(drawn_by_the_mix(policy), expected)
 
 
-def test_the_bases_drawn_as_they_are() -> None:
-    # SMOTE tops the set itself up, so that its images are drawn equally often and its classes too.
-    unbalanced = {
-        name for name, recipe in BASES.items() if not recipe.balanced and recipe.images != "smote"
-    }
-    assert unbalanced == set(AS_THEY_ARE)
+def test_classes_with_few_images_only() -> None:
+    policy = MixPolicy("classical", SHARE, short_only=True)
+    torch.testing.assert_close(drawn_by_gain(policy), drawn_by_the_mix(policy))
+    assert float(drawn_by_gain(policy)[10:14].sum()) == 0  # the largest class lacks nothing

@@ -46,7 +46,7 @@ class FakeSource:
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         return (
-            ((y - 1) * 0.6 + 0.01 * z[:, 0])
+            ((y - 1) * 0.6 + 0.08 * z[:, 0])
             .view(-1, 1, 1, 1)
             .expand(-1, 1, 8, 8)
             .clamp(-1, 1)
@@ -237,7 +237,7 @@ def test_the_filter_drops_what_the_judge_doubts(
     monkeypatch.setattr(module, "predict_logits", sure)
     everything, kept = synthetic(made), synthetic(made, confidence=0.5)
     assert kept.counts == everything.counts
-    assert bool((kept.x.mean(dim=(1, 2, 3)) > (kept.y - 1) * 0.6).all())
+    assert bool((kept.x.mean(dim=(1, 2, 3)) > (kept.y - 1) * 0.6 - 0.005).all())
     assert not bool((everything.x.mean(dim=(1, 2, 3)) > (everything.y - 1) * 0.6).all())
 
 
@@ -318,14 +318,14 @@ def test_pretraining_draws_real_images_alone_in_its_second_stage(
 def test_latents_of_images_of_the_class_of_well_covered_ones_and_of_the_pool(
     trained: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The fake shows a hundredth of the first latent; here the latent of an image says which class
+    # The fake shows 0.08 of the first latent; here the latent of an image says which class
     # it is of.
     monkeypatch.setattr(FakeSource, "encode", lambda self, x, y: (y + 1.0)[:, None].expand(-1, 2))
     made = bench()
 
     def first_latents(latents: str) -> list[list[float]]:
         rendered = synthetic(made, latents=latents, spread=0.0)
-        level = 100 * (rendered.x.mean(dim=(1, 2, 3)) - (rendered.y - 1) * 0.6)
+        level = 12.5 * (rendered.x.mean(dim=(1, 2, 3)) - (rendered.y - 1) * 0.6)
         return [sorted(set(level[rendered.y == index].round().tolist())) for index in range(3)]
 
     assert first_latents("encoded") == [[1.0], [2.0], [3.0]]
@@ -339,8 +339,11 @@ def test_latents_of_images_of_the_class_of_well_covered_ones_and_of_the_pool(
 def test_wider_latents_spread_wider(trained: list[Any]) -> None:
     made = bench()
     plain, wide = synthetic(made), synthetic(made, spread=3.0)
-    deviations = [float((part.x[:, 0, 0, 0] - (part.y - 1) * 0.6).std()) for part in (plain, wide)]
-    assert deviations[1] == pytest.approx(3 * deviations[0], rel=0.01)
+    deviations = []
+    for part in (plain, wide):
+        middle = part.x[part.y == 1, 0, 0, 0]  # no level of it is cut off at black or white
+        deviations.append(float(middle.std()))
+    assert deviations[1] == pytest.approx(3 * deviations[0], rel=0.05)
     assert synthetic(made) is plain
 
 
@@ -364,8 +367,8 @@ def test_what_the_discriminator_finds_least_real_is_dropped(
     for label in range(3):
         middle = everything.x[everything.y == label].mean(dim=(1, 2, 3)).median()
         assert (
-            float(kept.x[kept.y == label].mean(dim=(1, 2, 3)).min()) > float(middle) - 0.006
-        )  # of a spread of 0.01
+            float(kept.x[kept.y == label].mean(dim=(1, 2, 3)).min()) > float(middle) - 0.05
+        )  # of a spread of 0.08
     assert len(synthetic(made, confidence=0.1, realism=0.5)) == len(kept)
 
 

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from downstream.arms.policy import MixPolicy, policy_of, recipe_of
+from downstream.arms.recipe import Recipe
+from downstream.arms.table import (
+    ARMS,
+    BASES,
+    KINDS,
+    arms_help,
+    as_markdown,
+    default_arms,
+    usual_bases,
+)
+from downstream.arms.training import TRAININGS
+from downstream.augmentations import known_augmentations
+from downstream.trainer import LOSSES
+from pipelines.workbench.workbench import IMAGES
+
+POOL_ARMS = {
+    "pseudo_label",
+    "fixmatch",
+    "graph_fixmatch",
+    "pair_fixmatch",
+    "joint_fixmatch",
+    "retrieval",
+    "pair_label",
+    "joint_label",
+}
+
+
+@pytest.mark.parametrize("arm", ARMS.values(), ids=ARMS)
+def test_every_arm_names_what_there_is(arm: Any) -> None:
+    assert arm.kind in KINDS
+    assert arm.words
+    if arm.recipe is not None:
+        assert arm.recipe.images in IMAGES
+        assert arm.recipe.training in TRAININGS
+        assert arm.recipe.loss in LOSSES
+        known_augmentations(arm.recipe.augment)
+        assert arm.recipe.needs_pool == (arm.name in POOL_ARMS)
+    assert not arm.mixes_into or arm.mixes_into in BASES
+
+
+def test_the_arms_that_run_by_default() -> None:
+    alone = default_arms(pool=False)
+    assert alone == (
+        "real",
+        "oversample",
+        "logit_adjusted",
+        "classical",
+        "smote",
+        "smote+classical",
+        "synthetic",
+        "synthetic+classical",
+        "auto",
+    )
+    extra = set(default_arms(pool=True)) - set(alone)
+    assert extra == {"retrieval", "pseudo_label", "graph_fixmatch"}
+    assert usual_bases(pool=False) == alone[:6]
+    assert set(usual_bases(pool=True)) - set(usual_bases(pool=False)) == extra
+
+
+def test_help_and_docs_name_every_arm() -> None:
+    for text in (arms_help(), as_markdown()):
+        assert all(name in text for name in ARMS)
+    assert "| `real` | labelled images only |" in as_markdown()
+    assert "| with a pool |" in as_markdown()
+
+
+def test_the_control_repeats_the_real_images_in_the_draws_of_the_synthetic_ones() -> None:
+    control, arm = recipe_of("replay", share=0.3), recipe_of("synthetic+classical", share=0.3)
+    assert replace(control, mixed="synthetic") == arm
+    assert not control.uses_generator
+    assert arm.uses_generator
+
+
+def test_auto_without_a_policy_is_an_error() -> None:
+    with pytest.raises(ValueError, match="auto"):
+        recipe_of("auto")
+    assert recipe_of("auto", chosen=MixPolicy("mixup")) == BASES["mixup"]
+    with pytest.raises(ValueError, match="unknown arm 'magic'"):
+        recipe_of("magic")
+
+
+def test_a_policy_says_what_it_is() -> None:
+    assert MixPolicy("classical").name == "classical"
+    filtered = MixPolicy("pseudo_label", 0.25, 0.5)
+    assert filtered.name == "pseudo_label + 25% synthetic, confidence 0.5"
+    assert filtered.recipe == Recipe(
+        "pseudo_label", augment=("classical",), share=0.25, confidence=0.5
+    )
+    carried = MixPolicy(
+        "classical", 0.5, strength=0.5, latents="transfer", spread=0.1, short_only=True
+    )
+    assert carried.name == (
+        "classical at strength 0.5 + 50% synthetic, transfer latents, spread 0.1, for short classes"
+    )
+    dropped = MixPolicy("classical", 0.5, realism=0.25)
+    assert dropped.name == "classical + 50% synthetic, the least real 25% dropped"
+    first = MixPolicy("classical", 0.5, schedule="pretrain")
+    assert first.name == "classical + 50% synthetic, first"
+    assert MixPolicy("classical", 0.5, latents="encoded").recipe.spread == 0.3
+
+
+def test_a_strength_changes_only_what_has_classical_augmentation() -> None:
+    assert MixPolicy("real", strength=0.5).recipe == BASES["real"]
+    assert MixPolicy("real", strength=0.5).name == "real"
+    assert MixPolicy("trivialaugment", strength=0.5).recipe == BASES["trivialaugment"]
+    assert MixPolicy("mixup", strength=0.5).recipe.strength == 0.5
+
+
+def test_an_arm_has_its_screened_strength_or_that_of_classical() -> None:
+    strengths = {"classical": 0.5, "pseudo_label": 2.0}
+    found = {name: recipe_of(name, strengths=strengths).strength for name in ARMS if name != "auto"}
+    assert found["pseudo_label"] == 2.0
+    assert found["classical"] == found["synthetic+classical"] == found["cutmix"] == 0.5
+    assert found["real"] == found["synthetic"] == found["randaugment"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        MixPolicy("classical", 0.5, 0.25),
+        MixPolicy("classical", 0.5, short_only=True),
+        MixPolicy("mixup", 1.0, strength=2.0, spread=1.0),
+        MixPolicy("real"),
+    ],
+)
+def test_policies_survive_json(policy: MixPolicy) -> None:
+    document = policy.to_json()
+    assert document["balanced"] == policy.recipe.balanced
+    assert policy_of(document) == policy
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"base": "magic"},
+        {"base": "decoupled", "share": 0.5},
+        {"base": "fixmatch", "share": 0.5},
+        {"base": "reweight", "share": 0.5},
+        {"base": "logit_adjusted", "share": 0.5, "short_only": True},
+        {"base": "smote", "share": 0.5, "short_only": True},
+        {"base": "classical", "share": 0.5, "schedule": "pretrain", "short_only": True},
+        {"base": "fixmatch", "augment": "none"},
+    ],
+)
+def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+    known = r"unknown base|cannot be combined|short_only draws|exclude|needs a strong"
+    with pytest.raises(ValueError, match=known):
+        MixPolicy(**options)
+
+
+def test_a_policy_can_augment_otherwise_than_its_base() -> None:
+    policy = MixPolicy("pseudo_label", strength=0.5, augment="trivialaugment")
+    assert policy.recipe == replace(BASES["pseudo_label"], augment=("trivialaugment",))
+    assert policy.name == "pseudo_label with trivialaugment"
+    assert policy_of(policy.to_json()) == policy
+    assert MixPolicy("real", strength=0.5, augment="classical").recipe.strength == 0.5
+    assert not MixPolicy("classical", augment="none").recipe.augmented
