@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 def test_the_config_file_says_the_same_as_the_code() -> None:
-    assert load_config(REPOSITORY / "configs" / "demo.yaml") == demo_config()
+    assert load_config(REPOSITORY / "configs" / "start" / "demo.yaml") == demo_config()
 
 
 def test_the_demo_keeps_what_is_promised() -> None:

@@ -9,7 +9,6 @@ import torch
 
 from augmentor.common.types import LabelledImages
 from pipelines.gain import report
-from pipelines.gain.recipes import ARMS
 from tests.pipelines.html_page import Page, assert_self_contained
 
 CLASSES = ("cat", "<script>alert(1)</script>", 'a" onload="x')
@@ -17,12 +16,14 @@ CLASSES = ("cat", "<script>alert(1)</script>", 'a" onload="x')
 
 def arm(mean: float) -> dict[str, Any]:
     recalls = {name: mean - 0.01 * index for index, name in enumerate(CLASSES)}
-    return {
+    scores = {
         "scores": [mean - 0.01, mean + 0.01],
         "mean": mean,
         "ci95": [mean - 0.02, mean + 0.02],
-        "per_class_recall": recalls,
     }
+    other = {"scores": [1.5, 1.7], "mean": 1.6, "ci95": None}
+    metrics = {"balanced_accuracy": scores, "negative_log_likelihood": other}
+    return {**scores, "per_class_recall": recalls, "metrics": metrics}
 
 
 def comparison(arm_name: str, baseline: str, delta: float) -> dict[str, Any]:
@@ -32,26 +33,38 @@ def comparison(arm_name: str, baseline: str, delta: float) -> dict[str, Any]:
         "baseline": baseline,
         "delta": delta,
         "ci95": interval,
-        "ci95_bootstrap": interval,
+        "ci95_replicates": interval,
         "p": 0.0004,
+        "p_permutation": None,
         "p_holm": 0.01,
+        "outcome": "better" if delta > 0 else "worse",
+        "needed": None,
+        "limited_by": None,
     }
 
 
 RESULT: dict[str, Any] = {
-    "schema": 1,
+    "schema": 2,
     "dataset": "digits",
     "regime": "long tail",
     "source_augment": "none",
     "metric": "balanced_accuracy",
+    "metrics": ["balanced_accuracy", "negative_log_likelihood"],
+    "scored_on": "test",
     "replicates": 2,
+    "overlap": 0.3,
     "arms": {"real": arm(0.80), "classical": arm(0.90), "synthetic": arm(0.85)},
     "comparisons": [
         comparison("synthetic", "real", 0.05),
         comparison("synthetic", "classical", -0.05),
     ],
-    "verdict": "Synthetic images add 5.0 points <b>to</b> real.",
+    "verdict": {"advice": "Synthetic images add 5.0 points <b>to</b> real.", "lines": ["one line"]},
     "policy": None,
+    "mixtures": {"synthetic": "oversample + 50% synthetic"},
+    "bases": {},
+    "training_counts": dict.fromkeys(CLASSES, 7),
+    "notes": ["a note"],
+    "setup": {"classifier": "auto", "first weights": "random"},
     "command": "augmentor gain <x>",
     "versions": {"torch": "2"},
     "device": "cpu",
@@ -103,6 +116,11 @@ def test_the_table_shows_percent_and_points_with_signs() -> None:
         "+4.0 to +6.0",
         "< 0.001",
         "0.010",
+        "1.600",
+        "negative log likelihood ↓",
+        "balanced accuracy ↑",
+        "one line",
+        "random",
     ):
         assert expected in texts
 
@@ -123,13 +141,25 @@ def test_one_strip_a_row_with_one_dot_a_replicate() -> None:
     assert text.count('class="run"') == 3 * 2
 
 
-def test_what_was_not_computed_is_a_dash() -> None:
+def test_what_was_not_computed_is_a_dash_and_what_is_open_says_what_would_decide() -> None:
     result = copy.deepcopy(RESULT)
-    result["comparisons"] = [
-        result["comparisons"][0] | {"ci95_bootstrap": None, "p": None, "p_holm": None}
-    ]
+    open_row = {"ci95_replicates": None, "p": None, "p_holm": None, "outcome": "undecided"}
+    result["comparisons"] = [result["comparisons"][0] | open_row | {"needed": 12}]
     texts = Page(report.render_report(result)).texts
-    assert texts.count("–") == 3
+    assert texts.count("–") == 3 + 3  # three cells of the row, and an interval per arm
+    assert "about 12 replicates would decide" in texts
+    result["comparisons"] = [
+        result["comparisons"][0] | {"needed": None, "limited_by": "test images"}
+    ]
+    assert "limited by test images" in Page(report.render_report(result)).texts
+
+
+def test_a_screening_never_claims_the_test_images() -> None:
+    text = report.render_report(RESULT | {"scored_on": "held-out training images"})
+    assert "This is a screening, not a result" in text
+    assert "The test images were not read." in text
+    assert "on real test images" not in text
+    assert "The test images were read once." in report.render_report(RESULT)
 
 
 def test_the_sign_flip_test_has_a_column_where_it_was_made() -> None:
@@ -162,50 +192,22 @@ def test_many_classes_are_cut_and_counted() -> None:
     assert len(re.findall('class="card"', text)) == report.CLASSES_SHOWN
 
 
-def test_gallery_survives_the_file(tmp_path: Path) -> None:
-    pictures = gallery()
-    report.save_gallery(tmp_path / "g.safetensors", pictures)
-    again = report.load_gallery(tmp_path / "g.safetensors", CLASSES)
-    assert torch.equal(again.neighbours, pictures.neighbours)
-    assert torch.equal(again.samples.y, pictures.samples.y)
-    assert torch.equal(again.synthetic.x, pictures.synthetic.x)
-
-
 def test_write_report_shows_the_policy_and_its_scores(tmp_path: Path) -> None:
     candidate = {
         "name": "classical",
         "mean": 0.9,
+        "rounds": 2,
         "scores": [0.89, 0.91],
-        "behind_best": 0.012,
+        "behind_leader": 0.012,
         "standard_error": 0.02,
+        "dropped": False,
         "chosen": True,
     }
     policy = {
         "words": "No synthetic images.",
-        "tuning": {"rule": "One standard error.", "candidates": [candidate]},
+        "screening": {"rule": "One standard error.", "candidates": [candidate]},
     }
     report.write_report(tmp_path / "report.html", {**RESULT, "policy": policy}, gallery())
     texts = Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts
     assert "classical (chosen)" in texts
     assert "−1.2" in texts
-
-
-def test_an_own_policy_is_told_by_what_it_does() -> None:
-    arm = next(iter(RESULT["arms"].values()))
-    own = {"mixed": arm, "loss": arm, "unknown": arm}
-    said = {"arms": RESULT["arms"] | own, "mixtures": {"mixed": "pseudo_label + 25% synthetic"}}
-    rows = {
-        row["name"]: row
-        for row in report._arm_rows(RESULT | said | {"bases": {"loss": "logit_adjusted"}})
-    }
-    assert (rows["mixed"]["kind"], rows["mixed"]["note"]) == (
-        "synthetic",
-        "pseudo_label + 25% synthetic",
-    )
-    assert rows["loss"]["kind"] == "classical"
-    assert (rows["unknown"]["kind"], rows["unknown"]["note"]) == ("plain", "")
-
-
-def test_every_arm_is_explained() -> None:
-    assert set(report.ARM_NOTES) == set(ARMS)
-    assert {kind for kind, _ in report.ARM_NOTES.values()} == set(report.KINDS)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from downstream.arms.policy import MixPolicy
+from downstream.arms.table import ARMS
+from downstream.metrics import METRICS
+from pipelines.gain.baselines import baseline_kind, best_baselines, best_on_scored
+from pipelines.gain.plan import usual_comparisons
+from pipelines.gain.verdict import verdict
+
+
+def row(
+    arm: str, baseline: str, low: float, high: float, outcome: str = "", **more: Any
+) -> dict[str, Any]:
+    found = "better" if low > 0 else "worse" if high < 0 else "undecided"
+    return {
+        "arm": arm,
+        "baseline": baseline,
+        "delta": (low + high) / 2,
+        "ci95": [low, high],
+        "outcome": outcome or found,
+        "needed": None,
+        "limited_by": None,
+        **more,
+    }
+
+
+def told(*rows: dict[str, Any], on_scored: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+    result = {
+        "comparisons": list(rows),
+        "policy": None,
+        "mixtures": {"synthetic+classical": "classical + 50% synthetic"},
+        "replicates": 10,
+        "scored_on": "test",
+        "metric": "balanced_accuracy",
+        **more,
+    }
+    return verdict(result, ["classical", "pseudo_label"], on_scored)
+
+
+GOOD = row("synthetic+classical", "classical", 0.01, 0.03)
+
+
+def test_a_gain_over_every_baseline_is_advised_with_its_least_gain() -> None:
+    found = told(GOOD, row("synthetic+classical", "pseudo_label", 0.005, 0.015))
+    assert found["advice"] == (
+        "Use synthetic images (classical + 50% synthetic): +1.0 points over `pseudo_label`."
+    )
+    assert found["lines"][0] == (
+        "synthetic+classical against classical: +2.0 points (95 % interval +1.0 to +3.0), better"
+    )
+    assert found["lines"][-1] == "10 replicates, test images"
+
+
+def test_a_loss_names_what_is_better_and_an_open_one_what_would_decide() -> None:
+    worse = row("synthetic+classical", "pseudo_label", -0.03, -0.01)
+    assert told(GOOD, worse)["advice"] == (
+        "Use `pseudo_label`: it is better than synthetic images."
+    )
+    behind = told(GOOD, worse, on_scored=("pseudo_label",))["advice"]
+    assert behind.startswith("Use `pseudo_label`: no gain")
+    undecided = row("synthetic+classical", "pseudo_label", -0.02, 0.01, needed=25)
+    assert "About 25 replicates would probably decide it." in told(GOOD, undecided)["advice"]
+    limited = row("synthetic+classical", "pseudo_label", -0.02, 0.01, limited_by="test images")
+    assert "the limit is the test images" in told(GOOD, limited)["advice"]
+
+
+def test_two_replicates_give_no_advice() -> None:
+    assert told(GOOD, replicates=2)["advice"].startswith("No recommendation: 2 replicates")
+
+
+def test_a_missing_comparison_leaves_it_undecided_and_none_gives_no_advice() -> None:
+    assert "was not compared with pseudo_label" in told(GOOD)["advice"]
+    assert told()["advice"].startswith("No recommendation: none of the arms")
+
+
+def test_a_screening_and_few_replicates_say_so() -> None:
+    found = told(GOOD, scored_on="held-out training images", replicates=5)
+    assert found["lines"][-1] == (
+        "5 replicates, preliminary, held-out training images, which is a screening"
+    )
+
+
+def test_auto_leads_where_its_policy_uses_a_generator() -> None:
+    policy = MixPolicy("classical", 0.25)
+    document = policy.to_json() | {"name": policy.name}
+    found = told(GOOD, row("auto", "classical", -0.02, -0.01), policy=document)
+    assert found["advice"] == "Use `classical`: it is better than synthetic images."
+    assert "auto is: classical + 25% synthetic" in found["lines"]
+    plain = MixPolicy("mixup").to_json() | {"name": "mixup"}
+    same = told(GOOD, row("auto", "classical", 0.0, 0.0), policy=plain)
+    assert "auto against classical: the same in every replicate" in same["lines"]
+
+
+def test_a_metric_of_which_less_is_better_is_read_in_its_direction() -> None:
+    better = row("synthetic+classical", "classical", -0.3, -0.1, outcome="better")
+    also = row("synthetic+classical", "pseudo_label", -0.5, -0.4, outcome="better")
+    found = told(better, also, metric="negative_log_likelihood")
+    assert found["advice"] == (
+        "Use synthetic images (classical + 50% synthetic): −0.200 nats over `classical`."
+    )
+
+
+def test_kinds_of_baselines() -> None:
+    kinds = {name: baseline_kind(arm.recipe) for name, arm in ARMS.items()}
+    assert kinds["mixup"] == kinds["smote"] == "classical"
+    assert kinds["pair_label"] == kinds["graph_fixmatch"] == "same_pool"
+    for name in ("joint_label", "synthetic", "replay", "auto"):
+        assert kinds[name] is None
+
+
+def test_the_baseline_is_the_screened_one_unless_another_is_clearly_better() -> None:
+    accuracy = METRICS["accuracy"]
+    scores = {
+        "classical": [0.80, 0.81, 0.79, 0.80],
+        "mixup": [0.805, 0.80, 0.80, 0.80],
+        "synthetic": [0.99] * 4,
+        "pseudo_label": [0.9, 0.9, 0.9, 0.91],
+    }
+    policy = {"best_classical": "classical", "best_with_pool": None}
+    best = best_baselines(scores, {}, policy, accuracy)
+    assert best == {"classical": "classical", "same_pool": "pseudo_label"}
+    assert best_on_scored(best, policy) == {"pseudo_label"}
+    scores["mixup"] = [0.90, 0.91, 0.90, 0.90]
+    assert best_baselines(scores, {}, policy, accuracy)["classical"] == "mixup"
+    assert best_baselines(scores, {}, None, METRICS["error"])["classical"] == "classical"
+
+
+def test_the_usual_comparisons_are_those_whose_arms_run() -> None:
+    everything = list(ARMS)
+    pairs = usual_comparisons(everything, [], "classical", "pseudo_label")
+    assert pairs == [
+        ("synthetic", "real"),
+        ("synthetic", "smote"),
+        ("synthetic+classical", "replay"),
+        ("synthetic+classical", "classical"),
+        ("auto", "classical"),
+        ("synthetic+classical", "pseudo_label"),
+        ("auto", "pseudo_label"),
+        ("pseudo_label", "classical"),
+    ]
+    more = usual_comparisons(everything, ["own"], "mixup", "fixmatch")
+    assert {("auto", "fixmatch"), ("auto", "mixup"), ("fixmatch", "classical")} < set(more)
+    assert ("synthetic", "classical") in usual_comparisons(
+        ["synthetic", "classical"], [], "classical", "pseudo_label"
+    )
+
+
+@pytest.mark.parametrize("own", [["mine"], []])
+def test_own_policies_are_compared_with_the_baselines(own: list[str]) -> None:
+    pairs = usual_comparisons(["mine", "classical"], own, "classical", "pseudo_label")
+    assert (("mine", "classical") in pairs) == bool(own)
