@@ -66,9 +66,8 @@ class Variance:
     :math:`\sigma^2` and correlation :math:`\rho` of any two, the mean has the variance
     :math:`\sigma^2 (\rho + (1 - \rho) / R)`, and :math:`s^2` estimates :math:`\sigma^2 (1 - \rho)`.
     Where a score is a mean of effects of its training images, :math:`\rho` is the share of images
-    in common. Differences by seed alone lower the correlation, so the interval is rather too wide.
-    So it is by the part of :math:`s^2` that comes from single test images, which counts in
-    :math:`V_{images}` too.
+    in common. The interval is rather too wide: seeds lower the correlation, and the part of
+    :math:`s^2` that comes from single test images counts in :math:`V_{images}` too.
 
     Args:
         replicates: R, 1 or more.

@@ -267,6 +267,7 @@ def test_pairs_are_left_out_by_fold() -> None:
     assert first.folds is not None
     assert groups.tolist() == first.folds.tolist()
     assert jackknife_groups(verifiers(1, 1, folds=2)[0]) is None
+    assert jackknife_groups(classifier(1.0, 0, count=1)) is None
 
 
 # --- overlap ---

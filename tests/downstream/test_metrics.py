@@ -271,6 +271,15 @@ def test_units_show_values_and_differences() -> None:
     assert POINTS.shown_difference(-0.0123) == "-1.2 points"
     assert POINTS.shown_difference(-0.0001) == "+0.0 points"
     assert NATS.shown_difference(0.25) == "+0.250 nats"
+    assert (POINTS.plain(0.8132), NATS.plain(-0.0001)) == ("81.3", "0.000")
+    # One digit more where a difference would round to zero; none of zero itself.
+    assert [POINTS.signed(value) for value in (0.0123, -0.012, 0.0002, -0.0002, 0.0)] == [
+        "+1.2",
+        "−1.2",
+        "+0.02",
+        "−0.02",
+        "0.0",
+    ]
 
 
 def test_metrics_are_found_by_name() -> None:
