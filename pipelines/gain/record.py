@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
+from statistics import median
 from typing import Any
 
 from augmentor.common.types import LabelledImages
@@ -48,7 +49,7 @@ def kind_of_counts(counts: list[int], *, pool: bool) -> str:
 
 
 def record_for(kind: str, dataset: str) -> dict[str, float]:
-    """Mean distance of every arm to the best arm without a generator, over published runs.
+    """Median distance of every arm to the best arm without a generator, over published runs.
 
     Runs on the data set itself are left out: their test images would choose.
 
@@ -64,7 +65,7 @@ def record_for(kind: str, dataset: str) -> dict[str, float]:
         if run["kind"] == kind and run["dataset"] != dataset:
             for arm, value in run["behind"].items():
                 behind.setdefault(arm, []).append(value)
-    return {arm: sum(values) / len(values) for arm, values in sorted(behind.items())}
+    return {arm: median(values) for arm, values in sorted(behind.items())}
 
 
 @cache
