@@ -44,7 +44,7 @@ def shortened(config: Config) -> Config:
         "source": {"steps": FEW, "batch_size": 16} | narrow,
         "classifier": {"steps": FEW, "batch_size": 16},
         "pool": {"threshold": 0.0, "rounds": 1},
-        "gain": {"replicates": 2, "tuning_splits": 1, "shares": (0.5,), "confidences": (0.0,)},
+        "gain": {"replicates": 2, "screening_rounds": 2, "shares": (0.5,), "confidences": (0.0,)},
         "semi": {"subsets": 1, "consistency_steps": FEW, "gan_steps": FEW},
         "compare": {"families": families, "samples": 60, "judge_steps": FEW, "student_steps": FEW},
         "verify": {"replicates": 1},
@@ -147,25 +147,29 @@ def test_every_shell_line_is_a_command_of_augmentor():
     assert used >= {*cli.cli.commands, *cli.edit.commands} - {"demo"}
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)", GUIDE))))
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#\s]+)", GUIDE))))
 def test_the_files_the_guide_links_to_are_there(link):
     assert (ROOT / "docs" / link).exists()
 
 
-@pytest.mark.parametrize("deltas", [(0.021, 0.03), (0.021, 0.004), (-0.03, -0.02)])
-def test_the_verdicts_it_shows_are_those_of_gain(deltas):
-    rows = [
-        {
-            "arm": "synthetic+classical",
-            "baseline": base,
-            "delta": delta,
-            "ci95": [delta - 0.012, delta + 0.011],
-        }
-        for base, delta in zip(("classical", "pseudo_label"), deltas, strict=True)
-    ]
-    result = {"policy": None, "mixtures": {"synthetic+classical": "classical + 50% synthetic"}}
-    said = verdict(
-        result | {"comparisons": rows, "replicates": 10, "scored_on": "test"},
-        ["classical", "pseudo_label"],
-    )
-    assert f"- `{said.partition(':')[0]}`" in GUIDE
+@pytest.mark.parametrize(
+    ("deltas", "outcomes"),
+    [
+        ((0.021, 0.03), ("better", "better")),
+        ((0.021, 0.004), ("better", "undecided")),
+        ((-0.03, -0.02), ("worse", "worse")),
+    ],
+)
+def test_the_verdicts_it_shows_are_those_of_gain(deltas, outcomes):
+    bases = ["classical", "pseudo_label"]
+    rows = []
+    for base, delta, outcome in zip(bases, deltas, outcomes, strict=True):
+        row = {"arm": "synthetic+classical", "baseline": base, "delta": delta, "outcome": outcome}
+        row["ci95"] = [delta - 0.012, delta + 0.011]
+        rows.append(row)
+    mixtures = {"synthetic+classical": "classical + 50% synthetic"}
+    told = {"policy": None, "mixtures": mixtures, "metric": "balanced_accuracy"}
+    told |= {"comparisons": rows, "replicates": 10, "scored_on": "test"}
+    assert verdict(told, bases)["advice"] in GUIDE.splitlines()
+    assert verdict(told | {"replicates": 2}, bases)["advice"] in GUIDE.splitlines()
+    assert verdict(told | {"comparisons": []}, bases[:1])["advice"] in GUIDE.splitlines()

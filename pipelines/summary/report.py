@@ -17,13 +17,13 @@ from typing import Any
 from markupsafe import Markup
 
 from augmentor.common.atomic_files import write_text
-from downstream.gain import outcome
-from pipelines.page import Axis, axis_of, render_page, signed_points
+from pipelines.report.page import Axis, axis_of, render_page
 from pipelines.summary.tables import (
     TITLES,
     Row,
     as_markdown,
-    interval,
+    difference,
+    one_sided,
     pair_words,
     remark,
     run_names,
@@ -47,10 +47,10 @@ TICK_GAP = 34  # least pixels between two ticks of the number of images
 SHIFT = 5  # the two arms stand side by side, else their whiskers hide each other
 PICTURES = {
     "gain_forest.svg": "Differences in points with 95 % intervals. Full dot: the interval lies on "
-    "one side of zero. "
-    "Grey: not against the yardstick. A whisker without an end goes on outside.",
+    "one side of zero. Grey: not against the strongest baseline. A whisker without an end goes on "
+    "outside.",
     "gain_by_count.svg": "Difference from classical augmentation against the real training images "
-    "of a class.",
+    "per class.",
 }
 
 
@@ -91,7 +91,7 @@ def render_summary(summary: Mapping[str, Any]) -> str:
 
 
 def forest(rows: Sequence[Row]) -> str:
-    """Differences with intervals as SVG: a panel a yardstick, and in it a group a run."""
+    """Differences with intervals as SVG: a panel per kind of baseline, in it a group per run."""
     shown = {
         title: [row for row in rows if row["yardstick"] == name] for name, title in TITLES.items()
     }
@@ -152,16 +152,15 @@ def _line(row: Row, axis: Axis, y: float) -> Row:
     low, high = row["ci95"]
     return {
         "label": _cut(pair_words(row)),
-        "words": f"{pair_words(row)}: {signed_points(row['delta'])} ({interval(row)}) "
-        f"{remark(row)}".strip(),
+        "words": f"{pair_words(row)}: {difference(row)} {remark(row)}".strip(),
         "y": y,
         "low": axis.at(low),
         "high": axis.at(high),
         "caps": [axis.at(end) for end in (low, high) if axis.low <= end <= axis.high],
         "centre": axis.at(row["delta"]),
-        "decided": outcome(row["ci95"]) != "open",
+        "decided": one_sided(row),
         "weaker": row["baseline"] != row["best_baseline"],
-        "numbers": f"{signed_points(row['delta'])} ({interval(row)})",
+        "numbers": difference(row),
         "replicates": str(row["replicates"]),
     }
 
@@ -172,8 +171,8 @@ def _cut(text: str) -> str:
 
 
 def by_count(rows: Sequence[Row]) -> str:
-    """Difference from classical augmentation against real images a class, as SVG; empty without two
-    such runs.
+    """Difference from classical augmentation against real images per class, as SVG; empty without
+    two such runs.
 
     A panel holds runs of one data set whose regimes differ in numbers of images alone.
     """
@@ -193,7 +192,7 @@ def by_count(rows: Sequence[Row]) -> str:
 
 def kind_of(row: Row) -> str:
     """A regime without its numbers; a long tail keeps its ratio, and a source its augmentation."""
-    tail = re.match(r"(\d+) to (\d+) a class", row["regime"])
+    tail = re.match(r"(\d+) to (\d+) per class", row["regime"])
     ratio = f", about {int(tail[1]) / max(int(tail[2]), 1):.0f} : 1" if tail else ""
     source = ", augmented source" if row.get("source_augment") == "classical" else ""
     return re.sub(r"\d+", "n", row["regime"]) + ratio + source
@@ -246,7 +245,7 @@ def _count_ticks(x: Axis) -> list[dict[str, Any]]:
 def _count_point(row: Row, x: Axis, y: Axis) -> dict[str, Any]:
     low, high = (y.at(end) for end in row["ci95"])
     shift = math.copysign(SHIFT, -1 if row["arm"] == COUNTED[0] else 1)
-    words = f"{pair_words(row)}, {row['regime']}: {signed_points(row['delta'])} ({interval(row)})"
+    words = f"{pair_words(row)}, {row['regime']}: {difference(row)}"
     return {
         "x": x.at(_images(row)) + shift,
         "y": y.at(row["delta"]),

@@ -1,14 +1,13 @@
-"""The job ``summary``: many finished runs on one page, each difference beside its interval and its
-yardstick.
+"""The job ``summary``: many finished runs on one page, each difference with its interval and its
+baseline.
 
-Nothing is trained or scored. A yardstick is an arm without a generator: ``classical`` is any that
+Nothing is trained or scored. A baseline is an arm without a generator: ``classical`` is any that
 uses the labelled images alone, ``same_pool`` any that uses the unlabelled ones too. Differences
 from other arms are left out.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -17,14 +16,18 @@ from typing import Any
 from scipy import stats
 
 from augmentor.common.types import DataError
-from pipelines.gain.recipes import SYNTHETIC, uses_generator
-from pipelines.gain.yardsticks import best_baselines, yardstick_of
-from pipelines.results import read_result, this_command, write_result
+from pipelines.experiment.provenance import this_command
+from pipelines.results import write_result
+from pipelines.summary.read import FILES, direction, kind_of_baseline, read, uses_generator
 from pipelines.summary.report import write_pages
 from pipelines.summary.tables import headline
 
 Document = Mapping[str, Any]
 Row = dict[str, Any]
+
+SAID = ("arm", "baseline", "metric", "delta", "p_holm", "outcome")
+PARTS = (" per replicate", " a replicate", " per training", " a training")
+"""How the seconds of a run's parts are named, now and in version 0.1."""
 
 
 def summary_run(
@@ -43,11 +46,13 @@ def summary_run(
         The contents of gain_summary.json.
 
     Raises:
-        DataError: If a file is no such result, two are of one run, test results and tuning results
-            are mixed, or no arm was compared with a generator-free one.
+        DataError: If a file is no such result, two are of one run, results of test images and of
+            screening are mixed, or no arm was compared with a generator-free one.
     """
     documents = read_results(results)
-    rows = [row for document in documents for row in rows_of(document)]
+    rows = []
+    for document in documents:
+        rows += rows_of(document)
     if not rows:
         raise DataError("nothing to summarise: no arm was compared with an arm without a generator")
     summary = {"verdict": headline(rows), "scored_on": _scored_on(documents[0]), "results": rows}
@@ -64,9 +69,9 @@ def read_results(paths: Sequence[Path]) -> list[Document]:
         DataError: If a file is no such result, or two of them must not stand in one table.
     """
     found: dict[tuple[str, str, str], tuple[Path, Document]] = {}
-    for path in map(_file_of, paths):
+    for path in map(file_of, paths):
         document = _read(path)
-        run = (document["dataset"], _regime(document), document["command"])
+        run = (document["dataset"], regime_of(document), document["command"])
         first, known = found.setdefault(run, (path, document))
         if known != document:
             raise DataError(
@@ -82,12 +87,12 @@ def read_results(paths: Sequence[Path]) -> list[Document]:
 def rows_of(document: Document) -> list[Row]:
     """The comparisons of one result with generator-free arms, as rows of gain_summary.json.
 
-    Beside the promised keys a row holds ``best_baseline`` (the strongest arm of its yardstick),
-    ``synthetic`` (whether the arm uses a generator), and where they are known ``source_augment``,
-    ``images_per_class`` (median number of real training images), ``policy`` and ``lower95`` (both
-    of ``auto``).
+    Beside the promised keys a row holds ``best_baseline`` (the strongest arm of its kind),
+    ``outcome``, ``synthetic`` (whether the arm uses a generator), and where they are known
+    ``source_augment``, ``images_per_class`` (median number of real training images), ``policy`` and
+    ``lower95`` (both of ``auto``; where lower values are better it is the upper bound).
     """
-    return _verify_rows(document) if _is_verification(document) else _gain_rows(document)
+    return _verify_rows(document) if document["kind"] == "verify" else _gain_rows(document)
 
 
 def lower_bound(delta: float, low: float, replicates: int) -> float:
@@ -110,104 +115,99 @@ def lower_bound(delta: float, low: float, replicates: int) -> float:
 
 
 def _gain_rows(document: Document) -> list[Row]:
-    best, counts = best_baselines(document), document.get("training_counts")
-    common = _origin(document) | {
-        "metric": document["metric"],
-        "source_augment": document["source_augment"],
-    }
-    if counts:
+    common = _origin(document) | {"source_augment": document["source_augment"]}
+    if counts := document.get("training_counts"):
         common["images_per_class"] = float(median(counts.values()))
     rows = []
     for pair in document["comparisons"]:
-        if yardstick := yardstick_of(pair["baseline"], document.get("bases")):
-            told = {"yardstick": yardstick, "best_baseline": best[yardstick]} | _of_arm(
-                pair, document
-            )
-            said = {key: pair[key] for key in ("arm", "baseline", "delta", "ci95", "p_holm")}
-            rows.append(common | said | told)
+        kind = kind_of_baseline(document, pair["baseline"])
+        interval = _interval(pair)
+        if kind and interval and pair["metric"] == document["metric"]:
+            said = {key: pair[key] for key in SAID} | interval
+            told = {"yardstick": kind, "best_baseline": document["baselines"][kind]}
+            rows.append(common | said | told | _of_arm(pair, document))
     return rows
+
+
+def _interval(pair: Document) -> Row:
+    """The interval of a comparison and what varies in it; empty without any."""
+    if pair["ci95"]:
+        return {"ci95": pair["ci95"]}
+    for key, words in (("ci95_replicates", "replicates alone"), ("ci95_people", "people")):
+        if pair.get(key):
+            return {"ci95": pair[key], "ci95_over": words}
+    return {}
 
 
 def _of_arm(pair: Document, document: Document) -> Row:
     """What is said of the arm alone: whether it uses a generator, and more of ``auto``."""
     arm, policy = pair["arm"], document["policy"]
-    if arm != "auto" or not isinstance(policy, Mapping):
-        return {"synthetic": arm in SYNTHETIC or arm in document.get("mixtures", {})}
-    bound = lower_bound(pair["delta"], pair["ci95"][0], document["replicates"])
-    return {"synthetic": uses_generator(policy), "policy": policy["name"], "lower95": bound}
+    told: Row = {"synthetic": uses_generator(document, arm)}
+    if arm == "auto" and policy:
+        ends = _interval(pair)["ci95"]
+        worst = ends[0] if direction(pair["metric"]) > 0 else ends[1]
+        bound = lower_bound(pair["delta"], worst, document["replicates"])
+        told |= {"policy": policy["name"], "lower95": bound}
+    return told
 
 
 def _verify_rows(document: Document) -> list[Row]:
     """Accuracy alone: the other metrics of a verification are in its own table."""
     rows = []
     for pair in document["comparisons"]:
-        if pair["metric"] == "accuracy":
-            # A single replicate has no interval but that over people.
-            over = (
-                {"ci95": pair["ci95"]}
-                if pair["ci95"]
-                else {"ci95": pair["ci95_people"], "ci95_over": "people"}
-            )
-            told = {key: pair[key] for key in ("metric", "arm", "baseline", "delta")} | over
-            told |= {"yardstick": "classical", "best_baseline": pair["baseline"]}
-            told |= {"synthetic": document["arms"][pair["arm"]]["synthetic"] > 0}
-            rows.append(_origin(document) | told)
+        if pair["metric"] == _accuracy(document):
+            said = {key: pair[key] for key in SAID if key in pair} | _interval(pair)
+            told = {"yardstick": "classical", "best_baseline": pair["baseline"]}
+            told["synthetic"] = document["arms"][pair["arm"]]["synthetic"] > 0
+            rows.append(_origin(document) | said | told)
     return rows
+
+
+def _accuracy(document: Document) -> str:
+    """The metric that decides in a verification."""
+    return str(document.get("metric", "accuracy"))
 
 
 def _origin(document: Document) -> Row:
     keys = ("dataset", "replicates", "command", "device")
-    return {key: document[key] for key in keys} | {
-        "regime": _regime(document),
-        "seconds": _seconds(document),
-    }
+    told: Row = {key: document[key] for key in keys}
+    return told | {"regime": regime_of(document), "seconds": _seconds(document)}
 
 
-def _regime(document: Document) -> str:
-    return (
-        f"pairs, {document['head']} head" if _is_verification(document) else str(document["regime"])
-    )
+def regime_of(document: Document) -> str:
+    """Which images with which labels, in words."""
+    if document["kind"] == "verify":
+        return f"pairs, {document['head']} head"
+    return str(document["regime"])
 
 
 def _seconds(document: Document) -> float:
-    """What the replicates of all arms took; not the total, which leaves out cells that an earlier
+    """What the replicates of all arms took; not the total, which leaves out parts that an earlier
     call made.
     """
-    parts = [
-        value
-        for name, value in document["seconds"].items()
-        if name.endswith((" a replicate", " a training"))
-    ]
-    return (
-        round(document["replicates"] * sum(parts), 1)
-        if parts
-        else float(document["seconds"].get("total", 0.0))
-    )
+    parts = 0.0
+    for name, value in document["seconds"].items():
+        parts += value if name.endswith(PARTS) else 0.0
+    total = document["replicates"] * parts or document["seconds"].get("total", 0.0)
+    return round(float(total), 1)
 
 
 def _scored_on(document: Document) -> str:
     return str(document.get("scored_on", "test"))
 
 
-def _is_verification(document: Document) -> bool:
-    return "head" in document
-
-
-def _file_of(path: Path) -> Path:
+def file_of(path: Path) -> Path:
     """The result file of a run's folder, or the file itself."""
     if not path.is_dir():
         return path
-    for name in ("gain.json", "verify.json"):
+    for name in FILES:
         if (path / name).is_file():
             return path / name
-    raise DataError(f"{path}: holds neither gain.json nor verify.json")
+    raise DataError(f"{path}: holds none of {', '.join(FILES)}")
 
 
 def _read(path: Path) -> Document:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a result: {error}") from error
-    if not isinstance(document, dict) or not {"arms", "comparisons"} <= set(document):
-        raise DataError(f"{path}: no result of augmentor gain or verify")
-    return read_result(path, "verify" if _is_verification(document) else "gain")
+    document = read(path)
+    if document["kind"] not in ("gain", "verify"):
+        raise DataError(f"{path}: is not a result of augmentor gain or verify")
+    return document

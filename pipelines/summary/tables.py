@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from downstream.gain import FEWEST_FOR_A_CLAIM, outcome
-from pipelines.page import duration, signed_points
+from downstream.comparison import FEWEST_FOR_A_CLAIM, FEWEST_TO_DECIDE
+from pipelines.report.page import duration
+from pipelines.summary.read import direction, unit_of
 
 Row = Mapping[str, Any]
 Run = tuple[str, str, str]
@@ -20,7 +21,7 @@ TITLES = {
     "classical": "Against arms with the labelled images alone",
     "same_pool": "Against arms with the same unlabelled images, without a generator",
 }
-DIFFERENCE = ("points", "95 % interval", "replicates", "remark")
+DIFFERENCE = ("difference", "95 % interval", "replicates", "remark")
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,7 @@ def headline(rows: Sequence[Row]) -> str:
     harmless.
     """
     arms = [row for row in rows if row["synthetic"]]
-    classical, pool = (
-        [row for row in arms if row["yardstick"] == yardstick] for yardstick in TITLES
-    )
+    classical, pool = (_of_kind(arms, kind) for kind in TITLES)
     finding = (
         f"An arm with a generator gains over the best classical arm in {_share(classical, _gains)}"
     )
@@ -58,29 +57,35 @@ def headline(rows: Sequence[Row]) -> str:
             f" and over the best arm with the same pool and no generator in {_share(pool, _gains)}"
         )
     told = f"auto {_told_of_auto(rows)}"
-    few = f"{_share(rows, _preliminary)} have fewer than {FEWEST_FOR_A_CLAIM} replicates and are preliminary"
-    return f"{finding}: {told}; {few}."
+    few = f"{_share(rows, _preliminary)} have fewer than {FEWEST_FOR_A_CLAIM} replicates"
+    return f"{finding}: {told}; {few} and are preliminary."
+
+
+def _of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
+    """The rows whose baseline is of one kind, ``classical`` or ``same_pool``."""
+    return [row for row in rows if row["yardstick"] == kind]
 
 
 def _told_of_auto(rows: Sequence[Row]) -> str:
     auto = [row for row in rows if "lower95" in row]
-    classical, pool = (
-        [row for row in auto if row["yardstick"] == yardstick] for yardstick in TITLES
-    )
     if not auto:
         return "was not compared"
-    told = f"is shown to lose at most one point against the best classical arm in {_share(classical, _harmless)}"
-    if alike := {
-        run_of(row)
-        for row in classical
-        if _of_best(row) and row["delta"] == 0 and set(row["ci95"]) == {0}
-    }:
-        told += f" (in {len(alike)} of them it is that arm)"
-    return (
-        f"{told}, against the best with the same pool in {_share(pool, _harmless)}"
-        if pool
-        else told
+    classical, pool = (_of_kind(auto, kind) for kind in TITLES)
+    told = (
+        "is shown to lose at most one point against the best classical arm in "
+        f"{_share(classical, _harmless)}"
     )
+    alike = {run_of(row) for row in classical if _same_as_best(row)}
+    if alike:
+        told += f" (in {len(alike)} of them it is that arm)"
+    if pool:
+        told += f", against the best with the same pool in {_share(pool, _harmless)}"
+    return told
+
+
+def _same_as_best(row: Row) -> bool:
+    """Whether ``auto`` was that baseline itself, in every replicate."""
+    return _of_best(row) and row["delta"] == 0 and set(row["ci95"]) == {0}
 
 
 def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> str:
@@ -92,11 +97,11 @@ def _share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> str:
 
 
 def _gains(row: Row) -> bool:
-    return _of_best(row) and outcome(row["ci95"], row.get("p_holm")) == "better"
+    return _of_best(row) and bool(row["outcome"] == "better")
 
 
 def _harmless(row: Row) -> bool:
-    return _of_best(row) and bool(row["lower95"] >= HARMLESS)
+    return _of_best(row) and bool(direction(row["metric"]) * row["lower95"] >= HARMLESS)
 
 
 def _of_best(row: Row) -> bool:
@@ -126,141 +131,112 @@ def run_names(rows: Sequence[Row]) -> dict[Run, tuple[str, str]]:
 
 def tables(rows: Sequence[Row]) -> list[Table]:
     """All tables that have rows."""
-    found = [_compared(rows, yardstick) for yardstick in TITLES]
+    found = [_compared(rows, kind) for kind in TITLES]
     found += [_best(rows), _no_harm(rows), _costs(rows), _runs(rows)]
     return [table for table in found if table.rows]
 
 
-def _compared(rows: Sequence[Row], yardstick: str) -> Table:
+def _compared(rows: Sequence[Row], kind: str) -> Table:
     names = run_names(rows)
     lead = (
-        "Differences within replicates, in points (one point is 0.01), with the interval of a "
-        "paired t test; it does "
-        "not allow for the number of rows, and a remark says where Holm's correction for those of "
-        "its run leaves "
-        "nothing decided. The yardstick of a run is the arm without a generator that was best on "
-        "its tuning splits, or "
-        "one that is better than that by its whole interval on the scored images."
+        "Differences within replicates, in points (one point is 0.01) or in the unit of the "
+        "metric, with 95 % intervals. An interval does not allow for the number of rows: a remark "
+        "says where Holm's correction for those of its run leaves nothing decided. The strongest "
+        "baseline of a run is the arm without a generator that was best in screening, or one that "
+        "is better than that by its whole interval on the scored images."
     )
-    cells = [
-        (*names[run_of(row)], pair_words(row), *_difference(row))
-        for row in rows
-        if row["yardstick"] == yardstick
-    ]
-    return Table(
-        TITLES[yardstick], lead, ("data set", "regime", "arm − baseline", *DIFFERENCE), tuple(cells)
-    )
+    cells = []
+    for row in _of_kind(rows, kind):
+        cells.append((*names[run_of(row)], pair_words(row), *_difference(row)))
+    columns = ("data set", "regime", "arm − baseline", *DIFFERENCE)
+    return Table(TITLES[kind], lead, columns, tuple(cells))
 
 
 def _best(rows: Sequence[Row]) -> Table:
-    names, cells = run_names(rows), []
-    for yardstick in TITLES:
-        for run, name in names.items():
-            compared = [row for row in rows if run_of(row) == run and row["yardstick"] == yardstick]
+    cells = []
+    for kind in TITLES:
+        for run, name in run_names(rows).items():
+            compared = [row for row in _of_kind(rows, kind) if run_of(row) == run]
             if compared:
                 cells.append((*name, compared[0]["best_baseline"], *_best_cells(compared)))
     lead = (
-        "Of the arms with a generator, the one that is furthest ahead of the yardstick. "
+        "Of the arms with a generator, the one that is furthest ahead of the strongest baseline. "
         "The best of several on the images they are scored on is flattered by the choice."
     )
-    columns = ("data set", "regime", "yardstick", "best arm", "of", *DIFFERENCE)
-    return Table("Best policy of every regime", lead, columns, tuple(cells), words=4)
+    columns = ("data set", "regime", "strongest baseline", "best arm", "of", *DIFFERENCE)
+    return Table("Best arm of every regime", lead, columns, tuple(cells), words=4)
 
 
 def _best_cells(compared: Sequence[Row]) -> tuple[str, ...]:
     found = [row for row in compared if row["synthetic"] and _of_best(row)]
     if not found:
         return ("none was compared with it", "0", "–", "–", str(compared[0]["replicates"]), "")
-    best = max(found, key=lambda row: float(row["delta"]))
+    best = furthest_ahead(found)
     return (arm_words(best), str(len(found)), *_difference(best))
 
 
+def furthest_ahead(rows: Sequence[Row]) -> Row:
+    """The row whose arm is the furthest ahead of its baseline, or the least behind it."""
+    return max(rows, key=lambda row: direction(row["metric"]) * float(row["delta"]))
+
+
 def _no_harm(rows: Sequence[Row]) -> Table:
-    names = run_names(rows)
-    cells = [
-        (
-            *names[run_of(row)],
-            pair_words(row),
-            row["policy"],
-            *_bound(row),
-            str(row["replicates"]),
-            _no_harm_words(row),
-        )
-        for yardstick in TITLES
-        for row in rows
-        if row["yardstick"] == yardstick and "lower95" in row
-    ]
+    names, cells = run_names(rows), []
+    for kind in TITLES:
+        for row in _of_kind(rows, kind):
+            if "lower95" in row:
+                told = (row["policy"], *_bound(row), str(row["replicates"]), _no_harm_words(row))
+                cells.append((*names[run_of(row)], pair_words(row), *told))
     lead = (
         "auto minus arms without a generator, first those with the labelled images alone, then "
-        "those with the same "
-        "unlabelled ones. Harmless: against the yardstick the one-sided 95 % lower bound (paired "
-        "t over replicates) is "
-        "at most one point below zero."
+        "those with the same unlabelled ones. Harmless: against the strongest baseline the "
+        "one-sided 95 % lower bound (paired t over replicates) is at most one point below zero."
     )
-    columns = (
-        "data set",
-        "regime",
-        "arm − baseline",
-        "auto chose",
-        "points",
-        "lower bound",
-        "replicates",
-        "harmless",
-    )
+    numbers = ("difference", "lower bound", "replicates", "harmless")
+    columns = ("data set", "regime", "arm − baseline", "auto chose", *numbers)
     return Table("Does auto do harm?", lead, columns, tuple(cells), words=4)
 
 
 def _bound(row: Row) -> tuple[str, str]:
-    return signed_points(row["delta"], 2), signed_points(row["lower95"], 2)
+    return _signed(row, row["delta"], 1), _signed(row, row["lower95"], 1)
 
 
 def _no_harm_words(row: Row) -> str:
     if not _of_best(row):
-        return f"not asked: the yardstick is {row['best_baseline']}"
-    return ("yes" if _harmless(row) else "not shown") + (
-        ", preliminary" if _preliminary(row) else ""
-    )
+        return f"not asked: the strongest is {row['best_baseline']}"
+    told = "yes" if _harmless(row) else "not shown"
+    return told + (", preliminary" if _preliminary(row) else "")
 
 
 def _costs(rows: Sequence[Row]) -> Table:
-    names = run_names(rows)
-    cells = [
-        (
-            *names[run_of(row)],
-            pair_words(row),
-            duration(row["seconds"]),
-            signed_points(row["delta"]),
-            _price(row),
-        )
-        for row in rows
-        if row["synthetic"] or row["arm"] == "auto"
-    ]
+    names, cells = run_names(rows), []
+    for row in rows:
+        if row["synthetic"] or row["arm"] == "auto":
+            cost = (duration(row["seconds"]), _signed(row, row["delta"]), _price(row))
+            cells.append((*names[run_of(row)], pair_words(row), *cost))
     lead = (
         "Time of the replicates with all their arms, source, labelling and synthesis included, "
-        "tuning not; divided by "
-        "the gain in points where there is one."
+        "screening not; divided by the gain in points where there is one."
     )
-    columns = ("data set", "regime", "arm − baseline", "time of the run", "points", "time a point")
+    cost_columns = ("time of the run", "difference", "time per point")
+    columns = ("data set", "regime", "arm − baseline", *cost_columns)
     return Table("Time spent per point gained", lead, columns, tuple(cells))
 
 
 def _price(row: Row) -> str:
-    return duration(row["seconds"] / (100 * row["delta"])) if row["delta"] > 0 else "–"
+    unit = unit_of(row["metric"])
+    if unit.name != "points" or row["delta"] <= 0:
+        return "–"
+    return duration(row["seconds"] / (unit.factor * row["delta"]))
 
 
 def _runs(rows: Sequence[Row]) -> Table:
     first = {run_of(row): row for row in reversed(rows)}
-    cells = [
-        (*name, first[run]["command"], first[run]["device"])
-        for run, name in run_names(rows).items()
-    ]
-    return Table(
-        "Commands",
-        "What made the results.",
-        ("data set", "regime", "command", "device"),
-        tuple(cells),
-        words=4,
-    )
+    cells = []
+    for run, name in run_names(rows).items():
+        cells.append((*name, first[run]["command"], first[run]["device"]))
+    columns = ("data set", "regime", "command", "device")
+    return Table("Commands", "What made the results.", columns, tuple(cells), words=4)
 
 
 def pair_words(row: Row) -> str:
@@ -274,14 +250,21 @@ def arm_words(row: Row) -> str:
 
 
 def _difference(row: Row) -> tuple[str, ...]:
-    return signed_points(row["delta"]), interval(row), str(row["replicates"]), remark(row)
+    unit = unit_of(row["metric"])
+    delta = _signed(row, row["delta"]) + ("" if unit.name == "points" else f" {unit.name}")
+    return delta, interval(row), str(row["replicates"]), remark(row)
+
+
+def _signed(row: Row, value: float, more_digits: int = 0) -> str:
+    unit = unit_of(row["metric"])
+    return replace(unit, digits=unit.digits + more_digits).signed(value)
 
 
 def remark(row: Row) -> str:
     """What limits a row, in words; empty if nothing does."""
     found = [
         "preliminary" if _preliminary(row) else "",
-        "" if _of_best(row) else "not the yardstick",
+        "" if _of_best(row) else "not the strongest baseline",
         "not decided after correction" if _decided_by_one_alone(row) else "",
         f"interval over {row['ci95_over']}" if "ci95_over" in row else "",
     ]
@@ -292,7 +275,14 @@ def _decided_by_one_alone(row: Row) -> bool:
     """Whether an interval is on one side of zero, which does not outlast the number of comparisons
     of its run.
     """
-    return outcome(row["ci95"]) != "open" and outcome(row["ci95"], row.get("p_holm")) == "open"
+    many = row["replicates"] >= FEWEST_TO_DECIDE
+    return many and one_sided(row) and bool(row["outcome"] == "undecided")
+
+
+def one_sided(row: Row) -> bool:
+    """Whether the interval lies on one side of zero."""
+    low, high = row["ci95"]
+    return bool(low > 0 or high < 0)
 
 
 def _preliminary(row: Row) -> bool:
@@ -300,8 +290,14 @@ def _preliminary(row: Row) -> bool:
 
 
 def interval(row: Row) -> str:
-    """The 95 % interval of a row in points."""
-    return " to ".join(signed_points(end) for end in row["ci95"])
+    """The 95 % interval of a row in the unit of its metric."""
+    low, high = row["ci95"]
+    return f"{_signed(row, low)} to {_signed(row, high)}"
+
+
+def difference(row: Row) -> str:
+    """The difference of a row with its interval."""
+    return f"{_signed(row, row['delta'])} ({interval(row)})"
 
 
 def as_text(summary: Mapping[str, Any]) -> str:
@@ -336,18 +332,29 @@ def as_markdown(summary: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     parts = ["# Gain over training without a generator", escaped(summary["verdict"]), on]
     parts += [f"![{Path(name).stem}]({name})\n\n{words}" for name, words in pictures.items()]
     for table in tables(summary["results"]):
-        parts += [f"## {table.title}", table.lead, _markdown_table(table)]
+        parts += [f"## {table.title}", table.lead, markdown_table(table)]
     parts.append(f"Made by: `{_one_line(summary['command'])}`")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _markdown_table(table: Table) -> str:
+def markdown_table(table: Table, *, links: bool = False) -> str:
+    """A table in Markdown, names escaped.
+
+    Args:
+        table: The table.
+        links: Whether the first column holds links, which are not escaped.
+    """
     rule = "---|" * table.words + "---:|" * (len(table.columns) - table.words)
-    return "\n".join([_line(table.columns), f"|{rule}", *map(_line, table.rows)])
+    lines = [_line(table.columns, 0), f"|{rule}"]
+    for row in table.rows:
+        lines.append(_line(row, int(links)))
+    return "\n".join(lines)
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(escaped, cells))} |"
+def _line(cells: Sequence[str], plain: int) -> str:
+    """A row; the first ``plain`` cells are taken as they are."""
+    shown = [*cells[:plain], *map(escaped, cells[plain:])]
+    return f"| {' | '.join(shown)} |"
 
 
 def escaped(text: str) -> str:

@@ -32,11 +32,14 @@ def test_an_empty_file_is_the_default_config(tmp_path: Path) -> None:
 
 
 def test_every_example_config_loads_and_says_its_command() -> None:
-    paths = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
-    assert paths
+    root = Path(__file__).parents[2]
+    paths = [*root.glob("configs/*/*.yaml"), *root.glob("docs/results/**/config.yaml")]
+    assert len(paths) > 40
     for path in paths:
         load_config(path)
-        assert path.read_text().startswith("# augmentor "), path
+        first, *_ = path.read_text().splitlines()
+        assert first.startswith("# augmentor "), path
+        assert path.relative_to(root).as_posix() in first, path
 
 
 @given(

@@ -13,13 +13,13 @@ import pytest
 from scipy import stats
 
 from augmentor.common.types import DataError
-from downstream.gain import paired_t
+from downstream.comparison import paired_t
 from pipelines import cli
-from pipelines.gain.recipes import GENERATOR_FREE
-from pipelines.gain.yardsticks import best_baselines, yardstick_of
 from pipelines.results import read_result
+from pipelines.summary.read import of_today
 from pipelines.summary.report import by_count, forest, kind_of
-from pipelines.summary.run import lower_bound, rows_of, summary_run
+from pipelines.summary.run import lower_bound, summary_run
+from pipelines.summary.run import rows_of as rows_of_today
 from pipelines.summary.tables import as_markdown, headline, remark, run_names, tables
 from tests.pipelines.html_page import Page, assert_self_contained
 
@@ -119,27 +119,21 @@ def verification(**changes: Any) -> dict[str, Any]:
     return whole | changes
 
 
+def rows_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the contents of a result file."""
+    return rows_of_today(of_today(document))
+
+
+def best_baselines(document: dict[str, Any]) -> dict[str, str]:
+    """The strongest arms without a generator, of the contents of a result file."""
+    found: dict[str, str] = of_today(document)["baselines"]
+    return found
+
+
 def write(path: Path, document: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document))
     return path
-
-
-def test_every_arm_without_a_generator_is_of_one_yardstick_and_no_other_is() -> None:
-    pool = {name for name in GENERATOR_FREE if yardstick_of(name) == "same_pool"}
-    assert pool == {
-        "pseudo_label",
-        "fixmatch",
-        "graph_fixmatch",
-        "pair_fixmatch",
-        "retrieval",
-        "pair_label",
-    }
-    assert {yardstick_of(name) for name in set(GENERATOR_FREE) - pool} == {"classical"}
-    assert [yardstick_of(name) for name in ("synthetic", "synthetic+classical", "auto", "own")] == [
-        None
-    ] * 4
-    assert yardstick_of("own", {"own": "pseudo_label"}) == "same_pool"
 
 
 def test_rows_hold_the_hand_worked_numbers() -> None:
@@ -197,7 +191,7 @@ def test_the_strongest_baseline_is_the_tuned_one_unless_another_is_clearly_bette
     )  # a little behind is no mistake
     clear = SCORES | {"smote": [0.70, 0.7201]}
     assert best_baselines(result(clear, policy=tuned))["classical"] == "classical"
-    own = result(SCORES | {"own": [0.98, 0.9999]}) | {"bases": {"own": "classical"}}
+    own = result(SCORES | {"own": [0.98, 0.9999]}, bases={"own": "classical"})
     assert best_baselines(own)["classical"] == "own"
     assert best_baselines(result(policy=None)) == {
         "classical": "classical",
@@ -268,9 +262,9 @@ def test_the_markdown_tables_say_what_the_rows_hold(tmp_path: Path) -> None:
     )
     lines = text.splitlines()
     # Mean 5.5 points, deviation 3.03, t = 2.262: half the interval is 2.17.
-    row = "| digits | 100 labels, 900 unlabelled | synthetic+classical − classical | +5.5 | +3.3 to +7.7 | 10 |  |"
-    assert row in lines
     where = "digits | 100 labels, 900 unlabelled"
+    row = f"| {where} | synthetic+classical − classical | +5.5 | +3.3 to +7.7 | 10 |  |"
+    assert row in lines
     assert (
         f"| {where} | classical | synthetic+classical | 1 | +5.5 | +3.3 to +7.7 | 10 |  |" in lines
     )
@@ -291,14 +285,15 @@ def test_few_replicates_are_preliminary_and_weak_baselines_are_named() -> None:
         {"results": rows, "verdict": headline(rows), "scored_on": "test", "command": "x"}, {}
     )
     assert "| synthetic+classical − classical | +3.0 | −9.7 to +15.7 | 2 | preliminary |" in text
-    assert "| 2 | preliminary, not the yardstick |" in text
+    assert "| 2 | preliminary, not the strongest baseline |" in text
     assert (
         "An arm with a generator gains over the best classical arm in 0 of 1 runs and over" in text
     )
 
 
 def test_a_gain_that_does_not_outlast_the_correction_is_none() -> None:
-    scores = {**SCORES, "synthetic+classical": [score + 0.02 for score in SCORES["classical"]]}
+    scores = {name: [*own, own[0]] for name, own in SCORES.items()}
+    scores["synthetic+classical"] = [score + 0.02 for score in scores["classical"]]
     scores["synthetic+classical"][0] += 0.001
     clear = result(scores)
     row = next(pair for pair in clear["comparisons"] if pair["arm"] == "synthetic+classical")
@@ -313,13 +308,21 @@ def test_a_gain_that_does_not_outlast_the_correction_is_none() -> None:
         assert remark(rows[0]).endswith(words or "preliminary")
 
 
+def test_two_replicates_decide_nothing() -> None:
+    scores = {**SCORES, "synthetic+classical": [score + 0.02 for score in SCORES["classical"]]}
+    scores["synthetic+classical"][0] += 0.0001
+    rows = rows_of(result(scores))
+    assert (rows[0]["outcome"], rows[0]["ci95"][0] > 0) == ("undecided", True)
+    assert "over the best classical arm in 0 of 1 runs" in headline(rows)
+
+
 def test_auto_beside_a_weak_rival_is_not_shown_to_be_harmless() -> None:
     weak = result()["policy"] | {"best_classical": "real"}
     clear = {"real": [0.70, 0.7199], "auto": [0.70, 0.7199]}
     rows = rows_of(result(SCORES | clear, [("auto", "real")], policy=weak))
     assert "at most one point against the best classical arm in 0 of 1 runs" in headline(rows)
     [table] = [one for one in tables(rows) if one.title == "Does auto do harm?"]
-    assert table.rows[0][-1] == "not asked: the yardstick is classical"
+    assert table.rows[0][-1] == "not asked: the strongest is classical"
 
 
 def test_the_same_result_twice_counts_once_and_another_of_the_same_run_is_refused(
@@ -337,9 +340,11 @@ def test_the_same_result_twice_counts_once_and_another_of_the_same_run_is_refuse
     ("content", "words"),
     [
         ("{", "cannot be read as a result"),
-        ("[1]", "no result of augmentor gain or verify"),
-        ('{"schema": 1}', "no result of augmentor gain or verify"),
+        ("[1]", "is not a result of augmentor"),
+        ('{"schema": 1}', "is not a result of augmentor"),
         (json.dumps(result(replicates=3)), "2 scores for 3 replicates"),
+        (json.dumps(result(schema=3)), "has schema 3, known are 1 and 2"),
+        (json.dumps(result() | {"arms": None}).replace('"arms": null, ', ""), "arms is missing"),
         (json.dumps(result(pairs=[("classical", "auto")])), "nothing to summarise"),
     ],
 )
@@ -369,7 +374,7 @@ def test_tuning_runs_are_summarised_apart_and_say_so(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_result_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"neither gain\.json nor verify\.json"):
+    with pytest.raises(DataError, match=r"holds none of result\.json, gain\.json, verify\.json"):
         summary_run([tmp_path], tmp_path / "out")
 
 
@@ -407,11 +412,11 @@ def test_the_page_has_the_headline_first_and_needs_nothing_else(tmp_path: Path) 
     assert "real images</h2>" not in page
 
 
-def test_the_forest_has_a_panel_a_yardstick_and_no_two_labels_in_one_place() -> None:
+def test_the_forest_has_a_panel_per_kind_of_baseline_and_no_two_labels_in_one_place() -> None:
     rows = [
         row
         for k in range(20)
-        for row in rows_of(result(command=str(k), regime=f"{k + 2} a class, " + "x" * 90))
+        for row in rows_of(result(command=str(k), regime=f"{k + 2} per class, " + "x" * 90))
     ]
     root = ElementTree.fromstring(forest(rows))
     texts = root.findall(".//{*}text")
@@ -462,7 +467,7 @@ def counted(labels: int, **changes: Any) -> list[dict[str, Any]]:
 def test_gain_by_count_needs_two_numbers_of_one_kind(tmp_path: Path) -> None:
     assert by_count(counted(20)) == ""
     assert by_count([*counted(20), *counted(100, dataset="mnist")]) == ""
-    assert by_count([*counted(20), *rows_of(result(regime="100 a class"))]) == ""
+    assert by_count([*counted(20), *rows_of(result(regime="100 per class"))]) == ""
     root = ElementTree.fromstring(by_count([*counted(20), *counted(100)]))
     assert len(root.findall(".//{*}polyline")) == 2
     assert {"10", "50"} <= {text.text for text in root.findall(".//{*}text")}
@@ -483,14 +488,14 @@ def test_gain_by_count_needs_two_numbers_of_one_kind(tmp_path: Path) -> None:
 
 def test_the_kind_of_a_regime_leaves_numbers_out_but_not_the_ratio_of_a_tail() -> None:
     tails = [
-        kind_of({"regime": f"{most} to {least} a class"})
+        kind_of({"regime": f"{most} to {least} per class"})
         for most, least in ((80, 4), (200, 10), (80, 2))
     ]
-    assert tails[0] == tails[1] == "n to n a class, about 20 : 1"
+    assert tails[0] == tails[1] == "n to n per class, about 20 : 1"
     assert tails[2] != tails[0]
     assert (
-        kind_of({"regime": "5 a class"})
-        == kind_of({"regime": "50 a class"})
+        kind_of({"regime": "5 per class"})
+        == kind_of({"regime": "50 per class"})
         != kind_of({"regime": "all 50 labels"})
     )
 
