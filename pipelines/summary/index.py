@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from pipelines.summary.markdown import markdown_table
 from pipelines.summary.read import Document, direction, unit_of
 from pipelines.summary.run import rows_of
 from pipelines.summary.run_page import SCREENING, Run, made_by, preliminary, title_of
-from pipelines.summary.tables import Row, Table, difference, furthest_ahead, markdown_table
+from pipelines.summary.tables import Row, Table, difference, furthest_ahead
 
 OPENING = """# Results
 
@@ -32,10 +33,7 @@ def index_of(runs: Sequence[Run], pages: Sequence[str]) -> str:
         runs: All of them, in the order to show them.
         pages: Folders that hold a page and no result file.
     """
-    gain = [run for run in runs if run.document["kind"] == "gain"]
-    results = [run for run in gain if not run.screening]
-    screenings = [run for run in gain if run.screening]
-    others = [run for run in runs if run.document["kind"] != "gain"]
+    results, screenings, others = _sorted_out(runs)
     parts = [OPENING, "## Does a generator help a classifier?", GAIN]
     parts.append(markdown_table(_gain_table(results), links=True))
     parts += ["## Other questions", OTHERS, markdown_table(_other_table(others), links=True)]
@@ -46,15 +44,27 @@ def index_of(runs: Sequence[Run], pages: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _sorted_out(runs: Sequence[Run]) -> tuple[list[Run], list[Run], list[Run]]:
+    """Runs of gain, screenings of gain, and all others."""
+    results: list[Run] = []
+    screenings: list[Run] = []
+    others: list[Run] = []
+    for run in runs:
+        if run.document["kind"] != "gain":
+            others.append(run)
+        else:
+            (screenings if run.screening else results).append(run)
+    return results, screenings, others
+
+
 def _linked_line(folder: str) -> str:
     return f"- [{folder}]({folder}/page.md)"
 
 
 def _gain_table(runs: Sequence[Run]) -> Table:
-    rows = [_gain_cells(run) for run in runs]
     columns = ("run", "data", "regime", "best without a generator", "best with one", "outcome")
     numbers = ("difference", "replicates", "made by")
-    return Table("", "", (*columns, *numbers), tuple(rows), words=6)
+    return Table("", "", (*columns, *numbers), tuple(map(_gain_cells, runs)), words=6)
 
 
 def _gain_cells(run: Run) -> tuple[str, ...]:
@@ -72,9 +82,9 @@ def _gain_cells(run: Run) -> tuple[str, ...]:
 def headline_of(document: Document) -> tuple[str, Row | None]:
     """The strongest arm without a generator, and the row of the arm with one that did best."""
     sign = direction(document["metric"])
-    means: Mapping[str, float] = {
-        arm: sign * document["arms"][arm]["mean"] for arm in document["baselines"].values()
-    }
+    means: dict[str, float] = {}
+    for arm in document["baselines"].values():
+        means[arm] = sign * document["arms"][arm]["mean"]
     for best in sorted(means, key=lambda arm: -means[arm]):
         rows = [row for row in rows_of(document) if row["synthetic"] and row["baseline"] == best]
         if rows:

@@ -74,9 +74,11 @@ def _counted(name: str) -> str:
 
 def _pages_alone(folder: Path) -> list[str]:
     """Folders with a page and no result file."""
-    pages = sorted(folder.rglob(PAGE))
-    alone = [path.parent for path in pages if not (path.parent / RESULT).is_file()]
-    return [path.relative_to(folder).as_posix() for path in alone]
+    alone = []
+    for path in sorted(folder.rglob(PAGE)):
+        if not (path.parent / RESULT).is_file():
+            alone.append(path.parent.relative_to(folder).as_posix())
+    return alone
 
 
 def _summarise(folder: Path, runs: Sequence[Run]) -> None:

@@ -176,8 +176,11 @@ def _gain_of_today(where: str, old: Document) -> dict[str, Any]:
     new = {"mixtures": {}, "bases": {}, "notes": [], "strengths": {}, "scored_on": "test", **old}
     metric = old["metric"]
     new |= {"metrics": [metric], "overlap": None, "setup": {}}
-    new["arms"] = {name: _arm(where, name, arm, old) for name, arm in old["arms"].items()}
-    new["comparisons"] = [_comparison(row, old) for row in old["comparisons"]]
+    new["arms"], new["comparisons"] = {}, []
+    for name, arm in old["arms"].items():
+        new["arms"][name] = _arm(where, name, arm, old)
+    for row in old["comparisons"]:
+        new["comparisons"].append(_comparison(row, old))
     new["baselines"] = old.get("yardsticks") or _baselines(new)
     return new
 
@@ -221,9 +224,10 @@ def _decided(row: Document, replicates: int) -> dict[str, Any]:
 def _baselines(document: Document) -> dict[str, str]:
     """The strongest arms without a generator, of a run that does not name them."""
     own: dict[str, MixPolicy] = {}
+    scores = {}
     for arm in document["arms"]:
+        scores[arm] = document["arms"][arm]["scores"]
         if arm in document["mixtures"] or arm not in ARMS:
             base = document["bases"].get(arm)
             own[arm] = MixPolicy(base) if base else MixPolicy("classical", share=0.5)
-    scores = {name: arm["scores"] for name, arm in document["arms"].items()}
     return best_baselines(scores, own, document["policy"], METRICS[document["metric"]])

@@ -18,11 +18,12 @@ from markupsafe import Markup
 
 from augmentor.common.atomic_files import write_text
 from pipelines.report.page import Axis, axis_of, render_page
+from pipelines.summary.markdown import as_markdown
 from pipelines.summary.tables import (
     TITLES,
     Row,
-    as_markdown,
     difference,
+    of_kind,
     one_sided,
     pair_words,
     remark,
@@ -61,17 +62,15 @@ def write_pages(out: Path, summary: Mapping[str, Any]) -> None:
         out: The folder.
         summary: The contents of gain_summary.json.
     """
-    rows = summary["results"]
+    rows, shown = summary["results"], {}
     drawn = dict(zip(PICTURES, (forest(rows), by_count(rows)), strict=True))
     for name, picture in drawn.items():
         if picture:
             write_text(out / name, picture)
+            shown[name] = PICTURES[name]
         else:
             (out / name).unlink(missing_ok=True)
-    write_text(
-        out / "gain.md",
-        as_markdown(summary, {name: PICTURES[name] for name in drawn if drawn[name]}),
-    )
+    write_text(out / "gain.md", as_markdown(summary, shown))
     write_text(out / "summary.html", render_summary(summary))
 
 
@@ -92,21 +91,24 @@ def render_summary(summary: Mapping[str, Any]) -> str:
 
 def forest(rows: Sequence[Row]) -> str:
     """Differences with intervals as SVG: a panel per kind of baseline, in it a group per run."""
-    shown = {
-        title: [row for row in rows if row["yardstick"] == name] for name, title in TITLES.items()
-    }
-    texts = [pair_words(row) for row in rows] + [
-        ", ".join(name) for name in run_names(rows).values()
-    ]
-    left = LETTER * (min(max(map(len, texts)), LABEL_LETTERS) + 3)
+    names = run_names(rows)
+    left = LETTER * (min(_longest_label(rows, names), LABEL_LETTERS) + 3)
     panels, top = [], 0.0
-    for title, found in shown.items():
+    for kind, title in TITLES.items():
+        found = of_kind(rows, kind)
         if found:
-            panels.append(_panel(title, found, left, top, run_names(rows)))
+            panels.append(_panel(title, found, left, top, names))
             top = panels[-1]["bottom"] + FOOT
     return render_page(
         "gain_forest.svg.j2", panels=panels, size=(left + PLOT + NUMBERS, top), left=left, plot=PLOT
     )
+
+
+def _longest_label(rows: Sequence[Row], names: Mapping[Any, tuple[str, str]]) -> int:
+    longest = 0
+    for row in rows:
+        longest = max(longest, len(pair_words(row)), len(", ".join(names[run_of(row)])))
+    return longest
 
 
 def _panel(
@@ -117,35 +119,43 @@ def _panel(
     for run, name in names.items():
         own = [row for row in rows if run_of(row) == run]
         if own:
-            lines = [_line(row, axis, y + HEAD + ROW * index) for index, row in enumerate(own)]
-            groups.append(
-                {
-                    "name": _cut(", ".join(name)),
-                    "whole": ", ".join(name),
-                    "y": y + HEAD / 2,
-                    "lines": lines,
-                }
-            )
+            groups.append(_group(", ".join(name), own, axis, y))
             y += HEAD + ROW * len(own)
-    ticks = [
-        {"x": axis.at(tick), "label": f"{100 * tick:.4g}".replace("-", "−")} for tick in axis.ticks
-    ]
     return {
         "title": title,
         "top": top,
         "bottom": y,
         "zero": axis.at(0.0),
-        "ticks": ticks,
+        "ticks": _ticks(axis, "x"),
         "groups": groups,
     }
 
 
+def _group(name: str, rows: Sequence[Row], axis: Axis, y: float) -> Row:
+    """The rows of one run below its name."""
+    lines = []
+    for index, row in enumerate(rows):
+        lines.append(_line(row, axis, y + HEAD + ROW * index))
+    return {"name": _cut(name), "whole": name, "y": y + HEAD / 2, "lines": lines}
+
+
+def _ticks(axis: Axis, at: str) -> list[dict[str, Any]]:
+    """Where the ticks are, under the key ``at``, and what they say, in points."""
+    ticks = []
+    for tick in axis.ticks:
+        ticks.append({at: axis.at(tick), "label": f"{100 * tick:.4g}".replace("-", "−")})
+    return ticks
+
+
 def _within_reach(rows: Sequence[Row]) -> list[float]:
     """All differences, and the ends of their intervals as far as they are drawn."""
-    deltas = [row["delta"] for row in rows]
-    usual = median(max(map(abs, row["ci95"])) for row in rows)
-    reach = max(REACH * usual, *map(abs, deltas), 0.001)
-    return [*deltas, *(max(-reach, min(reach, end)) for row in rows for end in row["ci95"])]
+    deltas, ends, widest = [], [], []
+    for row in rows:
+        deltas.append(row["delta"])
+        ends += row["ci95"]
+        widest.append(max(map(abs, row["ci95"])))
+    reach = max(REACH * median(widest), *map(abs, deltas), 0.001)
+    return [*deltas, *(max(-reach, min(reach, end)) for end in ends)]
 
 
 def _line(row: Row, axis: Axis, y: float) -> Row:
@@ -180,14 +190,15 @@ def by_count(rows: Sequence[Row]) -> str:
     for row in rows:
         if row["arm"] in COUNTED and row["baseline"] == "classical" and "images_per_class" in row:
             found.setdefault((row["dataset"], kind_of(row)), []).append(row)
-    charts = [_count_chart(*names, own) for names, own in found.items()]
-    drawn = [chart for chart in charts if chart["lines"]]
-    size = (COUNT_SIZE[0], COUNT_SIZE[1] * len(drawn))
-    return (
-        render_page("gain_by_count.svg.j2", charts=drawn, size=size, height=COUNT_SIZE[1])
-        if drawn
-        else ""
-    )
+    charts = []
+    for names, own in found.items():
+        chart = _count_chart(*names, own)
+        if chart["lines"]:
+            charts.append(chart)
+    if not charts:
+        return ""
+    size = (COUNT_SIZE[0], COUNT_SIZE[1] * len(charts))
+    return render_page("gain_by_count.svg.j2", charts=charts, size=size, height=COUNT_SIZE[1])
 
 
 def kind_of(row: Row) -> str:
@@ -199,32 +210,39 @@ def kind_of(row: Row) -> str:
 
 
 def _count_chart(dataset: str, kind: str, rows: Sequence[Row]) -> dict[str, Any]:
-    lines = {arm: sorted((r for r in rows if r["arm"] == arm), key=_images) for arm in COUNTED}
-    lines = {arm: found for arm, found in lines.items() if len({_images(row) for row in found}) > 1}
-    shown = [row for found in lines.values() for row in found]
+    lines = _counted_lines(rows)
+    counts, values = {1.0} if not lines else set(), [0.0]
+    for own in lines.values():
+        for row in own:
+            counts.add(_images(row))
+            values += [row["delta"], *row["ci95"]]
     left, right, top, bottom = COUNT_EDGES
-    counts = sorted({_images(row) for row in shown}) or [1.0]
-    x = Axis(counts[0] / 1.15, counts[-1] * 1.15, tuple(counts), left, right, logarithmic=True)
-    y = axis_of(
-        [0.0, *(value for row in shown for value in (row["delta"], *row["ci95"]))], bottom, top
-    )
+    ticks = tuple(sorted(counts))
+    x = Axis(ticks[0] / 1.15, ticks[-1] * 1.15, ticks, left, right, logarithmic=True)
+    y = axis_of(values, bottom, top)
     return {
         "title": f"{dataset}, {kind}",
         "edges": COUNT_EDGES,
         "zero": y.at(0.0),
         "x": _count_ticks(x),
-        "y": [
-            {"at": y.at(tick), "label": f"{100 * tick:.4g}".replace("-", "−")} for tick in y.ticks
-        ],
-        "lines": [
-            {
-                "arm": arm,
-                "filled": arm == COUNTED[0],
-                "points": [_count_point(row, x, y) for row in found],
-            }
-            for arm, found in lines.items()
-        ],
+        "y": _ticks(y, "at"),
+        "lines": [_count_line(arm, own, x, y) for arm, own in lines.items()],
     }
+
+
+def _counted_lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each arm by their number of images, where there are two numbers at least."""
+    lines = {}
+    for arm in COUNTED:
+        own = sorted((row for row in rows if row["arm"] == arm), key=_images)
+        if own and _images(own[0]) != _images(own[-1]):
+            lines[arm] = own
+    return lines
+
+
+def _count_line(arm: str, rows: Sequence[Row], x: Axis, y: Axis) -> dict[str, Any]:
+    points = [_count_point(row, x, y) for row in rows]
+    return {"arm": arm, "filled": arm == COUNTED[0], "points": points}
 
 
 def _images(row: Row) -> float:
@@ -243,7 +261,7 @@ def _count_ticks(x: Axis) -> list[dict[str, Any]]:
 
 
 def _count_point(row: Row, x: Axis, y: Axis) -> dict[str, Any]:
-    low, high = (y.at(end) for end in row["ci95"])
+    low, high = map(y.at, row["ci95"])
     shift = math.copysign(SHIFT, -1 if row["arm"] == COUNTED[0] else 1)
     words = f"{pair_words(row)}, {row['regime']}: {difference(row)}"
     return {

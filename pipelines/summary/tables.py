@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from downstream.comparison import FEWEST_FOR_A_CLAIM, FEWEST_TO_DECIDE
@@ -48,7 +47,7 @@ def headline(rows: Sequence[Row]) -> str:
     harmless.
     """
     arms = [row for row in rows if row["synthetic"]]
-    classical, pool = (_of_kind(arms, kind) for kind in TITLES)
+    classical, pool = of_kind(arms, "classical"), of_kind(arms, "same_pool")
     finding = (
         f"An arm with a generator gains over the best classical arm in {_share(classical, _gains)}"
     )
@@ -61,7 +60,7 @@ def headline(rows: Sequence[Row]) -> str:
     return f"{finding}: {told}; {few} and are preliminary."
 
 
-def _of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
+def of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
     """The rows whose baseline is of one kind, ``classical`` or ``same_pool``."""
     return [row for row in rows if row["yardstick"] == kind]
 
@@ -70,7 +69,7 @@ def _told_of_auto(rows: Sequence[Row]) -> str:
     auto = [row for row in rows if "lower95" in row]
     if not auto:
         return "was not compared"
-    classical, pool = (_of_kind(auto, kind) for kind in TITLES)
+    classical, pool = of_kind(auto, "classical"), of_kind(auto, "same_pool")
     told = (
         "is shown to lose at most one point against the best classical arm in "
         f"{_share(classical, _harmless)}"
@@ -131,9 +130,17 @@ def run_names(rows: Sequence[Row]) -> dict[Run, tuple[str, str]]:
 
 def tables(rows: Sequence[Row]) -> list[Table]:
     """All tables that have rows."""
-    found = [_compared(rows, kind) for kind in TITLES]
-    found += [_best(rows), _no_harm(rows), _costs(rows), _runs(rows)]
-    return [table for table in found if table.rows]
+    found = []
+    for table in (
+        *(_compared(rows, kind) for kind in TITLES),
+        _best(rows),
+        _no_harm(rows),
+        _costs(rows),
+        _runs(rows),
+    ):
+        if table.rows:
+            found.append(table)
+    return found
 
 
 def _compared(rows: Sequence[Row], kind: str) -> Table:
@@ -146,7 +153,7 @@ def _compared(rows: Sequence[Row], kind: str) -> Table:
         "is better than that by its whole interval on the scored images."
     )
     cells = []
-    for row in _of_kind(rows, kind):
+    for row in of_kind(rows, kind):
         cells.append((*names[run_of(row)], pair_words(row), *_difference(row)))
     columns = ("data set", "regime", "arm − baseline", *DIFFERENCE)
     return Table(TITLES[kind], lead, columns, tuple(cells))
@@ -156,7 +163,7 @@ def _best(rows: Sequence[Row]) -> Table:
     cells = []
     for kind in TITLES:
         for run, name in run_names(rows).items():
-            compared = [row for row in _of_kind(rows, kind) if run_of(row) == run]
+            compared = [row for row in of_kind(rows, kind) if run_of(row) == run]
             if compared:
                 cells.append((*name, compared[0]["best_baseline"], *_best_cells(compared)))
     lead = (
@@ -183,7 +190,7 @@ def furthest_ahead(rows: Sequence[Row]) -> Row:
 def _no_harm(rows: Sequence[Row]) -> Table:
     names, cells = run_names(rows), []
     for kind in TITLES:
-        for row in _of_kind(rows, kind):
+        for row in of_kind(rows, kind):
             if "lower95" in row:
                 told = (row["policy"], *_bound(row), str(row["replicates"]), _no_harm_words(row))
                 cells.append((*names[run_of(row)], pair_words(row), *told))
@@ -231,7 +238,9 @@ def _price(row: Row) -> str:
 
 
 def _runs(rows: Sequence[Row]) -> Table:
-    first = {run_of(row): row for row in reversed(rows)}
+    first: dict[Run, Row] = {}
+    for row in rows:
+        first.setdefault(run_of(row), row)
     cells = []
     for run, name in run_names(rows).items():
         cells.append((*name, first[run]["command"], first[run]["device"]))
@@ -302,67 +311,21 @@ def difference(row: Row) -> str:
 
 def as_text(summary: Mapping[str, Any]) -> str:
     """The differences as plain text, for a terminal."""
-    shown = [table for table in tables(summary["results"]) if table.title in TITLES.values()]
-    return "\n\n".join(f"{table.title}\n{_aligned(table)}" for table in shown)
+    shown = []
+    for table in tables(summary["results"]):
+        if table.title in TITLES.values():
+            shown.append(f"{table.title}\n{_aligned(table)}")
+    return "\n\n".join(shown)
 
 
 def _aligned(table: Table) -> str:
+    """The table with columns of equal width: words to the left, numbers to the right."""
     lines = [table.columns, *table.rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
-    sides = [str.ljust] * table.words + [str.rjust] * (len(widths) - table.words - 1) + [str.ljust]
-    padded = [
-        [side(cell, width) for side, cell, width in zip(sides, line, widths, strict=True)]
-        for line in lines
-    ]
-    return "\n".join("  ".join(line).rstrip() for line in padded)
-
-
-def as_markdown(summary: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
-    """The summary as a Markdown page.
-
-    Args:
-        summary: The contents of gain_summary.json.
-        pictures: What each picture shows, by the name of its file beside the page.
-    """
-    on = (
-        ""
-        if summary["scored_on"] == "test"
-        else f"Scored on {summary['scored_on']}, not on test images."
-    )
-    parts = ["# Gain over training without a generator", escaped(summary["verdict"]), on]
-    parts += [f"![{Path(name).stem}]({name})\n\n{words}" for name, words in pictures.items()]
-    for table in tables(summary["results"]):
-        parts += [f"## {table.title}", table.lead, markdown_table(table)]
-    parts.append(f"Made by: `{_one_line(summary['command'])}`")
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def markdown_table(table: Table, *, links: bool = False) -> str:
-    """A table in Markdown, names escaped.
-
-    Args:
-        table: The table.
-        links: Whether the first column holds links, which are not escaped.
-    """
-    rule = "---|" * table.words + "---:|" * (len(table.columns) - table.words)
-    lines = [_line(table.columns, 0), f"|{rule}"]
-    for row in table.rows:
-        lines.append(_line(row, int(links)))
-    return "\n".join(lines)
-
-
-def _line(cells: Sequence[str], plain: int) -> str:
-    """A row; the first ``plain`` cells are taken as they are."""
-    shown = [*cells[:plain], *map(escaped, cells[plain:])]
-    return f"| {' | '.join(shown)} |"
-
-
-def escaped(text: str) -> str:
-    """Names come from folders: none may end a table cell or start a tag or a link."""
-    for sign in "\\|[`*":
-        text = text.replace(sign, f"\\{sign}")
-    return _one_line(text).replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    last = len(table.columns) - 1
+    padded = [""] * len(lines)
+    for column in range(len(table.columns)):
+        width = max(len(line[column]) for line in lines)
+        side = str.ljust if column < table.words or column == last else str.rjust
+        for index, line in enumerate(lines):
+            padded[index] += side(line[column], width) + "  "
+    return "\n".join(map(str.rstrip, padded))

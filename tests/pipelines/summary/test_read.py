@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from augmentor.common.types import DataError
+from pipelines.summary.markdown import as_markdown
 from pipelines.summary.read import direction, kind_of_baseline, of_today, read, verdict_of
 from pipelines.summary.run import rows_of
 from pipelines.summary.run_page import Run, page_of
-from pipelines.summary.tables import as_markdown, headline
+from pipelines.summary.tables import headline
 from tests.pipelines.summary.test_run import result, write
 
 

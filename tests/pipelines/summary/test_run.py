@@ -16,11 +16,12 @@ from augmentor.common.types import DataError
 from downstream.comparison import paired_t
 from pipelines import cli
 from pipelines.results import read_result
+from pipelines.summary.markdown import as_markdown
 from pipelines.summary.read import of_today
 from pipelines.summary.report import by_count, forest, kind_of
 from pipelines.summary.run import lower_bound, summary_run
 from pipelines.summary.run import rows_of as rows_of_today
-from pipelines.summary.tables import as_markdown, headline, remark, run_names, tables
+from pipelines.summary.tables import headline, remark, run_names, tables
 from tests.pipelines.html_page import Page, assert_self_contained
 
 EVIL = '</title><script>alert("1")</script>|[x](y)'
