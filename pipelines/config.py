@@ -457,7 +457,7 @@ class CompareConfig(Section):
         names = {*(self.families or ()), *self.extra}
         if both := set(self.families or ()) & set(self.extra):
             raise ValueError(f"{sorted(both)[0]!r} names a family and an extra row")
-        if taken := names & {"cells", "lock"}:
+        if taken := names & {"parts", "lock"}:
             raise ValueError(
                 f"{sorted(taken)[0]!r} cannot name a row: the run keeps its own files there"
             )
@@ -510,6 +510,7 @@ class VerifyConfig(Section):
     replicates: int = Field(
         default=3, ge=1, description="Paired repetitions, each with its own seeds."
     )
+    processes: int = Field(default=1, ge=1, description="Networks trained at the same time.")
 
 
 class Config(Section):

@@ -147,7 +147,7 @@ class SemiScores(_Part):
 
 class SemiDifference(_Part):
     """The default method minus another; below zero the default makes fewer errors. No interval of a
-    single pair.
+    single pair. Schema 1 has no ``outcome``, and its ``ci95`` lets subsets alone vary.
     """
 
     method: str
@@ -155,11 +155,16 @@ class SemiDifference(_Part):
     labels: int = Field(ge=1)
     delta: float
     ci95: Interval | None
+    ci95_replicates: Interval | None = None
     p: Probability | None
+    outcome: Literal["better", "worse", "undecided"] | None = None
+    needed: int | None = None
 
 
 class SemiResult(_Result):
-    """semi.json; the inner keys of ``methods`` are numbers of labels."""
+    """semi.json; the inner keys of ``methods`` are numbers of labels. Schema 1 has no ``setup``,
+    and its verdict is one sentence.
+    """
 
     dataset: str
     default_method: str
@@ -168,7 +173,9 @@ class SemiResult(_Result):
     )
     differences: list[SemiDifference]
     scored_on: Literal["test", "held-out training images"]
-    verdict: str = Field(min_length=1)
+    metric: Literal["error"] = "error"
+    setup: dict[str, Any] = Field(default_factory=dict)
+    verdict: Verdict | Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -178,6 +185,16 @@ class SemiResult(_Result):
                     raise ValueError(
                         f"a difference names {name!r} with {row.labels} labels, which was not run"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _of_its_schema(self) -> Self:
+        if self.schema_version == 1:
+            return self
+        if isinstance(self.verdict, str) or not self.setup:
+            raise ValueError("schema 2 needs a setup, and a verdict with advice and lines")
+        if any(row.outcome is None for row in self.differences):
+            raise ValueError("schema 2 needs the outcome of every difference")
         return self
 
 
@@ -217,13 +234,14 @@ class CompareBudget(_Part):
 
 
 class CompareResult(_Result):
-    """compare.json."""
+    """compare.json. Schema 1 has no ``setup``, and its verdict is one sentence."""
 
     dataset: str
     budget: CompareBudget
     real: CompareRow
     families: dict[str, CompareFamily] = Field(min_length=1)
-    verdict: str = Field(min_length=1)
+    setup: dict[str, Any] = Field(default_factory=dict)
+    verdict: Verdict | Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _equal(self) -> Self:
@@ -234,6 +252,12 @@ class CompareResult(_Result):
                 raise ValueError(
                     f"family {name!r} has {row.step} steps, the budget is {self.budget.steps}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _of_its_schema(self) -> Self:
+        if self.schema_version > 1 and (isinstance(self.verdict, str) or not self.setup):
+            raise ValueError("schema 2 needs a setup, and a verdict with advice and lines")
         return self
 
 
@@ -275,6 +299,7 @@ class VerifyDifference(_Part):
     ci95_people: Interval
     p: Probability | None
     p_holm: Probability | None
+    outcome: Literal["better", "worse", "undecided"] = "undecided"
 
 
 class VerifyResult(_Result):
@@ -285,7 +310,7 @@ class VerifyResult(_Result):
     replicates: int = Field(ge=1)
     arms: dict[str, VerifyArm] = Field(min_length=1)
     comparisons: list[VerifyDifference]
-    verdict: str = Field(min_length=1)
+    verdict: str | Verdict
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -29,6 +29,7 @@ from pipelines.gain.screening import screen
 from pipelines.gain.verdict import verdict
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
+from pipelines.run_dir import require_writable
 from pipelines.workbench.training_parts import TrainingTask, make_trainings, outputs_of
 
 
@@ -56,6 +57,7 @@ def gain_run(
         RunLockedError: If another process works in ``out``.
     """
     progress, start = progress or Silent(), time.perf_counter()
+    require_writable(out)  # before any work
     plan = gain_plan(config, out)
     processes, threads = config.gain.processes, config.threads
     with opened(out, make_trainings, progress, processes=processes, threads=threads) as job:

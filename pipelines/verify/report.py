@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from downstream.gain import FEWEST_FOR_A_CLAIM
+from downstream.comparison import FEWEST_FOR_A_CLAIM
 
 BASELINE = "no extra data"
 REAL_PEOPLE = "real_people"
@@ -13,27 +13,32 @@ METRICS = ("accuracy", "auc", "tar_at_far_1e-2", "tar_at_far_1e-3")
 TITLES = dict(zip(METRICS, ("accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"), strict=True))
 
 
-def verdict(result: Mapping[str, Any]) -> str:
-    """One sentence: how good the network is, and what each arm adds to its accuracy."""
+def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
+    """``advice``: what helps, if anything; ``lines``: the network, and what each arm adds to its
+    accuracy.
+    """
     base = result["arms"][BASELINE]["accuracy"]["mean"]
-    words = [f"Without extra data {100 * base:.1f} % of the pairs are judged rightly"]
-    for row in result["comparisons"]:
-        if row["metric"] == "accuracy":
-            words.append(
-                f"{row['arm']} changes that by {100 * row['delta']:+.1f} points ({_shown(row)})"
-            )
-    few = result["comparisons"] and result["replicates"] < FEWEST_FOR_A_CLAIM
-    return "; ".join(words) + (
-        "." if not few else f"; preliminary, a claim needs {FEWEST_FOR_A_CLAIM} replicates."
-    )
+    rows = [row for row in result["comparisons"] if row["metric"] == "accuracy"]
+    better = [row["arm"] for row in rows if row["outcome"] == "better"]
+    lines = [f"without extra data: {100 * base:.1f} % of the pairs are judged rightly"]
+    for row in rows:
+        lines.append(f"{row['arm']}: {100 * row['delta']:+.1f} points ({_shown(row)})")
+    if rows and result["replicates"] < FEWEST_FOR_A_CLAIM:
+        lines.append(f"preliminary: a claim needs {FEWEST_FOR_A_CLAIM} replicates")
+    if better:
+        advice = f"Train with {' or '.join(better)}: it raises the accuracy on strangers."
+    elif rows:
+        advice = "No gain from the extra data was found."
+    else:
+        advice = "Nothing was compared: give --synthetic or --train-folds."
+    return {"advice": advice, "lines": lines}
 
 
 def _shown(row: Mapping[str, Any]) -> str:
     if row["ci95"] is None:
         return "one replicate, so no interval"
     low, high = (100 * bound for bound in row["ci95"])
-    gain = "a gain" if low > 0 else "a loss" if high < 0 else "no difference is shown"
-    return f"95 % interval {low:+.1f} to {high:+.1f}: {gain}"
+    return f"95 % interval {low:+.1f} to {high:+.1f}: {row['outcome']}"
 
 
 def verify_table(result: Mapping[str, Any]) -> str:
@@ -53,7 +58,8 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     p, versions = result["pairs"], ", ".join(f"{n} {v}" for n, v in result["versions"].items())
     lines = [
         f"# Verification: {result['dataset']}, pairs of {p['name']}\n",
-        f"{result['verdict']}\n",
+        f"{result['verdict']['advice']}\n",
+        "".join(f"- {line}\n" for line in result["verdict"]["lines"]),
         f"{p['same']} pairs of one person and {p['different']} of two, {p['people']} people in "
         f"{len(p['folds'])} "
         f"folds, none of them trained on. Network {result['network']}, {result['head']}, "

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from downstream.consistency import Advice, FixMatchSettings, Teacher, train_fixmatch
+from downstream.consistency import FixMatchSettings, GivenLabels, Teacher, train_fixmatch
 from downstream.evaluate import predict_logits
 from downstream.train import NonFiniteLossError
 
@@ -52,12 +52,12 @@ def error(model: nn.Module) -> float:
 
 
 def trained(
-    settings: FixMatchSettings = SHORT, advice: Advice | None = None, seed: int = 0
+    settings: FixMatchSettings = SHORT, given: GivenLabels | None = None, seed: int = 0
 ) -> nn.Module:
     x, y = halves(8, 1)
     pool, _ = halves(300, 2)
     return train_fixmatch(
-        network(), x, y, pool, settings, seed=seed, weak=same, strong=noisy, advice=advice
+        network(), x, y, pool, settings, seed=seed, weak=same, strong=noisy, given=given
     )
 
 
@@ -77,8 +77,8 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_state() -> None:
 def test_good_advice_helps_and_bad_advice_fades() -> None:
     _, truth = halves(300, 2)
     everything = torch.ones(300, dtype=torch.bool)
-    good = error(trained(advice=Advice(truth, everything, alone=20, until=40)))
-    bad = error(trained(advice=Advice(1 - truth, everything, alone=20, until=40)))
+    good = error(trained(given=GivenLabels(truth, everything, alone=20, until=40)))
+    bad = error(trained(given=GivenLabels(1 - truth, everything, alone=20, until=40)))
     assert good < 0.05 < bad
 
 
@@ -87,28 +87,28 @@ def test_only_clear_advice_is_followed_alone() -> None:
     clear = torch.arange(300) < 150
     half_wrong = torch.where(clear, truth, 1 - truth)
     # No step is left after those on the advice alone: the wrong half must not have been seen.
-    assert error(trained(advice=Advice(half_wrong, clear, alone=60, until=60))) < 0.05
+    assert error(trained(given=GivenLabels(half_wrong, clear, alone=60, until=60))) < 0.05
 
 
 def test_without_clear_advice_the_teacher_is_asked_at_once() -> None:
     _, truth = halves(300, 2)
     nothing = torch.zeros(300, dtype=torch.bool)
-    assert error(trained(advice=Advice(truth, nothing, alone=20, until=40))) < 0.05
+    assert error(trained(given=GivenLabels(truth, nothing, alone=20, until=40))) < 0.05
 
 
 def test_weight_of_advice_falls_on_a_line() -> None:
-    advice = Advice(
+    given = GivenLabels(
         torch.zeros(3, dtype=torch.int64),
         torch.ones(3, dtype=torch.bool),
         alone=10,
         until=30,
         weight=0.4,
     )
-    assert [advice.weight_at(step) for step in (0, 10, 20, 30, 99)] == [0.4, 0.4, 0.2, 0.0, 0.0]
+    assert [given.weight_at(step) for step in (0, 10, 20, 30, 99)] == [0.4, 0.4, 0.2, 0.0, 0.0]
 
 
 def test_advice_by_hand() -> None:
-    advice = Advice(
+    given = GivenLabels(
         torch.tensor([0, 2]),
         torch.ones(2, dtype=torch.bool),
         alone=0,
@@ -116,7 +116,7 @@ def test_advice_by_hand() -> None:
         weight=0.5,
         trust=0.8,
     )
-    blended = advice.blended(torch.tensor([[0.2, 0.3, 0.5]]), torch.tensor([1]), 0)
+    blended = given.blended(torch.tensor([[0.2, 0.3, 0.5]]), torch.tensor([1]), 0)
     assert torch.allclose(blended, torch.tensor([[0.15, 0.2, 0.65]]))  # advised: 0.1, 0.1, 0.8
 
 

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from augmentor.training.checkpoint import load_checkpoint
-from pipelines.run_dir import RunDir
 from pipelines.generators.train import train_run
+from pipelines.run_dir import RunDir
 from tests.faults.children import fork
 from tests.faults.jobs import equal, leftovers, small, weights
 

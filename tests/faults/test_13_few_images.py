@@ -20,7 +20,7 @@ from augmentor.data.synthetic_store import Recipe, read_set, trained_on_digest, 
 from pipelines import cli
 from pipelines.config import DataConfig
 from pipelines.datasets import load_data
-from pipelines.generators.train import load_source
+from pipelines.generators.load import load_source
 
 Tally = Callable[[int, int, str], None]
 MakeFolder = Callable[..., Path]

@@ -11,8 +11,8 @@ from torch import Tensor
 from augmentor.common.types import LabelledImages
 from pipelines.config import ClassifierConfig, DataConfig
 from pipelines.datasets import load_data
-from pipelines.progress import Silent
 from pipelines.generators.quality import EvaluateSettings, evaluate_source
+from pipelines.progress import Silent
 
 QUICK = EvaluateSettings(
     samples=100,

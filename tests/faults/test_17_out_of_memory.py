@@ -7,10 +7,9 @@ import torch
 
 from augmentor.families.gan import GanTrainer
 from augmentor.training.checkpoint import load_checkpoint
-from pipelines import pool
+from downstream import trainer
 from pipelines.cli import main
 from pipelines.config import dump_config
-from pipelines.gain import arm_training
 from tests.faults.children import fork
 from tests.faults.jobs import small
 
@@ -47,7 +46,7 @@ def test_in_the_training_of_a_source(tmp_path, tally, monkeypatch, where):
     code, line = run(["train", config, "--out", tmp_path / "run"], tmp_path / "said")
     good = (code, line) == (
         1,
-        "augmentor: not enough memory for 8 images a step; try --batch-size 4",
+        "augmentor: not enough memory for 8 images per step; try --batch-size 4",
     )
     good = good and load_checkpoint(tmp_path / "run" / "checkpoints").step == 2
     tally(
@@ -58,12 +57,12 @@ def test_in_the_training_of_a_source(tmp_path, tally, monkeypatch, where):
     assert good, line
 
 
-@pytest.mark.parametrize(("module", "arm"), [(arm_training, "classical"), (pool, "pseudo_label")])
-def test_in_the_training_of_a_classifier(tmp_path, tally, monkeypatch, module, arm):
+@pytest.mark.parametrize("arm", ["classical", "pseudo_label"])
+def test_in_the_training_of_a_classifier(tmp_path, tally, monkeypatch, arm):
     def greedy(*_, **named):
         raise ERRORS["CUDA"]
 
-    monkeypatch.setattr(module, "train_classifier", greedy)
+    monkeypatch.setattr(trainer, "train_classifier", greedy)
     data = {"per_class": 12, "size": 8, "unlabelled": "rest", "max_pool": 30}
     config = small(2, data=data, gain={"arms": [arm], "replicates": 2, "processes": 1})
     code, line = run(
@@ -72,7 +71,7 @@ def test_in_the_training_of_a_classifier(tmp_path, tally, monkeypatch, module, a
     )
     good = (code, line) == (
         1,
-        "augmentor: not enough memory for 16 images a step; try classifier.batch_size: 8",
+        "augmentor: not enough memory for 16 images per step; try classifier.batch_size: 8",
     )
     tally(
         1, int(good), f"out of memory (simulated) in a classifier of gain ({arm}): batch size named"

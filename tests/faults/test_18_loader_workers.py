@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Subset
 
 from augmentor.common.types import DataError
 from augmentor.data.loader import WatchedLoader
-from pipelines.crew import Crew
+from pipelines.experiment.engine import Workers
 from pipelines.interrupt import Watch
 
 BAD = 11
@@ -134,8 +134,8 @@ def work(job, on_part, watch):
 )
 def test_a_job_of_gain_or_semi_that_crashes_or_raises(tally, job, kind, words):
     before = set(multiprocessing.active_children())
-    with pytest.raises(kind, match=words), Crew(work, 2, 1, Watch()) as crew:
-        crew.run(["good", job], lambda index, part: None)
+    with pytest.raises(kind, match=words), Workers(work, 2, 1, Watch()) as workers:
+        workers.run(["good", job], lambda index, part: None)
     left = set(multiprocessing.active_children()) - before
     tally(1, int(not left), f"a worker of gain made to {job}: told in one line, no orphan")
     assert not left

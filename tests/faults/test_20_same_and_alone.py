@@ -22,9 +22,9 @@ from augmentor.data.seeded_draws import SeededDraws
 from augmentor.data.synthetic_mix import SyntheticMix
 from pipelines.cli import main
 from pipelines.config import dump_config
-from pipelines.gain import cells
-from pipelines.run_dir import RunDir
+from pipelines.gain import run as gain
 from pipelines.generators import synthesize, train
+from pipelines.run_dir import RunDir
 from tests.faults.children import fork
 from tests.faults.jobs import small, tree
 
@@ -197,7 +197,7 @@ def test_an_output_folder_is_tried_before_any_work(
     import pipelines.generators.evaluate
 
     monkeypatch.setattr(train, "load_data", too_late)
-    monkeypatch.setattr(cells, "load_data", too_late)
+    monkeypatch.setattr(gain, "gain_plan", too_late)
     monkeypatch.setattr(pipelines.generators.evaluate, "evaluate_source", too_late)
     monkeypatch.setattr(synthesize, "synthesize_set", too_late)
     code, line = said(arguments, tmp_path / "said")

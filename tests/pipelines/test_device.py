@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.config import Config, ConfigError
-from pipelines.device import device_of
+from pipelines.config import ConfigError
+from pipelines.device import device_named
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, gpus: int, apple: bool = False) -> None:
@@ -21,8 +21,8 @@ def test_auto_takes_what_there_is(
     monkeypatch: pytest.MonkeyPatch, gpus: int, apple: bool, found: str
 ) -> None:
     machine(monkeypatch, gpus=gpus, apple=apple)
-    assert device_of(Config()) == torch.device(found)
-    assert device_of(Config(device=found)) == torch.device(found)
+    assert device_named("auto") == torch.device(found)
+    assert device_named(found) == torch.device(found)
 
 
 @pytest.mark.parametrize(("gpus", "asked"), [(0, "cuda"), (0, "cuda:0"), (1, "cuda:1"), (1, "mps")])
@@ -33,4 +33,4 @@ def test_a_device_that_is_not_here_is_refused(
     with pytest.raises(
         ConfigError, match=f"^device {asked}: not on this machine; give --device cpu$"
     ):
-        device_of(Config(device=asked))
+        device_named(asked)

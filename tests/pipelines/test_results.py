@@ -8,35 +8,44 @@ from typing import Any
 import pytest
 
 from augmentor.common.types import DataError
-from pipelines.results import package_versions, provenance, read_result, this_command, write_result
+from pipelines.experiment.provenance import package_versions, provenance, this_command
+from pipelines.results import read_result, write_result
 
+SCORED = {"scores": [0.5, 0.6], "mean": 0.55, "ci95": [0.5, 0.6]}
 ARM = {
-    "scores": [0.5, 0.6],
-    "mean": 0.55,
-    "ci95": [0.5, 0.6],
+    **SCORED,
     "per_class_recall": {"a": 0.5, "b": None},
+    "metrics": {"accuracy": SCORED},
 }
 PAIR = {
     "arm": "synthetic",
     "baseline": "real",
     "delta": 0.01,
     "ci95": [-0.01, 0.03],
-    "ci95_bootstrap": [-0.02, 0.04],
+    "ci95_replicates": [-0.02, 0.04],
     "p": 0.2,
+    "p_permutation": None,
     "p_holm": 0.4,
+    "outcome": "undecided",
+    "needed": 12,
 }
 
 
 def gain(**changes: Any) -> dict[str, Any]:
     result = {
         "dataset": "digits",
-        "regime": "80 to 4 a class",
+        "regime": "80 to 4 per class",
         "source_augment": "none",
-        "metric": "balanced_accuracy",
+        "metric": "accuracy",
+        "metrics": ["accuracy"],
+        "scored_on": "test",
         "replicates": 2,
+        "overlap": 0.2,
         "arms": {"real": ARM, "synthetic": ARM},
         "comparisons": [PAIR],
-        "verdict": "No gain.",
+        "baselines": {"classical": "real"},
+        "setup": {},
+        "verdict": {"advice": "No gain.", "lines": []},
         "policy": None,
         **provenance({"total": 1.23}, "cpu"),
     }
@@ -46,7 +55,7 @@ def gain(**changes: Any) -> dict[str, Any]:
 def test_a_result_is_written_with_its_schema_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "gain.json"
     write_result(path, gain(more="is let through"), "gain")
-    assert read_result(path, "gain") == {"schema": 1, **gain(more="is let through")}
+    assert read_result(path, "gain") == {"schema": 2, **gain(more="is let through")}
 
 
 @pytest.mark.parametrize(
@@ -57,14 +66,14 @@ def test_a_result_is_written_with_its_schema_and_read_back(tmp_path: Path) -> No
             "1 scores for 2 replicates",
         ),
         ({"arms": {"real": ARM}}, "arm 'synthetic', which was not run"),
-        ({"arms": {"real": ARM | {"mean": 1.5}, "synthetic": ARM}}, "arms.real.mean"),
+        ({"arms": {"real": ARM | {"metrics": {}}, "synthetic": ARM}}, "no scores by 'accuracy'"),
         ({"comparisons": [PAIR | {"p": float("nan")}]}, "comparisons.0.p"),
         (
             {"comparisons": [{k: v for k, v in PAIR.items() if k != "p_holm"}]},
             "comparisons.0.p_holm",
         ),
-        ({"metric": "accuracy"}, "metric"),
-        ({"verdict": ""}, "verdict"),
+        ({"overlap": 1.5}, "overlap"),
+        ({"verdict": "No gain."}, "verdict"),
         ({"replicates": "2"}, "replicates"),
     ],
 )
@@ -81,7 +90,7 @@ def test_files_of_another_form_are_refused_on_reading(tmp_path: Path) -> None:
     for text, word in [
         ("{", "cannot be read"),
         ("[]", "gain.json"),
-        (json.dumps({"schema": 2, **gain()}), "schema"),
+        (json.dumps({"schema": 1, **gain()}), "schema"),
     ]:
         path.write_text(text)
         with pytest.raises(DataError, match=word):

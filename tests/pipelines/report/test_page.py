@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines import page
+from pipelines.report import page
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import Recipe, trained_on_digest, write_set
 from pipelines import cli
 from pipelines.config import Config, ConfigError, config_from
+from pipelines.experiment.setting import setting_of
 from pipelines.results import read_result
-from pipelines.verify import run as verification
 from pipelines.verify.pairs import read_pairs
-from pipelines.verify.run import BASELINE, REAL_PEOPLE, merged, split_pairs, verify_run
+from pipelines.verify.plan import _loaded, merged, split_pairs
+from pipelines.verify.report import BASELINE, REAL_PEOPLE
+from pipelines.verify.run import verify_run
 from tests.pipelines.faces import SIDE, photo, write_pairs, write_people
 
 SHAPE = (3, SIDE, SIDE)
@@ -66,6 +68,13 @@ def config_for(root: Path, **verify: Any) -> Config:
     return config_from(values)
 
 
+def loaded(config: Config) -> Any:
+    """Pairs and arms of the first replicate."""
+    setting = setting_of(config)
+    train = setting.bundle(setting.replicate_seed(0)).train
+    return _loaded(setting, config.verify, train)
+
+
 def test_end_to_end_with_both_strategies(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +82,7 @@ def test_end_to_end_with_both_strategies(
     new = write_synthetic(tmp_path / "new-people", {"n0": 70, "n1": 71})
     v = {"synthetic": [str(more), str(new)], "replicates": 2}
     result = verify_run(config_for(tmp_path, **v), tmp_path / "out", command="augmentor verify")
-    assert read_result(tmp_path / "out" / "verify.json", "verify") == {"schema": 1, **result}
+    assert read_result(tmp_path / "out" / "verify.json", "verify") == {"schema": 2, **result}
     arms = result["arms"]
     found = {name: (arm["images"], arm["people"], arm["synthetic"]) for name, arm in arms.items()}
     assert found == {BASELINE: (36, 6, 0), "more-images": (42, 6, 6), "new-people": (42, 8, 6)}
@@ -84,18 +93,18 @@ def test_end_to_end_with_both_strategies(
     assert [row["arm"] for row in rows] == ["more-images", "new-people"]
     delta = arms["new-people"]["accuracy"]["mean"] - arms[BASELINE]["accuracy"]["mean"]
     assert rows[1]["delta"] == pytest.approx(delta)
-    assert "preliminary" in result["verdict"]
+    assert any("preliminary" in line for line in result["verdict"]["lines"])
     page = (tmp_path / "out" / "verify.md").read_text()
     assert "| new-people | 42 | 8 |" in page
     assert "`augmentor verify`" in page
 
-    # A second run finds all cells; one more replicate makes its own only.
-    cells = sorted((tmp_path / "out" / "cells").iterdir())
-    assert len(cells) == 6
-    before = [path.stat().st_mtime_ns for path in cells]
+    # A second run finds all parts; one more replicate makes its own only.
+    parts = sorted((tmp_path / "out" / "parts").iterdir())
+    assert len(parts) == 6
+    before = [path.stat().st_mtime_ns for path in parts]
     again = verify_run(config_for(tmp_path, **v), tmp_path / "out")
     assert again["arms"] == arms
-    assert [path.stat().st_mtime_ns for path in cells] == before
+    assert [path.stat().st_mtime_ns for path in parts] == before
 
     config_file = tmp_path / "faces.json"
     config_file.write_text(json.dumps(config_for(tmp_path, **v).model_dump(mode="json")))
@@ -141,12 +150,12 @@ def test_people_of_folds_join_the_training(config: Config, tmp_path: Path) -> No
 def test_real_people_of_folds_are_a_control(config: Config, tmp_path: Path) -> None:
     new = write_synthetic(tmp_path / "new-people", {"n0": 70})
     asked = config_for(tmp_path, synthetic=[str(new)], train_folds=[1], synthetic_share=0.25)
-    pairs, (base, control, synthetic) = verification._loaded(asked, 0)
+    pairs, (base, control, synthetic) = loaded(asked)
     assert pairs.fold_numbers == (0, 2)
     assert not {"b1-0", "b1-1", "b1-2"} & {*base.images.classes, *synthetic.images.classes}
     assert set(control.images.classes) - set(base.images.classes) == {"b1-0", "b1-1", "b1-2"}
     assert (control.name, control.synthetic, synthetic.synthetic) == (REAL_PEOPLE, 0, 3)
-    assert float(control.weights[len(base.images) :].sum()) == pytest.approx(0.25)
+    assert float(control.draw_weights[len(base.images) :].sum()) == pytest.approx(0.25)
     result = verify_run(asked, tmp_path / "out")
     assert [row["arm"] for row in result["comparisons"] if row["metric"] == "accuracy"] == [
         REAL_PEOPLE,
@@ -169,10 +178,8 @@ def test_classes_are_merged_by_name() -> None:
 
 def test_synthetic_images_get_their_share(config: Config, tmp_path: Path) -> None:
     folder = write_synthetic(tmp_path / "more", {"a0": 0, "n0": 70})
-    _, arms = verification._loaded(
-        config_for(tmp_path, synthetic=[str(folder)], synthetic_share=0.25), 0
-    )
-    weights = arms[1].weights
+    _, arms = loaded(config_for(tmp_path, synthetic=[str(folder)], synthetic_share=0.25))
+    weights = arms[1].draw_weights
     assert float(weights.sum()) == pytest.approx(1)
     assert float(weights[-6:].sum()) == pytest.approx(0.25)
     assert arms[1].images.classes[-1] == "n0"  # the class without images is none to learn
