@@ -170,8 +170,8 @@ class Unit:
         return f"{self.number(value):.{self.digits}f} {self.sign}"
 
     def shown_difference(self, value: float) -> str:
-        """A difference of two values, with plus or minus: ``+1.2 points``."""
-        return f"{self.number(value):+.{self.digits}f} {self.name}"
+        """A difference of two values with its unit, see ``signed``: ``+1.2 points``."""
+        return f"{self.signed(value)} {self.name}"
 
 
 POINTS = Unit("points", 100, 1, "%")

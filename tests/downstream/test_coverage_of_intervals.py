@@ -67,7 +67,8 @@ def training_effects(setting: Setting, rng: np.random.Generator) -> Floats:
         universe = rng.normal(size=(setting.universe, 2))
         chosen = rng.random((count, setting.universe)).argsort(axis=1)[:, :DRAWN]
         effects = universe[chosen]
-    return TRAINING * np.sqrt(DRAWN) * effects.mean(axis=1)
+    means: Floats = TRAINING * np.sqrt(DRAWN) * effects.mean(axis=1)
+    return means
 
 
 def experiment(setting: Setting, rng: np.random.Generator, shift: Floats | float = 0.0) -> Flags:

@@ -268,8 +268,8 @@ def test_predictions_without_probabilities_score_as_themselves() -> None:
 
 def test_units_show_values_and_differences() -> None:
     assert POINTS.shown(0.8132) == "81.3 %"
-    assert POINTS.shown_difference(-0.0123) == "-1.2 points"
-    assert POINTS.shown_difference(-0.0001) == "+0.0 points"
+    assert POINTS.shown_difference(-0.0123) == "−1.2 points"
+    assert POINTS.shown_difference(-0.0001) == "−0.01 points"
     assert NATS.shown_difference(0.25) == "+0.250 nats"
     assert (POINTS.plain(0.8132), NATS.plain(-0.0001)) == ("81.3", "0.000")
     # One digit more where a difference would round to zero; none of zero itself.
