@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import fingerprints
 from pipelines.config import NAMED_DATA, DataConfig
 from pipelines.datasets import (
@@ -40,8 +42,8 @@ class CheckReport:
         train: Images per class in the training part.
         test: Images per class in the test part.
         form: What images become, such as "32x32 RGB"; None if none could be read.
-        sizes: Files of each stored size, "width x height", the most frequent first.
-        modes: Files of each stored colour mode.
+        sizes: Number of files of each stored size, "width x height", the most frequent first.
+        modes: Number of files of each stored colour mode.
         bad: Files and folders that cannot be used.
         problems: What else keeps the data from being used.
         ignored: Files that are not images by their name.
@@ -65,6 +67,9 @@ class CheckReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
+        bad = []
+        for one in self.bad:
+            bad.append({"path": shown(one.path), "reason": one.reason})
         return {
             "data": self.data,
             "ok": self.ok,
@@ -75,30 +80,38 @@ class CheckReport:
             "form": self.form,
             "sizes": self.sizes,
             "modes": self.modes,
-            "bad": [{"path": shown(one.path), "reason": one.reason} for one in self.bad],
+            "bad": bad,
             "problems": list(self.problems),
             "ignored": self.ignored,
         }
 
     def text(self) -> str:
         """The report for a terminal."""
-        names = {name: printable(name) for name in self.train}
-        width = max(map(len, ["class", *names.values()]))
         train, test = sum(self.train.values()), sum(self.test.values())
         lines = [f"{self.data}: {len(self.train)} classes, {train} training and {test} test images"]
         lines += [f"split: {self.split}", f"used as: {self.form or 'nothing readable'}"]
-        lines += [f"stored sizes: {_most(self.sizes)}"] if self.sizes else []
-        lines += [f"stored modes: {_most(self.modes)}"] if self.modes else []
-        lines += [f"not images by their name: {self.ignored}"] if self.ignored else []
-        lines += ["", f"{'class':<{width}}  train   test"]
-        lines += [
-            f"{names[name]:<{width}} {n:>6} {self.test.get(name, 0):>6}"
-            for name, n in self.train.items()
-        ]
-        lines += ["", f"bad files: {len(self.bad)}"] if self.bad else []
-        lines += [f"  {one}" for one in self.bad]
-        lines += [f"problem: {problem}" for problem in self.problems]
+        if self.sizes:
+            lines.append(f"stored sizes: {_most(self.sizes)}")
+        if self.modes:
+            lines.append(f"stored modes: {_most(self.modes)}")
+        if self.ignored:
+            lines.append(f"not images by their name: {self.ignored}")
+        lines += ["", *self._class_lines()]
+        if self.bad:
+            lines += ["", f"bad files: {len(self.bad)}"]
+        for one in self.bad:
+            lines.append(f"  {one}")
+        for problem in self.problems:
+            lines.append(f"problem: {problem}")
         return "\n".join([*lines, "", "ok" if self.ok else "not usable as it is"])
+
+    def _class_lines(self) -> list[str]:
+        """A table of the images per class."""
+        rows = [("class", " train", "  test")]
+        for name, count in self.train.items():
+            rows.append((printable(name), f"{count:>6}", f"{self.test.get(name, 0):>6}"))
+        width = max(len(name) for name, _, _ in rows)
+        return [f"{name:<{width}} {train} {test}" for name, train, test in rows]
 
 
 def check_data(data: DataConfig, progress: Progress | None = None) -> CheckReport:
@@ -119,19 +132,27 @@ def _check_named(data: DataConfig) -> CheckReport:
         update={"per_class": None, "imbalance": 1.0, "labels": None, "unlabelled": None}
     )
     bundle = load_data(whole, seed=0)
-    names = bundle.train.classes
-    train, test = (
-        dict(zip(names, part.counts.values(), strict=True)) for part in (bundle.train, bundle.test)
-    )
     channels, size, _ = bundle.train.image_shape
     return CheckReport(
-        bundle.name, bundle.note, train, test, _form(size, channels == 1), sizes={}, modes={}
+        data=bundle.name,
+        split=bundle.note,
+        train=_named_counts(bundle.train),
+        test=_named_counts(bundle.test),
+        form=_form(size, channels == 1),
+        sizes={},
+        modes={},
     )
 
 
 def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) -> CheckReport:
     trees = [layout.train] if layout.train is layout.test else [layout.train, layout.test]
-    headers, bad = read_headers([path for tree in trees for path in tree.paths])
+    paths, bad, ignored = list[Path](), list[BadFile](), 0
+    for tree in trees:
+        paths += tree.paths
+        bad += tree.bad
+        ignored += tree.ignored
+    headers, damaged = read_headers(paths)
+    bad += damaged
     form, twins = None, list[str]()
     if headers:
         size, grey = chosen_form(data, list(headers.values()))
@@ -144,11 +165,11 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
         train=_counts(layout.train, layout.train_index),
         test=_counts(layout.test, layout.test_index),
         form=form,
-        sizes=_frequent(f"{one.width}x{one.height}" for one in headers.values()),
-        modes=_frequent(one.mode for one in headers.values()),
-        bad=(*(one for tree in trees for one in tree.bad), *bad),
+        sizes=_frequent(map(_stored_size, headers.values())),
+        modes=_frequent(map(attrgetter("mode"), headers.values())),
+        bad=tuple(bad),
         problems=(*layout_problems(layout), *twins),
-        ignored=sum(tree.ignored for tree in trees),
+        ignored=ignored,
     )
 
 
@@ -158,21 +179,31 @@ def _read_all(
     """Decode everything that has a header: pictures on both sides of the split, and damaged
     files.
     """
-    bad: list[BadFile] = []
-
-    def read(tree: ImageTree, index: list[int]) -> tuple[NDArray[np.int64], list[Path]]:
+    bad, sides = list[BadFile](), list[tuple[NDArray[np.int64], list[Path]]]()
+    for words, tree, index in (
+        ("training images", layout.train, layout.train_index),
+        ("test images", layout.test, layout.test_index),
+    ):
         paths = [tree.paths[i] for i in index if tree.paths[i] in headers]
-        part = "test images" if index is layout.test_index else "training images"
-        prints, damaged = _fingerprints_of(
-            paths, size, grey, partial(progress.step, f"reading {part}")
-        )
-        bad.extend(damaged)
-        lost = {one.path for one in damaged}
-        kept = [i for i, path in enumerate(paths) if path not in lost]
-        return prints[kept], [paths[i] for i in kept]
+        step = partial(progress.step, f"reading {words}")
+        prints, damaged = _fingerprints_of(paths, size, grey, step)
+        sides.append(_intact(prints, paths, damaged))
+        bad += damaged
+    (train, train_paths), (test, test_paths) = sides
+    return same_pictures(train, train_paths, test, test_paths), bad
 
-    train, test = read(layout.train, layout.train_index), read(layout.test, layout.test_index)
-    return same_pictures(*train, *test), bad
+
+def _intact(
+    prints: NDArray[np.int64], paths: list[Path], damaged: Iterable[BadFile]
+) -> tuple[NDArray[np.int64], list[Path]]:
+    """Fingerprints and files without the damaged ones."""
+    lost = {one.path for one in damaged}
+    rows, kept = [], []
+    for row, path in enumerate(paths):
+        if path not in lost:
+            rows.append(row)
+            kept.append(path)
+    return prints[rows], kept
 
 
 def _fingerprints_of(
@@ -187,9 +218,19 @@ def _fingerprints_of(
     return np.concatenate(prints), bad
 
 
-def _counts(tree: ImageTree, index: Sequence[int]) -> dict[str, int]:
-    found = Counter(tree.y[i] for i in index)
-    return {name: found[label] for label, name in enumerate(tree.classes)}
+def _counts(tree: ImageTree, index: Iterable[int]) -> dict[str, int]:
+    counts = dict.fromkeys(tree.classes, 0)
+    for i in index:
+        counts[tree.classes[tree.y[i]]] += 1
+    return counts
+
+
+def _named_counts(images: LabelledImages) -> dict[str, int]:
+    return dict(zip(images.classes, images.counts.values(), strict=True))
+
+
+def _stored_size(header: Header) -> str:
+    return f"{header.width}x{header.height}"
 
 
 def _frequent(values: Iterable[str]) -> dict[str, int]:
@@ -203,4 +244,5 @@ def _form(size: int, grey: bool) -> str:
 def _most(found: dict[str, int]) -> str:
     """The five most frequent, for one line."""
     words = [f"{name} ({count})" for name, count in list(found.items())[:5]]
-    return ", ".join(words) + (f" and {len(found) - 5} others" if len(found) > 5 else "")
+    more = f" and {len(found) - 5} others" if len(found) > 5 else ""
+    return ", ".join(words) + more

@@ -43,7 +43,12 @@ from pipelines.cli.output import (
     semi_text,
     verify_text,
 )
-from pipelines.cli.plans import print_gain_plan
+from pipelines.cli.plans import (
+    print_compare_plan,
+    print_gain_plan,
+    print_semi_plan,
+    print_verify_plan,
+)
 from pipelines.cli.settings import (
     at_most_one,
     config_of,
@@ -114,7 +119,7 @@ def check(data: str, as_json: bool, **values: Any) -> None:
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on from the last good checkpoint; CONFIG may then be left out.",
+    help="Resume from the last intact checkpoint; CONFIG may then be left out.",
 )
 @dry_run
 @run_options
@@ -288,7 +293,7 @@ def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
 
 
 @cli.command(cls=JobCommand, short_help="Measure methods for few labels and many images.")
-@config_argument
+@config_or_run_argument
 @data_option
 @form_options
 @key("--unlabelled", "data.unlabelled", metavar="PATH")
@@ -311,10 +316,9 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     """Measure semi-supervised methods: the same few labels for all, the other training images
     without labels.
     """
-    settings = config_of(config, values, needs_data=True)
-    out = out_of(settings, config)
+    settings, out = settings_and_folder(config, values)
     if dry_run:
-        return print_plan(settings, as_json, tuning=settings.semi.tuning)
+        return print_semi_plan(settings, out, as_json)
     from pipelines.progress import show
     from pipelines.semi.run import semi_run
 
@@ -326,7 +330,7 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 @cli.command(
     cls=JobCommand, short_help="Train families with one budget; measure them with one judge."
 )
-@config_argument
+@config_or_run_argument
 @data_options
 @key("--families", "compare.families", metavar="A,B", callback=split_commas)
 @key("--steps", "source.steps", type=int, metavar="N")
@@ -342,13 +346,12 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
     """Train families of generators on one data set with one budget, and measure all of them with
     one judge.
 
-    Running it again goes on where it was cut off. Options of single families, and finished runs to
+    Running it again resumes where it was cut off. Options of single families, and finished runs to
     measure beside them, are given in the section compare of the file CONFIG.
     """
-    settings = config_of(config, values, needs_data=True)
-    out = out_of(settings, config)
+    settings, out = settings_and_folder(config, values)
     if dry_run:
-        return print_plan(settings, as_json)
+        return print_compare_plan(settings, out, as_json)
     from pipelines.compare.run import compare_run
     from pipelines.progress import show
 
@@ -358,7 +361,7 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
 
 
 @cli.command(cls=JobCommand, short_help="Measure what synthetic faces add to telling people apart.")
-@config_argument
+@config_or_run_argument
 @data_option
 @form_options
 @key("--pairs", "verify.pairs", metavar="PATH")
@@ -374,20 +377,21 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
 @key("--head", "verify.head", type=click.Choice(["softmax", "arcface", "cosface"]))
 @key("--weights", "verify.weights", type=click.Path(exists=True, dir_okay=False))
 @key("--replicates", "verify.replicates", type=int, metavar="N")
+@key("--processes", "verify.processes", type=int, metavar="N")
 @key("--classifier", "classifier.name", metavar="NAME")
 @key("--classifier-steps", "classifier.steps", type=int, metavar="N")
+@dry_run
 @run_options
-def verify(config: Path | None, as_json: bool, **values: Any) -> None:
+def verify(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Train a network to tell people, and score pairs of people it has not seen by the cosine of
     its features.
 
     By the file CONFIG, or on --data; every --synthetic set is an arm beside no extra data, with
     equal steps, and so are the real people of --train-folds, a control.
     """
-    settings = config_of(config, values, needs_data=True)
-    out = settings.out or Path("runs") / (
-        config.stem if config else f"{Path(settings.data.data).name}-verify"
-    )
+    settings, out = settings_and_folder(config, values, suffix="-verify")
+    if dry_run:
+        return print_verify_plan(settings, out, as_json)
     from pipelines.progress import show
     from pipelines.verify.run import verify_run
 

@@ -28,14 +28,14 @@ from pipelines.cli.output import as_lines, jsonable, print_edit, print_result
 def edit() -> None:
     """Edit image files with a trained generator.
 
-    All but mix-identities need a family with an encoder; all but frontalize too need the class of
-    every image: --label, or the name of the folder the file lies in. Images are cut and resized as
-    training images are.
+    Every command but mix-identities needs a family with an encoder. Reconstruct, morph, transfer
+    and inpaint need the class of every image: --label, or the name of the folder that the file lies
+    in. Images are cut and resized as training images are.
     """
 
 
 label_option = click.option(
-    "--label", metavar="CLASS", help="Class of the files; else their folder's name is it."
+    "--label", metavar="CLASS", help="Class of the files; default: the name of their folder."
 )
 edit_out = click.option(
     "--out",
@@ -62,7 +62,7 @@ def reconstruct(
     print_edit(reconstruct_files(run, files, out or run / "edits", **values), as_json)
 
 
-@edit.command(cls=JobCommand, short_help="Walk from one image of a class to another.")
+@edit.command(cls=JobCommand, short_help="Walk from one image to another of its class.")
 @run_argument
 @click.argument("first", type=file_type)
 @click.argument("last", type=file_type)
@@ -84,7 +84,7 @@ def morph(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Walk from the image FIRST to LAST, two of one class, with the label held."""
+    """Walk from the image FIRST to the image LAST of the same class, with the label held."""
     from pipelines.edit.files import morph_files
 
     print_edit(morph_files(run, first, last, out or run / "edits", label=label, **values), as_json)
@@ -135,7 +135,7 @@ def transfer(
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="Images of every new class.",
+    help="Images per new class.",
 )
 @click.option(
     "--seed",

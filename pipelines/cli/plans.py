@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -12,33 +13,90 @@ from pipelines.cli.output import print_plan
 
 if TYPE_CHECKING:
     from pipelines.config import Config
-    from pipelines.experiment.parts import Part, PartRow
+    from pipelines.datasets import DataBundle
+    from pipelines.experiment.parts import Part, PartRow, PartStore
+    from pipelines.experiment.plan import Group
+    from pipelines.experiment.setting import Setting
+    from pipelines.gain.plan import GainPlan
+
+JOB_BY_PART = {
+    "verifier-": "verify",
+    "row-": "compare",
+    "judge-": "compare",
+    "gan_head-": "semi",
+    "training-replicate": "gain",
+    "training-screening": "gain",
+    "gallery-": "gain",
+}
+"""The job that leaves files whose names begin so; every other job is ``semi``."""
+
+
+class JobPlan(Protocol):
+    """What all plans have."""
+
+    @property
+    def setting(self) -> Setting:
+        """Data, networks, device."""
+
+    @property
+    def bundle(self) -> DataBundle:
+        """The data of the first replicate."""
+
+    @property
+    def store(self) -> PartStore:
+        """Where finished parts are."""
 
 
 def print_gain_plan(config: Config, out: Path, as_json: bool) -> None:
     """The plan of ``gain``: what is trained how often, what is finished, and an estimate."""
-    from pipelines.experiment.plan import estimated_seconds, plan_rows
     from pipelines.gain.plan import gain_plan
-    from pipelines.workbench.speed import seconds_per_step
 
     plan = gain_plan(config, out)
-    groups = plan.expected_groups()
-    speeds = seconds_per_step(plan.setting, plan.bundle.train)
-    rows = plan_rows(groups, plan.store, speeds)
-    processes = config.gain.processes
-    seconds = estimated_seconds(groups, plan.store, speeds, processes)
-    trainer = plan.setting.trainer
     facts = {
         "arms": ", ".join(plan.arms),
         "auto chooses from": ", ".join(policy.name for policy in plan.candidates),
         "metrics": ", ".join(metric.name for metric in plan.metrics),
         "replicates": str(plan.settings.replicates),
-        "classifier": f"{trainer.network}, {trainer.settings.steps} steps",
-        "generator": f"{plan.setting.source.family}, {plan.setting.source.steps} steps",
     }
     if not plan.screens:
         facts.pop("auto chooses from")
-    print_plan(plan.bundle, rows, seconds, processes, as_json, facts)
+    _print(plan, plan.expected_groups(), facts, config.gain.processes, as_json)
+
+
+def print_semi_plan(config: Config, out: Path, as_json: bool) -> None:
+    """The plan of ``semi``."""
+    from pipelines.semi.plan import semi_plan
+
+    plan = semi_plan(config, out)
+    facts = {
+        "methods": ", ".join(plan.methods),
+        "compared with": plan.reference,
+        "numbers of labels": ", ".join(map(str, plan.settings.labels)),
+        "subsets": str(plan.settings.subsets),
+    }
+    _print(plan, plan.groups, facts, config.semi.processes, as_json)
+
+
+def print_compare_plan(config: Config, out: Path, as_json: bool) -> None:
+    """The plan of ``compare``."""
+    from pipelines.compare.plan import compare_plan
+
+    plan = compare_plan(config, out)
+    facts = {"rows": ", ".join(row.name for row in plan.rows)}
+    _print(plan, plan.groups, facts, config.compare.processes, as_json)
+
+
+def print_verify_plan(config: Config, out: Path, as_json: bool) -> None:
+    """The plan of ``verify``."""
+    from pipelines.verify.plan import verify_plan
+
+    plan = verify_plan(config, out)
+    facts = {
+        "arms": ", ".join(arm.name for arm in plan.arms),
+        "pairs": str(len(plan.pairs)),
+        "replicates": str(plan.settings.replicates),
+    }
+    _print(plan, plan.groups, facts, config.verify.processes, as_json)
 
 
 def rows_of_run(run: Path) -> list[PartRow]:
@@ -51,35 +109,70 @@ def rows_of_run(run: Path) -> list[PartRow]:
     from pipelines.experiment.job import parts_folder
     from pipelines.experiment.parts import PartStore
 
-    file = run / "config.yaml"
-    if not file.is_file() or not parts_folder(run).is_dir():
+    file, folder = run / "config.yaml", parts_folder(run)
+    if not file.is_file() or not folder.is_dir():
         raise click.UsageError(
             f"{run}: no run with parts here (config.yaml or parts/ is missing)",
             click.get_current_context(),
         )
-    config = load_config(file)
-    return PartStore(parts_folder(run)).rows(_parts_of_plan(config, run))
+    return PartStore(folder).rows(_parts_of(load_config(file), run, _job_of(folder)))
 
 
-def _parts_of_plan(config: Config, run: Path) -> list[Part]:
-    """The parts that the run's configuration asks for; of ``gain`` with the policy that was
-    chosen.
-    """
-    from downstream.arms.policy import policy_of
+def _print(
+    plan: JobPlan,
+    groups: Sequence[Group[Any]],
+    facts: Mapping[str, str],
+    processes: int,
+    as_json: bool,
+) -> None:
+    from pipelines.experiment.plan import estimated_seconds, plan_rows
+    from pipelines.workbench.speed import seconds_per_step
+
+    trainer, source = plan.setting.trainer, plan.setting.source
+    told = {
+        **facts,
+        "classifier": f"{trainer.network}, {trainer.settings.steps} steps",
+        "generator": f"{source.family}, {source.steps} steps",
+    }
+    speeds = seconds_per_step(plan.setting, plan.bundle.train)
+    rows = plan_rows(groups, plan.store, speeds)
+    seconds = estimated_seconds(groups, plan.store, speeds, processes)
+    print_plan(plan.bundle, rows, seconds, processes, as_json, told)
+
+
+def _job_of(folder: Path) -> str:
+    for path in sorted(folder.iterdir()):
+        for beginning, job in JOB_BY_PART.items():
+            if path.name.startswith(beginning):
+                return job
+    return "semi"
+
+
+def _parts_of(config: Config, run: Path, job: str) -> list[Part]:
+    """The parts that the run's configuration asks for."""
+    from pipelines.compare.plan import compare_plan
     from pipelines.experiment.plan import parts_of
     from pipelines.gain.plan import gain_plan
+    from pipelines.semi.plan import semi_plan
+    from pipelines.verify.plan import verify_plan
 
-    plan = gain_plan(config, run)
-    policy: dict[str, Any] | None = None
-    if (run / "policy.json").is_file():
-        policy = json.loads((run / "policy.json").read_text("utf-8"))
-    if policy is None:
-        return parts_of(plan.expected_groups())
-    strengths = dict(policy["strengths"])
-    groups = []
-    raced = {row["name"]: row.get("rounds", 0) for row in policy["screening"]["candidates"]}
+    if job == "gain":
+        return parts_of(_groups_of_gain(gain_plan(config, run), run / "policy.json"))
+    plans = {"semi": semi_plan, "compare": compare_plan, "verify": verify_plan}
+    plan: Any = plans[job](config, run)
+    return parts_of(plan.groups)
+
+
+def _groups_of_gain(plan: GainPlan, file: Path) -> list[Group[Any]]:
+    """Those of the policy that was chosen; before that, those that are expected."""
+    from downstream.arms.policy import policy_of
+
+    if not file.is_file():
+        return list(plan.expected_groups())
+    policy: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    raced = {row["name"]: row["rounds"] for row in policy["screening"]["candidates"]}
+    groups: list[Group[Any]] = []
     for number in range(max(raced.values(), default=0)):
         alive = [one for one in plan.candidates if raced.get(one.name, 0) > number]
         groups.append(plan.screening_group(number, alive))
-    groups += plan.replicate_groups(policy_of(policy), strengths)
-    return parts_of(groups)
+    return groups + plan.replicate_groups(policy_of(policy), dict(policy["strengths"]))

@@ -54,16 +54,21 @@ def at_most_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:
         )
 
 
-def settings_and_folder(path: Path | None, values: Mapping[str, Any]) -> tuple[Config, Path]:
+def settings_and_folder(
+    path: Path | None, values: Mapping[str, Any], *, suffix: str = ""
+) -> tuple[Config, Path]:
     """The configuration and the folder of a job.
 
     Args:
         path: A file, or the folder of a run, whose configuration and folder are then taken.
         values: Options given on the command line, which override the file.
+        suffix: Of the folder's name where it is named after the data.
     """
     if path is None or not path.is_dir():
         config = config_of(path, values, needs_data=True)
-        return config, out_of(config, path)
+        out = out_of(config, path)
+        named = config.out is not None or path is not None
+        return config, out if named else out.with_name(out.name + suffix)
     file = path / "config.yaml"
     if not file.is_file():
         raise click.UsageError(

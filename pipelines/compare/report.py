@@ -1,30 +1,30 @@
-"""Pictures and report of a comparison: one HTML file that needs nothing else, verdict first, then
-table and samples.
+"""The report of a comparison: one HTML file that needs nothing else, verdict first, then table and
+samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from augmentor.common.atomic_files import write_text
-from pipelines.compare.rows import shown_counts, shown_images
+from pipelines.compare.pictures import Shown, shown_images, strips_of
 from pipelines.compare.tables import (
-    ORDERS,
+    COSTS,
     budget_words,
     legend,
     likelihoods,
-    paper_order,
+    row_name,
     table_rows,
+    titles,
     warnings,
 )
+from pipelines.compare.verdict import leaders, paper_order
 from pipelines.datasets import DataBundle
-from pipelines.report.page import duration, image_strip, render_page
-from pipelines.report.pictures import sample_grid, unpacked
 from pipelines.generators.evaluate import COLUMNS
+from pipelines.report.page import duration, image_strip, render_page
+from pipelines.report.pictures import unpacked
 
 TITLES = {
     "samples": "real test images on top; below, the first samples of every class shown, not picked",
@@ -32,119 +32,75 @@ TITLES = {
 }
 
 
-def pictures(cells: Sequence[Mapping[str, Any]], bundle: DataBundle) -> dict[str, Image.Image]:
-    """``compare`` (a row of samples a family, real images on top) and ``reconstructions``, if a
-    family encodes.
-
-    Args:
-        cells: Of all rows.
-        bundle: The data; its test part gives the real images.
-    """
-    real = shown_images(bundle.test)
-    names = [bundle.test.classes[index] for index in real.y.tolist()]
-    above = names if max(map(len, names)) <= 4 else []  # longer names would run into each other
-    found = {
-        "compare": _strips(cells, "samples"),
-        "reconstructions": _strips(cells, "reconstructions"),
-    }
-    share = max(shown_counts(len(bundle.test.classes)).values())
-    group = share if share > 1 else 0  # a gap between two classes
-    return {
-        name: sample_grid(
-            [real.x, *map(unpacked, strips.values())],
-            ["real", *strips],
-            column_names=above,
-            group=group,
-        )
-        for name, strips in found.items()
-        if strips
-    }
-
-
 def write_compare_report(
-    path: Path, result: Mapping[str, Any], cells: Sequence[Mapping[str, Any]], bundle: DataBundle
+    path: Path, result: Mapping[str, Any], shown: Shown, bundle: DataBundle
 ) -> None:
     """Write the report.
 
     Args:
         path: The HTML file to write.
         result: The contents of compare.json.
-        cells: Of all rows.
+        shown: The images of all rows.
         bundle: The data; its test part gives the real images.
     """
-    write_text(path, render_compare_report(result, cells, bundle))
+    write_text(path, render_compare_report(result, shown, bundle))
 
 
-def render_compare_report(
-    result: Mapping[str, Any], cells: Sequence[Mapping[str, Any]], bundle: DataBundle
-) -> str:
+def render_compare_report(result: Mapping[str, Any], shown: Shown, bundle: DataBundle) -> str:
     """The report as HTML text; see ``write_compare_report``."""
     return render_page(
         "compare_report.html.j2",
         result=result,
-        verdict=result["verdict"].partition(": "),
+        verdict=result["verdict"],
         paper_order=paper_order(result),
         budget=budget_words(result),
-        titles=[title for title, _, _ in COLUMNS.values()],
+        titles=[*titles(), *COSTS],
         rows=_rows(result),
         notes=[*legend(result), *likelihoods(result)],
         warnings=warnings(result),
-        galleries=_galleries(cells, bundle),
+        galleries=_galleries(shown, bundle),
         seconds={name: duration(value) for name, value in result["seconds"].items()},
     )
 
 
-def _strips(cells: Sequence[Mapping[str, Any]], kind: str) -> dict[str, str]:
-    return {cell["row"]: cell["pictures"][kind] for cell in cells if kind in cell["pictures"]}
-
-
 def _rows(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The table's rows; the best cell at equal budget of a column is marked."""
-    best = {key: order[0] for key, order in result["order"].items() if order}
-    keys = list(COLUMNS)
-    names = list(result["families"])
+    """The table's rows; the best cell of a column among the rows without a grave warning is
+    marked.
+    """
+    best, families = leaders(result), result["families"]
+    by_text = {row_name(name, row): name for name, row in families.items()}
     rows = []
-    for offset, line in enumerate(reversed(table_rows(result))):
-        name = names[-1 - offset] if offset < len(names) else ""
-        row = result["families"].get(name, {})
-        cells = [
-            {"text": text, "best": key in ORDERS and best.get(key) == name}
-            for key, text in zip(keys, line[1 : len(keys) + 1], strict=True)
-        ]
-        kind = "real" if not name else "equal" if row["equal_budget"] else "extra"
-        rows.append(
-            {
-                "name": line[0],
-                "kind": kind,
-                "note": _note(name, row),
-                "cells": cells,
-                "costs": line[-5:],
-            }
-        )
-    return rows[::-1]
+    for text, *cells in table_rows(result):
+        name = by_text.get(text, "")
+        marked = []
+        for key, value in zip(COLUMNS, cells, strict=False):
+            marked.append({"text": value, "best": bool(name) and best.get(key) == name})
+        kind = "real" if not name else "equal" if families[name]["equal_budget"] else "extra"
+        note = _note(name, families[name]) if name else ""
+        costs = cells[len(COLUMNS) :]
+        rows.append({"name": text, "kind": kind, "note": note, "cells": marked, "costs": costs})
+    return rows
 
 
 def _note(name: str, row: Mapping[str, Any]) -> str:
     """What a row is beside its name."""
-    if not row:
-        return ""
     words = [] if row["family"] == name else [row["family"]]
-    words += [] if row["preset"] == "default" else [f"preset {row['preset']}"]
-    words += [f"{option} {value}" for option, value in row["options"].items()]
-    return ", ".join(words if row["equal_budget"] else [*words, "not at equal budget"])
+    if row["preset"] != "default":
+        words.append(f"preset {row['preset']}")
+    for option, value in row["options"].items():
+        words.append(f"{option} {value}")
+    if not row["equal_budget"]:
+        words.append("not at equal budget")
+    return ", ".join(words)
 
 
-def _galleries(cells: Sequence[Mapping[str, Any]], bundle: DataBundle) -> list[dict[str, Any]]:
+def _galleries(shown: Shown, bundle: DataBundle) -> list[dict[str, Any]]:
     real = image_strip(shown_images(bundle.test).x)
-    return [
-        {
-            "kind": kind,
-            "title": title,
-            "rows": [
-                ("real", real),
-                *((name, image_strip(unpacked(text))) for name, text in strips.items()),
-            ],
-        }
-        for kind, title in TITLES.items()
-        if (strips := _strips(cells, kind))
-    ]
+    found = []
+    for kind, title in TITLES.items():
+        rows = [("real", real)]
+        for name, text in strips_of(shown, kind).items():
+            rows.append((name, image_strip(unpacked(text))))
+        if len(rows) > 1:
+            found.append({"kind": kind, "title": title, "rows": rows})
+    return found

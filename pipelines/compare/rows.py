@@ -1,234 +1,115 @@
-"""One row of a comparison: a family trained, or a finished run, measured by the judge of all; done
-in a worker.
-
-A row leaves a cell, a small JSON file with all that the table, the pictures and the report need of
-it.
-"""
+"""The worker of a comparison: it trains the judge, or trains one row and measures it."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
-from torch import Tensor
+from torch import nn
 
 from augmentor.api import Source
-from augmentor.common.atomic_files import write_bytes, write_text
-from augmentor.common.types import DivergedError, EncodingSource, LabelledImages
-from augmentor.editing.reconstruct import reconstruct
-from augmentor.sampling.synthesize import synthesize
-from augmentor.training.loop import fit
+from augmentor.common.types import DataError, DivergedError, LabelledImages
 from downstream.classifier import build_classifier
-from pipelines.augmentation import domain_of
-from pipelines.config import Config
-from pipelines.datasets import DataBundle, load_data
-from pipelines.device import device_of, use_threads
-from pipelines.interrupt import Watch
-from pipelines.report.pictures import packed
-from pipelines.results import device_name, package_versions
+from pipelines.compare.parts import CompareTask, JudgeTask, PlannedRow, RowTask
+from pipelines.compare.pictures import pictures_of
+from pipelines.compare.timing import Stopwatch, new_session, seconds_per_1000_steps
+from pipelines.datasets import DataBundle
+from pipelines.experiment.parts import FinishedPart, PartStore
+from pipelines.experiment.plan import PART_MADE
+from pipelines.generators.compared import Section
+from pipelines.generators.findings import summary
+from pipelines.generators.load import LoadedRun, load_source
 from pipelines.generators.quality import (
-    JUDGE,
-    STUDENT,
     EvaluateSettings,
     Reference,
-    Section,
-    derived_seed,
     evaluate_source,
-    evenly_spaced,
-    first_of_each,
     make_reference,
-    summary,
 )
-from pipelines.generators.train import LoadedRun, load_source, start_session, train_run
+from pipelines.generators.train import train_run
+from pipelines.interrupt import Watch
 
-MOST_OF_PIXEL_CNN = 500  # samples of a family that takes a pass of the network a pixel
-PIXEL_CNN_BATCH = 32
-POINTS = {"train": 40, "evaluate": 9}  # parts of a row, of which progress is told
-COLUMNS = 20  # pictures in a row
-WARM_UP, TIMED = 3, 20  # steps
+POINTS = {"train": 40, "evaluate": 9}
+"""How often the progress of a training and of an evaluation is reported."""
 MEASURED = (
-    *(
-        "top1",
-        "inception_score",
-        "fid",
-        "kid",
-        "precision",
-        "recall",
-        "density",
-        "coverage",
-        "diversity",
-        "cas",
-    ),
-    *("memorisation_p", "memorisation_p_features", "copied_share", "images_per_second"),
+    "top1",
+    "inception_score",
+    "fid",
+    "kid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "diversity",
+    "cas",
+    "memorisation_p",
+    "memorisation_p_features",
+    "copied_share",
+    "images_per_second",
+    "train_seconds_per_1000",
 )
+"""Numbers of a row, None where a training diverged."""
+LIKELIHOOD_BATCH = 256
 
 
-@dataclass(frozen=True)
-class CompareJob:
-    """One row to make, or what all of them need first.
+def make_compared(task: CompareTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
+    """Make the judge, or a row, and leave its part; runs in a worker.
 
-    Args:
-        config: Of the row's training, with the data and the seed of the comparison; ``compare``
-            says how it is measured.
-        row: Its name; empty for the reference.
-        run: Folder of its training.
-        trains: Whether the training belongs to the job; else the run is a finished one.
-        reference: File of the judge.
-        path: The cell's file; the reference's own for the reference.
+    A row whose training diverges is a result too: it has a warning in the place of numbers.
+
+    Raises:
+        DataError: If the run of a row cannot be used.
+        Interrupted: After a signal; the training so far stays.
     """
-
-    config: Config
-    row: str
-    run: Path
-    trains: bool
-    reference: Path
-    path: Path
-
-
-def make_cell(job: CompareJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
-    """Do one job and leave its file; runs in a worker."""
-    use_threads(job.config)
-    if not job.row:
-        on_part("judge")
-        bundle, settings = load_data(job.config.data, job.config.seed), settings_of(job.config)
-        made = make_reference(bundle, settings, job.config.seed, device_of(job.config))
-        return save_reference(job.path, made)
-    told = _Told(job.row, on_part, watch)
-    try:
-        cell = _measured(job, told)
-    except DivergedError as error:  # a result too; the other rows go on
-        cell = _unmeasured(job, f"training diverged: {error}")
-    where = {"device": device_name(str(device_of(job.config))), "versions": package_versions()}
-    write_text(job.path, json.dumps(cell | where, allow_nan=False))
+    store = PartStore(task.folder)
+    if store.has(task.part):
+        return
+    if isinstance(task, JudgeTask):
+        on_part("training the judge")
+        _make_judge(task, store)
+    else:
+        _make_row(task, store, _RowProgress(task.row.name, on_part, watch))
+    on_part(PART_MADE + task.part.label)
 
 
-def settings_of(config: Config, family: str = "") -> EvaluateSettings:
-    """How a family is measured in the comparison ``config`` declares; all alike but the PixelCNN,
-    which is slow.
-    """
-    c, slow = config.compare, family == "pixel_cnn"
-    settings = EvaluateSettings(
-        samples=min(c.samples, MOST_OF_PIXEL_CNN) if slow else c.samples,
-        judge=JUDGE.model_copy(update={"steps": c.judge_steps}),
-        student=STUDENT.model_copy(update={"steps": c.student_steps}),
-        domain=domain_of(config),
-    )
-    return replace(settings, batch_size=PIXEL_CNN_BATCH) if slow else settings
-
-
-def shown_counts(num_classes: int) -> dict[int, int]:
-    """How many pictures of which classes a row shows: about twenty in all, whatever the number of
-    classes.
-    """
-    shown = evenly_spaced(num_classes, COLUMNS)
-    return dict.fromkeys(shown, max(1, COLUMNS // len(shown)))
-
-
-def shown_images(images: LabelledImages) -> LabelledImages:
-    """The real images at the top of the pictures: the first of every class shown."""
-    return images.subset(first_of_each(images.y, shown_counts(len(images.classes))))
-
-
-def save_reference(path: Path, reference: Reference) -> None:
-    """Write judge and usefulness as one safetensors file."""
-    weights = {
-        name: tensor.cpu().contiguous() for name, tensor in reference.judge.state_dict().items()
-    }
-    write_bytes(path, save(weights, metadata={"usefulness": json.dumps(reference.usefulness)}))
-
-
-def load_reference(
-    path: Path, bundle: DataBundle, settings: EvaluateSettings, device: torch.device
+def reference_of(
+    part: FinishedPart, bundle: DataBundle, settings: EvaluateSettings, device: torch.device
 ) -> Reference:
-    """Read what ``save_reference`` wrote."""
-    with safe_open(path, "pt") as file:
-        weights = {name: file.get_tensor(name) for name in file.keys()}
-        usefulness = json.loads(file.metadata()["usefulness"])
-    judge = build_classifier(
-        settings.judge.name, len(bundle.train.classes), bundle.train.image_shape, seed=0
+    """The judge of a finished part, ready to measure."""
+    shape, num_classes = bundle.train.image_shape, len(bundle.train.classes)
+    judge = build_classifier(settings.judge.name, num_classes, shape, seed=0)
+    judge.load_state_dict(dict(part.tensors))
+    judge = judge.to(device).to(memory_format=torch.channels_last).eval()
+    return Reference(judge, dict(part.content["usefulness"]))
+
+
+def _make_judge(task: JudgeTask, store: PartStore) -> None:
+    setting, start = task.setting, time.perf_counter()
+    bundle = setting.bundle(setting.seed)
+    made = make_reference(bundle, task.settings, setting.seed, setting.device)
+    store.write(
+        task.part,
+        {"usefulness": made.usefulness},
+        made.judge.state_dict(),
+        seconds={"judge": time.perf_counter() - start},
+        device=setting.device,
     )
-    judge.load_state_dict(weights)
-    return Reference(judge.to(device).to(memory_format=torch.channels_last).eval(), usefulness)
 
 
-def seconds_per_1000_steps(images: LabelledImages, config: Config) -> float:
-    """What 1,000 training steps take, by twenty steps of a training begun anew.
-
-    On a CPU processor time, so that what else the machine does is left out; else wall-clock time.
-    """
-    session = start_session(images, config, config.seed)
-    steps = fit(
-        session.trainer, session.average, session.batches, steps=WARM_UP + TIMED, seed=config.seed
-    )
-    for _ in range(WARM_UP):
-        next(steps)
-    now = _clock_of(device_of(config))
-    start = now()
-    for _ in steps:  # reads the losses of every step, so that nothing is left queued on a GPU
-        pass
-    return 1000 * (now() - start) / TIMED
+def _make_row(task: RowTask, store: PartStore, progress: _RowProgress) -> None:
+    seconds: dict[str, float] = {}
+    try:
+        content = _measured(task, store, progress, seconds)
+    except DivergedError as error:
+        content = _unmeasured(task, f"training diverged: {error}")
+    store.write(task.part, content, seconds=seconds, device=task.setting.device)
 
 
 @dataclass
-class Stopwatch:
-    """A source that counts the images it renders, and the seconds they take, from the second batch
-    on.
-
-    Args:
-        source: What renders.
-    """
-
-    source: Source
-    images: int = 0
-    seconds: float = 0.0
-    _warm: bool = False
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """See ``types.SampleSource``."""
-        return self.source.classes
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """See ``types.SampleSource``."""
-        return self.source.image_shape
-
-    @property
-    def latent_dim(self) -> int:
-        """See ``types.SampleSource``."""
-        return self.source.latent_dim
-
-    @property
-    def device(self) -> torch.device:
-        """Where the images are rendered."""
-        return self.source.device
-
-    @property
-    def images_per_second(self) -> float | None:
-        """By processor time on a CPU, else wall-clock time; None before the second batch."""
-        return self.images / self.seconds if self.seconds else None
-
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``."""
-        now = _clock_of(self.device)
-        start = now()
-        x = self.source.sample(y, z)
-        if self._warm:
-            self.images, self.seconds = self.images + len(x), self.seconds + now() - start
-        self._warm = True
-        return x
-
-
-@dataclass
-class _Told:
-    """Progress of a training and of an evaluation as parts of one job."""
+class _RowProgress:
+    """Passes the progress of a training and of an evaluation on, a few times in all."""
 
     row: str
     on_part: Callable[[str], None]
@@ -238,135 +119,125 @@ class _Told:
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         if self.watch is not None:
             self.watch.check()
-        points, before = done * POINTS[task] // total, self._points.get(task, 0)
-        for _ in range(points - before):
+        points = done * POINTS[task] // total
+        if points > self._points.get(task, 0):
             self.on_part(f"{self.row}: {task} {done} of {total}")
-        self._points[task] = max(points, before)
+            self._points[task] = points
 
     def say(self, line: str) -> None:
-        """Nobody listens in a worker."""
+        """A worker has nobody to say it to."""
 
 
-def _measured(job: CompareJob, told: _Told) -> Section:
-    config, start = job.config, time.perf_counter()
-    if job.trains:
-        train_run(config, job.run, resume=True, progress=told)
-    seconds = {"train": time.perf_counter() - start}
-    loaded = load_source(job.run, config.device)
-    bundle = load_data(config.data, config.seed)
-    settings = settings_of(config, loaded.config.source.family)
-    reference = load_reference(job.reference, bundle, settings, loaded.source.device)
+def _measured(
+    task: RowTask, store: PartStore, progress: _RowProgress, seconds: dict[str, float]
+) -> Section:
+    """Train a row and measure it; the time it takes goes into ``seconds``."""
+    setting, row, start = task.setting, task.row, time.perf_counter()
+    if row.training is not None:
+        train_run(row.training, row.run, resume=True, progress=progress)
+        seconds["training"] = time.perf_counter() - start
+    loaded, start = _loaded(task), time.perf_counter()
+    bundle = setting.bundle(setting.seed)
+    judge, device = store.read(task.judge), loaded.source.device
+    reference = reference_of(judge, bundle, task.settings, device)
     timed = Stopwatch(loaded.source)
-    result = evaluate_source(timed, bundle, settings, config.seed, told, reference).result
-    metrics = result["metrics"]
-    numbers = summary(metrics, "generated") | {
-        "memorisation_p": metrics["memorisation"]["pixels"]["p"],
-        "memorisation_p_features": metrics["memorisation"]["features"]["p"],
-        "copied_share": metrics["memorisation"]["pixels"]["copied_share"],
+    evaluation = evaluate_source(timed, bundle, task.settings, setting.seed, progress, reference)
+    content = {
+        **_described(row, loaded),
+        **_numbers(evaluation.result, task.settings),
         "images_per_second": timed.images_per_second,
-    }
-    return {
-        **_described(job, loaded),
-        **numbers,
-        "samples": settings.samples,
-        "train_seconds_per_1000": seconds_per_1000_steps(bundle.train, config),
+        "train_seconds_per_1000": seconds_per_1000_steps(bundle.train, setting),
         **_likelihood(loaded.source, bundle.test),
+        "pictures": pictures_of(loaded.source, bundle, task.settings.batch_size, setting.seed),
+    }
+    seconds["measuring"] = time.perf_counter() - start
+    return content
+
+
+def _loaded(task: RowTask) -> LoadedRun:
+    """The trained run of a row; a finished one must still be the one that was planned."""
+    row = task.row
+    loaded = load_source(row.run, task.setting.device)
+    if row.checkpoint_sha256 not in ("", loaded.checkpoint_sha256):
+        raise DataError(
+            f"compare.extra.{row.name}: {row.run} was trained further meanwhile; run again when "
+            "it is finished"
+        )
+    return loaded
+
+
+def _numbers(result: Section, settings: EvaluateSettings) -> Section:
+    """What the evaluation says of a row and of real data, flat."""
+    metrics = result["metrics"]
+    pixels, in_features = metrics["memorisation"]["pixels"], metrics["memorisation"]["features"]
+    return {
+        **summary(metrics, "generated"),
+        "memorisation_p": pixels["p"],
+        "memorisation_p_features": in_features["p"],
+        "copied_share": pixels["copied_share"],
+        "samples": settings.samples,
         "warnings": result["warnings"],
         "real": summary(metrics, "real"),
         "measured_by": {name: result[name] for name in ("judge", "student", "images", "k")},
-        "pictures": _pictures(loaded.source, bundle, settings, config.seed),
-        "seconds": {name: round(value, 1) for name, value in (seconds | result["seconds"]).items()},
     }
 
 
-def _unmeasured(job: CompareJob, warning: str) -> Section:
-    """The cell of a training that came to nothing."""
-    source = job.config.source
-    session = start_session(
-        load_data(job.config.data, job.config.seed).train, job.config, job.config.seed
-    )
+def _unmeasured(task: RowTask, warning: str) -> Section:
+    """The content of a row whose training diverged."""
+    setting, source = task.setting, task.row.source
+    session = new_session(setting.bundle(setting.seed).train, source, setting)
     return {
-        "row": job.row,
-        "family": source.family,
-        "preset": source.preset,
-        "options": source.options,
+        **_settings_of(task.row),
         "step": source.steps,
-        "batch_size": source.batch_size,
-        "equal_budget": job.trains,
         "parameters": _parameters(session.trainer.model),
-        **dict.fromkeys((*MEASURED, "train_seconds_per_1000")),
+        **dict.fromkeys(MEASURED),
         "samples": 0,
         "warnings": [warning],
         "real": None,
         "measured_by": None,
         "pictures": {},
-        "seconds": {},
     }
 
 
-def _described(job: CompareJob, loaded: LoadedRun) -> Section:
-    source = loaded.config.source
+def _described(row: PlannedRow, loaded: LoadedRun) -> Section:
     model: Any = loaded.source.model
     return {
-        "row": job.row,
-        "family": source.family,
-        "preset": source.preset,
-        "options": source.options,
+        **_settings_of(row),
         "all_options": asdict(model.options),
         "step": loaded.step,
-        "batch_size": source.batch_size,
-        "equal_budget": job.trains,
         "parameters": _parameters(model),
         "checkpoint_sha256": loaded.checkpoint_sha256,
     }
 
 
-def _parameters(model: torch.nn.Module) -> dict[str, int]:
-    """Weights of every network of a model, and of all of them."""
-    counts = {
-        name: sum(weight.numel() for weight in part.parameters())
-        for name, part in model.named_children()
+def _settings_of(row: PlannedRow) -> Section:
+    return {
+        "family": row.source.family,
+        "preset": row.source.preset,
+        "options": row.source.options,
+        "batch_size": row.source.batch_size,
+        "equal_budget": row.equal_budget,
     }
-    return {name: count for name, count in counts.items() if count} | {"all": sum(counts.values())}
 
 
-def _likelihood(source: Source, test: LabelledImages, batch_size: int = 256) -> Section:
+def _parameters(model: nn.Module) -> dict[str, int]:
+    """Weights of every network of a model, and of all of them."""
+    counts = {}
+    for name, part in model.named_children():
+        count = sum(weight.numel() for weight in part.parameters())
+        if count:
+            counts[name] = count
+    return counts | {"all": sum(counts.values())}
+
+
+def _likelihood(source: Source, test: LabelledImages) -> Section:
     """``bits_per_dimension`` of all test images, of a family that knows it."""
     model: Any = source.model
     if not hasattr(model, "bits_per_dimension"):
         return {}
-    batches = zip(torch.split(test.x, batch_size), torch.split(test.y, batch_size), strict=True)
-    bits = [
-        model.bits_per_dimension(x.to(source.device), y.to(source.device)).cpu() for x, y in batches
-    ]
+    bits = []
+    for start in range(0, len(test), LIKELIHOOD_BATCH):
+        x = test.x[start : start + LIKELIHOOD_BATCH].to(source.device)
+        y = test.y[start : start + LIKELIHOOD_BATCH].to(source.device)
+        bits.append(model.bits_per_dimension(x, y).cpu())
     return {"bits_per_dimension": float(torch.cat(bits).double().mean())}
-
-
-def _pictures(
-    source: Source, bundle: DataBundle, settings: EvaluateSettings, seed: int
-) -> dict[str, str]:
-    """The first samples of every class shown, not picked, and the real images at their side encoded
-    and rendered.
-    """
-    counts = shown_counts(len(bundle.train.classes))
-    batch_size = min(settings.batch_size, max(counts.values()))
-    samples = synthesize(source, counts, derived_seed(seed, "samples"), batch_size=batch_size)
-    pictures = {"samples": packed(samples.x)}
-    if isinstance(source, EncodingSource):
-        real, device = shown_images(bundle.test), source.device
-        rendered = reconstruct(cast(EncodingSource, source), real.x.to(device), real.y.to(device))
-        pictures["reconstructions"] = packed(rendered.cpu())
-    return pictures
-
-
-def _clock_of(device: torch.device) -> Callable[[], float]:
-    """Seconds of work done; on a GPU only when nothing is queued."""
-    if device.type == "cpu":
-        return time.process_time
-
-    def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    return now

@@ -1,94 +1,58 @@
-"""The result of ``augmentor compare``: a table for the terminal, a page of Markdown, and one
-sentence.
-"""
+"""The result of ``augmentor compare`` as a table for the terminal and as a page of Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.compare.verdict import paper_order
 from pipelines.generators.evaluate import COLUMNS, quality_cells
 
 Row = Mapping[str, Any]
 
-SHORT = ("top-1 %", "IS", "FID", "KID k", "prec", "recall", "dens", "cover", "divers", "CAS %")
-COSTS = ("p of copies", "s / 1000 steps", "images / s", "weights, M", "images")
-SHORT_COSTS = ("p copies", "s/1000", "img/s", "weights M", "images")
-# Which end of a column is the better one, for the columns that order rows.
-ORDERS = {"top1": True, "inception_score": True, "fid": False, "recall": True, "cas": True}
-PAPER = (
-    "cvae",
-    "cgan",
-    "fm_cgan",
-    "cvae_gan",
-)  # Bao et al. 2017, arXiv:1703.10155, table 2, the worst first
+SHORT = {
+    "top1": "top-1 %",
+    "inception_score": "IS",
+    "fid": "FID",
+    "kid": "KID k",
+    "precision": "prec",
+    "recall": "recall",
+    "density": "dens",
+    "coverage": "cover",
+    "diversity": "divers",
+    "cas": "CAS %",
+}
+"""Key of ``evaluate.COLUMNS`` to its title in a terminal."""
+DIRECTIONS = {
+    "top1": "↑",
+    "inception_score": "↑",
+    "fid": "↓",
+    "kid": "↓",
+    "precision": "↑",
+    "recall": "↑",
+    "density": "→1",
+    "coverage": "↑",
+    "diversity": "→1",
+    "cas": "↑",
+}
+"""Which way a column is better: more, less, or near 1 as real data are."""
+COSTS = ("p of copies ↑", "s / 1000 steps ↓", "images / s ↑", "weights, M", "images")
+SHORT_COSTS = ("p copies ↑", "s/1000 ↓", "img/s ↑", "weights M", "images")
 
 
-def order_of(rows: Mapping[str, Row]) -> dict[str, list[str]]:
-    """Rows at equal budget, the best first, by each of ``ORDERS``.
-
-    Args:
-        rows: ``families`` of compare.json. Left out are rows at another budget, without numbers, or
-            of fewer samples.
-    """
-    return {
-        key: sorted(
-            (name for name, row in rows.items() if _comparable(row) and row[key] is not None),
-            key=lambda name: float(rows[name][key]),
-            reverse=best_is_highest,
-        )
-        for key, best_is_highest in ORDERS.items()
-    }
-
-
-def _comparable(row: Row) -> bool:
-    return bool(row["equal_budget"]) and "real_at_as_few" not in row
-
-
-def verdict(result: Mapping[str, Any]) -> str:
-    """One sentence: who renders what was asked for, who comes nearest, who covers most, at equal
-    budget.
-
-    Args:
-        result: ``real``, ``families``, ``order`` of compare.json.
-    """
-    rows, real, order = result["families"], result["real"], result["order"]
-    if not order["top1"]:
-        return "Nothing to compare: no row at equal budget has numbers."
-    best = order["top1"][0]
-    told = [f"top-1 {rows[best]['top1']:.2%} (real data {real['top1']:.2%})"]
-    for key, words, form in (("fid", "lowest FID", ".3f"), ("recall", "highest recall", ".3f")):
-        if order[key] and real[key] is not None:
-            first = order[key][0]
-            told.append(f"{words} {first} {rows[first][key]:{form}} (real data {real[key]:{form}})")
-    told += [
-        f"beside them {name}, not at equal budget, top-1 {row['top1']:.2%}"
-        for name, row in rows.items()
-        if not row["equal_budget"] and row["top1"] is not None
-    ]
-    return f"At equal budget {best} most often renders the class asked for: {'; '.join(told)}."
-
-
-def paper_order(result: Mapping[str, Any]) -> str:
-    """The paper's four families from the worst top-1 to the best; empty unless all four were
-    compared.
-    """
-    found = [name for name in reversed(result["order"]["top1"]) if name in PAPER]
-    if len(found) < len(PAPER):
-        return ""
-    shown = " < ".join(f"{name} ({result['families'][name]['top1']:.2%})" for name in found)
-    same = "as in the paper" if tuple(found) == PAPER else f"the paper: {' < '.join(PAPER)}"
-    return f"By top-1 at equal budget: {shown}; {same}."
+def titles() -> list[str]:
+    """Of the quality columns, each with its better direction."""
+    return [f"{title} {DIRECTIONS[key]}" for key, (title, _, _) in COLUMNS.items()]
 
 
 def compare_table(result: Mapping[str, Any]) -> str:
     """The rows as plain text, for a terminal."""
-    lines = [("", *SHORT, *SHORT_COSTS), *table_rows(result)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-        for line in lines
-    ]
+    short = [f"{SHORT[key]} {DIRECTIONS[key]}" for key in COLUMNS]
+    lines = [("", *short, *SHORT_COSTS), *table_rows(result)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = []
+    for name, *cells in lines:
+        text.append("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]))
     return "\n".join([*text, "", f"budget: {budget_words(result)}"])
 
 
@@ -96,29 +60,21 @@ def table_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Name, quality, costs of every row, real data first; those that are not at equal budget say
     so.
     """
-    few = {
-        row["samples"]: row["real_at_as_few"]
-        for row in result["families"].values()
-        if "real_at_as_few" in row
-    }
     none = ("–",) * 4
     rows = [("real data", *quality_cells(result["real"]), *none, str(result["samples"]))]
-    rows += [
-        (f"real data, {n} images", *quality_cells(real), *none, str(n)) for n, real in few.items()
-    ]
-    return rows + [
-        (row_name(name, row), *quality_cells(row), *_costs(row))
-        for name, row in result["families"].items()
-    ]
+    for samples, real in _real_at_as_few(result).items():
+        name = f"real data, {samples} images"
+        rows.append((name, *quality_cells(dict(real)), *none, str(samples)))
+    for name, row in result["families"].items():
+        rows.append((row_name(name, row), *quality_cells(row), *_costs(row)))
+    return rows
 
 
 def row_name(name: str, row: Row) -> str:
     """A row's name, with its budget where that is its own."""
-    return (
-        name
-        if row["equal_budget"]
-        else f"{name} ({_thousands(row['step'])} steps of {row['batch_size']})"
-    )
+    if row["equal_budget"]:
+        return name
+    return f"{name} ({_thousands(row['step'])} steps of {row['batch_size']})"
 
 
 def budget_words(result: Mapping[str, Any]) -> str:
@@ -126,27 +82,24 @@ def budget_words(result: Mapping[str, Any]) -> str:
     b = result["budget"]
     return (
         f"{_thousands(b['steps'])} steps of {b['batch_size']} images, {_thousands(b['images'])} "
-        "in all, the same for "
-        f"every row that names no other; source augmentation {b['source_augment']}; seed "
-        f"{b['seed']}"
+        "in all, the same for every row that names no other; source augmentation "
+        f"{b['source_augment']}; seed {b['seed']}"
     )
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
     """The result as a Markdown page."""
-    titles = [title for title, _, _ in COLUMNS.values()] + list(COSTS)
-    table = [_line(["", *titles]), f"|---|{'---:|' * len(titles)}", *map(_line, table_rows(result))]
+    heads = [*titles(), *COSTS]
+    table = [_line(["", *heads]), f"|---|{'---:|' * len(heads)}", *map(_line, table_rows(result))]
     parts = [
         f"# {_escaped(result['dataset'])}: families at equal budget",
-        _escaped(result["verdict"]),
+        _escaped(result["verdict"]["advice"]),
+        _list_of(result["verdict"]["lines"]),
         _escaped(paper_order(result)),
         f"Budget: {_escaped(budget_words(result))}.",
         "\n".join(table),
-        "\n".join(
-            f"- {_escaped(line)}"
-            for line in [*legend(result), *likelihoods(result), *warnings(result)]
-        ),
-        "![A row of samples a family, real images on top](compare.png)",
+        _list_of([*legend(result), *likelihoods(result), *warnings(result)]),
+        "![One row of samples per family, real images on top](compare.png)",
         _origin(result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -154,75 +107,83 @@ def as_markdown(result: Mapping[str, Any]) -> str:
 
 def legend(result: Mapping[str, Any]) -> list[str]:
     """What the columns mean, in sentences."""
-    judge, student, images = result["judge"], result["student"], result["images"]
+    student = result["student"]
     return [
-        f"One judge for all rows: {judge['name']}, {judge['steps']} steps of "
-        f"{judge['batch_size']} on the "
-        f"{images['train']} real training images. It recognises {result['real']['top1']:.2%} of "
-        f"the {images['test']} "
-        f"real test images. Features are its {judge['features']}: numbers in them cannot be "
-        "compared with another "
-        "judge's.",
+        "↑ more is better, ↓ less is better, →1 as varied, or as dense, as real data is best.",
+        _about_judge(result),
         "top-1 and inception score: generated images in equal shares of the classes, from the "
         "whole prior, no filter.",
         f"FID, KID, precision, recall, density, coverage (k = {result['k']}): against as many "
-        "real test images; real "
-        "data: training against test images. They depend on the number of images, so a row of "
-        "fewer images has real "
-        "data of as few beside it.",
+        "real test images; real data: training against test images. They depend on the number of "
+        "images, so a row of fewer images has real data of as few beside it.",
         "diversity: mean distance in pixels of two images of one class, over that of real test "
         "images.",
         f"trained on it (classification accuracy score): {student['name']}, {student['steps']} "
-        "steps of "
-        f"{student['batch_size']} on the generated images alone, asked about real test images; "
-        "real data: on all real "
-        "training images.",
+        f"steps of {student['batch_size']} on the generated images alone, scored on real test "
+        "images; real data: on all real training images.",
         "p of copies: small where samples lie nearer, in pixels, to training images than unseen "
-        "real images do; "
-        "blurred images do so too.",
+        "real images do; blurred images do so too.",
         "s / 1000 steps, images / s: on a CPU processor time; by 20 steps after 3 to warm up, and "
-        "by the images of "
-        "this table after the first batch.",
+        "by the images of this table after the first batch.",
         "weights, M: million weights of the generator / of all networks.",
     ]
 
 
 def likelihoods(result: Mapping[str, Any]) -> list[str]:
-    """A sentence a family that knows its likelihood."""
-    return [
-        f"{name}: {row['bits_per_dimension']:.3f} bits a dimension on the "
-        f"{result['images']['test']} test images"
-        for name, row in result["families"].items()
-        if row.get("bits_per_dimension") is not None
-    ]
+    """One sentence per family that knows its likelihood."""
+    lines = []
+    for name, row in result["families"].items():
+        bits = row.get("bits_per_dimension")
+        if bits is not None:
+            images = f"the {result['images']['test']} test images"
+            lines.append(f"{name}: {bits:.3f} bits per dimension on {images}")
+    return lines
 
 
 def warnings(result: Mapping[str, Any]) -> list[str]:
-    """What should stop a reader, one sentence a row."""
-    rows = result["families"].items()
-    return [
-        f"Warning, {name}: {'; '.join(row['warnings'])}." for name, row in rows if row["warnings"]
-    ]
+    """What should stop a reader, one sentence per row."""
+    lines = []
+    for name, row in result["families"].items():
+        if row["warnings"]:
+            lines.append(f"Warning, {name}: {'; '.join(row['warnings'])}.")
+    return lines
+
+
+def _about_judge(result: Mapping[str, Any]) -> str:
+    judge, images = result["judge"], result["images"]
+    return (
+        f"One judge for all rows: {judge['name']}, begun with random weights, {judge['steps']} "
+        f"steps of {judge['batch_size']} on the {images['train']} real training images. It "
+        f"recognises {result['real']['top1']:.2%} of the {images['test']} real test images. "
+        f"Features are its {judge['features']}: numbers in them cannot be compared with those of "
+        "another judge."
+    )
+
+
+def _real_at_as_few(result: Mapping[str, Any]) -> dict[int, Row]:
+    """What real data score with as few images as a slow row has, by the number of images."""
+    found = {}
+    for row in result["families"].values():
+        if "real_at_as_few" in row:
+            found[row["samples"]] = row["real_at_as_few"]
+    return found
 
 
 def _costs(row: Row) -> list[str]:
-    weights = row["parameters"]
+    weights, p = row["parameters"], row["memorisation_p"]
     sizes = f"{weights.get('generator', weights['all']) / 1e6:.2f} / {weights['all'] / 1e6:.2f}"
-    p, seconds, speed = (
-        row["memorisation_p"],
-        row["train_seconds_per_1000"],
-        row["images_per_second"],
-    )
     return [
         "–" if p is None else f"{p:.2g}",
-        "–" if seconds is None else _three_digits(seconds),
-        "–" if speed is None else _three_digits(speed),
+        _three_digits(row["train_seconds_per_1000"]),
+        _three_digits(row["images_per_second"]),
         sizes,
         str(row["samples"]),
     ]
 
 
-def _three_digits(value: float) -> str:
+def _three_digits(value: float | None) -> str:
+    if value is None:
+        return "–"
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
@@ -234,9 +195,14 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(map(_escaped, cells))} |"
 
 
+def _list_of(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {_escaped(line)}" for line in lines)
+
+
 def _origin(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return f"- Command: `{result['command']}`\n- Device: {_escaped(result['device'])}\n- Versions: {versions}"
+    lines = [f"- Command: `{result['command']}`", f"- Device: {_escaped(result['device'])}"]
+    return "\n".join([*lines, f"- Versions: {versions}"])
 
 
 def _escaped(text: str) -> str:

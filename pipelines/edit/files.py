@@ -1,5 +1,5 @@
-"""The jobs ``edit reconstruct``, ``morph``, ``transfer``, ``inpaint``, ``frontalize``: a trained
-source on files.
+"""The jobs ``edit reconstruct``, ``morph``, ``transfer``, ``inpaint``, ``frontalize``: image files
+edited by a trained source.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from augmentor.editing.transfer import transfer
 from augmentor.families import FAMILIES
 from pipelines.config import ConfigError
 from pipelines.device import use_threads
+from pipelines.generators.load import load_source
 from pipelines.image_folder import read_squares, shown
 from pipelines.report.pictures import png_bytes, sample_grid
-from pipelines.generators.train import load_source
 
 MOST_ROWS = 100
 """Rows of an overview; every image is written on its own as well."""
@@ -50,7 +50,7 @@ class EditReport:
     Args:
         out: Folder of the files.
         picture: The overview, an animation for a morph that asked for one.
-        images: One PNG an edited image, of the source's size, in the order of files, then of steps
+        images: One PNG per edited image, of the source's size, in the order of files, then of steps
             or classes.
         labels: Class every file was taken for; empty where classes do not count.
     """
@@ -82,8 +82,8 @@ def reconstruct_files(
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Raises:
-        ConfigError: If the source has no encoder, the class of an image isn't known, or the device
-            isn't here.
+        ConfigError: If the source has no encoder, the class of an image is unknown, or the device
+            is not here.
         DataError: If there is no run, or a file is not a usable image; the message names it.
     """
     o = _open(run, "reconstruct", files, label, predict, device)
@@ -104,7 +104,7 @@ def morph_files(
     gif: bool = False,
     device: str | None = None,
 ) -> EditReport:
-    """Walk from one image of a class to another of it; see ``reconstruct_files`` for the rest.
+    """Walk from one image to another of the same class; see ``reconstruct_files`` for the rest.
 
     Args:
         run: Folder of the run.
@@ -128,9 +128,8 @@ def morph_files(
         )
     walk = morph(o.source, o.x[:1], o.x[1:], o.y[:1], steps)
     tags = [f"step-{step:03d}" for step in range(steps)]
-    return _write(
-        o, out, "morph", gif_bytes(walk[0]) if gif else _overview(o, walk, []), walk, tags
-    )
+    picture = gif_bytes(walk[0]) if gif else _overview(o, walk, [])
+    return _write(o, out, "morph", picture, walk, tags)
 
 
 def transfer_files(
@@ -161,12 +160,13 @@ def transfer_files(
     """
     o = _open(run, "transfer", files, label, predict, device)
     names = list(to or o.source.classes)
-    wanted = [torch.full_like(o.y, _index(o.source, name, "--to")) for name in names]
-    x_new = torch.stack([transfer(o.source, o.x, o.y, y) for y in wanted], dim=1)
+    indices = [_index(o.source, name, "--to") for name in names]
+    columns, tags = [], []
+    for name, index in zip(names, indices, strict=True):
+        columns.append(transfer(o.source, o.x, o.y, torch.full_like(o.y, index)))
+        tags.append(f"as-{safe_folder_name(name, index)}")
+    x_new = torch.stack(columns, dim=1)
     picture = _overview(o, torch.cat([o.x[:, None], x_new], dim=1), ["image", *names])
-    tags = [
-        f"as-{safe_folder_name(name, int(y[0]))}" for name, y in zip(names, wanted, strict=True)
-    ]
     return _write(o, out, "transfer", picture, x_new, tags)
 
 
@@ -206,7 +206,7 @@ def inpaint_files(
     hole = _hole(mask, box, o.x.shape[-1])
     filled = inpaint(o.source, o.x, o.y, hole.to(o.x.device), rounds)
     steps = torch.cat([o.x[None], filled]).transpose(0, 1)
-    picture = _overview(o, steps, ["image", *(str(r) if r else "hole" for r in range(rounds + 1))])
+    picture = _overview(o, steps, ["image", "hole", *map(str, range(1, rounds + 1))])
     return _write(o, out, "inpaint", picture, filled[-1][:, None], [""])
 
 
@@ -225,7 +225,7 @@ def frontalize_files(
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Raises:
-        ConfigError: If the source takes no identity from an image, or the device isn't here.
+        ConfigError: If the source takes no identity from an image, or the device is not here.
         DataError: If there is no run, or a file is not a usable image; the message names it.
     """
     source = identity_source(run, "frontalize", device)
@@ -274,10 +274,10 @@ def _loaded(
 ) -> tuple[SampleSource, ConfigError]:
     """The source of a run, and what to raise if it lacks a method."""
     loaded = load_source(run, device)
-    use_threads(loaded.config)
-    able = ", ".join(name for name, family in FAMILIES.items() if hasattr(family.model, method))
-    family = loaded.config.source.family
-    return loaded.source, ConfigError(f"{run}: a {family} {lack}; train one of the families {able}")
+    use_threads(loaded.config.threads)
+    able = [name for name, family in FAMILIES.items() if hasattr(family.model, method)]
+    words = f"{lack}; train one of the families {', '.join(able)}"
+    return loaded.source, ConfigError(f"{run}: a {loaded.config.source.family} {words}")
 
 
 def read_files(files: Sequence[Path], image_shape: tuple[int, int, int]) -> Tensor:
@@ -368,8 +368,7 @@ def _index_by_folder(source: EncodingSource, path: Path) -> int:
     if index is None:
         raise ConfigError(
             f"{shown(path)}: the class of this image is needed and its folder is not named after "
-            "one; "
-            f"give --label with one of {', '.join(source.classes)}"
+            f"one; give --label with one of {', '.join(source.classes)}"
         )
     return index
 
@@ -420,9 +419,8 @@ def _write(
     overview = out / f"{operation}{'.gif' if picture.startswith(b'GIF') else '.png'}"
     write_bytes(overview, picture)
     written = []
-    for index, (path, row) in enumerate(
-        zip(o.files, images, strict=False)
-    ):  # a morph has two files and one row
+    # Not strict: a morph has two files and one row.
+    for index, (path, row) in enumerate(zip(o.files, images, strict=False)):
         for image, tag in zip(row, tags, strict=True):
             name = "-".join(filter(None, [f"{index:03d}", safe_folder_name(path.stem, index), tag]))
             written.append(folder / f"{name}.png")

@@ -19,22 +19,24 @@ from PIL import Image
 from torch import Tensor, nn
 
 from augmentor.common.atomic_files import write_bytes, write_json, write_text
+from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, IdentitySource, LabelledImages, device_of
 from downstream.classifier import features
+from downstream.heads import SCALE
 from downstream.verification import far_threshold, measure_verification, pair_scores, share_interval
-from pipelines.config import Config, data_root
+from pipelines.config import data_root
 from pipelines.datasets import load_data
 from pipelines.device import use_threads
 from pipelines.edit.files import identity_source
+from pipelines.experiment.provenance import provenance
+from pipelines.generators.compared import Section
+from pipelines.generators.load import LoadedRun, load_source
 from pipelines.interrupt import watch_signals
 from pipelines.report.pictures import png_bytes, sample_grid
-from pipelines.results import provenance
-from pipelines.generators.quality import derived_seed
-from pipelines.generators.train import LoadedRun, load_source
+from pipelines.verify.network import score_pairs, train_verifier
 from pipelines.verify.pairs import VerificationPairs, find_pairs, read_pairs
-from pipelines.verify.run import score_pairs, split_pairs, train_verifier
+from pipelines.verify.plan import split_pairs
 
-Section = dict[str, Any]
 FAR = 1e-2
 BATCH = 64
 SHOWN = 10
@@ -43,6 +45,24 @@ ROWS = {
     "real": "a real photo in its place",
     "own": "render of one photo by itself",
 }
+COLUMNS = ("identity", "attributes", "identity_only", "given_photo")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the job works on.
+
+    Args:
+        loaded: The run.
+        source: Its source.
+        learned: Photos that the judge learns from; people are classes.
+        scored: Pairs of people whom neither has seen.
+    """
+
+    loaded: LoadedRun
+    source: IdentitySource
+    learned: LabelledImages
+    scored: VerificationPairs
 
 
 @dataclass(frozen=True)
@@ -96,63 +116,74 @@ def identity_quality_run(
         DataError: If there is no run, data or pairs cannot be used, or the source has seen people
             in the pairs.
     """
-    began = time.monotonic()
-    loaded, source, learned, scored = _opened(run, pairs, train_folds, device)
-    cases, judge_seed = cases_of(scored), derived_seed(seed, "judge")
-    with watch_signals() as watch:
-        judge = train_verifier(
-            learned, None, judge_config(loaded.config, judge_steps), judge_seed, watch
-        )
+    began, judge_seed = time.monotonic(), seed_for("judge", seed)
+    opened = _opened(run, pairs, train_folds, device)
+    cases = cases_of(opened.scored)
+    judge = _trained_judge(opened, judge_steps, judge_seed)
     trained = time.monotonic()
-    rendered = render(source, scored.x, cases.identity, cases.attributes)
-    own = render(source, scored.x, cases.identity, cases.identity)
-    measured = identity_quality(judge, scored, cases, rendered, own)
-    measured["judge"] = judge_facts(judge, scored, learned) | {
-        "steps": judge_steps,
-        "seed": judge_seed,
-    }
-    measured["judge"] |= {"train_folds": list(train_folds)}
+    rendered = render(opened.source, opened.scored.x, cases.identity, cases.attributes)
+    own = render(opened.source, opened.scored.x, cases.identity, cases.identity)
+    measured = identity_quality(judge, opened.scored, cases, rendered, own)
+    how = {"steps": judge_steps, "seed": judge_seed, "train_folds": list(train_folds)}
+    measured["judge"] = judge_facts(judge, opened.scored, opened.learned) | how
     seconds = {"judge": trained - began, "rendering": time.monotonic() - trained}
-    result = {"schema": 1, "seed": seed} | _facts(loaded, scored) | measured
-    result |= provenance(seconds, str(device_of(source)), command=command)
+    result = {"schema": 1, "seed": seed} | _facts(opened) | measured
+    result |= provenance(seconds, str(device_of(opened.source)), command=command)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "identity_quality.json", result)
     write_text(out / "identity_quality.md", as_markdown(result))
-    write_bytes(out / "identity_quality.png", png_bytes(picture(scored.x, cases, rendered, own)))
-    write_bytes(
-        out / "identity_quality_renders.png", png_bytes(picture_of_renders(source, scored.x, cases))
-    )
+    _write_pictures(out, opened, cases, rendered, own)
     return result
 
 
-def _opened(
-    run: Path, pairs: str, train_folds: Sequence[int], device: str | None
-) -> tuple[LoadedRun, IdentitySource, LabelledImages, VerificationPairs]:
-    """The run, its source, what the judge learns from, and the pairs that neither has seen."""
+def _opened(run: Path, pairs: str, train_folds: Sequence[int], device: str | None) -> Opened:
     loaded, source = load_source(run, device), identity_source(run, "identity-quality", device)
-    use_threads(loaded.config)
-    bundle = load_data(loaded.config.data, loaded.config.seed)
+    data = loaded.config.data
+    use_threads(loaded.config.threads)
+    bundle = load_data(data, loaded.config.seed)
     if bundle.train.classes != source.classes or bundle.train.image_shape != source.image_shape:
         raise DataError(
             f"{bundle.name}: the data are no longer those the source of {run} was trained on"
         )
-    everyone = read_pairs(find_pairs(pairs, data_root(loaded.config.data)), source.image_shape)
+    everyone = read_pairs(find_pairs(pairs, data_root(data)), source.image_shape)
     everyone.refuse_known(source.classes, loaded.trained_on, f"the source of {run}")
-    return loaded, source, *split_pairs(bundle.train, everyone, train_folds)
+    learned, scored = split_pairs(bundle.train, everyone, train_folds)
+    return Opened(loaded, source, learned, scored)
 
 
-def _facts(loaded: LoadedRun, scored: VerificationPairs) -> Section:
+def _trained_judge(opened: Opened, steps: int, seed: int) -> nn.Module:
+    """A network that tells people, with the softmax head and every person drawn equally often."""
+    trainer = opened.loaded.trainer().with_steps(steps)
+    with watch_signals() as watch:
+        return train_verifier(
+            opened.learned,
+            None,
+            trainer,
+            head="softmax",
+            margin=None,
+            scale=SCALE,
+            seed=seed,
+            check=watch.check,
+        )
+
+
+def _write_pictures(out: Path, opened: Opened, cases: Cases, rendered: Tensor, own: Tensor) -> None:
+    with_photos = picture(opened.scored.x, cases, rendered, own)
+    renders = picture_of_renders(opened.source, opened.scored.x, cases)
+    write_bytes(out / "identity_quality.png", png_bytes(with_photos))
+    write_bytes(out / "identity_quality_renders.png", png_bytes(renders))
+
+
+def _facts(opened: Opened) -> Section:
+    config, scored = opened.loaded.config, opened.scored
+    people = {"name": scored.name, "people": len(set(scored.people))}
     return {
-        "dataset": loaded.config.data.data,
-        "family": loaded.config.source.family,
-        "step": loaded.step,
-        "checkpoint_sha256": loaded.checkpoint_sha256,
+        "dataset": config.data.data,
+        "family": config.source.family,
+        "step": opened.loaded.step,
+        "checkpoint_sha256": opened.loaded.checkpoint_sha256,
         "image_shape": list(scored.x.shape[1:]),
-        "pairs": {
-            "name": scored.name,
-            "people": len(set(scored.people)),
-            "folds": list(scored.fold_numbers),
-        },
+        "pairs": people | {"folds": list(scored.fold_numbers)},
     }
 
 
@@ -166,14 +197,16 @@ def cases_of(pairs: VerificationPairs) -> Cases:
     photos: dict[str, list[int]] = {}
     for image, person in enumerate(pairs.people):
         photos.setdefault(person, []).append(image)
-    rows = []
-    different = (~pairs.same).nonzero()[:, 0].tolist()
-    for pair in different:
+    rows, folds = [], set()
+    for pair in (~pairs.same).nonzero()[:, 0].tolist():
         identity, attributes = int(pairs.first[pair]), int(pairs.second[pair])
-        more = [image for image in photos[pairs.people[identity]] if image != identity]
-        if more:
-            rows.append((identity, attributes, more[0], int(pairs.folds[pair])))
-    if len({row[3] for row in rows}) < 2:
+        fold = int(pairs.folds[pair])
+        for other in photos[pairs.people[identity]]:
+            if other != identity:
+                rows.append((identity, attributes, other, fold))
+                folds.add(fold)
+                break
+    if len(folds) < 2:
         raise DataError(
             f"{pairs.name}: needs people with two photos or more in pairs of two people, in two "
             "folds"
@@ -183,9 +216,11 @@ def cases_of(pairs: VerificationPairs) -> Cases:
 
 def render(source: IdentitySource, x: Tensor, identity: Tensor, attributes: Tensor) -> Tensor:
     """Renders of images (M, C, H, W), by number, on the CPU, (N, C, H, W)."""
-    device, images = device_of(source), torch.stack([identity, attributes])
-    parts = (x[numbers].to(device) for numbers in torch.split(images, BATCH, dim=1))
-    return torch.cat([source.render(who, how).cpu() for who, how in parts])
+    device, rendered = device_of(source), []
+    for numbers in torch.split(torch.stack([identity, attributes]), BATCH, dim=1):
+        who, how = x[numbers].to(device)
+        rendered.append(source.render(who, how).cpu())
+    return torch.cat(rendered)
 
 
 def identity_quality(
@@ -213,61 +248,46 @@ def identity_quality(
         ``different``. Each is ``{"share", "ci95", "accepted", "of"}``.
     """
     threshold = _thresholds(judge, pairs)
-    limit = torch.tensor([threshold[fold] for fold in cases.folds.tolist()], dtype=torch.float64)
-    photos, of_render, of_own = (features(judge, x) for x in (pairs.x, rendered, own))
-    given, how, other = (
-        photos[numbers] for numbers in (cases.identity, cases.attributes, cases.other)
-    )
+    limit = _limits(threshold, cases.folds)
+    photos = features(judge, pairs.x)
+    of_render, of_own = features(judge, rendered), features(judge, own)
+    given, how, other = photos[cases.identity], photos[cases.attributes], photos[cases.other]
 
     def accepted(first: Tensor, second: Tensor) -> Tensor:
         return pair_scores(first, second) > limit
 
-    def whom(seen: Tensor, reference: Tensor) -> dict[str, Tensor]:
-        as_identity, as_attributes = accepted(seen, reference), accepted(seen, how)
+    def whom(seen: Tensor) -> dict[str, Tensor]:
+        as_identity, as_attributes = accepted(seen, other), accepted(seen, how)
         both = {"identity": as_identity, "attributes": as_attributes}
         return both | {"identity_only": as_identity & ~as_attributes}
 
-    found = {
-        "rendered": whom(of_render, other) | {"given_photo": accepted(of_render, given)},
-        "real": whom(given, other),
-        "own": {"identity": accepted(of_own, other), "given_photo": accepted(of_own, given)},
-    }
+    of_own_photo = {"identity": accepted(of_own, other), "given_photo": accepted(of_own, given)}
     shares = {
-        row: {name: _share(value) for name, value in values.items()}
-        for row, values in found.items()
+        "rendered": _shares(whom(of_render) | {"given_photo": accepted(of_render, given)}),
+        "real": _shares(whom(given)),
+        "own": _shares(of_own_photo),
     }
-    return {
-        "cases": len(limit),
-        "far": FAR,
-        "shares": shares,
-        "real_pairs": _real_pairs(judge, pairs, threshold),
-    }
-
-
-def judge_config(config: Config, steps: int) -> Config:
-    """The run's config with the judge's steps, and without a head or weights that another job was
-    given.
-    """
-    classifier = config.classifier.model_copy(update={"steps": steps})
-    return config.model_copy(update={"classifier": classifier, "verify": type(config.verify)()})
+    found = {"cases": len(limit), "far": FAR, "shares": shares}
+    return found | {"real_pairs": _real_pairs(judge, pairs, threshold)}
 
 
 def judge_facts(judge: nn.Module, pairs: VerificationPairs, learned: LabelledImages) -> Section:
     """How good the judge is on the real pairs, and what it learned from."""
     found = measure_verification(score_pairs(judge, pairs), pairs.same, pairs.folds)
-    facts: Section = {
+    return {
         "images": len(learned),
         "people": len(learned.classes),
         "auc": found.auc.value,
+        "accuracy": found.accuracy.value,
+        "accuracy_ci95": list(found.accuracy.ci95),
     }
-    return facts | {"accuracy": found.accuracy.value, "accuracy_ci95": list(found.accuracy.ci95)}
 
 
 def picture(x: Tensor, cases: Cases, rendered: Tensor, own: Tensor) -> Image.Image:
     """Cases from first to last: who, how, the render, another photo of who, and who rendered by
     itself.
     """
-    shown = torch.linspace(0, len(rendered) - 1, min(SHOWN, len(rendered))).round().long()
+    shown = _spread_over(len(rendered))
     rows = [x[cases.identity], x[cases.attributes], rendered, x[cases.other], own]
     names = ["identity", "attributes", "render", "identity, other photo", "identity by itself"]
     return sample_grid([row[shown] for row in rows], names)
@@ -277,72 +297,104 @@ def picture_of_renders(source: IdentitySource, x: Tensor, cases: Cases) -> Image
     """Renders alone, one row per identity and one column per photo of attributes, so that no photo
     is shown.
     """
-    shown = (
-        torch.linspace(0, len(cases.identity) - 1, min(SHOWN, len(cases.identity))).round().long()
-    )
-    who, how = cases.identity[shown], cases.attributes[shown]
-    rows = [render(source, x, one.expand(len(how)), how) for one in who]
-    return sample_grid(rows, [f"identity {number}" for number in range(len(rows))])
+    shown = _spread_over(len(cases.identity))
+    how, rows, names = cases.attributes[shown], [], []
+    for number, who in enumerate(cases.identity[shown]):
+        rows.append(render(source, x, who.expand(len(how)), how))
+        names.append(f"identity {number}")
+    return sample_grid(rows, names)
+
+
+def _spread_over(count: int) -> Tensor:
+    """At most ``SHOWN`` numbers from the first to the last of ``count``, int64."""
+    return torch.linspace(0, count - 1, min(SHOWN, count)).round().long()
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
     """The numbers as a page to read."""
-    judge, pairs, versions = result["judge"], result["pairs"], result["versions"]
-    extra = (
-        f" and of folds {', '.join(map(str, judge['train_folds']))}" if judge["train_folds"] else ""
+    return "\n".join(
+        [
+            f"# People outside training: {result['dataset']}, {result['family']} at step "
+            f"{result['step']}\n",
+            _about_the_judge(result),
+            *_table_lines(result["shares"]),
+            "",
+            _about_real_pairs(result["real_pairs"]),
+            '"As the identity" is by another photo of the person than the one rendered from. '
+            "The intervals are binomial; people come up in several renders, so they are somewhat "
+            "narrow.\n",
+            "## Made by\n",
+            *_origin_lines(result),
+        ]
     )
-    lines = [
-        f"# People outside training: {result['dataset']}, {result['family']} at step "
-        f"{result['step']}\n",
+
+
+def _about_the_judge(result: Mapping[str, Any]) -> str:
+    judge, pairs = result["judge"], result["pairs"]
+    learned = "the source's"
+    if judge["train_folds"]:
+        learned += f" and of folds {', '.join(map(str, judge['train_folds']))}"
+    return (
         f"{result['cases']} renders, identity and attributes from photos of two of "
-        f"{pairs['people']} people "
-        f"({pairs['name']}, {len(pairs['folds'])} folds) whom neither the source nor the judge "
-        "has seen. The judge "
-        f"({judge['steps']} steps on {judge['images']} photos of {judge['people']} people, the "
-        f"source's{extra}) "
-        f"judges {judge['accuracy']:.1%} of the real pairs rightly, ROC AUC {judge['auc']:.3f}. "
-        "It accepts above the "
-        f"threshold that lets {result['far']:.0%} of the real pairs of two people of the other "
-        "folds pass.\n",
+        f"{pairs['people']} people ({pairs['name']}, {len(pairs['folds'])} folds) whom neither the "
+        f"source nor the judge has seen. The judge ({judge['steps']} steps on {judge['images']} "
+        f"photos of {judge['people']} people, {learned}) judges {judge['accuracy']:.1%} of the "
+        f"real pairs rightly, ROC AUC {judge['auc']:.3f}. It accepts above the threshold that lets "
+        f"{result['far']:.0%} of the real pairs of two people of the other folds pass.\n"
+    )
+
+
+def _table_lines(shares: Mapping[str, Section]) -> list[str]:
+    lines = [
         "| accepted, % (95 % interval) | as the identity | as the attributes' person | as the "
-        "identity only "
-        "| by the photo given |\n|---|---:|---:|---:|---:|",
+        "identity only | by the photo given |\n|---|---:|---:|---:|---:|"
     ]
-    columns = ("identity", "attributes", "identity_only", "given_photo")
     for row, name in ROWS.items():
-        cells = [_cell(result["shares"][row].get(column)) for column in columns]
+        cells = [_cell(shares[row].get(column)) for column in COLUMNS]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    real = result["real_pairs"]
-    lines += [
-        "",
-        f"Real pairs accepted: {_cell(real['same'])} % of one person, {_cell(real['different'])} "
-        "% of two.\n",
-        '"As the identity" is by another photo of the person than the one rendered from. '
-        "The intervals are binomial; people come up in several renders, so they are somewhat "
-        "narrow.\n",
-        "## Made by\n",
+    return lines
+
+
+def _about_real_pairs(real: Mapping[str, Section]) -> str:
+    same, different = _cell(real["same"]), _cell(real["different"])
+    return f"Real pairs accepted: {same} % of one person, {different} % of two.\n"
+
+
+def _origin_lines(result: Mapping[str, Any]) -> list[str]:
+    versions = ", ".join(map(" ".join, result["versions"].items()))
+    checkpoint = result["checkpoint_sha256"][:12]
+    return [
         f"`{result['command']}`\n",
-        f"Checkpoint {result['checkpoint_sha256'][:12]}, seed {result['seed']}; "
-        f"{result['device']}; "
-        f"{', '.join(f'{n} {v}' for n, v in versions.items())}.\n",
+        f"Checkpoint {checkpoint}, seed {result['seed']}; {result['device']}; {versions}.\n",
     ]
-    return "\n".join(lines)
 
 
 def _thresholds(judge: nn.Module, pairs: VerificationPairs) -> dict[int, float]:
     """For every fold, what lets at most ``FAR`` of the real pairs of two people of the other folds
     pass.
     """
-    scores, folds = score_pairs(judge, pairs)[~pairs.same].numpy(), pairs.folds[~pairs.same].numpy()
-    return {fold: far_threshold(scores[folds != fold], FAR) for fold in pairs.fold_numbers}
+    different, found = ~pairs.same, dict[int, float]()
+    scores = score_pairs(judge, pairs)[different].numpy()
+    folds = pairs.folds[different].numpy()
+    for fold in pairs.fold_numbers:
+        found[fold] = far_threshold(scores[folds != fold], FAR)
+    return found
+
+
+def _limits(threshold: Mapping[int, float], folds: Tensor) -> Tensor:
+    """The threshold of every fold number in ``folds`` (N,), float64 (N,)."""
+    return torch.tensor([threshold[fold] for fold in folds.tolist()], dtype=torch.float64)
 
 
 def _real_pairs(
     judge: nn.Module, pairs: VerificationPairs, threshold: Mapping[int, float]
 ) -> Section:
-    limit = torch.tensor([threshold[fold] for fold in pairs.folds.tolist()], dtype=torch.float64)
-    accepted = score_pairs(judge, pairs) > limit
+    accepted = score_pairs(judge, pairs) > _limits(threshold, pairs.folds)
     return {"same": _share(accepted[pairs.same]), "different": _share(accepted[~pairs.same])}
+
+
+def _shares(accepted: Mapping[str, Tensor]) -> Section:
+    return {name: _share(one) for name, one in accepted.items()}
 
 
 def _share(accepted: Tensor) -> Section:

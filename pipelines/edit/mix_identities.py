@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from augmentor.common.randomness import rng_for
 from augmentor.data.class_names import class_index, listed
@@ -16,19 +17,19 @@ from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.sampling.synthesize import synthesize_set
 from pipelines.config import ConfigError
 from pipelines.device import use_threads
-from pipelines.interrupt import watch_signals
-from pipelines.progress import Progress, Silent
-from pipelines.run_dir import RunDir
+from pipelines.generators.load import LoadedRun, load_source
 from pipelines.generators.synthesize import (
     SynthesisReport,
     recipe_of,
     report_on,
     write_contact_sheet,
 )
-from pipelines.generators.train import LoadedRun, load_source
+from pipelines.interrupt import watch_signals
+from pipelines.progress import Progress, Silent
+from pipelines.run_dir import RunDir
 
 Mixtures = dict[str, dict[str, float]]
-"""Name of a new class to the weights of old ones, which sum to one."""
+"""Name of a new class to the parts of old ones, which sum to one."""
 
 
 def mix_identities_run(
@@ -72,17 +73,11 @@ def mix_identities_run(
         Bao et al. 2017, arXiv:1703.10155, section 4.5: new identities from three.
     """
     began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
-    use_threads(loaded.config)
-    classes = loaded.source.classes
-    mixtures = even_mixtures(classes, mixes) | drawn_mixtures(classes, new, of, seed)
-    if not mixtures or per_class < 1:
-        raise ConfigError(
-            "there is nothing to render; say which classes to blend with --mix A,B or how many "
-            "with --new"
-        )
+    use_threads(loaded.config.threads)
+    mixtures = _asked(loaded.source.classes, mixes, new, of, per_class, seed)
     recipe = _recipe(loaded, mixtures, per_class, seed, format)
-    source = MixedClasses(loaded.source, weights_of(mixtures, classes), recipe.classes)
-
+    class_probs = class_probs_of(mixtures, loaded.source.classes)
+    source = MixedClasses(loaded.source, class_probs, recipe.classes)
     with RunDir(out).lock(), watch_signals() as watch:
 
         def on_shard(done: int, total: int) -> None:
@@ -94,6 +89,23 @@ def mix_identities_run(
     return report_on(out, recipe, time.monotonic() - began)
 
 
+def _asked(
+    classes: Sequence[str],
+    mixes: Sequence[Sequence[str]],
+    new: int,
+    of: int,
+    per_class: int,
+    seed: int,
+) -> Mixtures:
+    mixtures = even_mixtures(classes, mixes) | drawn_mixtures(classes, new, of, seed)
+    if not mixtures or per_class < 1:
+        raise ConfigError(
+            "there is nothing to render; say which classes to blend with --mix A,B or how many "
+            "with --new"
+        )
+    return mixtures
+
+
 def even_mixtures(classes: Sequence[str], mixes: Sequence[Sequence[str]]) -> Mixtures:
     """Classes blended in equal parts, as ``{"A+B": {"A": 0.5, "B": 0.5}}``.
 
@@ -102,33 +114,41 @@ def even_mixtures(classes: Sequence[str], mixes: Sequence[Sequence[str]]) -> Mix
     """
     blended: Mixtures = {}
     for mix in mixes:
-        found = {name: class_index(name, classes) for name in mix}
-        if unknown := [name for name, index in found.items() if index is None]:
-            raise ConfigError(f"--mix: unknown class {unknown[0]!r}; known are {listed(classes)}")
-        if len(mix) < 2 or len(set(found.values())) < len(mix):
+        names = _known_names(classes, mix)
+        if len(mix) < 2 or len(set(names)) < len(mix):
             raise ConfigError(
                 f"--mix: needs two or more different classes, got {', '.join(map(ascii, mix))}"
             )
-        names = [classes[index] for index in found.values() if index is not None]
         blended["+".join(names)] = dict.fromkeys(names, 1 / len(names))
     return blended
+
+
+def _known_names(classes: Sequence[str], mix: Sequence[str]) -> list[str]:
+    """The source's own names of some classes."""
+    names = []
+    for name in mix:
+        index = class_index(name, classes)
+        if index is None:
+            raise ConfigError(f"--mix: unknown class {name!r}; known are {listed(classes)}")
+        names.append(classes[index])
+    return names
 
 
 def drawn_mixtures(classes: Sequence[str], new: int, of: int, seed: int) -> Mixtures:
     """Mixtures of ``of`` classes, drawn at random.
 
-    A weight is the mean of an equal part and a part drawn evenly from all that sum to one, so that
-    any number of different classes can be had, and no old class makes up nearly all of a new one.
+    Each part is the mean of an equal one and one drawn evenly from all that sum to one, so that
+    there are any number of different classes, and no old class makes up nearly all of a new one.
 
     Args:
         classes: The source's.
         new: How many, 0 or more. A longer draw begins with a shorter one.
         of: Classes in each, 2 to all.
-        seed: Decides classes and weights.
+        seed: Decides classes and parts.
 
     Returns:
-        Mixtures named ``mix-0000`` and so on; every weight lies between 1 / (2 of) and (1 + 1 / of)
-        / 2.
+        Mixtures named ``mix-0000`` and so on; every part lies between 1 / (2 of) and
+        (1 + 1 / of) / 2.
 
     Raises:
         ConfigError: If ``new`` is negative or there are too few classes.
@@ -138,19 +158,21 @@ def drawn_mixtures(classes: Sequence[str], new: int, of: int, seed: int) -> Mixt
     return {f"mix-{index:04d}": _drawn(classes, of, seed, index) for index in range(new)}
 
 
-def weights_of(mixtures: Mixtures, classes: Sequence[str]) -> torch.Tensor:
-    """Mixtures as rows of class weights, float32 (M, K)."""
-    return torch.tensor(
-        [[mixture.get(name, 0.0) for name in classes] for mixture in mixtures.values()]
-    )
+def class_probs_of(mixtures: Mixtures, classes: Sequence[str]) -> Tensor:
+    """Mixtures as rows of class probabilities, float32 (M, K)."""
+    class_probs = torch.zeros(len(mixtures), len(classes))
+    for row, mixture in enumerate(mixtures.values()):
+        for name, part in mixture.items():
+            class_probs[row, classes.index(name)] = part
+    return class_probs
 
 
 def _drawn(classes: Sequence[str], of: int, seed: int, index: int) -> dict[str, float]:
-    generator = rng_for("mix-identities", seed, index)
-    chosen = torch.randperm(len(classes), generator=generator)[:of].tolist()
-    lengths = -torch.rand(of, generator=generator, dtype=torch.float64).clamp(min=1e-12).log()
-    shares = (1 / of + lengths / lengths.sum()) / 2
-    return {classes[c]: share for c, share in zip(chosen, shares.tolist(), strict=True)}
+    rng = rng_for("mix-identities", seed, index)
+    chosen = torch.randperm(len(classes), generator=rng)[:of].tolist()
+    lengths = -torch.rand(of, generator=rng, dtype=torch.float64).clamp(min=1e-12).log()
+    parts = (1 / of + lengths / lengths.sum()) / 2
+    return {classes[c]: part for c, part in zip(chosen, parts.tolist(), strict=True)}
 
 
 def _recipe(

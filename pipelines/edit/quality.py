@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,25 @@ import torch
 from torch import Tensor
 
 from augmentor.common.atomic_files import write_json, write_text
+from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, EncodingSource, LabelledImages, Predict, device_of
 from augmentor.editing.inpaint import box_mask, inpaint
 from augmentor.editing.transfer import transfer
 from augmentor.quality.hole import psnr_inside, ssim_inside
-from downstream.classifier import build_classifier
-from downstream.evaluate import accuracy, predict_logits
-from downstream.train import TrainSettings, balanced_weights, train_classifier
-from pipelines.augmentation import classical_of
-from pipelines.config import Config
-from pipelines.datasets import load_data
+from downstream.evaluate import predict_logits
+from downstream.metrics import METRICS, Outputs, per_class_recall
+from downstream.train import TrainSettings, balanced_weights
+from downstream.trainer import ClassifierTrainer
+from pipelines.datasets import DataBundle, load_data
 from pipelines.device import use_threads
 from pipelines.edit.files import encoding_source
-from pipelines.results import provenance
-from pipelines.generators.quality import derived_seed, equal_shares, first_of_each
-from pipelines.generators.train import load_source
+from pipelines.experiment.provenance import provenance
+from pipelines.generators.compared import Section, equal_shares, first_of_each
+from pipelines.generators.load import LoadedRun, load_source, published_name
 
-Section = dict[str, Any]
 ROUNDS = (0, 1, 5, 10)
 JUDGE_STEPS = 600
+Box = tuple[int, int, int, int]
 
 
 def edit_quality_run(
@@ -47,7 +48,7 @@ def edit_quality_run(
     Args:
         run: Folder of the run, of a family with an encoder.
         out: The JSON file; the page has the suffix ``.md``.
-        images: Test images, the first of every class in equal shares.
+        images: Number of test images, the first of every class in equal shares.
         seed: Seed of the judge.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
@@ -58,39 +59,45 @@ def edit_quality_run(
         ConfigError: If the source has no encoder, or the device isn't here.
         DataError: If there is no run, or the data no longer fit it.
     """
-    began, loaded, source = (
-        time.monotonic(),
-        load_source(run, device),
-        encoding_source(run, "editing", device),
-    )
-    use_threads(loaded.config)
-    bundle = load_data(loaded.config.data, loaded.config.seed)
-    if bundle.test.classes != source.classes or bundle.test.image_shape != source.image_shape:
-        raise DataError(
-            f"{bundle.name}: the data are no longer those the source of {run} was trained on"
-        )
-    predict = trained_judge(bundle.train, loaded.config, derived_seed(seed, "judge"))
+    began, loaded = time.monotonic(), load_source(run, device)
+    source = encoding_source(run, "editing", device)
+    use_threads(loaded.config.threads)
+    bundle = _data_of(loaded, run)
+    judge_seed = seed_for("judge", seed)
+    predict = trained_judge(bundle.train, loaded.trainer(), judge_seed)
     trained = time.monotonic()
     shares = equal_shares(images, len(source.classes))
     test = bundle.test.subset(first_of_each(bundle.test.y, shares))
     measured = edit_quality(source, test, predict)
-    judge: Section = {"steps": JUDGE_STEPS, "seed": derived_seed(seed, "judge")}
-    judge["top1_real_test"] = accuracy(predict(bundle.test.x).argmax(dim=1), bundle.test.y)
-    facts = {"dataset": bundle.name, "family": loaded.config.source.family, "step": loaded.step}
-    facts |= {"checkpoint_sha256": loaded.checkpoint_sha256, "seed": seed, "judge": judge}
     seconds = {"judge": trained - began, "editing": time.monotonic() - trained}
-    shown_run = run.name if run.is_absolute() else run
-    command = f"python -m pipelines.edit.quality {shown_run} {out} --images {images}"
-    result = (
-        {"schema": 1}
-        | facts
-        | measured
-        | provenance(seconds, str(device_of(source)), command=command)
-    )
+    top1 = _share_right(predict(bundle.test.x), bundle.test.y)
+    judge = {"steps": JUDGE_STEPS, "seed": judge_seed, "top1_real_test": top1}
+    facts = _facts(loaded, bundle) | {"seed": seed, "judge": judge}
+    command = f"python -m pipelines.edit.quality {published_name(run)} {out} --images {images}"
+    origin = provenance(seconds, str(device_of(source)), command=command)
+    result = {"schema": 1} | facts | measured | origin
     out.parent.mkdir(parents=True, exist_ok=True)
     write_json(out, result)
     write_text(out.with_suffix(".md"), as_markdown(result))
     return result
+
+
+def _data_of(loaded: LoadedRun, run: Path) -> DataBundle:
+    bundle, source = load_data(loaded.config.data, loaded.config.seed), loaded.source
+    if bundle.test.classes != source.classes or bundle.test.image_shape != source.image_shape:
+        raise DataError(
+            f"{bundle.name}: the data are no longer those the source of {run} was trained on"
+        )
+    return bundle
+
+
+def _facts(loaded: LoadedRun, bundle: DataBundle) -> Section:
+    return {
+        "dataset": bundle.name,
+        "family": loaded.config.source.family,
+        "step": loaded.step,
+        "checkpoint_sha256": loaded.checkpoint_sha256,
+    }
 
 
 def edit_quality(
@@ -111,15 +118,13 @@ def edit_quality(
         results with the asked label by the judge, of every image to every other class, and
         ``top1_of_class`` by asked class.
     """
-    side = test.image_shape[-1]
-    holes = {
-        name: _inpainting(source, test, predict, box, rounds)
-        for name, box in hole_boxes(side).items()
-    }
+    holes = {}
+    for name, box in hole_boxes(test.image_shape[-1]).items():
+        holes[name] = _inpainting(source, test, predict, box, rounds)
     return {"images": len(test), "inpaint": holes, "transfer": _transfer(source, test, predict)}
 
 
-def hole_boxes(side: int) -> dict[str, tuple[int, int, int, int]]:
+def hole_boxes(side: int) -> dict[str, Box]:
     """The holes measured, as (left, top, width, height): half the side in the centre, and two
     halves of the image.
     """
@@ -131,92 +136,93 @@ def hole_boxes(side: int) -> dict[str, tuple[int, int, int, int]]:
     }
 
 
-def trained_judge(train: LabelledImages, config: Config, seed: int) -> Predict:
-    """A downstream classifier trained on real images with classical augmentation, every class drawn
-    equally often.
+def trained_judge(train: LabelledImages, trainer: ClassifierTrainer, seed: int) -> Predict:
+    """A classifier trained on real images with classical augmentation, every class drawn equally
+    often.
+
+    Args:
+        train: The real images.
+        trainer: Its network, augmentation and device; the settings are always the default ones.
+        seed: Decides first weights, order and augmentation.
+
+    Returns:
+        Images to logits (N, K), on the CPU.
     """
-    judge = build_classifier(
-        config.classifier.name, len(train.classes), train.image_shape, seed=seed
+    draw_weights = balanced_weights(train.y, len(train.classes))
+    judge = replace(trainer, settings=TrainSettings(JUDGE_STEPS)).train(
+        train, seed, draw_weights=draw_weights, augment=("classical",)
     )
-    weights = balanced_weights(train.y, len(train.classes))
-    augment = classical_of(config)
-    train_classifier(
-        judge,
-        train.x,
-        train.y,
-        TrainSettings(JUDGE_STEPS),
-        seed=seed,
-        draw_weights=weights,
-        augment=augment,
-    )
-
-    def predict(x: Tensor) -> Tensor:
-        return predict_logits(judge, x.cpu())
-
-    return predict
+    return lambda x: predict_logits(judge, x.cpu())
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
     """The numbers as a page to read."""
-    judge, versions = result["judge"], ", ".join(f"{n} {v}" for n, v in result["versions"].items())
+    judge = result["judge"]
     lines = [
         f"# Editing: {result['dataset']}, {result['family']} at step {result['step']}\n",
         f"{result['images']} test images, the first of every class. The judge ({judge['steps']} "
-        "steps on real training "
-        f"images) recognises {judge['top1_real_test']:.2%} of all real test images.\n",
+        "steps on real training images) "
+        f"recognises {judge['top1_real_test']:.2%} of all real test images.\n",
         "## Inpainting: inside the hole\n",
+        *_inpainting_lines(result["inpaint"]),
+        "## Transfer\n",
+        _transfer_line(result["transfer"]),
+        "## Made by\n",
+        *_origin_lines(result),
+    ]
+    return "\n".join(lines)
+
+
+def _inpainting_lines(holes: Mapping[str, Section]) -> list[str]:
+    lines = [
         "Round 0 is the hole filled with the mean of the visible pixels. The class is given.\n",
         "| hole | rounds | PSNR, dB | SSIM | judge finds the class % |\n|---|---:|---:|---:|---:|",
     ]
-    for name, hole in result["inpaint"].items():
-        lines += [
-            f"| {name} | {row['rounds']} | {row['psnr']:.2f} | {row['ssim']:.3f} | "
-            f"{100 * row['top1']:.1f} |"
-            for row in hole["after"]
-        ]
-    better = ", ".join(
-        f"{hole['last_beats_first_filled']:.0%} ({name})"
-        for name, hole in result["inpaint"].items()
+    better = []
+    for name, hole in holes.items():
+        better.append(f"{hole['last_beats_first_filled']:.0%} ({name})")
+        for row in hole["after"]:
+            measured = f"{row['psnr']:.2f} | {row['ssim']:.3f} | {100 * row['top1']:.1f}"
+            lines.append(f"| {name} | {row['rounds']} | {measured} |")
+    shares = ", ".join(better)
+    return [*lines, f"\nThe last round has a higher PSNR than round 1 in {shares} of the images.\n"]
+
+
+def _transfer_line(found: Section) -> str:
+    worst, share = min(found["top1_of_class"].items(), key=lambda item: item[1])
+    return (
+        f"Every image rendered as every other class, {found['images']} in all: the judge finds the "
+        f"asked class in {found['top1']:.2%}; least often for {worst} ({share:.1%}).\n"
     )
-    transferred = result["transfer"]
-    worst = min(transferred["top1_of_class"].items(), key=lambda item: item[1])
-    return "\n".join(
-        [
-            *lines,
-            f"\nThe last round has a higher PSNR than round 1 in {better} of the images.\n",
-            "## Transfer\n",
-            f"Every image rendered as every other class, {transferred['images']} in all: the "
-            "judge finds the asked "
-            f"class in {transferred['top1']:.2%}; least often for {worst[0]} ({worst[1]:.1%}).\n",
-            "## Made by\n",
-            f"`{result['command']}`\n",
-            f"Checkpoint {result['checkpoint_sha256'][:12]}, seed {result['seed']}; "
-            f"{result['device']}; {versions}.\n",
-        ]
-    )
+
+
+def _origin_lines(result: Mapping[str, Any]) -> list[str]:
+    versions = ", ".join(map(" ".join, result["versions"].items()))
+    checkpoint = result["checkpoint_sha256"][:12]
+    return [
+        f"`{result['command']}`\n",
+        f"Checkpoint {checkpoint}, seed {result['seed']}; {result['device']}; {versions}.\n",
+    ]
 
 
 def _inpainting(
     source: EncodingSource,
     test: LabelledImages,
     predict: Predict,
-    box: tuple[int, int, int, int],
+    box: Box,
     rounds: Sequence[int],
 ) -> Section:
     mask, device = box_mask(test.image_shape[-1], *box), device_of(source)
     filled = inpaint(source, test.x.to(device), test.y.to(device), mask, rounds[-1]).cpu()
-    psnr = {r: psnr_inside(filled[r], test.x, mask) for r in rounds}
-    after = [
-        {
-            "rounds": r,
-            "psnr": float(psnr[r].mean()),
-            "ssim": float(ssim_inside(filled[r], test.x, mask).mean()),
-            "top1": accuracy(predict(filled[r]).argmax(dim=1), test.y),
-        }
-        for r in rounds
-    ]
-    first = min(r for r in rounds if r > 0)
-    better = (psnr[rounds[-1]] > psnr[first]).double().mean()
+    after, psnr_of_round = [], {}
+    for number in rounds:
+        psnr = psnr_of_round[number] = psnr_inside(filled[number], test.x, mask)
+        row = {"rounds": number, "psnr": float(psnr.mean())}
+        row["ssim"] = float(ssim_inside(filled[number], test.x, mask).mean())
+        row["top1"] = _share_right(predict(filled[number]), test.y)
+        after.append(row)
+    first = next(number for number in rounds if number > 0)
+    better = (psnr_of_round[rounds[-1]] > psnr_of_round[first]).double().mean()
     return {"box": list(box), "after": after, "last_beats_first_filled": float(better)}
 
 
@@ -224,13 +230,19 @@ def _transfer(source: EncodingSource, test: LabelledImages, predict: Predict) ->
     """Every image as every class but its own."""
     k, device = len(source.classes), device_of(source)
     asked = torch.stack([(test.y + shift) % k for shift in range(1, k)], dim=1).flatten()
-    x, y = (part.repeat_interleave(k - 1, dim=0).to(device) for part in (test.x, test.y))
-    found = predict(transfer(source, x, y, asked.to(device)).cpu()).argmax(dim=1)
-    of_class = {
-        name: accuracy(found[asked == c], asked[asked == c])
-        for c, name in enumerate(source.classes)
+    x = test.x.repeat_interleave(k - 1, dim=0).to(device)
+    y = test.y.repeat_interleave(k - 1, dim=0).to(device)
+    logits = predict(transfer(source, x, y, asked.to(device)).cpu())
+    recalls = per_class_recall(Outputs(y=asked, class_probs=logits.softmax(dim=1))).tolist()
+    return {
+        "images": len(asked),
+        "top1": _share_right(logits, asked),
+        "top1_of_class": dict(zip(source.classes, recalls, strict=True)),
     }
-    return {"images": len(asked), "top1": accuracy(found, asked), "top1_of_class": of_class}
+
+
+def _share_right(logits: Tensor, y: Tensor) -> float:
+    return METRICS["accuracy"].of(Outputs(y=y, class_probs=logits.softmax(dim=1)))
 
 
 def main(arguments: Sequence[str]) -> None:

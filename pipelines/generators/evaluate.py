@@ -11,22 +11,19 @@ from typing import Any
 from augmentor.common.atomic_files import write_bytes, write_text
 from augmentor.common.types import DataError, device_of
 from augmentor.data.fingerprint import fingerprints
-from pipelines.augmentation import domain_of
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import use_threads
+from pipelines.experiment.provenance import provenance
+from pipelines.experiment.setting import domain_of
+from pipelines.generators.compared import Section
+from pipelines.generators.findings import summary
+from pipelines.generators.load import LoadedRun, load_source, published_name
+from pipelines.generators.quality import EvaluateSettings, Evaluation, evaluate_source
 from pipelines.image_folder import shown
-from pipelines.report.pictures import png_bytes
 from pipelines.progress import Progress, Silent
-from pipelines.results import provenance, write_result
+from pipelines.report.pictures import png_bytes
+from pipelines.results import write_result
 from pipelines.run_dir import require_writable
-from pipelines.generators.quality import (
-    EvaluateSettings,
-    Evaluation,
-    Section,
-    evaluate_source,
-    summary,
-)
-from pipelines.generators.train import LoadedRun, load_source
 
 DEFAULTS = EvaluateSettings()
 
@@ -50,7 +47,7 @@ def evaluate_run(
         samples: Generated images, in equal shares of the classes.
         seed: Seed of judge, student, latents and subsets.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
-        progress: Where to report; nowhere unless given.
+        progress: Progress reporter.
         settings: All else that can be set.
 
     Returns:
@@ -63,20 +60,20 @@ def evaluate_run(
             test image.
     """
     loaded = load_source(run, device)
-    use_threads(loaded.config)
-    bundle = load_data(loaded.config.data, loaded.config.seed)
+    config, target = loaded.config, out or run
+    use_threads(config.threads)
+    bundle = load_data(config.data, config.seed)
     refuse_seen_test_images(loaded, bundle)
-    require_writable(out or run)
-    settings = replace(settings, samples=samples, domain=domain_of(loaded.config))
+    require_writable(target)
+    domain = domain_of(config.classifier, config.data)
+    settings = replace(settings, samples=samples, domain=domain)
     evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
-    shown_run = run.name if run.is_absolute() else run
-    command = f"augmentor evaluate {shown_run} --samples {samples} --seed {seed}"
-    command += "" if device is None else f" --device {device}"
-    origin = provenance(
-        evaluation.result["seconds"], str(device_of(loaded.source)), command=command
-    )
+    command = f"augmentor evaluate {published_name(run)} --samples {samples} --seed {seed}"
+    command += f" --device {device}" if device else ""
+    where = str(device_of(loaded.source))
+    origin = provenance(evaluation.result["seconds"], where, command=command)
     result = evaluation.result | {"source": _described(loaded)} | origin
-    _write(out or run, result, evaluation)
+    _write(target, result, evaluation)
     return result
 
 
@@ -85,28 +82,16 @@ def as_markdown(result: Section) -> str:
     warnings.
     """
     metrics = result["metrics"]
-    warnings = [f"**Warning**: {words}.\n" for words in result["warnings"]]
-    rows = {"real data": summary(metrics, "real"), "generated": summary(metrics, "generated")}
-    table = [
-        _HEADER,
-        *(f"| {name} | {' | '.join(quality_cells(row))} |" for name, row in rows.items()),
-    ]
-    return "\n".join(
-        [
-            f"# Evaluation: {result['dataset']}, {result['regime']}\n",
-            *warnings,
-            *table,
-            "",
-            _legend(result),
-            "## Memorisation\n",
-            _memorisation(metrics["memorisation"]),
-            "## Made by\n",
-            _origin(result),
-        ]
-    )
+    lines = [f"# Evaluation: {result['dataset']}, {result['regime']}\n"]
+    for words in result["warnings"]:
+        lines.append(f"**Warning**: {words}.\n")
+    lines += _table_head()
+    lines.append(_table_row("real data", summary(metrics, "real")))
+    lines.append(_table_row("generated", summary(metrics, "generated")))
+    lines += ["", _legend(result), "## Memorisation\n", _memorisation(metrics["memorisation"])]
+    return "\n".join([*lines, "## Made by\n", _origin(result)])
 
 
-# Key of ``quality.summary`` to title, factor and digits.
 COLUMNS = {
     "top1": ("top-1 %", 100, 2),
     "inception_score": ("inception score", 1, 2),
@@ -119,14 +104,24 @@ COLUMNS = {
     "diversity": ("diversity", 1, 3),
     "cas": ("trained on it, real test %", 100, 2),
 }
-_HEADER = (
-    f"| | {' | '.join(title for title, _, _ in COLUMNS.values())} |\n|---|{'---:|' * len(COLUMNS)}"
-)
+"""Key of ``findings.summary`` to title, factor and digits."""
+
+
+def _table_head() -> list[str]:
+    titles = [title for title, _, _ in COLUMNS.values()]
+    return [f"| | {' | '.join(titles)} |", f"|---|{'---:|' * len(COLUMNS)}"]
+
+
+def _table_row(name: str, row: Section) -> str:
+    return f"| {name} | {' | '.join(quality_cells(row))} |"
 
 
 def quality_cells(row: Section) -> list[str]:
-    """What ``quality.summary`` returned, as a table shows it: a text per column of ``COLUMNS``."""
-    return [_shown(row[key], factor, digits) for key, (_, factor, digits) in COLUMNS.items()]
+    """What ``findings.summary`` returned, as a table shows it: a text per column of ``COLUMNS``."""
+    cells = []
+    for key, (_, factor, digits) in COLUMNS.items():
+        cells.append(_shown(row[key], factor, digits))
+    return cells
 
 
 def _shown(value: float | None, factor: float, digits: int) -> str:
@@ -147,7 +142,7 @@ classes, latents from the whole prior, no filter. Real data: the test images.
 - FID, KID, precision, recall, density, coverage (k = {result["k"]}): \
 {fidelity["generated"]["images"]} generated against as many real test images of the same classes. \
 Real data: {fidelity["real"]["images"]} training against as many test images.
-- diversity: mean distance in pixels of two images of one class, over that of real test images.
+- diversity: mean distance in pixels of two images of the same class, over that of real test images.
 - last column (classification accuracy score): `{student["name"]}`, {student["steps"]} steps of \
 {student["batch_size"]}, augmentation of strength {student["strength"]}, trained on \
 {usefulness["generated"]["images"]} generated images only. Real data: on \
@@ -176,15 +171,20 @@ def _memorisation(memorisation: Section) -> str:
 
 
 def _origin(result: Section) -> str:
-    source, seconds = result["source"], result["seconds"]
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    source = result["source"]
+    versions = _listed(result["versions"], "{} {}")
+    seconds = _listed(result["seconds"], "{} {:.0f}")
     return f"""\
 `{result["command"]}`
 
 Source: {source["family"]}, preset {source["preset"]}, step {source["step"]}, source augmentation \
 {source["source_augment"]}, checkpoint {source["checkpoint_sha256"][:12]}. {result["device"]}; \
-{versions}. Seconds: {", ".join(f"{name} {value:.0f}" for name, value in seconds.items())}.
+{versions}. Seconds: {seconds}.
 """
+
+
+def _listed(values: Section, form: str) -> str:
+    return ", ".join(form.format(name, value) for name, value in values.items())
 
 
 def _described(loaded: LoadedRun) -> Section:
@@ -218,10 +218,12 @@ def refuse_seen_test_images(loaded: LoadedRun, bundle: DataBundle) -> None:
 
 def _examples(bundle: DataBundle, leaked: set[int], most: int = 3) -> str:
     """The first test images with these fingerprints: their files, or else their numbers."""
-    prints = fingerprints(bundle.test.x).tolist()
-    found = [i for i, one in enumerate(prints) if one in leaked][:most]
-    paths = bundle.test_paths
-    return ", ".join(f"number {i}" if paths is None else shown(paths[i]) for i in found)
+    words: list[str] = []
+    for number, one in enumerate(fingerprints(bundle.test.x).tolist()):
+        if one in leaked and len(words) < most:
+            paths = bundle.test_paths
+            words.append(f"number {number}" if paths is None else shown(paths[number]))
+    return ", ".join(words)
 
 
 def _write(folder: Path, result: Section, evaluation: Evaluation) -> None:

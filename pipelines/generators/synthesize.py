@@ -4,24 +4,17 @@ missing.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-from torch import nn
-
-from augmentor.common.atomic_files import sha256_of, write_bytes
+from augmentor.common.atomic_files import write_bytes
 from augmentor.common.types import DataError, LabelledImages, device_of
 from augmentor.data.class_counts import read_strategy, resolve_counts
 from augmentor.data.class_names import class_index, listed
-from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import (
     CONTACT_SHEET,
     Format,
@@ -30,25 +23,18 @@ from augmentor.data.synthetic_store import (
     read_set,
     trained_on_digest,
 )
-from augmentor.sampling.filters import confidence_filter
-from augmentor.sampling.synthesize import Accept, synthesize_set
-from downstream.classifier import build_classifier
-from downstream.evaluate import predict_logits
-from downstream.train import balanced_weights, train_classifier
-from pipelines.augmentation import classical_of, domain_of
-from pipelines.config import Config, ConfigError
+from augmentor.sampling.synthesize import synthesize_set
+from pipelines.config import ConfigError
 from pipelines.datasets import load_data
 from pipelines.device import use_threads
-from pipelines.interrupt import Watch, on_step, watch_signals
-from pipelines.report.pictures import class_rows, png_bytes, sample_grid
+from pipelines.generators.filter_judge import judged_filter, read_threshold
+from pipelines.generators.load import LoadedRun, load_source
+from pipelines.interrupt import watch_signals
 from pipelines.progress import Progress, Silent
+from pipelines.report.pictures import class_rows, png_bytes, sample_grid
 from pipelines.run_dir import RunDir
-from pipelines.generators.train import LoadedRun, load_source
-from pipelines.train_settings import train_settings
 
 SHEET_COLUMNS, SHEET_ROWS = 10, 200
-JUDGE_SEED = 7919
-"""Added to the run's seed, so that the judge isn't the classifier that labelled the pool."""
 
 Training = Callable[[], LabelledImages]
 
@@ -119,15 +105,14 @@ def synthesize_run(
         RunLockedError: If another process writes to ``out``.
     """
     began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
-    use_threads(loaded.config)
-    training = functools.cache(functools.partial(_training_part, loaded))
-    counts = _counts(loaded.source.classes, training, strategy, per_class, ratio, classes)
-    threshold = _threshold(filter)
-
+    use_threads(loaded.config.threads)
+    training, chosen = cache(partial(_training_part, loaded)), _chosen(loaded, classes)
+    counts = _counts(chosen, training, strategy, per_class, ratio)
+    threshold = read_threshold(filter)
     with RunDir(out).lock(), watch_signals() as watch:
         rule, accept = None, None
         if threshold is not None:
-            rule, accept = _judged_filter(run, loaded, training(), threshold, progress, watch)
+            rule, accept = judged_filter(run, loaded, training(), threshold, progress, watch.check)
         recipe = recipe_of(loaded, counts, rule, seed, format)
 
         def on_shard(done: int, total: int) -> None:
@@ -149,9 +134,11 @@ def write_contact_sheet(folder: Path) -> Path:
         Path of the picture, in that folder. Equal sets give equal bytes.
     """
     images = read_set(folder, verify=False, per_class=SHEET_COLUMNS).images
-    shown = [c for c, n in images.counts.items() if n][:SHEET_ROWS]
-    # A name read from a file system may hold half surrogates, which no font can draw.
-    names = [images.classes[c].encode("utf-8", "replace").decode() for c in shown]
+    shown, names = [], []
+    for label in sorted(set(images.y.tolist()))[:SHEET_ROWS]:
+        shown.append(label)
+        # A name read from a file system may hold half surrogates, which no font can draw.
+        names.append(images.classes[label].encode("utf-8", "replace").decode())
     picture = sample_grid(class_rows(images.x, images.y, shown, SHEET_COLUMNS), names)
     write_bytes(folder / CONTACT_SHEET, png_bytes(picture))
     return folder / CONTACT_SHEET
@@ -167,35 +154,48 @@ def _training_part(loaded: LoadedRun) -> LabelledImages:
     return train
 
 
+def _require_one_way(strategy: str | None, per_class: int | None, ratio: float | None) -> None:
+    """Refuse two ways to say how many, and numbers below zero."""
+    ways = (strategy, per_class, ratio)
+    if len(ways) - ways.count(None) > 1:
+        raise ConfigError("give one of --class-balance, --per-class and --ratio")
+    too_few = per_class is not None and per_class < 0
+    if too_few or (ratio is not None and not 0 <= ratio < float("inf")):
+        raise ConfigError("--per-class and --ratio must not be negative")
+
+
+def _chosen(loaded: LoadedRun, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The source's names of the classes that are asked for; all unless any are."""
+    known = loaded.source.classes
+    if wanted is None:
+        return known
+    indices = set()
+    for name in wanted:
+        index = class_index(name, known)
+        if index is None:
+            raise ConfigError(f"--classes: unknown class {name!r}; known are {listed(known)}")
+        indices.add(index)
+    return tuple(known[index] for index in sorted(indices))
+
+
 def _counts(
-    names: tuple[str, ...],
+    chosen: Sequence[str],
     training: Training,
     strategy: str | None,
     per_class: int | None,
     ratio: float | None,
-    classes: Sequence[str] | None,
 ) -> dict[str, int]:
     """Images per class name, without zeros. The training part is loaded only if its counts
     matter.
     """
-    if sum(way is not None for way in (strategy, per_class, ratio)) > 1:
-        raise ConfigError("give one of --class-balance, --per-class and --ratio")
-    chosen = {name: class_index(name, names) for name in classes or ()}
-    if unknown := [name for name, index in chosen.items() if index is None]:
-        raise ConfigError(f"--classes: unknown class {unknown[0]!r}; known are {listed(names)}")
-    if (per_class is not None and per_class < 0) or (
-        ratio is not None and not 0 <= ratio < float("inf")
-    ):
-        raise ConfigError("--per-class and --ratio must not be negative")
+    _require_one_way(strategy, per_class, ratio)
     if per_class is not None:
-        added = dict.fromkeys(range(len(names)), per_class)
+        added = dict.fromkeys(chosen, per_class)
     elif ratio is not None:
-        added = {c: round(ratio * n) for c, n in training().counts.items()}
+        added = {name: round(ratio * count) for name, count in _named_counts(training()).items()}
     else:
         added = _balanced(strategy or "auto", training())
-    counts = {
-        names[c]: n for c, n in added.items() if n > 0 and (classes is None or c in chosen.values())
-    }
+    counts = {name: count for name, count in added.items() if count > 0 and name in chosen}
     if not counts:
         raise DataError(
             "there is nothing to add to these classes; say how many images with --per-class or "
@@ -204,24 +204,16 @@ def _counts(
     return counts
 
 
-def _balanced(strategy: str, train: LabelledImages) -> dict[int, int]:
+def _named_counts(train: LabelledImages) -> dict[str, int]:
+    return dict(zip(train.classes, train.counts.values(), strict=True))
+
+
+def _balanced(strategy: str, train: LabelledImages) -> dict[str, int]:
     try:
-        return resolve_counts(read_strategy(strategy), train.counts, train.classes)
+        added = resolve_counts(read_strategy(strategy), train.counts, train.classes)
     except ValueError as error:
         raise ConfigError(f"--class-balance: {error}") from error
-
-
-def _threshold(text: str | None) -> float | None:
-    if text is None:
-        return None
-    name, _, value = text.partition("=")
-    try:
-        threshold = float(value)
-    except ValueError:
-        threshold = float("nan")
-    if name != "confidence" or not 0 <= threshold <= 1:
-        raise ConfigError(f"--filter: expected confidence=P with P from 0 to 1, got {text!r}")
-    return threshold
+    return {train.classes[label]: count for label, count in added.items()}
 
 
 def recipe_of(
@@ -243,65 +235,10 @@ def recipe_of(
     )
 
 
-def _judged_filter(
-    run: Path,
-    loaded: LoadedRun,
-    train: LabelledImages,
-    threshold: float,
-    progress: Progress,
-    watch: Watch,
-) -> tuple[dict[str, Any], Accept]:
-    """The filter as the recipe knows it, and as a function.
-
-    The judge is kept in the run's folder: later calls filter by the very same weights, whatever
-    machine they run on.
-    """
-    config, facts = (
-        loaded.config,
-        [loaded.config.classifier.model_dump(mode="json"), loaded.config.seed],
-    )
-    facts += [domain_of(config), trained_on_digest(fingerprints(train.x))]
-    path = run / f"judge-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.safetensors"
-    if not path.is_file():
-        progress.say(f"training the filter's judge on {len(train)} images")
-        judge = _new_judge(config, train)
-        _train_judge(judge, config, train, watch)
-        state = {name: value.cpu().contiguous() for name, value in judge.state_dict().items()}
-        write_bytes(path, safetensors.torch.save(state))
-    judge = _new_judge(config, train)
-    try:
-        judge.load_state_dict(safetensors.torch.load(path.read_bytes()))
-    except (safetensors.SafetensorError, RuntimeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as the filter's judge; delete it, then run again"
-        ) from error
-    judge.to(device_of(loaded.source)).eval()
-    rule = {"confidence": threshold, "judge_sha256": sha256_of(path)}
-    return rule, confidence_filter(functools.partial(predict_logits, judge), threshold)
-
-
-def _new_judge(config: Config, train: LabelledImages) -> nn.Module:
-    seed = config.seed + JUDGE_SEED
-    return build_classifier(
-        config.classifier.name, len(train.classes), train.image_shape, seed=seed
-    )
-
-
-def _train_judge(judge: nn.Module, config: Config, train: LabelledImages, watch: Watch) -> None:
-    train_classifier(
-        judge,
-        train.x,
-        train.y,
-        train_settings(config.classifier),
-        seed=config.seed + JUDGE_SEED,
-        draw_weights=balanced_weights(train.y, len(train.classes)),
-        augment=classical_of(config),
-        on_step=on_step(watch),
-    )
-
-
 def report_on(out: Path, recipe: Recipe, seconds: float) -> SynthesisReport:
     """What a finished set holds."""
     # Shards of a class follow each other, so the last one's end is the number of candidates tried.
-    tried = {shard.class_name: shard.candidates[1] for shard in read_manifest(out)}
+    tried = {}
+    for shard in read_manifest(out):
+        tried[shard.class_name] = shard.candidates[1]
     return SynthesisReport(out, recipe.counts, tried, recipe.hash, out / CONTACT_SHEET, seconds)

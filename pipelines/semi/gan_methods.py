@@ -4,27 +4,26 @@ CVAE-GAN.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
-from augmentor.common.randomness import rng_for
-from augmentor.common.types import LabelledImages, Predict
+from augmentor.common.randomness import rng_for, seed_for
+from augmentor.common.types import LabelledImages, Predict, SampleSource
 from augmentor.families.semi_gan import ImprovedGanTrainer, SemiGanOptions, SourceHeadTrainer
 from augmentor.networks.dense import DenseBackbone, DenseGenerator, standardise
 from augmentor.networks.heads import SemiSupervisedHead
 from augmentor.training.batches import SemiBatches
 from augmentor.training.ema import averaged, recompute_batch_norm
 from augmentor.training.loop import fit
-from downstream.classifier import build_classifier
+from downstream.arms.training import OnValues
 from downstream.evaluate import predict_logits
-from pipelines.augmentation import classical_of
-from pipelines.device import device_of
-from pipelines.interrupt import Watch
-from pipelines.pool import label_pool
-from pipelines.semi.methods import SemiTask
-from pipelines.generators.train import train_source
+from downstream.trainer import memory_for
+from pipelines.experiment.setting import Setting
+from pipelines.workbench.workbench import Workbench
 
 BATCH_SIZE = 100  # images of each kind, as published
 STANDARDISING = 500  # images, as published
@@ -37,96 +36,155 @@ ON_SOURCE = SemiGanOptions(
 )
 
 
-def improved_gan(task: SemiTask) -> Predict:
+@dataclass(frozen=True)
+class GanMaterial:
+    """What one training of a head gets.
+
+    Args:
+        train: Labelled images.
+        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1], M > 0, in random order.
+        setting: Classifier, generator, pool and device.
+        seed: Of the subset; everything random has an address under it.
+        gan_steps: Steps of ``improved_gan``.
+        on_values: Called after every step; with no values while a generator trains. May raise.
+    """
+
+    train: LabelledImages
+    pool: Tensor
+    setting: Setting
+    seed: int
+    gan_steps: int
+    on_values: OnValues
+
+
+@dataclass(frozen=True)
+class GanHead:
+    """A method that trains a head of K classes together with a GAN.
+
+    Args:
+        words: What it does, for help and reports.
+        train: Trains, and returns the function from images (N, C, H, W) to logits (N, K).
+        on_generator: Whether it stands on the classifier and the generator of the arms; else it
+            has networks of its own.
+    """
+
+    words: str
+    train: Callable[[GanMaterial], Predict]
+    on_generator: bool
+
+
+def improved_gan(material: GanMaterial) -> Predict:
     """Improved GAN with its published networks, losses, rate and batches (Salimans et al. 2016,
     arXiv:1606.03498).
 
-    ``config.semi.gan_steps`` is its length; published are 300 epochs of 600 batches. One thing
-    differs from the authors' code: the average, which here forgets its start.
+    ``gan_steps`` is its length; published are 300 epochs of 600 batches. One thing differs from the
+    authors' code: the average, which here forgets its start.
     """
-    device = device_of(task.config)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(task.seed)
-        backbone = DenseBackbone(task.train.image_shape, hidden_noise=HIDDEN_NOISE)
-        head = SemiSupervisedHead(
-            backbone,
-            backbone.num_features,
-            len(task.train.classes),
-            weight_norm=True,
-            noise=HIDDEN_NOISE,
-        )
-        generator = DenseGenerator(task.train.image_shape)
-    unlabelled = torch.cat([task.train.x, task.pool]).to(device)
+    device, seed = material.setting.device, seed_for("improved_gan", material.seed)
+    head, generator = _published_networks(material.train, seed)
     head.to(device)
-    standardise(head, task.pool[:STANDARDISING].to(device), rng_for("standardise", task.seed))
-    options = replace(PUBLISHED, steps=task.config.semi.gan_steps)
+    first = material.pool[:STANDARDISING].to(device)
+    standardise(head, first, rng_for("standardise", seed))
+    options = replace(PUBLISHED, steps=material.gan_steps)
     trainer = ImprovedGanTrainer(head, generator.to(device), options)
-    return _fit(
-        task, trainer, SemiBatches(_labelled(task), unlabelled, BATCH_SIZE, BATCH_SIZE, task.seed)
-    )
+    labelled, unlabelled = _on_device(material)
+    batches = SemiBatches(labelled, unlabelled, BATCH_SIZE, BATCH_SIZE, seed)
+    return _fit(material, trainer, batches, seed)
 
 
-def head_cvae_gan(task: SemiTask) -> Predict:
+def head_cvae_gan(material: GanMaterial) -> Predict:
     """A head on the downstream network, whose fakes are the samples of a CVAE-GAN.
 
     The CVAE-GAN learns from the labelled images and the pseudo-labelled pool, and is then left as
     it is. Real images are classically augmented (``classifier.strength: 0`` turns that off). It
-    takes ``config.source.steps`` of the generator, then as many of the head as every classifier
-    has.
+    takes the steps of the generator, then as many of the head as every classifier has.
 
     The samples are labelled examples too. On held-out training images of digits with 20 labels that
     helped wherever it was tried, and the game real against fake alone did harm: good fakes teach
     that the classes' own regions are fake.
     """
-    config, c = task.config, task.config.classifier
-    labelled_pool = label_pool(task.train, task.pool, config, task.seed)
-    source = train_source(task.train, labelled_pool, config, task.seed, _Heard(task))
-    backbone = cast(
-        Any,
-        build_classifier(c.name, len(task.train.classes), task.train.image_shape, seed=task.seed),
-    )
+    classifier, seed = material.setting.trainer, seed_for("head_cvae_gan", material.seed)
+    source = _generator(material)
+    head = _head_on_classifier(material, seed)
+    settings = classifier.settings
+    trainer = SourceHeadTrainer(head, source, replace(ON_SOURCE, steps=settings.steps))
+    labelled, unlabelled = _on_device(material)
+    augment, size = classifier.augmentation(("classical",)), settings.batch_size
+    batches = SemiBatches(labelled, unlabelled, size, size, seed, augment)
+    with memory_for(size, "classifier.batch_size:"):
+        return _fit(material, trainer, batches, seed)
+
+
+GAN_HEADS = {
+    "improved_gan": GanHead(
+        "K + 1 classes, fakes of a generator that trains along by feature matching",
+        improved_gan,
+        on_generator=False,
+    ),
+    "head_cvae_gan": GanHead(
+        "K + 1 classes, fakes of a trained CVAE-GAN", head_cvae_gan, on_generator=True
+    ),
+}
+
+
+def _published_networks(
+    images: LabelledImages, seed: int
+) -> tuple[SemiSupervisedHead, DenseGenerator]:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        backbone = DenseBackbone(images.image_shape, hidden_noise=HIDDEN_NOISE)
+        head = SemiSupervisedHead(
+            backbone,
+            backbone.num_features,
+            len(images.classes),
+            weight_norm=True,
+            noise=HIDDEN_NOISE,
+        )
+        return head, DenseGenerator(images.image_shape)
+
+
+def _head_on_classifier(material: GanMaterial, seed: int) -> SemiSupervisedHead:
+    """A head on the network that the arms of the same subset begin with."""
+    first = seed_for("classifier", material.seed)
+    backbone = cast(Any, material.setting.trainer.build(material.train, first))
     backbone.reset_classifier(0)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(task.seed)
-        head = SemiSupervisedHead(backbone, backbone.num_features, len(task.train.classes))
-    head.to(device_of(config)).to(memory_format=torch.channels_last)
-    options = replace(ON_SOURCE, steps=c.steps)
-    unlabelled = torch.cat([task.train.x, task.pool]).to(device_of(config))
-    augment = classical_of(config)
-    batches = SemiBatches(
-        _labelled(task), unlabelled, c.batch_size, c.batch_size, task.seed, augment
+        torch.default_generator.manual_seed(seed)
+        head = SemiSupervisedHead(backbone, backbone.num_features, len(material.train.classes))
+    return head.to(material.setting.device).to(memory_format=torch.channels_last)
+
+
+def _generator(material: GanMaterial) -> SampleSource:
+    """The generator of the arms of this subset; its losses are not those of the method's curves."""
+    steps = material.setting.trainer.settings.steps
+    bench = Workbench(
+        material.train,
+        material.pool,
+        material.setting,
+        material.seed,
+        check=lambda: material.on_values(0, steps, {}),
     )
-    return _fit(task, SourceHeadTrainer(head, source, options), batches)
+    return bench.source
 
 
-class _Heard(Watch):
-    """Lets the training of a source be stopped as the method itself is."""
-
-    def __init__(self, task: SemiTask) -> None:
-        super().__init__()
-        self.task = task
-
-    def check(self) -> None:
-        """Called after every step of the source; its losses are not those of the method's
-        curves.
-        """
-        self.task.on_step(0, self.task.config.classifier.steps, {})
-
-
-def _labelled(task: SemiTask) -> LabelledImages:
-    """The labelled images, where they are used."""
-    device = device_of(task.config)
-    return LabelledImages(task.train.x.to(device), task.train.y.to(device), task.train.classes)
+def _on_device(material: GanMaterial) -> tuple[LabelledImages, Tensor]:
+    """The labelled images, and all of them together, where they are used."""
+    train, device = material.train, material.setting.device
+    labelled = LabelledImages(train.x.to(device), train.y.to(device), train.classes)
+    return labelled, torch.cat([labelled.x, material.pool.to(device)])
 
 
 def _fit(
-    task: SemiTask, trainer: ImprovedGanTrainer | SourceHeadTrainer, batches: SemiBatches
+    material: GanMaterial,
+    trainer: ImprovedGanTrainer | SourceHeadTrainer,
+    batches: SemiBatches,
+    seed: int,
 ) -> Predict:
-    """Train, and give the averaged head."""
+    """Train, and return what the averaged head says."""
     steps = trainer.options.steps
     average = averaged(trainer.model, trainer.options.ema_decay)
-    for report in fit(trainer, average, batches, steps=steps, seed=task.seed):
-        task.on_step(report.step, steps, report.losses)
+    for report in fit(trainer, average, batches, steps=steps, seed=seed):
+        material.on_values(report.step, steps, report.losses)
     model = average.module
     recompute_batch_norm(model, (batches(step)[2] for step in range(NORM_BATCHES)))
     return lambda x: predict_logits(model, x)

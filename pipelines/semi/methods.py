@@ -1,84 +1,61 @@
-"""What a semi-supervised method is given, and the methods that need neither a generator nor
-consistency.
-
-The table of all methods is ``semi.run.METHODS``.
-"""
+"""The methods that ``semi`` compares: arms of the one table of arms, and heads with a GAN."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from torch import Tensor
+from downstream.arms.recipe import Recipe
+from downstream.arms.table import ARMS, BASES
+from pipelines.config import ConfigError
+from pipelines.semi.gan_methods import GAN_HEADS, GanHead
 
-from augmentor.common.types import LabelledImages, Predict
-from downstream.classifier import build_classifier
-from downstream.evaluate import predict_logits
-from downstream.train import balanced_weights, train_classifier
-from pipelines.augmentation import classical_of
-from pipelines.config import Config
-from pipelines.device import device_of
-from pipelines.pool import label_pool
-from pipelines.train_settings import train_settings
+METHODS: Mapping[str, Recipe | GanHead] = {
+    "supervised": BASES["oversample"],
+    "classical": BASES["classical"],
+    "pseudo_label": BASES["pseudo_label"],
+    "fixmatch": BASES["fixmatch"],
+    "graph_fixmatch": BASES["graph_fixmatch"],
+    **GAN_HEADS,
+}
+"""The methods that run by default; other arms that render nothing run by name."""
 
-OnStep = Callable[[int, int, Mapping[str, float]], None]
-"""Steps done, steps in all, and the named values to draw as curves. May raise: a signal ends the
-training here."""
+SUPERVISED = "the labelled images alone, every class drawn equally often"
 
 
-@dataclass(frozen=True)
-class SemiTask:
-    """One training: few labelled images, many without labels.
+def known_methods() -> Sequence[str]:
+    """Names of all methods: those of ``METHODS``, then every other arm that has a recipe and draws
+    no images of a generator.
+    """
+    names = list(METHODS)
+    for name, arm in ARMS.items():
+        if name not in METHODS and arm.recipe is not None and not arm.recipe.renders:
+            names.append(name)
+    return names
+
+
+def method_of(name: str, where: str) -> Recipe | GanHead:
+    """The recipe or the head that a method name means.
 
     Args:
-        train: Labelled images.
-        pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1], M > 0, in random order. Their
-            labels are gone.
-        config: The run; its ``seed`` is that of the task.
-        seed: Decides everything random.
-        on_step: To be called after every step.
+        name: As a configuration writes it.
+        where: The key that holds it, for the error.
+
+    Raises:
+        ConfigError: If there is no such method.
     """
-
-    train: LabelledImages
-    pool: Tensor
-    config: Config
-    seed: int
-    on_step: OnStep
-
-
-Method = Callable[[SemiTask], Predict]
-"""Trains, and gives the function from images (N, C, H, W) to logits (N, K)."""
+    if name in METHODS:
+        return METHODS[name]
+    known = known_methods()
+    recipe = ARMS[name].recipe if name in known else None
+    if recipe is None:
+        raise ConfigError(f"{where}: unknown method {name!r}; known: {', '.join(known)}")
+    return recipe
 
 
-def supervised(task: SemiTask) -> Predict:
-    """The labelled images alone, every class drawn equally often."""
-    return _classifier(task, task.train, augmented=False)
-
-
-def classical_augmentation(task: SemiTask) -> Predict:
-    """The labelled images with classical augmentation."""
-    return _classifier(task, task.train, augmented=True)
-
-
-def pseudo_label(task: SemiTask) -> Predict:
-    """Pool images that a classifier is sure of join the labelled ones, with classical augmentation
-    on all.
-    """
-    labelled_pool = label_pool(task.train, task.pool, task.config, task.seed)
-    return _classifier(task, task.train.joined(labelled_pool), augmented=True)
-
-
-def _classifier(task: SemiTask, images: LabelledImages, *, augmented: bool) -> Predict:
-    c = task.config.classifier
-    model = build_classifier(c.name, len(images.classes), images.image_shape, seed=task.seed)
-    train_classifier(
-        model.to(device_of(task.config)),
-        images.x,
-        images.y,
-        train_settings(c),
-        seed=task.seed,
-        weights=balanced_weights(images.y, len(images.classes)),
-        augment=classical_of(task.config) if augmented else None,
-        on_step=lambda step, loss: task.on_step(step, c.steps, {"loss": loss}),
-    )
-    return lambda x: predict_logits(model, x)
+def words_of(name: str) -> str:
+    """What a method does, for the report; empty for a name that is not known."""
+    if name in GAN_HEADS:
+        return GAN_HEADS[name].words
+    if name == "supervised":
+        return SUPERVISED
+    return ARMS[name].words if name in ARMS else ""

@@ -1,19 +1,23 @@
-"""From the errors of semi-supervised methods to means, paired differences and a verdict. Lower is
-better.
+"""From what the methods say about the scored images to errors, paired differences and a verdict.
+Lower is better.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean, median, stdev
 from typing import Any
 
-import numpy as np
+from downstream.comparison import FEWEST_FOR_A_CLAIM, FEWEST_TO_DECIDE, Comparison, compare
+from downstream.metrics import METRICS, Outputs
 
-from downstream.gain import FEWEST_FOR_A_CLAIM, holm, outcome, paired_t
+ByLabels = Mapping[str, Mapping[int, Sequence[Outputs]]]
+"""Method -> number of labels -> outputs, one per subset, subsets in one order for all."""
 
-Errors = Mapping[str, Mapping[str, Sequence[float]]]
-"""Method -> number of labels -> one error a subset, as fractions, subsets in one order for all."""
+ERROR = METRICS["error"]
+UNIT = replace(ERROR.unit, digits=2)
+"""Errors of a few per mille are compared, so they have one digit more than elsewhere."""
 
 
 def scores(errors: Sequence[float]) -> dict[str, Any]:
@@ -29,105 +33,155 @@ def scores(errors: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def paired_differences(errors: Errors, default: str) -> list[dict[str, Any]]:
-    """The default method minus every other one with the same number of labels, paired by subset.
+def errors_of(outputs: ByLabels) -> dict[str, dict[str, dict[str, Any]]]:
+    """``methods`` of semi.json: method -> number of labels -> ``scores``."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, by_labels in outputs.items():
+        found[name] = {}
+        for labels, own in sorted(by_labels.items()):
+            found[name][str(labels)] = scores(list(map(ERROR.of, own)))
+    return found
+
+
+def paired_differences(
+    outputs: ByLabels, reference: str, overlaps: Mapping[int, float]
+) -> list[dict[str, Any]]:
+    """The reference minus every other method with the same number of labels, paired by subset.
 
     Args:
-        errors: Of all methods. Where one has fewer subsets, the first ones of the other are its
-            partners.
-        default: Name of the default method; without it there is nothing to compare.
+        outputs: Of all methods. Where one has fewer subsets, the first ones of the reference are
+            its partners.
+        reference: Name of the method that the others are compared with.
+        overlaps: Share of labelled images that two subsets have in common, by number of labels.
 
     Returns:
-        Rows of ``differences`` in semi.json: ``delta`` below zero means that the default makes
-        fewer errors. ``ci95`` and ``p`` (paired t) are None for a single pair; ``p_holm`` allows
-        for the number of rows.
+        Rows of ``differences`` in semi.json: ``delta`` below zero means that the reference makes
+        fewer errors. The p of Holm allows for the methods with the same number of labels. A single
+        pair has neither an interval nor p.
     """
-    rows = [
-        _difference(default, other, labels, own, theirs[labels])
-        for labels, own in errors.get(default, {}).items()
-        for other, theirs in errors.items()
-        if other != default and labels in theirs
-    ]
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_holm"] = p
+    rows = []
+    for labels in sorted(outputs[reference]):
+        found = {name: one[labels] for name, one in outputs.items() if labels in one}
+        count = min(map(len, found.values()))
+        paired = {name: one[:count] for name, one in found.items()}
+        pairs = [(reference, name) for name in found if name != reference]
+        _, comparisons = compare(paired, ERROR, pairs, overlap=overlaps[labels])
+        for one in comparisons:
+            rows.append(_row(one, labels, count))
     return rows
 
 
-def _difference(
-    default: str, other: str, labels: str, own: Sequence[float], theirs: Sequence[float]
-) -> dict[str, Any]:
-    differences = np.array([a - b for a, b in zip(own, theirs, strict=False)])
-    interval, p = paired_t(differences) if len(differences) > 1 else (None, None)
+def _row(comparison: Comparison, labels: int, pairs: int) -> dict[str, Any]:
+    row = comparison.to_json()
+    method = row.pop("arm")
+    row.pop("metric")
+    if pairs == 1:
+        row |= {"p": None, "p_holm": None}
     return {
-        "method": default,
-        "baseline": other,
-        "labels": int(labels),
-        "pairs": len(differences),
-        "delta": float(differences.mean()),
-        "ci95": None if interval is None else list(interval),
-        "p": p,
-        "p_holm": None,
-    }
+        "method": method,
+        "baseline": row.pop("baseline"),
+        "labels": labels,
+        "pairs": pairs,
+    } | row
 
 
-def outcome_of_errors(row: Mapping[str, Any]) -> str:
-    """``better``, ``worse`` or ``open`` for the default method: where the whole 95 % interval of a
-    difference lies.
-    """
-    return "open" if row["ci95"] is None else outcome([-bound for bound in reversed(row["ci95"])])
+def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Which method to use, in one sentence, and the comparisons it rests on, one per line.
 
-
-def verdict(result: Mapping[str, Any]) -> str:
-    """One sentence: which methods the default one beats, and how large its error is.
-
-    "Fewer errors than" a method means that the whole 95 % interval of the paired difference lies
-    below zero at every number of labels at which both were run.
+    The reference makes fewer errors than a method if it is better at every number of labels at
+    which both ran: the whole 95 % interval, over subsets and scored images, lies below zero, and
+    this outlasts the correction for the number of methods.
 
     Args:
         result: ``methods``, ``differences``, ``default_method`` and ``scored_on`` of semi.json.
+
+    Returns:
+        ``advice`` and ``lines``.
     """
-    name, methods = result["default_method"], result["methods"]
-    if name not in methods:
-        return f"Nothing was compared: {name}, the default method, was not run."
-    grouped = _outcomes(result["differences"])
-    subsets = max(len(one["errors"]) for one in methods[name].values())
-    pairs = min((row["pairs"] for row in result["differences"]), default=FEWEST_FOR_A_CLAIM)
-    caution = ", preliminary" if pairs < FEWEST_FOR_A_CLAIM else ""
-    where = "test images" if result["scored_on"] == "test" else result["scored_on"]
-    errors = "; ".join(
-        f"{_told(one)} with {labels} labels" for labels, one in methods[name].items()
-    )
-    return f"{name} {_headline(grouped)}: {errors}; {subsets} subsets, {where}{caution}."
+    lines = list(map(_line, result["differences"]))
+    reference = result["default_method"]
+    for labels, one in result["methods"][reference].items():
+        lines.append(f"{reference}, {labels} labels: {_told(one)}")
+    lines.append(_caution(result))
+    return {"advice": _advice(result), "lines": lines}
 
 
-def _headline(grouped: Mapping[str, str]) -> str:
-    better, worse, undecided = (
-        [one for one in grouped if grouped[one] == key] for key in ("better", "worse", "open")
-    )
-    parts = [f"makes fewer errors than {joined(better)}"] if better else []
-    parts += [f"makes more errors than {joined(worse)}"] if worse else []
-    parts += (
-        [f"is shown neither better nor worse throughout than {joined(undecided)}"]
-        if undecided
-        else []
-    )
-    return ", ".join(parts) or "alone"
+def _advice(result: Mapping[str, Any]) -> str:
+    reference, rows = f"`{result['default_method']}`", result["differences"]
+    if not rows:
+        return f"Nothing to compare: {reference} ran alone."
+    fewest = min(row["pairs"] for row in rows)
+    if fewest < FEWEST_TO_DECIDE:
+        subsets = "1 subset is" if fewest == 1 else f"{fewest} subsets are"
+        return f"No recommendation: {subsets} too few; run {FEWEST_TO_DECIDE} or more."
+    better, worse, undecided, mixed = _by_outcome(rows)
+    if worse:
+        best = max(worse, key=lambda name: _mean_delta(rows, name))
+        return f"Use `{best}`: it makes fewer errors than {reference}."
+    if not undecided and not mixed:
+        return f"Use {reference}: it makes fewer errors than {joined(better)}."
+    said = [f"{reference} makes fewer errors than {joined(better)}"] if better else []
+    if mixed:
+        said.append(f"the outcome against {joined(mixed)} depends on the number of labels")
+    if undecided:
+        said.append(f"undecided: {reference} against {joined(undecided)}")
+    text = "; ".join(said)
+    return f"{text[0].upper()}{text[1:]}.{_needed(rows)}"
 
 
-def _outcomes(differences: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The other methods with the outcome that is the same at all numbers of labels, or ``open``."""
+def _by_outcome(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], ...]:
+    """The other methods than which the reference is better, worse or undecided at all numbers of
+    labels, and those where they differ.
+    """
     seen: dict[str, set[str]] = {}
-    for row in differences:
-        seen.setdefault(row["baseline"], set()).add(outcome_of_errors(row))
-    return {name: one.pop() if len(one) == 1 else "open" for name, one in seen.items()}
+    for row in rows:
+        seen.setdefault(row["baseline"], set()).add(row["outcome"])
+    found: dict[str, list[str]] = {"better": [], "worse": [], "undecided": [], "mixed": []}
+    for name, outcomes in seen.items():
+        found[outcomes.pop() if len(outcomes) == 1 else "mixed"].append(name)
+    return tuple(found.values())
+
+
+def _mean_delta(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+    return fmean(row["delta"] for row in rows if row["baseline"] == name)
+
+
+def _needed(rows: Sequence[Mapping[str, Any]]) -> str:
+    most = 0
+    for row in rows:
+        if row["outcome"] == "undecided" and row["needed"]:
+            most = max(most, row["needed"])
+    return f" About {most} subsets would probably decide." if most else ""
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    interval = ""
+    if row["ci95"] is not None:
+        low, high = row["ci95"]
+        interval = f" (95 % interval {UNIT.signed(low)} to {UNIT.signed(high)})"
+    return (
+        f"{row['method']} against {row['baseline']}, {row['labels']} labels: "
+        f"{UNIT.signed(row['delta'])} {UNIT.name} of {ERROR.words}{interval}, {row['outcome']}"
+    )
+
+
+def _caution(result: Mapping[str, Any]) -> str:
+    subsets = max(
+        len(one["errors"]) for one in result["methods"][result["default_method"]].values()
+    )
+    pairs = min((row["pairs"] for row in result["differences"]), default=subsets)
+    few = ", preliminary" if pairs < FEWEST_FOR_A_CLAIM else ""
+    where = result["scored_on"]
+    where = "test images" if where == "test" else f"{where}, which is a screening"
+    return f"{subsets} subset{'s' if subsets > 1 else ''}{few}, {where}"
 
 
 def _told(one: Mapping[str, Any]) -> str:
-    spread = "" if one["sd"] is None else f" ± {100 * one['sd']:.2f}"
-    return f"{100 * one['mean']:.2f}{spread} % error"
+    spread = "" if one["sd"] is None else f" ± {UNIT.plain(one['sd'])}"
+    return f"{UNIT.plain(one['mean'])}{spread} {UNIT.sign} {ERROR.words}"
 
 
 def joined(names: Sequence[str]) -> str:
-    """Names in a row: "a, b and c"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    """Names in a row, as code: "`a`, `b` and `c`"."""
+    marked = [f"`{name}`" for name in names]
+    return " and ".join([", ".join(marked[:-1]), marked[-1]] if len(marked) > 1 else marked)

@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.report.page import p_value
+from pipelines.semi.scores import ERROR, UNIT
+
 Published = Mapping[str, Mapping[str, tuple[float, float | None]]]
 """Method -> number of labels -> (mean error, sample deviation or None), in percent as printed."""
 
@@ -37,19 +40,22 @@ PUBLISHED: dict[str, Published] = {
 
 
 def semi_table(result: Mapping[str, Any]) -> str:
-    """Errors in percent as plain text: mean ± sample deviation, and the median, by method and
-    number of labels.
+    """Errors as plain text: mean ± sample deviation, and the median, by method and number of
+    labels.
     """
     counts, methods = label_counts(result), result["methods"]
     width = max(len("method"), *map(len, methods))
-    lines = [f"{'method':<{width}}" + "".join(f"  {f'{n} labels':>22}" for n in counts)]
-    lines += [
-        f"{name:<{width}}" + "".join(f"  {_with_median(found.get(n)):>22}" for n in counts)
-        for name, found in methods.items()
-    ]
-    return "\n".join(
-        [*lines, "", "error in percent: mean ± standard deviation over subsets (median)"]
-    )
+    head = f"{'method':<{width}}"
+    for labels in counts:
+        head += f"  {f'{labels} labels':>25}"
+    lines = [head]
+    for name, found in methods.items():
+        line = f"{name:<{width}}"
+        for labels in counts:
+            line += f"  {_with_median(found.get(labels)):>25}"
+        lines.append(line)
+    words = f"{ERROR.words} in percent: mean ± standard deviation over subsets (median; subsets)"
+    return "\n".join([*lines, "", words])
 
 
 def as_markdown(result: Mapping[str, Any], published: Published | None = None) -> str:
@@ -60,70 +66,119 @@ def as_markdown(result: Mapping[str, Any], published: Published | None = None) -
         published: The rows to set beside; those known for the data set unless given.
     """
     published = PUBLISHED.get(result["dataset"], {}) if published is None else published
-    counts = label_counts(result)
-    ours = [
-        _row(name, [_with_median(found.get(n)) for n in counts])
-        for name, found in result["methods"].items()
-    ]
-    theirs = [
-        _row(name, [_printed(found.get(n)) for n in counts])
-        for name, found in _shown(published, counts).items()
-    ]
-    where = "test" if result["scored_on"] == "test" else "held-out training"
+    counts, verdict = label_counts(result), result["verdict"]
     parts = [
         f"# {_escaped(result['dataset'])}: errors of semi-supervised methods",
-        _escaped(result["verdict"]),
-        f"Error in percent on {result['images']['scored']} {where} images: mean ± standard "
-        "deviation over labelled "
+        _escaped(verdict["advice"]),
+        _escaped("- " + "\n- ".join(verdict["lines"])),
+        f"Error in percent on {scored_words(result)}: mean ± standard deviation over labelled "
         "subsets (median; number of subsets).",
-        _table(counts, ours),
+        _table(counts, _our_rows(result, counts)),
     ]
-    if theirs:
+    if theirs := _published_rows(published, counts):
         parts += [
             "Published, on other labelled subsets and with other networks:",
             _table(counts, theirs),
         ]
-    return "\n\n".join([*parts, *_differences(result), _origin(result)]) + "\n"
+    if result["differences"]:
+        parts.append(_differences(result))
+    return "\n\n".join([*parts, _origin(result)]) + "\n"
 
 
-def _table(counts: Sequence[str], rows: Sequence[str]) -> str:
-    titles = " | ".join(f"{n} labels" for n in counts)
-    return "\n".join([f"| method | {titles} |", f"|---|{'---|' * len(counts)}", *rows])
-
-
-def _origin(result: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return f"- Command: `{result['command']}`\n- Device: {_escaped(result['device'])}\n- Versions: {versions}"
+def scored_words(result: Mapping[str, Any]) -> str:
+    """How many images of which kind the errors are measured on."""
+    where = "test images" if result["scored_on"] == "test" else result["scored_on"]
+    return f"{result['images']['scored']} {where}"
 
 
 def label_counts(result: Mapping[str, Any]) -> list[str]:
     """Every number of labels that a method was run with, as semi.json writes it, ascending."""
-    return sorted({n for found in result["methods"].values() for n in found}, key=int)
+    found: set[str] = set()
+    for by_labels in result["methods"].values():
+        found |= set(by_labels)
+    return sorted(found, key=int)
 
 
-def _differences(result: Mapping[str, Any]) -> list[str]:
-    rows = [
-        _row(
-            f"{row['method']} - {row['baseline']}",
-            [
-                str(row["labels"]),
-                str(row["pairs"]),
-                f"{100 * row['delta']:+.2f}",
-                "–"
-                if row["ci95"] is None
-                else " to ".join(f"{100 * end:+.2f}" for end in row["ci95"]),
-                "–" if row["p"] is None else f"{row['p']:.3g}",
-                "–" if row["p_holm"] is None else f"{row['p_holm']:.3g}",
-            ],
-        )
-        for row in result["differences"]
-    ]
-    head = "| difference, points | labels | pairs | mean | 95 % interval | p | Holm p |\n|---|---|---|---|---|---|---|"
-    return ["\n".join([head, *rows])] if rows else []
+def interval_words(interval: Sequence[float] | None) -> str:
+    """Both ends of a difference in points, a dash for none."""
+    return "–" if interval is None else " to ".join(map(UNIT.signed, interval))
 
 
-def _shown(published: Published, counts: Sequence[str]) -> Published:
-    return {name: found for name, found in published.items() if set(found) & set(counts)}
+def _our_rows(result: Mapping[str, Any], counts: Sequence[str]) -> list[str]:
+    rows = []
+    for name, found in result["methods"].items():
+        rows.append(_row(name, [_with_median(found.get(labels)) for labels in counts]))
+    return rows
+
+
+def _published_rows(published: Published, counts: Sequence[str]) -> list[str]:
+    rows = []
+    for name, found in published.items():
+        if set(found) & set(counts):
+            rows.append(_row(name, [_printed(found.get(labels)) for labels in counts]))
+    return rows
+
+
+def _table(counts: Sequence[str], rows: Sequence[str]) -> str:
+    titles = " labels | ".join(counts)
+    return "\n".join([f"| method | {titles} labels |", f"|---|{'---|' * len(counts)}", *rows])
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    lines = []
+    for name, value in result["setup"].items():
+        lines.append(f"- {_escaped(name)}: {_escaped(plain(value))}")
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    lines.append(f"- Command: `{result['command']}`")
+    lines.append(f"- Device: {_escaped(result['device'])}")
+    lines.append(f"- Versions: {versions}")
+    return "\n".join(lines)
+
+
+def plain(value: Any) -> str:
+    """A value of the setup in words: lists with commas, yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _differences(result: Mapping[str, Any]) -> str:
+    titles = (
+        f"difference of {ERROR.words}, {UNIT.name}",
+        "labels",
+        "pairs",
+        "mean",
+        "95 % interval",
+        "subsets alone",
+        "p",
+        "Holm p",
+        "outcome",
+    )
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for row in result["differences"]:
+        cells = [
+            str(row["labels"]),
+            str(row["pairs"]),
+            UNIT.signed(row["delta"]),
+            interval_words(row["ci95"]),
+            interval_words(row["ci95_replicates"]),
+            p_value(row["p"]),
+            p_value(row["p_holm"]),
+            outcome_words(row),
+        ]
+        lines.append(_row(f"{row['method']} - {row['baseline']}", cells))
+    return "\n".join(lines)
+
+
+def outcome_words(row: Mapping[str, Any]) -> str:
+    """``better``, ``worse`` or ``undecided``, and what would decide."""
+    if row["outcome"] != "undecided":
+        return str(row["outcome"])
+    if row["needed"]:
+        return f"undecided; about {row['needed']} subsets would probably decide"
+    if row["limited_by"]:
+        return f"undecided; limited by the {row['limited_by'].replace('replicates', 'subsets')}"
+    return "undecided"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
@@ -133,10 +188,9 @@ def _row(name: str, cells: Sequence[str]) -> str:
 def _with_median(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "–"
-    spread = "" if found["sd"] is None else f" ± {100 * found['sd']:.2f}"
-    return (
-        f"{100 * found['mean']:.2f}{spread} ({100 * found['median']:.2f}; {len(found['errors'])})"
-    )
+    spread = "" if found["sd"] is None else f" ± {UNIT.plain(found['sd'])}"
+    median = UNIT.plain(found["median"])
+    return f"{UNIT.plain(found['mean'])}{spread} ({median}; {len(found['errors'])})"
 
 
 def _printed(found: tuple[float, float | None] | None) -> str:

@@ -20,9 +20,9 @@ import augmentor
 from augmentor.data.synthetic_store import read_set
 from pipelines.config import Config, config_from
 from pipelines.gain.run import gain_run
-from pipelines.semi.run import semi_run
 from pipelines.generators.synthesize import synthesize_run
 from pipelines.generators.train import train_run
+from pipelines.semi.run import semi_run
 
 TINY = {
     "source": {

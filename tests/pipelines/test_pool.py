@@ -8,11 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.common.types import LabelledImages
+from downstream import trainer as training
+from downstream.augmentations import image_augmentation
+from downstream.train import TrainSettings
+from downstream.trainer import ClassifierTrainer
 from pipelines import pool
-from pipelines.augmentation import augmentation_of
 from pipelines.config import Config, PoolConfig, config_from
 from pipelines.datasets import DataBundle, load_data
 from pipelines.pool import CLEAREST, graph_labels, label_pool
+
+TRAINER = ClassifierTrainer(settings=TrainSettings(steps=20), domain="digits")
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +30,6 @@ def config(method: str) -> Config:
         {
             "data": {"data": "digits", "labels": 50},
             "pool": {"method": method, "rounds": 1},
-            "classifier": {"steps": 20},
-            "device": "cpu",
         }
     )
 
@@ -35,7 +38,7 @@ def test_graph_labels_the_whole_pool_and_marks_the_clearest_of_every_class(
     digits: DataBundle,
 ) -> None:
     assert digits.pool is not None
-    labels, clear = graph_labels(digits.train, digits.pool, config("graph"), 0, 0.3)
+    labels, clear = graph_labels(digits.train, digits.pool, TRAINER, 0, 0.3)
     assert labels.shape == clear.shape == (len(digits.pool),)
     for label in range(10):
         members = labels == label
@@ -43,7 +46,7 @@ def test_graph_labels_the_whole_pool_and_marks_the_clearest_of_every_class(
 
 
 def test_graph_keeps_what_a_pool_of_five_labels_a_class_tells(digits: DataBundle) -> None:
-    kept = label_pool(digits.train, digits.pool, config("graph"), 0)
+    kept = label_pool(digits.train, digits.pool, config("graph").pool, TRAINER, 0)
     assert kept.classes == digits.train.classes
     assert len(kept) >= int(CLEAREST * len(digits.pool))
     # Every kept image is one of the pool, none of the labelled ones.
@@ -55,7 +58,7 @@ def test_graph_is_right_about_most_images_and_clearer_means_more_right() -> None
     everything = load_data(config_from({"data": {"data": "digits"}}).data, 0).train
     truth = {x.numpy().tobytes(): int(y) for x, y in zip(everything.x, everything.y, strict=True)}
     bundle = load_data(config("graph").data, 1)
-    labels, clear = graph_labels(bundle.train, bundle.pool, config("graph"), 1, 0.5)
+    labels, clear = graph_labels(bundle.train, bundle.pool, TRAINER, 1, 0.5)
     right = labels == torch.tensor([truth[x.numpy().tobytes()] for x in bundle.pool])
     assert right.float().mean() > 0.85
     assert right[clear].float().mean() > right[~clear].float().mean()
@@ -63,7 +66,7 @@ def test_graph_is_right_about_most_images_and_clearer_means_more_right() -> None
 
 def test_classifier_is_the_default_method(digits: DataBundle) -> None:
     assert Config().pool.method == "classifier"
-    kept = label_pool(digits.train, digits.pool, config("classifier"), 0)
+    kept = label_pool(digits.train, digits.pool, config("classifier").pool, TRAINER, 0)
     assert max(kept.counts.values()) <= math.ceil(len(digits.pool) / 10)
 
 
@@ -76,19 +79,16 @@ def test_the_classifier_can_start_from_the_graph(
         10
     )  # of the first twenty images of the pool; of the others nothing is known
 
-    def teacher(
-        known: LabelledImages, pool: Tensor, config: Config, seed: int, watch: None
-    ) -> Tensor:
+    def teacher(known: LabelledImages, pool: Tensor, *arguments: Any) -> Tensor:
         learned.append(known.y)
         logits = torch.zeros(len(pool), 10)
         logits[torch.arange(20), sure] = 20
         return logits
 
     monkeypatch.setattr(pool, "teacher_logits", teacher)
-    asked = config("graph_classifier")
-    asked = asked.model_copy(update={"pool": asked.pool.model_copy(update={"rounds": 2})})
-    indices, labels = pool.pool_labels(digits.train, digits.pool, asked, 0)
-    of_graph, clear = graph_labels(digits.train, digits.pool, asked, 0, CLEAREST)
+    asked = config("graph_classifier").pool.model_copy(update={"rounds": 2})
+    indices, labels = pool.pool_labels(digits.train, digits.pool, asked, TRAINER, 0)
+    of_graph, clear = graph_labels(digits.train, digits.pool, TRAINER, 0, CLEAREST)
     # First the graph's labels, then its own: the graph's are gone.
     assert torch.equal(learned[0], torch.cat([digits.train.y, of_graph[clear]]))
     assert torch.equal(learned[1][: len(digits.train)], digits.train.y)
@@ -107,14 +107,13 @@ def test_the_labelling_classifier_has_the_augmentation_asked_for(
         found.append(options["augment"](x[:4], torch.Generator().manual_seed(0)))
         return model
 
-    monkeypatch.setattr(pool, "train_classifier", spy)
+    monkeypatch.setattr(training, "train_classifier", spy)
     bundle = load_data(config("classifier").data, 0)
     for kind in ("classical", "trivialaugment"):
-        asked = config("classifier").model_copy(update={"pool": PoolConfig(rounds=1, augment=kind)})
-        label_pool(bundle.train, bundle.test.x[:50], asked, 0)
-        expected = augmentation_of(asked, kind)(
-            bundle.train.x[:4], torch.Generator().manual_seed(0)
-        )
+        asked = PoolConfig(rounds=1, augment=kind)
+        label_pool(bundle.train, bundle.test.x[:50], asked, TRAINER, 0)
+        augment = image_augmentation([kind], "digits")
+        expected = augment(bundle.train.x[:4], torch.Generator().manual_seed(0))
         assert torch.equal(found[-1], expected)
     assert not torch.equal(found[0], found[1])
 
@@ -128,16 +127,16 @@ def test_the_labelling_classifier_can_learn_with_a_loss_for_the_tail(
         calls.append(options)
         return model
 
-    monkeypatch.setattr(pool, "train_classifier", spy)
+    monkeypatch.setattr(training, "train_classifier", spy)
     bundle = load_data(
         config_from({"data": {"data": "digits", "per_class": 20, "imbalance": 10}}).data, 0
     )
     logits, y = torch.zeros(2, 10), torch.tensor([0, 9])
     for loss in ("cross_entropy", "logit_adjusted"):
-        asked = config("classifier").model_copy(update={"pool": PoolConfig(rounds=1, loss=loss)})
-        label_pool(bundle.train, bundle.test.x[:50], asked, 0)
+        asked = PoolConfig(rounds=1, loss=loss)
+        label_pool(bundle.train, bundle.test.x[:50], asked, TRAINER, 0)
     plain, adjusted = calls
-    assert plain["weights"] is not None
-    assert adjusted["weights"] is None
+    assert plain["draw_weights"] is not None
+    assert adjusted["draw_weights"] is None
     common, rare = (float(adjusted["loss"](logits[:1], y[i : i + 1])) for i in (0, 1))
     assert rare > float(plain["loss"](logits, y)) > common

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,19 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_store import read_recipe, read_set
+from downstream.trainer import ClassifierTrainer
 from pipelines import cli
 from pipelines.config import ConfigError, config_from
+from pipelines.datasets import DataBundle
 from pipelines.edit import files as edit
 from pipelines.edit import mix_identities
 from pipelines.edit import quality as edit_quality
 from pipelines.edit.mix_identities import drawn_mixtures, even_mixtures
-from pipelines.generators.train import LoadedRun
+from pipelines.generators.load import LoadedRun
 
 
 class Levels:
@@ -307,3 +312,38 @@ def test_quality_of_a_source_that_transfers_perfectly() -> None:
     for hole in result["inpaint"].values():
         assert [row["rounds"] for row in hole["after"]] == [0, 1, 2]
         assert all(row["psnr"] > 60 and row["top1"] == 1 for row in hole["after"])
+
+
+def test_the_judge_of_edits_is_trained_on_real_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    y = torch.arange(60).remainder(3)
+    train = LabelledImages(Codes().sample(y, torch.zeros(60, 1)), y, Codes.classes)
+    trainer = ClassifierTrainer(domain="digits", strength=0.0)
+    monkeypatch.setattr(edit_quality, "JUDGE_STEPS", 40)
+    predict = edit_quality.trained_judge(train, trainer, seed=1)
+    assert (predict(train.x).argmax(dim=1) == y).float().mean() > 0.9
+
+
+def test_the_command_of_edit_quality_writes_numbers_and_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    y = torch.arange(30).remainder(3)
+    noise = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.1
+    images = LabelledImages(Codes().sample(y, torch.zeros(30, 1)) + noise, y, Codes.classes)
+    bundle = DataBundle("levels", "all", images, images, None, "")
+    config = config_from({"threads": 1})
+    loaded = LoadedRun(Codes(), config, "a" * 64, np.array([1]), 7)  # type: ignore[arg-type]
+    monkeypatch.setattr(edit_quality, "load_source", lambda run, device: loaded)
+    monkeypatch.setattr(edit_quality, "load_data", lambda data, seed: bundle)
+    monkeypatch.setattr(edit_quality, "JUDGE_STEPS", 3)
+    edit_quality.main([str(tmp_path / "run"), str(tmp_path / "out" / "q.json"), "--images", "6"])
+    result = json.loads((tmp_path / "out" / "q.json").read_text())
+    assert (result["schema"], result["step"], result["images"], result["seed"]) == (1, 7, 6, 0)
+    assert result["judge"]["seed"] == seed_for("judge", 0)
+    assert result["command"].startswith("python -m pipelines.edit.quality run ")
+    page = (tmp_path / "out" / "q.md").read_text()
+    assert "## Inpainting: inside the hole" in page
+    assert "12 in all: the judge finds the asked class" in page
+    other = DataBundle("levels", "all", images, replace(images, classes=tuple("abc")), None, "")
+    monkeypatch.setattr(edit_quality, "load_data", lambda data, seed: other)
+    with pytest.raises(DataError, match="no longer those the source"):
+        edit_quality.main([str(tmp_path / "run"), str(tmp_path / "q.json")])

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints
+from downstream.trainer import ClassifierTrainer
 from pipelines import cli
 from pipelines.config import ConfigError, config_from
 from pipelines.edit import files as edit
@@ -20,10 +22,9 @@ from pipelines.edit.identity_quality import (
     cases_of,
     identity_quality,
     identity_quality_run,
-    judge_config,
     render,
 )
-from pipelines.generators.train import LoadedRun
+from pipelines.generators.load import LoadedRun
 from pipelines.verify.pairs import read_pairs
 from tests.pipelines.faces import SIDE, write_pairs, write_people
 
@@ -72,9 +73,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def use(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, source: Any, trained_on: np.ndarray | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    source: Any,
+    trained_on: np.ndarray | None = None,
+    **sections: Any,
 ) -> None:
-    values = {
+    values = sections | {
         "data": {"data": str(folder.parent / "people"), "size": SIDE},
         "threads": 1,
         "device": "cpu",
@@ -189,9 +194,18 @@ def test_a_source_without_identities_is_refused(
         identity_quality_run(folder, str(folder), folder.parent / "out")
 
 
-def test_the_judge_is_not_what_another_job_was_told() -> None:
-    config = config_from(
-        {"verify": {"head": "arcface", "weights": "x"}, "classifier": {"steps": 3}}
-    )
-    judge = judge_config(config, 9)
-    assert (judge.classifier.steps, judge.verify.head, judge.verify.weights) == (9, "softmax", None)
+def test_the_judge_is_not_what_another_job_was_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+
+    def spy(images: Any, draw_weights: None, trainer: ClassifierTrainer, **how: Any) -> nn.Module:
+        told.update(how, trainer=trainer, draw_weights=draw_weights)
+        return MeanColour()
+
+    use(monkeypatch, folder, Swapper(True), verify={"head": "arcface", "weights": "x"})
+    monkeypatch.setattr(job, "train_verifier", spy)
+    result = identity_quality_run(folder, str(folder), folder.parent / "out", judge_steps=9)
+    assert (told["head"], told["margin"], told["draw_weights"]) == ("softmax", None, None)
+    assert (told["trainer"].settings.steps, told["trainer"].weights) == (9, None)
+    assert told["seed"] == result["judge"]["seed"] == seed_for("judge", 0)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,23 +12,23 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 import pipelines.generators.evaluate
+from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints
 from pipelines.config import ClassifierConfig, Config
 from pipelines.datasets import DataBundle
-from pipelines.progress import Silent
-from pipelines.results import read_result
+from pipelines.generators.compared import equal_shares, first_of_each, matched
 from pipelines.generators.evaluate import as_markdown, evaluate_run
+from pipelines.generators.load import LoadedRun
 from pipelines.generators.quality import (
+    PURPOSES,
     EvaluateSettings,
     Evaluation,
-    derived_seed,
-    equal_shares,
     evaluate_source,
-    first_of_each,
-    matched,
+    make_reference,
 )
-from pipelines.generators.train import LoadedRun
+from pipelines.progress import Silent
+from pipelines.results import read_result
 
 SHORT = ClassifierConfig(steps=3)
 QUICK = EvaluateSettings(
@@ -313,12 +312,17 @@ def test_matched_subsets_have_equal_classes_and_no_repeats() -> None:
     assert len(set(one.tolist())) == len(set(other.tolist())) == 4
 
 
-def test_seeds_differ_by_purpose_and_seed() -> None:
-    seeds = {
-        derived_seed(seed, purpose)
-        for seed in range(20)
-        for purpose in ("judge", "student", "samples")
-    }
-    assert len(seeds) == 60
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert math.log2(max(seeds)) > 25
+def test_every_purpose_and_seed_has_a_seed_of_its_own(unseen: Evaluation) -> None:
+    seeds = unseen.result["seeds"]
+    assert tuple(seeds) == PURPOSES
+    assert seeds == {purpose: seed_for(purpose, 0) for purpose in PURPOSES}
+    assert len(set(seeds.values())) == len(PURPOSES)
+
+
+def test_a_reference_made_before_changes_nothing() -> None:
+    settings = replace(QUICK, judge=SHORT, student=SHORT, samples=60)
+    source, bundle = Replay(digits().train), digits()
+    reference = make_reference(bundle, settings, 2, "cpu")
+    given = evaluate_source(source, bundle, settings, 2, Silent(), reference)
+    made = evaluate_source(source, bundle, settings, 2, Silent())
+    assert given.result["metrics"] == made.result["metrics"]

@@ -17,12 +17,12 @@ from augmentor.data.fingerprint import fingerprints, to_uint8
 from augmentor.data.synthetic_store import read_manifest, read_recipe, read_set
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.datasets import DataBundle
+from pipelines.generators import synthesize as job
+from pipelines.generators.load import LoadedRun
+from pipelines.generators.synthesize import synthesize_run
 from pipelines.interrupt import Interrupted
 from pipelines.progress import Silent
 from pipelines.run_dir import RunDir, RunLockedError
-from pipelines.generators import synthesize as job
-from pipelines.generators.synthesize import synthesize_run
-from pipelines.generators.train import LoadedRun
 
 CLASSES = ("dark", "../light", "\udcff")
 
@@ -98,6 +98,7 @@ def tree(folder: Path) -> dict[str, bytes]:
         ({"ratio": 0.5}, {"dark": 6, "../light": 3, "\udcff": 2}),
         ({"per_class": 3, "classes": ["dark"]}, {"dark": 3}),
         ({"classes": ["dark", "../light"]}, {"../light": 6}),
+        ({"ratio": 0.5, "classes": ["\udcff", "dark"]}, {"dark": 6, "\udcff": 2}),
     ],
 )
 def test_how_many(run: Run, tmp_path: Path, wish: dict[str, Any], counts: dict[str, int]) -> None:
@@ -192,7 +193,7 @@ def test_the_judge_is_trained_once_and_kept_with_the_run(run: Run, tmp_path: Pat
     assert judge.read_bytes() == before
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
     judge.write_bytes(before[:100])
-    with pytest.raises(DataError, match=f"{judge.name}: cannot be read"):
+    with pytest.raises(DataError, match=rf"{judge.name}: cannot be read"):
         synthesize_run(run.path, tmp_path / "three", per_class=2, filter="confidence=0.5")
 
 

@@ -12,10 +12,13 @@ from augmentor.training.checkpoint import load_checkpoint
 from pipelines import cli
 from pipelines.config import ConfigError, config_from, dump_config
 from pipelines.datasets import load_data
+from pipelines.experiment.setting import setting_of
+from pipelines.generators.in_memory import start_session, train_generator
+from pipelines.generators.load import load_source
+from pipelines.generators.train import require_run_of, train_run
 from pipelines.interrupt import Interrupted
 from pipelines.pool import label_pool
 from pipelines.run_dir import RunDir
-from pipelines.generators.train import load_source, start_session, train_run, train_source
 
 
 def config(steps=6, **data):
@@ -137,10 +140,12 @@ def test_a_pool_is_labelled_once_and_seen_by_the_source(tmp_path):
 def test_in_memory_training_uses_labelled_images_and_the_labelled_pool():
     regime = {"per_class": 8, "unlabelled": "rest", "max_pool": 60}
     bundle = load_data(config(**regime).data, 0)
-    pool = label_pool(bundle.train, bundle.pool, config(), seed=0)
+    pool = label_pool(
+        bundle.train, bundle.pool, config().pool, setting_of(config()).trainer, seed=0
+    )
     assert 0 < len(pool) <= 60
     assert max(pool.counts.values()) <= 6  # an equal share of sixty images in ten classes
-    source = train_source(bundle.train, pool, config(steps=2), seed=0)
+    source = train_generator(bundle.train.joined(pool), config(steps=2).source, seed=0)
     assert source.sample(torch.tensor([3]), torch.zeros(1, 5)).shape == (
         1,
         *bundle.train.image_shape,
@@ -157,7 +162,7 @@ def test_unknown_families_presets_and_options_are_config_errors():
     ):
         wrong = config_from({"source": change})
         with pytest.raises(ConfigError, match=r"unknown|must be"):
-            train_source(bundle.train, None, wrong, seed=0)
+            train_generator(bundle.train, wrong.source, seed=0)
 
 
 def test_a_wrong_family_is_refused_before_any_work(tmp_path):
@@ -171,7 +176,7 @@ def test_a_training_leaves_the_random_state_of_every_device(monkeypatch):
     reseeded, before = [], torch.get_rng_state()
     monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
     monkeypatch.setattr(torch.mps, "manual_seed", reseeded.append)
-    start_session(load_data(config().data, 0).train, config(), seed=5)
+    start_session(load_data(config().data, 0).train, config().source, seed=5)
     assert not reseeded
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -202,3 +207,31 @@ def test_a_run_of_a_gpu_can_be_used_without_one(tmp_path, monkeypatch, capsys):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(DataError, match="no run here"):
         load_source(tmp_path)
+
+
+def test_a_folder_is_refused_before_a_training_that_could_not_be_resumed(tmp_path):
+    require_run_of(tmp_path / "run", config())  # nothing is there
+    train_run(config(steps=2), tmp_path / "run")
+    require_run_of(tmp_path / "run", config(steps=6))
+    with pytest.raises(ConfigError, match="was trained for 2 already"):
+        require_run_of(tmp_path / "run", config(steps=1))
+    with pytest.raises(ConfigError, match="differs from the config given"):
+        require_run_of(tmp_path / "run", config(per_class=5))
+
+
+def test_the_trainer_of_a_loaded_run_is_that_of_its_config(tmp_path):
+    train_run(config(steps=2), tmp_path / "run")
+    trainer = load_source(tmp_path / "run", "cpu").trainer()
+    assert trainer == setting_of(config().model_copy(update={"device": "cpu"})).trainer
+    assert (trainer.settings.steps, trainer.domain, trainer.device) == (10, "digits", "cpu")
+
+
+def test_a_run_whose_config_has_keys_of_another_version_for_other_jobs_is_used(tmp_path):
+    train_run(config(steps=2), tmp_path / "run")
+    file = RunDir(tmp_path / "run").config
+    file.write_text(file.read_text().replace("gain:\n", "gain:\n  tuning_splits: 2\n"))
+    assert load_source(tmp_path / "run").config == config(steps=2)
+    assert train_run(config(steps=4), tmp_path / "run", resume=True).step == 4
+    file.write_text(file.read_text().replace("source:\n", "source:\n  stepz: 2\n"))
+    with pytest.raises(ConfigError, match=r"unknown key 'source\.stepz'"):
+        load_source(tmp_path / "run")

@@ -1,23 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import pytest
 import torch
 
-from augmentor.common.types import LabelledImages
-from pipelines.config import ClassifierConfig, Config, SemiConfig, SourceConfig
+from augmentor.common.types import LabelledImages, Predict
+from pipelines.config import config_from
+from pipelines.experiment.setting import setting_of
 from pipelines.interrupt import Interrupted
-from pipelines.semi.gan_methods import head_cvae_gan, improved_gan
-from pipelines.semi.methods import SemiTask
+from pipelines.semi.gan_methods import GanMaterial, head_cvae_gan, improved_gan
 
 CLASSES = ("a", "b", "c")
-CONFIG = Config(
-    source=SourceConfig(
-        steps=3, batch_size=6, options={"width": 4, "latent_dim": 4, "bfloat16": False}
-    ),
-    device="cpu",
-)
 METHODS = pytest.mark.parametrize("method", [improved_gan, head_cvae_gan])
+Method = Callable[[GanMaterial], Predict]
 
 
-def rows(n, seed):
+def rows(n: int, seed: int) -> LabelledImages:
     """Noise with a bright row that tells the class."""
     y = torch.arange(n) % 3
     x = torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) * 0.2 - 1
@@ -25,20 +25,27 @@ def rows(n, seed):
     return LabelledImages(x, y, CLASSES)
 
 
-def task(on_step=lambda *_: None, seed=0, steps=2):
-    classifier = ClassifierConfig(steps=steps, batch_size=6)
-    config = CONFIG.model_copy(
-        update={"semi": SemiConfig(gan_steps=steps), "classifier": classifier}
-    )
-    return SemiTask(rows(6, 0), rows(30, 1).x, config, seed, on_step)
+def material(
+    on_values: Callable[..., None] = lambda *_: None, seed: int = 0, steps: int = 2
+) -> GanMaterial:
+    options = {"width": 4, "latent_dim": 4, "bfloat16": False}
+    asked: dict[str, Any] = {
+        "source": {"steps": 3, "batch_size": 6, "options": options},
+        "classifier": {"steps": steps, "batch_size": 6},
+        "device": "cpu",
+    }
+    setting = setting_of(config_from(asked))
+    return GanMaterial(rows(6, 0), rows(30, 1).x, setting, seed, steps, on_values)
 
 
 @METHODS
-def test_the_classes_are_learnt_and_every_step_is_reported(method):
-    seen = []
-    predict = method(
-        task(lambda step, steps, values: seen.append((step, steps, dict(values))), steps=30)
-    )
+def test_the_classes_are_learnt_and_every_step_is_reported(method: Method) -> None:
+    seen: list[tuple[int, int, dict[str, float]]] = []
+
+    def on_values(step: int, steps: int, values: Mapping[str, float]) -> None:
+        seen.append((step, steps, dict(values)))
+
+    predict = method(material(on_values, steps=30))
     test = rows(12, 2)
     logits = predict(test.x)
     assert logits.shape == (12, 3)
@@ -49,18 +56,27 @@ def test_the_classes_are_learnt_and_every_step_is_reported(method):
 
 
 @METHODS
-def test_equal_seeds_give_equal_logits_and_the_global_state_stays(method):
+def test_equal_seeds_give_equal_logits_and_the_global_state_stays(method: Method) -> None:
     state = torch.random.get_rng_state()
-    first, second = (method(task())(rows(6, 3).x) for _ in range(2))
+    first, second = (method(material())(rows(6, 3).x) for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert not torch.equal(first, method(task(seed=1))(rows(6, 3).x))
+    assert not torch.equal(first, method(material(seed=1))(rows(6, 3).x))
 
 
 @METHODS
-def test_a_signal_ends_the_training(method):
-    def stop(*_):
+def test_a_signal_ends_the_training(method: Method) -> None:
+    def stop(*_: object) -> None:
         raise Interrupted(15)
 
     with pytest.raises(Interrupted):
-        method(task(stop))
+        method(material(stop))
+
+
+def test_a_signal_ends_the_training_of_the_generator_too() -> None:
+    def stop(step: int, steps: int, values: Mapping[str, float]) -> None:
+        assert not values  # a step of the head would have some
+        raise Interrupted(15)
+
+    with pytest.raises(Interrupted):
+        head_cvae_gan(material(stop))

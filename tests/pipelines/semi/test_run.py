@@ -12,27 +12,31 @@ import pytest
 import torch
 from torch import Tensor
 
-from augmentor.common.types import DataError, LabelledImages, Predict
+from augmentor.common.types import DataError, DivergedError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
+from downstream.arms.recipe import Recipe
+from downstream.evaluate import predict_logits
+from downstream.metrics import Outputs
 from pipelines import cli, datasets
-from pipelines.config import Config, ConfigError, config_from
-from pipelines.crew import Crew
+from pipelines.config import Config, ConfigError, config_from, load_config
 from pipelines.datasets import DataBundle, load_data
+from pipelines.experiment.engine import Workers
+from pipelines.experiment.parts import PartStore
+from pipelines.experiment.plan import PART_MADE, parts_of, plan_rows
+from pipelines.experiment.setting import Setting, setting_of
 from pipelines.interrupt import Interrupted, Watch
 from pipelines.results import read_result
 from pipelines.run_dir import RunDir, RunLockedError
-from pipelines.semi import run as semi_supervised
-from pipelines.semi.methods import SemiTask
-from pipelines.semi.run import (
-    METHODS,
-    POINTS,
-    READS,
-    TUNING_SEED,
-    Curve,
-    SemiJob,
-    make_cell,
-    semi_run,
-)
+from pipelines.semi import gan_parts
+from pipelines.semi import run as semi
+from pipelines.semi.gan_methods import GanHead, GanMaterial
+from pipelines.semi.gan_parts import SemiTask, gan_group, make_semi
+from pipelines.semi.methods import METHODS, known_methods, words_of
+from pipelines.semi.plan import semi_plan
+from pipelines.semi.run import semi_run
+from pipelines.semi.scores import ERROR
+from pipelines.workbench.training_parts import POINTS, Curve
+from pipelines.workbench.workbench import Workbench
 
 TINY: dict[str, Any] = {
     "data": {"data": "digits", "size": 8},
@@ -50,6 +54,7 @@ TINY: dict[str, Any] = {
     "device": "cpu",
     "threads": 1,
 }
+ONE = {"labels": [20], "subsets": 1}
 
 
 def tiny(**changes: Any) -> Config:
@@ -62,15 +67,23 @@ def tiny(**changes: Any) -> Config:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which cells were made, by the beginning of their names."""
-    cells: list[str] = []
+    """Labels of the parts that were made."""
+    labels: list[str] = []
 
-    def recording(job: SemiJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
-        make_cell(job, on_part, watch)
-        cells.append(job.path.name.rpartition("-")[0])
+    def recording(task: SemiTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
+        def told(note: str) -> None:
+            if note.startswith(PART_MADE):
+                labels.append(note.removeprefix(PART_MADE))
+            on_part(note)
 
-    monkeypatch.setattr(semi_supervised, "make_cell", recording)
-    return cells
+        make_semi(task, told, watch)
+
+    monkeypatch.setattr(semi, "make_semi", recording)
+    return labels
+
+
+def named(*cells: tuple[int, int, str]) -> list[str]:
+    return [f"{labels} labels, subset {subset}, {method}" for labels, subset, method in cells]
 
 
 def without_times(path: Path) -> dict[str, Any]:
@@ -78,22 +91,28 @@ def without_times(path: Path) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in ("seconds", "command")}
 
 
-def task(config: Config, labels: int, seed: int) -> tuple[SemiTask, DataBundle]:
-    data = config.data.model_copy(update={"labels": labels})
-    bundle = load_data(data, seed)
+def setting(labels: int = 20) -> Setting:
+    plain = setting_of(tiny())
+    return replace(plain, fixmatch_steps=3).with_labels(labels)
+
+
+def logits(method: Recipe | GanHead, bundle: DataBundle, seed: int) -> Tensor:
+    """What a method that was trained on a bundle says about its test images."""
     assert bundle.pool is not None
-    one = config.model_copy(update={"data": data, "seed": seed})
-    return SemiTask(bundle.train, bundle.pool, one, seed, lambda step, steps, values: None), bundle
+    if isinstance(method, Recipe):
+        bench = Workbench(bundle.train, bundle.pool, setting(), seed)
+        return predict_logits(bench.classifier(method), bundle.test.x)
+    material = GanMaterial(bundle.train, bundle.pool, setting(), seed, 2, lambda *_: None)
+    return method.train(material)(bundle.test.x)
 
 
 def test_a_run_writes_result_tables_and_report(tmp_path: Path, made: list[str]) -> None:
     result = semi_run(tiny(), tmp_path)
     assert read_result(tmp_path / "semi.json", "semi") == json.loads(
-        json.dumps({"schema": 1, **result})
+        json.dumps({"schema": 2, **result})
     )
-    assert made == [
-        f"{m}-{n}-{s}" for s in (0, 1) for n in (20, 40) for m in ("supervised", "classical")
-    ]
+    order = [(n, s, m) for s in (0, 1) for n in (20, 40) for m in ("supervised", "classical")]
+    assert made == named(*order)
     for found in result["methods"].values():
         assert list(found) == ["20", "40"]
         assert all(len(one["errors"]) == 2 for one in found.values())
@@ -105,34 +124,87 @@ def test_a_run_writes_result_tables_and_report(tmp_path: Path, made: list[str]) 
     first = {name: found["20"]["errors"] for name, found in result["methods"].items()}
     pairs = zip(first["classical"], first["supervised"], strict=True)
     assert rows[0]["delta"] == pytest.approx(sum(a - b for a, b in pairs) / 2)
-    assert result["scored_on"] == "test"
+    assert (result["scored_on"], result["metric"]) == ("test", "error")
     assert result["images"] == {"training": 901, "scored": 896}
     assert (tmp_path / "semi.md").read_text().startswith("# digits")
     assert "<h1>" in (tmp_path / "report.html").read_text()
 
 
-def test_a_cell_holds_the_error_of_its_method_and_stays_small(tmp_path: Path) -> None:
-    semi_run(tiny(semi={"labels": [20], "subsets": 1, "methods": ["classical"]}), tmp_path)
-    (path,) = (tmp_path / "cells").iterdir()
-    cell = json.loads(path.read_text())
-    one, bundle = task(tiny(), 20, 0)
-    guesses = METHODS["classical"](one)(bundle.test.x).argmax(dim=1)
-    assert cell["error"] == pytest.approx(
-        float((guesses != bundle.test.y).double().mean()), abs=1e-7
+def test_a_result_tells_its_setup(tmp_path: Path) -> None:
+    setup = semi_run(tiny(semi=ONE), tmp_path)["setup"]
+    assert (setup["data"], setup["regime"]) == (
+        "digits",
+        "20 labels, the other training images without",
     )
-    assert (cell["method"], cell["labels"], cell["seed"]) == ("classical", 20, 0)
-    assert [point["step"] for point in cell["curve"]] == [1, 2, 3]
-    assert path.stat().st_size < 10_000
+    assert (setup["classifier"], setup["first weights"]) == ("auto", "random")
+    assert (setup["classifier steps"], setup["classifier batch"]) == (3, 16)
+    assert setup["seeds of the subsets"] == [setting_of(tiny()).replicate_seed(0)]
+    assert setup["screening"] is False
+    assert "generator" not in setup
+    assert "FixMatch steps" not in setup
+
+
+def test_the_steps_of_the_methods_that_run_are_in_the_setup(tmp_path: Path) -> None:
+    methods = ["fixmatch", "improved_gan", "head_cvae_gan"]
+    plan = semi_plan(tiny(semi=ONE | {"methods": methods}), tmp_path)
+    setup = semi.setup_of(plan)
+    assert setup["FixMatch steps"] == 3
+    assert setup["improved_gan"].endswith(", 2 steps")
+    assert (setup["generator"], setup["generator steps"]) == ("cvae_gan, default preset", 2)
+
+
+def test_a_part_holds_what_its_method_says_and_stays_small(tmp_path: Path) -> None:
+    config = tiny(semi=ONE | {"methods": ["classical"]})
+    result = semi_run(config, tmp_path)
+    plan = semi_plan(config, tmp_path)
+    ((part,),) = (trial.parts.values() for trial in plan.trials)
+    finished, seed = plan.store.read(part), plan.trials[0].seed
+    bundle = setting().bundle(seed)
+    said = logits(METHODS["classical"], bundle, seed).softmax(dim=1).half()
+    error = ERROR.of(Outputs(y=bundle.test.y, class_probs=said))
+    assert result["methods"]["classical"]["20"]["errors"] == [pytest.approx(error)]
+    assert [point["step"] for point in finished.content["curve"]] == [1, 2, 3]
+    assert plan.store.path(part).stat().st_size < 896 * 10 * 2 + 10_000
+
+
+def test_a_gan_head_leaves_probabilities_and_a_curve_and_tells_of_its_steps(tmp_path: Path) -> None:
+    store, told = PartStore(tmp_path), list[str]()
+    group = gan_group(setting(), "20 labels, subset 0", 5, "improved_gan", 2, store)
+    make_semi(group.task, told.append, None)
+    make_semi(group.task, told.append, None)  # there is nothing left to do
+    name = "20 labels, subset 0, improved_gan"
+    assert told == [f"{name}: step 1 of 2", f"{name}: step 2 of 2", PART_MADE + name]
+    finished = store.read(group.parts[0])
+    assert finished.tensors["class_probs"].shape == (896, 10)
+    assert [point["step"] for point in finished.content["curve"]] == [1, 2]
+    assert finished.seconds["improved_gan"] >= 0
+
+
+def test_a_gan_head_depends_on_what_it_reads_only(tmp_path: Path) -> None:
+    def digest(method: str, of: Setting, gan_steps: int = 2) -> str:
+        return gan_group(of, "one", 5, method, gan_steps, PartStore(tmp_path)).parts[0].digest
+
+    def changed(**changes: Any) -> Setting:
+        return setting_of(tiny(**changes)).with_labels(20)
+
+    usual, more = changed(), changed(source={"steps": 3})
+    assert digest("improved_gan", usual) == digest("improved_gan", more)
+    assert digest("improved_gan", usual) != digest("improved_gan", usual, gan_steps=3)
+    assert digest("head_cvae_gan", usual) == digest("head_cvae_gan", usual, gan_steps=3)
+    for other in (more, changed(pool={"threshold": 0.2}), changed(classifier={"steps": 4})):
+        assert digest("head_cvae_gan", usual) != digest("head_cvae_gan", other)
 
 
 def test_subsets_are_balanced_apart_from_the_test_images_and_equal_for_equal_seeds() -> None:
-    (one, bundle), (again, _), (other, _) = (task(tiny(), 20, seed) for seed in (0, 0, 1))
+    one, again, other = (setting().bundle(seed) for seed in (0, 0, 1))
+    assert one.pool is not None
+    assert again.pool is not None
     assert set(one.train.counts.values()) == {2}
     assert torch.equal(one.train.x, again.train.x)
     assert torch.equal(one.pool, again.pool)
     assert not torch.equal(one.train.x, other.train.x)
     assert len(one.train) + len(one.pool) == 901
-    parts = [fingerprints(x) for x in (one.train.x, one.pool, bundle.test.x)]
+    parts = [fingerprints(x) for x in (one.train.x, one.pool, one.test.x)]
     assert [len(overlap(a, b)) for a, b in [(parts[0], parts[2]), (parts[1], parts[2])]] == [0, 0]
 
 
@@ -140,88 +212,77 @@ def test_subsets_are_balanced_apart_from_the_test_images_and_equal_for_equal_see
 def test_the_true_labels_of_unlabelled_images_change_nothing(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tiny()
-    full = datasets._load_named(config.data)
+    full = datasets._load_named(tiny().data)
     chosen = datasets.few_labels(full.train.y, 20, 3)
-    honest, bundle = task(config, 20, 3)
-    predicted = METHODS[method](honest)(bundle.test.x)
+    predicted = logits(METHODS[method], setting().bundle(3), 3)
 
     poisoned = full.train.y.clone()
     hidden = torch.ones(len(poisoned), dtype=torch.bool)
     hidden[chosen] = False
-    poisoned[hidden] = (
-        poisoned[hidden] + 1 + torch.arange(int(hidden.sum())) % 9
-    ) % 10  # every one is wrong
+    wrong = 1 + torch.arange(int(hidden.sum())) % 9
+    poisoned[hidden] = (poisoned[hidden] + wrong) % 10
     train = LabelledImages(full.train.x, poisoned, full.train.classes)
     monkeypatch.setattr(datasets, "_load_named", lambda data: replace(full, train=train))
     monkeypatch.setattr(datasets, "few_labels", lambda *_: chosen)  # the same images keep theirs
-    assert torch.equal(METHODS[method](task(config, 20, 3)[0])(bundle.test.x), predicted)
+    assert torch.equal(logits(METHODS[method], setting().bundle(3), 3), predicted)
 
 
-def test_one_deleted_cell_is_made_again_and_nothing_else(tmp_path: Path, made: list[str]) -> None:
+def test_one_deleted_part_is_made_again_and_nothing_else(tmp_path: Path, made: list[str]) -> None:
     semi_run(tiny(), tmp_path)
     before = without_times(tmp_path)
-    (lost,) = (tmp_path / "cells").glob("classical-40-1-*.json")
+    (lost,) = (tmp_path / "parts").glob("training-40-labels-subset-1-classical-*")
     lost.unlink()
     made.clear()
     semi_run(tiny(), tmp_path)
-    assert made == ["classical-40-1"]
+    assert made == named((40, 1, "classical"))
     assert without_times(tmp_path) == before
 
 
-def test_a_run_cut_off_in_a_training_goes_on_with_the_next_cell(
+def test_a_run_cut_off_in_a_training_resumes_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[str]
 ) -> None:
     semi_run(tiny(), tmp_path / "whole")
-    recording = semi_supervised.make_cell
+    recording, asked = semi.make_semi, list[SemiTask]()
 
-    def told_to_stop(job: SemiJob, on_part: Callable[[str], None], watch: Watch | None) -> None:
+    def told_to_stop(task: SemiTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
         assert watch is not None
-        if job.method == "classical" and job.config.data.labels == 40:
+        asked.append(task)
+        if len(asked) == 2:
             watch.signum = signal.SIGTERM
-        recording(job, on_part, watch)
+        recording(task, on_part, watch)
 
-    monkeypatch.setattr(semi_supervised, "make_cell", told_to_stop)
+    monkeypatch.setattr(semi, "make_semi", told_to_stop)
     made.clear()
     with pytest.raises(Interrupted):
         semi_run(tiny(), tmp_path / "cut")
-    assert made == ["supervised-20-0", "classical-20-0", "supervised-40-0"]
+    assert made == named((20, 0, "supervised"), (20, 0, "classical"))
     assert not (tmp_path / "cut" / "semi.json").exists()
-    monkeypatch.setattr(semi_supervised, "make_cell", recording)
+    monkeypatch.setattr(semi, "make_semi", recording)
     made.clear()
     semi_run(tiny(), tmp_path / "cut")
-    assert made[0] == "classical-40-0"
-    assert len(made) == 5
+    assert made[0] == "40 labels, subset 0, supervised"
+    assert len(made) == 6
     assert without_times(tmp_path / "cut") == without_times(tmp_path / "whole")
 
 
-def test_more_methods_subsets_and_labels_keep_the_cells_and_other_steps_do_not(
+def test_more_methods_subsets_and_labels_keep_the_parts_and_other_steps_do_not(
     tmp_path: Path, made: list[str]
 ) -> None:
-    few = {"labels": [20], "subsets": 1, "methods": ["classical"]}
+    few = ONE | {"methods": ["classical"]}
     semi_run(tiny(semi=few), tmp_path)
-    semi_run(
-        tiny(semi={"methods": ["pseudo_label", "classical"], "labels": [20, 40], "subsets": 2}),
-        tmp_path,
-    )
-    assert made.count("classical-20-0") == 1
+    semi_run(tiny(semi={"methods": ["pseudo_label", "classical"]}), tmp_path)
+    assert made.count("20 labels, subset 0, classical") == 1
     assert len(made) == 2 * 2 * 2
     made.clear()
-    semi_run(tiny(semi=few, classifier={"steps": 2}), tmp_path)
-    semi_run(tiny(semi=few | {"tuning": True}), tmp_path)
-    semi_run(tiny(semi=few, seed=1), tmp_path)  # the second subset, which is there
-    assert made == ["classical-20-0", f"classical-20-{TUNING_SEED}"]
+    for other in ({"classifier": {"steps": 2}}, {"semi": few | {"tuning": True}}, {"seed": 1}):
+        semi_run(tiny(**{"semi": few} | other), tmp_path)
+    assert made == 3 * named((20, 0, "classical"))
 
 
 def test_the_other_methods_can_be_run_on_less(tmp_path: Path, made: list[str]) -> None:
     result = semi_run(tiny(semi={"baseline_labels": [40], "baseline_subsets": 1}), tmp_path)
-    assert made == [
-        "classical-20-0",
-        "supervised-40-0",
-        "classical-40-0",
-        "classical-20-1",
-        "classical-40-1",
-    ]
+    classical = [(n, s, "classical") for s in (0, 1) for n in (20, 40)]
+    assert sorted(made) == sorted(named((40, 0, "supervised"), *classical))
     assert result["methods"]["supervised"].keys() == {"40"}
     (row,) = result["differences"]
     assert (row["labels"], row["pairs"], row["ci95"], row["p"]) == (40, 1, None, None)
@@ -230,21 +291,64 @@ def test_the_other_methods_can_be_run_on_less(tmp_path: Path, made: list[str]) -
 def test_a_method_that_runs_on_none_of_the_labels_is_left_out(
     tmp_path: Path, made: list[str]
 ) -> None:
-    result = semi_run(tiny(semi={"labels": [20], "subsets": 1, "baseline_labels": [40]}), tmp_path)
-    assert made == ["classical-20-0"]
+    result = semi_run(tiny(semi=ONE | {"baseline_labels": [40]}), tmp_path)
+    assert made == named((20, 0, "classical"))
     assert list(result["methods"]) == ["classical"]
 
 
-def test_tuning_never_looks_at_a_test_image(
+def test_where_the_default_method_did_not_run_the_first_one_takes_its_place(tmp_path: Path) -> None:
+    result = semi_run(tiny(semi=ONE | {"default_method": "fixmatch"}), tmp_path)
+    assert result["default_method"] == "supervised"
+    (row,) = result["differences"]
+    assert (row["method"], row["baseline"]) == ("supervised", "classical")
+    assert any("fixmatch, the default method, did not run" in note for note in result["notes"])
+
+
+def test_arms_that_render_nothing_run_by_name(tmp_path: Path, made: list[str]) -> None:
+    methods = ["supervised", "oversample", "mixup"]
+    result = semi_run(tiny(semi=ONE | {"methods": methods}), tmp_path)
+    assert list(result["methods"]) == methods
+    assert made == named((20, 0, "supervised"), (20, 0, "mixup"))  # one recipe, one part
+    assert result["methods"]["supervised"] == result["methods"]["oversample"]
+    assert {"synthetic", "synthetic+classical", "auto"}.isdisjoint(known_methods())
+    assert all(words_of(name) for name in known_methods())
+
+
+def test_nothing_below_the_plan_asks_for_what_a_finished_run_has(
+    tmp_path: Path, made: list[str]
+) -> None:
+    semi_run(tiny(semi=ONE), tmp_path)
+    made.clear()
+    again = load_config(tmp_path / "config.yaml")
+    assert again == tiny(semi=ONE)
+    semi_run(again, tmp_path)
+    assert made == []
+
+
+def test_the_plan_counts_what_is_trained(tmp_path: Path) -> None:
+    methods = ["supervised", "pseudo_label", "improved_gan", "head_cvae_gan"]
+    config = tiny(semi={"methods": methods, "default_method": "pseudo_label"})
+    plan = semi_plan(config, tmp_path)
+    rows = {row.what: row.count for row in plan_rows(plan.groups, plan.store)}
+    # The head labels the pool for its generator itself.
+    assert rows == {"training": 8, "gan_head": 8, "pool labels": 8, "generator": 4}
+    assert len({part.digest for part in parts_of(plan.groups)}) == 16
+    # 2 or 4 labels of a class with 89 to 92 images
+    assert plan.overlaps == {
+        20: pytest.approx(2 / 90, rel=0.03),
+        40: pytest.approx(4 / 90, rel=0.03),
+    }
+
+
+def test_a_screening_never_looks_at_a_test_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tensor] = []
-    config = tiny(semi={"tuning": True, "methods": ["watched"], "default_method": "watched"})
+    config = tiny(semi={"tuning": True, "methods": ["improved_gan"]})
     test, full = load_data(config.data, 0).test.x, load_data(config.data, 0).train
 
-    def watched(one: SemiTask) -> Predict:
-        assert one.seed >= TUNING_SEED
-        seen.extend([one.train.x, one.pool])
+    def watched(material: GanMaterial) -> Callable[[Tensor], Tensor]:
+        seen.extend([material.train.x, material.pool])
 
         def predict(x: Tensor) -> Tensor:
             seen.append(x)
@@ -252,9 +356,11 @@ def test_tuning_never_looks_at_a_test_image(
 
         return predict
 
-    monkeypatch.setitem(METHODS, "watched", watched)
-    monkeypatch.setitem(READS, "watched", {})
+    head = GanHead("watched", watched, on_generator=False)
+    monkeypatch.setitem(gan_parts.GAN_HEADS, "improved_gan", head)
     result = semi_run(config, tmp_path)
+    usual = {setting_of(config).replicate_seed(subset) for subset in range(2)}
+    assert usual.isdisjoint(result["setup"]["seeds of the subsets"])
     assert len(seen) == 2 * 2 * 3
     assert len(overlap(fingerprints(torch.cat(seen)), fingerprints(test))) == 0
     scored, used = fingerprints(seen[2]), fingerprints(torch.cat(seen[:2]))
@@ -264,7 +370,39 @@ def test_tuning_never_looks_at_a_test_image(
     assert result["scored_on"] == "held-out training images"
     assert result["images"]["scored"] == len(scored) == pytest.approx(901 / 6, abs=10)
     assert "held out instead of the test images" in result["notes"][0]
-    assert "held-out training images, not the test images" in (tmp_path / "report.html").read_text()
+    assert "the test images were not read" in (tmp_path / "report.html").read_text()
+
+
+def test_probabilities_that_are_not_finite_name_their_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(semi=ONE | {"methods": ["improved_gan"], "default_method": "improved_gan"})
+
+    def broken(material: GanMaterial) -> Callable[[Tensor], Tensor]:
+        return lambda x: torch.full((len(x), 10), float("nan"))
+
+    monkeypatch.setitem(gan_parts.GAN_HEADS, "improved_gan", GanHead("", broken, False))
+    with pytest.raises(DivergedError, match="20 labels, subset 0, improved_gan: class prob"):
+        semi_run(config, tmp_path)
+    assert not list((tmp_path / "parts").glob("*.safetensors"))
+    plan = semi_plan(config, tmp_path)
+    (part,) = parts_of(plan.groups)
+    probs = torch.full((896, 10), float("nan"))
+    plan.store.write(part, {"curve": []}, {"class_probs": probs}, seconds={}, device="cpu")
+    with pytest.raises(DivergedError, match="20 labels, subset 0, improved_gan: class prob"):
+        semi_run(config, tmp_path)
+
+
+def test_a_head_that_diverges_names_its_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverging(material: GanMaterial) -> Callable[[Tensor], Tensor]:
+        raise DivergedError("loss game not finite")
+
+    monkeypatch.setitem(gan_parts.GAN_HEADS, "improved_gan", GanHead("", diverging, False))
+    config = tiny(semi=ONE | {"methods": ["improved_gan"]})
+    with pytest.raises(DivergedError, match="subset 0, improved_gan: loss game not finite"):
+        semi_run(config, tmp_path)
 
 
 def test_a_folder_of_images_works_too(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
@@ -280,13 +418,17 @@ def test_a_folder_of_images_works_too(tmp_path: Path, make_folder: Callable[...,
     [
         (
             {"semi": {"methods": ["magic"]}},
-            "unknown method 'magic'; known: supervised, classical, pseudo_label",
+            "semi.methods: unknown method 'magic'; known: supervised, classical, pseudo_label",
         ),
+        ({"semi": {"methods": ["synthetic"]}}, "unknown method 'synthetic'"),
+        ({"semi": {"methods": ["auto"]}}, "unknown method 'auto'"),
         ({"semi": {"methods": ["classical", "classical"]}}, "named twice"),
         ({"semi": {"default_method": "magic"}}, "semi.default_method: unknown method 'magic'"),
         ({"semi": {"labels": [9]}}, "at least the number of classes"),
         ({"data": {"labels": 20}}, "semi draws its own subsets"),
         ({"data": {"per_class": 20}}, "semi draws its own subsets"),
+        ({"classifier": {"name": "magic"}}, "classifier.name"),
+        ({"source": {"family": "magic"}}, "source.family"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_the_work(
@@ -307,16 +449,17 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         semi_run(tiny(), tmp_path)
 
 
-def test_a_job_travels_to_a_worker_and_tells_of_its_steps(tmp_path: Path) -> None:
-    told: list[str] = []
-    data = tiny().data.model_copy(update={"labels": 20})
-    job = SemiJob(
-        tiny().model_copy(update={"data": data, "seed": 5}), "supervised", tmp_path / "cell.json"
-    )
-    assert pickle.loads(pickle.dumps((make_cell, job))) == (make_cell, job)
-    with Crew(make_cell, 1, 1, Watch()) as crew:
-        crew.run([job], lambda index, part: told.append(part))
-    assert told == [f"supervised, 20 labels, seed 5: step {step} of 3" for step in (1, 2, 3)] + [""]
+def test_tasks_travel_to_workers(tmp_path: Path) -> None:
+    config = tiny(semi=ONE | {"methods": ["supervised", "improved_gan"]})
+    plan = semi_plan(config, tmp_path)
+    tasks = [group.task for group in plan.groups]
+    assert [type(task).__name__ for task in tasks] == ["TrainingTask", "GanTask"]
+    assert pickle.loads(pickle.dumps((make_semi, tasks))) == (make_semi, tasks)
+    told: list[int] = []
+    with Workers(make_semi, 1, 1, Watch()) as workers:
+        workers.run(tasks, lambda index, part: told.append(index))
+    assert set(told) == {0, 1}
+    assert plan.store.missing(parts_of(plan.groups)) == []
 
 
 @pytest.mark.parametrize("steps", [1, 7, 49, 50, 51, 1234])
@@ -336,27 +479,18 @@ def test_a_curve_keeps_no_infinity() -> None:
 def test_the_command_prints_one_json_document(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = "--labels 20 --subsets 1 --methods supervised,pseudo_label --classifier-steps 2 --threads 1 --tuning"
-    arguments = [
-        "semi",
-        "--data",
-        "digits",
-        "--device",
-        "cpu",
-        *options.split(),
-        "--out",
-        str(tmp_path),
-    ]
+    options = "--labels 20 --subsets 1 --methods supervised,pseudo_label --classifier-steps 2"
+    options += f" --threads 1 --tuning --data digits --device cpu --out {tmp_path}"
+    arguments = ["semi", *options.split()]
     assert cli.main([*arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == {
-        k: v for k, v in read_result(tmp_path / "semi.json", "semi").items() if k != "schema"
-    }
+    stored = read_result(tmp_path / "semi.json", "semi")
+    assert printed == {key: value for key, value in stored.items() if key != "schema"}
     assert list(printed["methods"]) == ["supervised", "pseudo_label"]
     assert printed["scored_on"] == "held-out training images"
     assert cli.main(arguments) == 0
     text = capsys.readouterr().out
     assert text.startswith("method")
-    assert printed["verdict"] in text
+    assert printed["verdict"]["advice"] in text
     assert cli.main(["semi", "--data", "digits", "--labels", "20,many"]) == 2
     assert "whole numbers such as 20,100" in capsys.readouterr().err

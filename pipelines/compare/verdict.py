@@ -1,0 +1,155 @@
+"""What a comparison of families comes to: which family leads by which number, and what speaks
+against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Row = Mapping[str, Any]
+
+ORDERS = {"top1": True, "inception_score": True, "fid": False, "recall": True, "cas": True}
+"""The columns that order rows, and whether more is better."""
+SPOILING = ("deaf to the label", "collapsed", "memorised", "training diverged")
+"""How the warnings begin that take all praise from a row. The others are told beside it."""
+OF_THE_JUDGE = "weak judge"
+"""How the warning begins that is about the judge and so about every row."""
+PAPER = ("cvae", "cgan", "fm_cgan", "cvae_gan")
+"""The order of Bao et al. 2017, arXiv:1703.10155, table 2, the worst first."""
+LEADS = {
+    "fid": "nearest to real images: {name}, FID {value:.3f} (real data {real:.3f})",
+    "recall": "covers most of them: {name}, recall {value:.3f} (real data {real:.3f})",
+    "cas": "teaches a classifier best: {name}, {value:.2%} on real test images (real data "
+    "{real:.2%})",
+}
+NAMED_WARNINGS = 3
+
+
+def order_of(rows: Mapping[str, Row]) -> dict[str, list[str]]:
+    """Rows at equal budget, the best first, by each of ``ORDERS``, whatever their warnings.
+
+    Args:
+        rows: ``families`` of compare.json. Rows at another budget, without numbers, or of fewer
+            samples are left out.
+    """
+    found = {}
+    for key, more_is_better in ORDERS.items():
+        known = [name for name, row in rows.items() if _comparable(row) and row[key] is not None]
+        found[key] = sorted(known, key=lambda name: float(rows[name][key]), reverse=more_is_better)
+    return found
+
+
+def leaders(result: Mapping[str, Any]) -> dict[str, str]:
+    """The best row at equal budget by each of ``ORDERS`` among those that no warning spoils.
+
+    Args:
+        result: ``families`` and ``order`` of compare.json.
+    """
+    found = {}
+    for key, names in result["order"].items():
+        sound = [name for name in names if not spoiling(result["families"][name])]
+        if sound:
+            found[key] = sound[0]
+    return found
+
+
+def spoiling(row: Row) -> list[str]:
+    """The warnings of a row that take all praise from it."""
+    return [words for words in row["warnings"] if words.startswith(SPOILING)]
+
+
+def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Which family most often renders the class asked for, and what else a choice rests on.
+
+    A row with a warning that it ignores the label, has collapsed or copies training images leads by
+    nothing; where its number is the best, a line says why it is passed over.
+
+    Args:
+        result: ``real``, ``families`` and ``order`` of compare.json.
+
+    Returns:
+        ``advice``, one sentence; ``lines``, the reasons and cautions.
+    """
+    first = leaders(result)
+    lines = _lead_lines(result, first) + _passed_over(result, first)
+    lines += _beside(result) + _cautions(result, first)
+    return {"advice": _advice(result, first), "lines": lines}
+
+
+def paper_order(result: Mapping[str, Any]) -> str:
+    """The paper's four families from the worst top-1 to the best; empty unless all four were
+    compared.
+    """
+    found = [name for name in reversed(result["order"]["top1"]) if name in PAPER]
+    if len(found) < len(PAPER):
+        return ""
+    shown = " < ".join(f"{name} ({result['families'][name]['top1']:.2%})" for name in found)
+    same = "as in the paper" if tuple(found) == PAPER else f"the paper: {' < '.join(PAPER)}"
+    return f"By top-1 at equal budget: {shown}; {same}."
+
+
+def _comparable(row: Row) -> bool:
+    return bool(row["equal_budget"]) and "real_at_as_few" not in row
+
+
+def _advice(result: Mapping[str, Any], first: Mapping[str, str]) -> str:
+    if not result["order"]["top1"]:
+        return "Nothing to compare: no row at equal budget has numbers."
+    if "top1" not in first:
+        return (
+            "No family at equal budget can be recommended: each of them has a warning; give more "
+            "steps, or other options."
+        )
+    name = first["top1"]
+    top1, real = result["families"][name]["top1"], result["real"]["top1"]
+    return (
+        f"At equal budget {name} most often renders the class asked for: top-1 {top1:.2%} (real "
+        f"data {real:.2%})."
+    )
+
+
+def _lead_lines(result: Mapping[str, Any], first: Mapping[str, str]) -> list[str]:
+    lines = []
+    for key, form in LEADS.items():
+        real = result["real"][key]
+        if key in first and real is not None:
+            value = result["families"][first[key]][key]
+            lines.append(form.format(name=first[key], value=value, real=real))
+    return lines
+
+
+def _passed_over(result: Mapping[str, Any], first: Mapping[str, str]) -> list[str]:
+    """Rows that would lead by top-1 but for a warning."""
+    lines = []
+    for name in result["order"]["top1"]:
+        row = result["families"][name]
+        if name == first.get("top1"):
+            break
+        lines.append(f"passed over: {name}, top-1 {row['top1']:.2%}; {spoiling(row)[0]}")
+    return lines[:NAMED_WARNINGS]
+
+
+def _beside(result: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, row in result["families"].items():
+        if row["equal_budget"] or row["top1"] is None:
+            continue
+        line = f"beside them, not at equal budget: {name}, top-1 {row['top1']:.2%}"
+        lines.append("; ".join([line, *spoiling(row)[:1]]))
+    return lines
+
+
+def _cautions(result: Mapping[str, Any], first: Mapping[str, str]) -> list[str]:
+    """What makes the judge unsure, what speaks against the rows named above, and what one training
+    per family cannot tell.
+    """
+    lines = []
+    for name, row in result["families"].items():
+        for words in row["warnings"]:
+            if words.startswith(OF_THE_JUDGE):
+                lines.append(words)
+            elif name in first.values():
+                lines.append(f"{name}: {words}")
+    lines.append("one training per family: small differences may be luck")
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,97 @@
+"""A trained run, loaded as the later jobs need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augmentor.api import Source, source_of
+from augmentor.common.types import DataError, device_of
+from augmentor.training.checkpoint import load_checkpoint
+from downstream.trainer import ClassifierTrainer
+from pipelines.config import Config, ConfigError, config_from
+from pipelines.device import device_named
+from pipelines.experiment.setting import trainer_of
+from pipelines.run_dir import RunDir
+from pipelines.strict_yaml import YamlError, parse_yaml
+
+OF_OTHER_JOBS = ("out", "gain", "semi", "compare", "verify")
+"""Keys of a config that a training does not read."""
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run as the later jobs need it.
+
+    Args:
+        source: The averaged model of the newest intact checkpoint.
+        config: The run's config, with the device it is used on.
+        checkpoint_sha256: Of the checkpoint's tensors.
+        trained_on: Fingerprints of every image that the source saw, int64 (n,).
+        step: Training steps done.
+    """
+
+    source: Source
+    config: Config
+    checkpoint_sha256: str
+    trained_on: NDArray[np.int64]
+    step: int
+
+    def trainer(self) -> ClassifierTrainer:
+        """How the run's configuration trains a classifier, on the device of the source."""
+        device = str(device_of(self.source))
+        return trainer_of(self.config.classifier, self.config.data, device)
+
+
+def load_source(run: Path, device: str | None = None) -> LoadedRun:
+    """Load what a run trained.
+
+    Args:
+        run: Folder of the run.
+        device: Where to compute, as ``Config.device``; where the run was trained unless given.
+
+    Raises:
+        DataError: If there is no run, or no intact checkpoint; the message names the files.
+        ConfigError: If the run's config cannot be read, or this machine does not have the device.
+    """
+    folder = RunDir(run)
+    if not folder.config.exists():
+        raise DataError(f"{run}: no run here (config.yaml is missing); augmentor train makes one")
+    text = folder.config.read_text(encoding="utf-8")
+    config = training_config(text, where=str(folder.config))
+    if device is not None:
+        config = config_from(config.model_dump() | {"device": device}, where="options")
+    where = device_named(config.device)  # asked for before the checkpoint is read
+    checkpoint = load_checkpoint(folder.checkpoints)
+    trained_on = checkpoint.state["facts"]["trained_on"].numpy()
+    source = source_of(checkpoint, where)
+    return LoadedRun(source, config, checkpoint.sha256, trained_on, checkpoint.step)
+
+
+def training_config(text: str, where: str) -> Config:
+    """The config of a run's folder, with the keys that a training does not read at their defaults.
+
+    Those keys may be from another version: what they were called then does not matter.
+
+    Args:
+        text: The YAML.
+        where: Its file, for messages.
+
+    Raises:
+        ConfigError: If the text is not YAML, or a key that a training reads cannot be used.
+    """
+    try:
+        mapping = parse_yaml(text, where)
+    except YamlError as error:
+        raise ConfigError(str(error)) from error
+    for key in OF_OTHER_JOBS:
+        mapping.pop(key, None)
+    return config_from(mapping, where)
+
+
+def published_name(run: Path) -> str:
+    """A run as a published command names it: without folders of this machine."""
+    return run.name if run.is_absolute() else str(run)
