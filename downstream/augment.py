@@ -124,7 +124,7 @@ def _uniform(count: int, parameters: int, generator: Generator, like: Tensor) ->
 def mixup(x: Tensor, y: Tensor, generator: Generator, alpha: float = 0.4) -> tuple[Tensor, Tensor]:
     r"""Blend every image and its probabilities with those of a random other one.
 
-    .. math:: \tilde x = \lambda x + (1 - \lambda) x', \quad \lambda \sim \mathrm{Beta}(\alpha, \alpha)
+    .. math:: \tilde x = \lambda x + (1 - \lambda) x', \quad \lambda \sim \mathrm{B}(\alpha, \alpha)
 
     Args:
         x: Images, shape (N, C, H, W).

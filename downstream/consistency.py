@@ -134,9 +134,9 @@ class GivenLabels:
         alone: Number of these first steps, 0 or more.
         until: Step from which on the given labels do not count; their weight falls to zero on a
             line.
-        weight: Part of the given labels in the probabilities at step ``alone``; the teacher's is the
-            rest.
-        trust: Probability that the given labels give to their class; the other classes share the rest.
+        weight: Part of the given labels in the probabilities at step ``alone``; the teacher's is
+            the rest.
+        trust: Probability that the given labels give to their class; the others share the rest.
     """
 
     labels: Tensor
@@ -153,7 +153,7 @@ class GivenLabels:
         )
 
     def blended(self, probabilities: Tensor, numbers: Tensor, step: int) -> Tensor:
-        """The teacher's probabilities (N, K) of the images ``numbers`` (N,), with the given labels of
+        """The teacher's probabilities (N, K) of the images ``numbers`` (N,), with the labels of
         this step.
         """
         others = (1 - self.trust) / (probabilities.shape[1] - 1)
@@ -181,7 +181,10 @@ def train_fixmatch(
     The teacher (the moving average of the weights) labels a weakly augmented image; where it is
     sure enough, the student has to give the same label to a strongly augmented one:
 
-    .. math:: \ell = H(y, p(s(x))) + \lambda\,\mathbb 1[\max q(w(u)) \ge \tau]\, H(\arg\max q(w(u)), p(s(u)))
+    .. math::
+
+        \ell = H(y, p(s(x))) + \lambda\,\mathbb 1[\max q(w(u)) \ge \tau]\,
+        H(\arg\max q(w(u)), p(s(u)))
 
     Beside the paper: the teacher is averaged and has its own batch-norm statistics, measured on the
     weakly augmented images it sees (with the student's, from strongly augmented ones, the error on
@@ -317,8 +320,8 @@ def _pseudo_labelled(
     given: GivenLabels | None,
     generator: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches of unlabelled images, labels (at first the given labels, then the teacher's), and
-    which count.
+    """Endless batches of unlabelled images, labels (at first the given ones, then the teacher's),
+    and which count.
     """
     size, alone = settings.unlabelled_batch, 0
     if given is not None and bool(given.clear.any()):

@@ -100,7 +100,10 @@ def margin_of(head: str, margin: float | None = None, scale: float = SCALE) -> M
 def arcface_logits(cosines: Tensor, y: Tensor, margin: float = 0.5, scale: float = SCALE) -> Tensor:
     r"""Logits of an additive angular margin.
 
-    .. math:: s \cos(\theta_y + m) \text{ for the class of the image, } s \cos\theta_k \text{ for the others}
+    .. math::
+
+        s \cos(\theta_y + m) \text{ for the class of the image, }
+        s \cos\theta_k \text{ for the others}
 
     Where :math:`\theta_y + m` passes :math:`\pi` the cosine would rise again; there the target is
     :math:`s (\cos\theta_y - m \sin m)`, lower than any before it and still falling in the angle (as
@@ -140,7 +143,10 @@ def cosface_logits(
 ) -> Tensor:
     r"""Logits of an additive cosine margin.
 
-    .. math:: s (\cos\theta_y - m) \text{ for the class of the image, } s \cos\theta_k \text{ for the others}
+    .. math::
+
+        s (\cos\theta_y - m) \text{ for the class of the image, }
+        s \cos\theta_k \text{ for the others}
 
     Args:
         cosines: Shape (N, K), in [-1, 1].

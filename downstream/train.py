@@ -86,8 +86,8 @@ def train_classifier(
         y: Classes, int64 (N,), or soft targets, float (N, K) with rows summing to one.
         settings: Steps, rates and so on.
         seed: Decides order, augmentation and dropout; the global random state stays untouched.
-        draw_weights: How often each image is drawn, shape (N,), not negative, any scale; None draws all
-            equally often.
+        draw_weights: How often each image is drawn, shape (N,), not negative, any scale; None
+            draws all equally often.
         augment: Applied to every drawn image.
         mix: Blends images and targets of a batch after ``augment`` (``mixup``, ``cutmix``).
         margin: Turns outputs and classes into the logits of the loss (``heads.margin_of``); not
@@ -235,8 +235,8 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
 
 
 def stream(seed: int, number: int) -> Generator:
-    """A CPU generator for one use of a seed: augmenting does not change the order of the images, and
-    no stream of one seed is a stream of another.
+    """A CPU generator for one use of a seed: augmenting does not change the order of the images,
+    and no stream of one seed is a stream of another.
     """
     return rng_for("classifier", seed, number)
 

@@ -247,7 +247,10 @@ def far_threshold(different: Floats, far: float) -> float:
 def fold_interval(value: float, without: Floats) -> Interval:
     r"""95 % interval of a figure over folds, by the jackknife.
 
-    .. math:: \theta \pm t_{0.975, F-1} \sqrt{\tfrac{F-1}{F} \sum_f (\theta_{-f} - \bar\theta_{-f})^2}
+    .. math::
+
+        \theta \pm t_{0.975, F-1}
+        \sqrt{\tfrac{F-1}{F} \sum_f (\theta_{-f} - \bar\theta_{-f})^2}
 
     Folds hold different people, so they are what is independent; pairs within one are not.
 

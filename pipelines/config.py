@@ -363,7 +363,8 @@ class SemiConfig(Section):
         default=None,
         strict=False,
         min_length=1,
-        description="Methods to run; default: all there are.",
+        description="Methods to run; default: those of the table of semi. Any arm that renders no "
+        "images can be named too.",
     )
     default_method: str = Field(
         default="graph_fixmatch", description="The method that is compared with every other one."
@@ -384,11 +385,11 @@ class SemiConfig(Section):
         default=6000, ge=1, description="Steps of improved_gan; published with 180,000."
     )
     processes: int = Field(default=1, ge=1, description="Trainings that run at the same time.")
-    tuning: bool = Field(
+    screening: bool = Field(
         default=False,
-        description="Subset seeds from 100 on, and errors on a sixth of the training images held "
+        description="Subset seeds of its own, and errors on a sixth of the training images held "
         "out for it; "
-        "test images are not looked at.",
+        "test images are not read.",
     )
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from augmentor.common.atomic_files import remove_leftovers, room_for, write_bytes
+from augmentor.common.atomic_files import remove_leftovers, room_for, write_bytes, write_text
 
 
 class RunLockedError(RuntimeError):
@@ -43,6 +43,12 @@ class RunDir:
     def config(self) -> Path:
         """The config the run was started with."""
         return self.path / "config.yaml"
+
+    def write_config(self, text: str) -> None:
+        """Keep the config that a job runs with; nothing is written where it is there already."""
+        there = self.config.is_file() and self.config.read_text(encoding="utf-8") == text
+        if not there:
+            write_text(self.config, text)
 
     @property
     def checkpoints(self) -> Path:

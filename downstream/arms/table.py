@@ -31,7 +31,8 @@ class Arm:
         kind: Group in reports; key of ``KINDS``.
         words: What it does, for help, reports and docs.
         recipe: How it is trained; None for ``auto``, which takes the recipe that screening chose.
-        runs_by_default: Whether it runs, and ``auto`` may choose it, where the config names no arms.
+        runs_by_default: Whether it runs, and ``auto`` may choose it, where the config names
+            none.
         mixes_into: The arm into whose draws synthetic images are mixed; empty for others.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class Material:
     pool: Tensor | None = None
     first_stage: LabelledImages | None = None
     warm_start: tuple[Tensor, Tensor] | None = None
-    fixmatch: FixMatchSettings = FixMatchSettings()
+    fixmatch: FixMatchSettings = field(default_factory=FixMatchSettings)
     on_values: OnValues | None = None
 
 

@@ -309,7 +309,7 @@ def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
 @key("--baseline-subsets", "semi.baseline_subsets", type=int, metavar="N")
 @key("--gan-steps", "semi.gan_steps", type=int, metavar="N")
 @key("--processes", "semi.processes", type=int, metavar="N")
-@key("--tuning", "semi.tuning", is_flag=True, flag_value=True)
+@key("--screening", "semi.screening", is_flag=True, flag_value=True)
 @dry_run
 @run_options
 def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:

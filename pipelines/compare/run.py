@@ -27,6 +27,7 @@ from pipelines.generators.compared import Section
 from pipelines.progress import Progress, Silent
 from pipelines.report.pictures import png_bytes
 from pipelines.results import write_result
+from pipelines.run_dir import RunDir
 
 ONLY_IN_PARTS = ("real", "measured_by", "pictures")
 
@@ -61,7 +62,7 @@ def compare_run(
     plan = compare_plan(config, out)
     processes, threads = config.compare.processes, config.threads
     with opened(out, make_compared, progress, processes=processes, threads=threads) as job:
-        write_text(out / "config.yaml", dump_config(config))
+        RunDir(out).write_config(dump_config(config))
         [[judge]] = job.finished([plan.judge], "judge")
         finished = [parts[0] for parts in job.finished(plan.row_groups, "compare")]
     result = compare_result(plan, finished)

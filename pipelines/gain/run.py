@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augmentor.common.atomic_files import write_json, write_text
+from augmentor.common.atomic_files import write_json
 from augmentor.common.types import DivergedError
 from downstream.arms.policy import MixPolicy, policy_of
 from downstream.arms.table import ARMS
@@ -29,7 +29,7 @@ from pipelines.gain.screening import screen
 from pipelines.gain.verdict import verdict
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
-from pipelines.run_dir import require_writable
+from pipelines.run_dir import RunDir, require_writable
 from pipelines.workbench.training_parts import TrainingTask, make_trainings, outputs_of
 
 
@@ -61,7 +61,7 @@ def gain_run(
     plan = gain_plan(config, out)
     processes, threads = config.gain.processes, config.threads
     with opened(out, make_trainings, progress, processes=processes, threads=threads) as job:
-        write_text(out / "config.yaml", dump_config(config))
+        RunDir(out).write_config(dump_config(config))
         policy = _policy(plan, job, out)
         chosen = policy_of(policy) if policy is not None and "auto" in plan.arms else None
         strengths = plan.first_strengths if policy is None else dict(policy["strengths"])

@@ -22,8 +22,8 @@ MOST_TICKS = 8
 
 
 def render_page(template: str, **values: Any) -> str:
-    """A page from a template of ``pipelines/report/templates``; every value is escaped, and a missing one
-    is an error.
+    """A page from a template of this package; every value is escaped, and a missing one is an
+    error.
     """
     environment = Environment(
         loader=PackageLoader("pipelines.report"),

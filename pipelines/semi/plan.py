@@ -105,7 +105,7 @@ def semi_plan(config: Config, out: Path) -> SemiPlan:
     _require_no_regime(config.data)
     chosen_family(config.source)
     methods = _methods(settings)
-    whole = setting_of(config, screening=settings.tuning)
+    whole = setting_of(config, screening=settings.screening)
     setting = replace(whole, fixmatch_steps=settings.consistency_steps)
     bundle, overlaps = _first_subsets(setting, settings.labels)
     _require_network(setting, bundle)

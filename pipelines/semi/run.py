@@ -24,6 +24,7 @@ from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
+from pipelines.run_dir import RunDir
 from pipelines.semi.gan_methods import GanHead
 from pipelines.semi.gan_parts import make_semi
 from pipelines.semi.plan import SemiPlan, semi_plan
@@ -62,7 +63,7 @@ def semi_run(
     plan = semi_plan(config, out)
     processes, threads = config.semi.processes, config.threads
     with opened(out, make_semi, progress, processes=processes, threads=threads) as job:
-        write_text(out / "config.yaml", dump_config(config))
+        RunDir(out).write_config(dump_config(config))
         groups = plan.groups
         read = job.finished(groups, "trainings")
     digests = [part.digest for part in parts_of(groups)]

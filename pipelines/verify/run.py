@@ -28,7 +28,7 @@ from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.interrupt import Watch
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
-from pipelines.run_dir import require_writable
+from pipelines.run_dir import RunDir, require_writable
 from pipelines.verify.network import score_pairs, train_verifier
 from pipelines.verify.plan import Arm, VerifierTask, VerifyPlan, require_usable, verify_plan
 from pipelines.verify.report import BASELINE, METRICS, as_markdown, verdict
@@ -66,7 +66,7 @@ def verify_run(
     plan = verify_plan(config, out)
     processes, threads = config.verify.processes, config.threads
     with opened(out, make_verifier, progress, processes=processes, threads=threads) as job:
-        write_text(out / "config.yaml", dump_config(config))
+        RunDir(out).write_config(dump_config(config))
         finished = job.finished(plan.groups, "verify")
     parts = [group[0] for group in finished]
     result = _result(plan, _by_arm(plan, parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -149,8 +150,8 @@ def test_a_buffer_that_is_not_finite_never_reaches_the_average(tally, value):
 def test_the_command_exits_with_4_and_keeps_the_checkpoint(tmp_path, tally, monkeypatch):
     start, config = train.start_session, tmp_path / "c.yaml"
 
-    def poisoned_session(*arguments):
-        session = start(*arguments)
+    def poisoned_session(*arguments, **options):
+        session = start(*arguments, **options)
         batches, calls = session.batches, []
 
         def batch(step):
@@ -158,8 +159,7 @@ def test_the_command_exits_with_4_and_keeps_the_checkpoint(tmp_path, tally, monk
             x, y = batches(step)
             return (x * math.nan if len(calls) == 4 else x), y
 
-        session.batches = batch
-        return session
+        return replace(session, batches=batch)
 
     monkeypatch.setattr(train, "start_session", poisoned_session)
     config.write_text(dump_config(small(8)), encoding="utf-8")

@@ -91,7 +91,7 @@ source:
 gain:
   arms: [real, classical]
   comparisons: [[classical, real]]
-semi: {labels: [20, 100], tuning: false}
+semi: {labels: [20, 100], screening: false}
 seed: 3
 device: auto
 out: runs/x

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ COMMANDS = ["demo", "check", "train", "synth", "gain", "summary", "semi", "compa
 
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Any], list[tuple[Any, ...]]]:
-    """Puts a job in the place of a real one: ``calls = job("source.train", "train_run",
+    """Puts a job in the place of a real one: ``calls = job("generators.train", "train_run",
     outcome)``."""
 
     def put(module: str, name: str, outcome: Any) -> list[tuple[Any, ...]]:
@@ -44,7 +45,6 @@ def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, Any], list[tuple
 
         fake = ModuleType(f"pipelines.{module}")
         setattr(fake, name, run)
-        fake.gain_table = lambda result: "the table"  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, f"pipelines.{module}", fake)
         return calls
 
@@ -126,7 +126,7 @@ def test_options_override_the_file(
     class Result:
         step, seconds, run = 7, 1.0, "there"
 
-    calls = job("source.train", "train_run", Result())
+    calls = job("generators.train", "train_run", Result())
     path = tmp_path / "mine.yaml"
     path.write_text("data: {data: mnist, size: 28}\nsource: {steps: 5, batch_size: 8}\nseed: 3\n")
     arguments = [
@@ -181,14 +181,14 @@ def test_the_folder_of_a_run_is_named_after_the_data_without_a_file(
 def test_resume_without_a_file_takes_the_config_of_the_run(
     tmp_path: Path, job: Callable[..., list[Any]]
 ) -> None:
-    calls = job("source.train", "train_run", ConfigError("stop here"))
+    calls = job("generators.train", "train_run", ConfigError("stop here"))
     (tmp_path / "config.yaml").write_text("source: {steps: 11}\n")
     assert cli.main(["train", "--resume", "--out", str(tmp_path)]) == 2
     assert (calls[0][0].source.steps, calls[0][1]) == (11, tmp_path)
 
 
 def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]) -> None:
-    calls = job("source.synthesize", "synthesize_run", {"images": 3})
+    calls = job("generators.synthesize", "synthesize_run", {"images": 3})
     run = str(tmp_path)
     assert cli.main(["synth", run, "--class-balance", "--out", "there", "--classes", "a, b"]) == 0
     assert (
@@ -358,19 +358,24 @@ def test_json_is_one_document_and_nothing_else(
 
 
 def test_gain_prints_the_table_and_the_verdict(
-    job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+    job: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job("gain.run", "gain_run", {"verdict": "No gain."})
+    verdict = {"advice": "Use `mixup`.", "lines": ["one", "two"]}
+    job("gain.run", "gain_run", {"verdict": verdict})
+    monkeypatch.setattr("pipelines.gain.tables.gain_table", lambda result: "the table")
     assert cli.main(["gain", "--data", "digits"]) == 0
     files = "runs/digits/report.html  runs/digits/gain.json"
-    assert capsys.readouterr().out == f"the table\n\nNo gain.\n\n{files}\n"
+    said = "Use `mixup`.\n- one\n- two"
+    assert capsys.readouterr().out == f"the table\n\n{said}\n\n{files}\n"
 
 
 def test_plain_results_are_indented_lines(
     tmp_path: Path, job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     job(
-        "source.synthesize",
+        "generators.synthesize",
         "synthesize_run",
         {"samples": 10, "judge": {"top1": 0.98765}, "classes": ["a", "b"]},
     )
@@ -391,13 +396,85 @@ def test_check_reads_a_real_folder(
     assert cli.main(["check", str(tmp_path / "nowhere")]) == 3
 
 
-def test_dry_run_shows_the_whole_config_and_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+QUICK = ["--steps", "2", "--batch-size", "4", "--classifier-steps", "3", "--threads", "1"]
+
+
+def test_a_dry_run_of_a_training_shows_config_and_data(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert cli.main(["train", "--data", "digits", "--labels", "50", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("# digits: 50 labels, ")
     assert "labels: 50" in out
-    assert cli.main(["gain", "--data", "digits", "--labels", "50", "--dry-run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["data"]["labels"] == 50
+
+
+def test_a_dry_run_of_gain_shows_what_would_be_trained_and_how_long(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["gain", "--data", "digits", "--labels", "50", "--arms", "real,synthetic", *QUICK]
+    arguments += ["--replicates", "3", "--out", str(tmp_path / "out"), "--dry-run"]
+    assert cli.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "arms: real, synthetic" in out
+    assert re.search(r"training +6 +0 ", out)
+    assert re.search(r"generator +3 +0 ", out)
+    assert "--processes 1" in out
+    assert not (tmp_path / "out").exists()
+    assert cli.main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    rows = {row["what"]: row for row in document["plan"]}
+    assert (rows["training"]["count"], rows["training"]["finished"]) == (6, 0)
+    assert document["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (["--family", "magic"], "unknown family 'magic'"),
+        (["--arms", "real,magic"], "unknown arm 'magic'"),
+        (["--metric", "acuracy"], "did you mean 'accuracy'"),
+        (["--classifier", "resnet-18"], "timm has no network"),
+    ],
+)
+def test_a_dry_run_refuses_every_wrong_name(
+    wrong: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["gain", "--data", "digits", "--labels", "50", "--dry-run", *wrong]) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_a_run_lists_its_parts_and_answers_another_metric(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    arguments = ["gain", "--data", "digits", "--labels", "50", "--arms", "real,classical", *QUICK]
+    assert cli.main([*arguments, "--replicates", "2", "--out", out]) == 0
+    capsys.readouterr()
+    assert cli.main(["parts", out]) == 0
+    assert capsys.readouterr().out.count("finished") == 4
+    part = next((tmp_path / "out" / "parts").glob("training-*"))
+    part.write_bytes(b"damaged")
+    assert cli.main(["parts", out, "--json"]) == 0
+    statuses = [row["status"] for row in json.loads(capsys.readouterr().out)["parts"]]
+    assert sorted(statuses) == ["damaged", "finished", "finished", "finished"]
+    assert cli.main(["gain", out, "--metric", "auroc", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["metric"], result["replicates"]) == ("auroc", 2)
+    assert cli.main(["parts", str(tmp_path)]) == 2
+    assert "no run with parts here" in capsys.readouterr().err
+
+
+def test_a_budget_says_what_it_took_or_what_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["gain", "--data", "digits", "--labels", "50", "--arms", "real,classical", *QUICK]
+    arguments += ["--dry-run", "--replicates", "4", "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--budget", "1h"]) == 0
+    assert "4 of 4 replicates with 100 % of the steps" in capsys.readouterr().err
+    assert cli.main([*arguments, "--classifier-steps", "1000000", "--budget", "1s"]) == 2
+    assert "too short even with a quarter of the steps" in capsys.readouterr().err
+    assert cli.main([*arguments, "--budget", "soon"]) == 2
+    assert "'soon' is not a time" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(

@@ -60,17 +60,17 @@ def test_a_second_holder_is_refused_by_pid_and_a_killed_one_is_no_obstacle(tmp_p
 
 def test_the_lock_clears_away_what_a_killed_process_left(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
-    for folder in (run.path, run.checkpoints, run.cells):
+    for folder in (run.path, run.checkpoints, run.parts):
         folder.mkdir(exist_ok=True)
         (folder / ".0123.tmp").write_text("half")
     (run.checkpoints / ".step-00000004.tmp").mkdir()
     (run.checkpoints / "latest").write_text("step-00000002")
     with run.lock():
         assert sorted(path.name for path in tmp_path.rglob("*")) == [
-            "cells",
             "checkpoints",
             "latest",
             "lock",
+            "parts",
         ]
 
 

@@ -274,7 +274,7 @@ def test_more_methods_subsets_and_labels_keep_the_parts_and_other_steps_do_not(
     assert made.count("20 labels, subset 0, classical") == 1
     assert len(made) == 2 * 2 * 2
     made.clear()
-    for other in ({"classifier": {"steps": 2}}, {"semi": few | {"tuning": True}}, {"seed": 1}):
+    for other in ({"classifier": {"steps": 2}}, {"semi": few | {"screening": True}}, {"seed": 1}):
         semi_run(tiny(**{"semi": few} | other), tmp_path)
     assert made == 3 * named((20, 0, "classical"))
 
@@ -344,7 +344,7 @@ def test_a_screening_never_looks_at_a_test_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tensor] = []
-    config = tiny(semi={"tuning": True, "methods": ["improved_gan"]})
+    config = tiny(semi={"screening": True, "methods": ["improved_gan"]})
     test, full = load_data(config.data, 0).test.x, load_data(config.data, 0).train
 
     def watched(material: GanMaterial) -> Callable[[Tensor], Tensor]:
@@ -408,7 +408,7 @@ def test_a_head_that_diverges_names_its_part(
 def test_a_folder_of_images_works_too(tmp_path: Path, make_folder: Callable[..., Path]) -> None:
     make_folder(tmp_path / "pets", {"cat": 12, "dog": 12}, mode="L")
     data = {"data": str(tmp_path / "pets"), "size": 8}
-    quick = {"labels": [4], "subsets": 1, "tuning": True}
+    quick = {"labels": [4], "subsets": 1, "screening": True}
     result = semi_run(tiny(data=data, semi=quick), tmp_path / "out")
     assert (result["dataset"], result["images"]) == ("pets", {"training": 16, "scored": 2})
 
