@@ -18,18 +18,16 @@ from augmentor.editing.reconstruct import reconstruct
 from augmentor.editing.transfer import transfer
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.sampling.synthesize import synthesize
-from pipelines.config import DataConfig, config_from
+from pipelines.config import DataConfig, SourceConfig
 from pipelines.datasets import load_data
-from pipelines.pictures import sample_grid
-from pipelines.source.train import train_source
+from pipelines.generators.in_memory import train_generator
+from pipelines.report.pictures import sample_grid
 
 
 def trained(family: str, images: LabelledImages, steps: int) -> SampleSource:
     """A source of a family, from images of digits."""
-    source = {"family": family, "steps": steps}
-    return train_source(
-        images, None, config_from({"source": source, "device": "cpu", "threads": 1}), seed=0
-    )
+    settings = SourceConfig(family=family, steps=steps)
+    return train_generator(images, settings, seed=0)
 
 
 def main(steps: int = 300, folder: Path = Path("runs/edit_digits")) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from augmentor.data.albumentations import SeededItems, SyntheticReplace
 from augmentor.data.fingerprint import to_uint8
 from pipelines.config import config_from
 from pipelines.datasets import load_data
-from pipelines.source.train import train_source
+from pipelines.generators.in_memory import train_generator
 
 
 class Arrays(Dataset[tuple[np.ndarray, int]]):
@@ -38,7 +38,7 @@ def main(steps: int = 300) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The first 32 items of two epochs."""
     config = config_from({"data": {"data": "digits"}, "source": {"steps": steps}})
     train = load_data(config.data, seed=0).train
-    source = train_source(train, None, config, seed=0)
+    source = train_generator(train, config.source, seed=0)
     replace = SyntheticReplace(source, train.classes, p=0.3)
     compose = albumentations.Compose([replace, albumentations.Affine(rotate=(-10, 10), p=0.5)])
     images = to_uint8(train.x).permute(0, 2, 3, 1).numpy()

@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 from augmentor.oversampler import GanOverSampler
 from pipelines.config import config_from
 from pipelines.datasets import load_data
-from pipelines.source.train import train_source
+from pipelines.generators.in_memory import train_generator
 
 
 def main(steps: int = 300) -> tuple[float, float]:
@@ -22,7 +22,7 @@ def main(steps: int = 300) -> tuple[float, float]:
     data = load_data(config.data, seed=0)
     x, y = data.train.x.flatten(1).numpy(), data.train.y.numpy()
     x_test, y_test = data.test.x.flatten(1).numpy(), data.test.y.numpy()
-    source = train_source(data.train, None, config, seed=0)
+    source = train_generator(data.train, config.source, seed=0)
     oversampler = GanOverSampler(
         source, sampling_strategy="auto", random_state=0, value_range=(-1, 1)
     )

@@ -11,14 +11,14 @@ from torchvision.transforms import v2
 from augmentor.data.batch_transform import SyntheticBatch
 from pipelines.config import config_from
 from pipelines.datasets import load_data
-from pipelines.source.train import train_source
+from pipelines.generators.in_memory import train_generator
 
 
 def main(steps: int = 300) -> list[torch.Size]:
     """Shapes of the labels of one epoch's batches: mixed, so one row of class weights an image."""
     config = config_from({"data": {"data": "digits"}, "source": {"steps": steps}})
     train = load_data(config.data, seed=0).train
-    source = train_source(train, None, config, seed=0)
+    source = train_generator(train, config.source, seed=0)
     to_input = v2.Lambda(
         lambda pixels: pixels.float() / 127.5 - 1
     )  # the loader's images are in [-1, 1]
