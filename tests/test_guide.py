@@ -73,8 +73,8 @@ def place(tmp_path, monkeypatch):
     )
     for module in (
         "augmentor.sampling.filters",
-        "pipelines.generators.synthesize",
-        "pipelines.gain.arms",
+        "pipelines.generators.filter_judge",
+        "pipelines.workbench.workbench",
     ):
         monkeypatch.setattr(
             f"{module}.confidence_filter", lambda predict, threshold: keep(predict, 0.0)
