@@ -18,6 +18,7 @@ from augmentor.sampling.synthesize import synthesize
 from downstream.arms.recipe import CONSISTENCY, Recipe
 from downstream.evaluate import predict_logits
 from downstream.metrics import Outputs
+from downstream.train import NonFiniteLossError
 from pipelines.experiment.parts import FinishedPart, Part, PartStore, described
 from pipelines.experiment.plan import PART_MADE, Group
 from pipelines.experiment.setting import Setting
@@ -184,7 +185,7 @@ def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Wa
     The images that are scored are read here and nowhere else.
 
     Raises:
-        DivergedError: If a classifier's probabilities are not finite; names the part.
+        DivergedError: If a loss or a classifier's probabilities are not finite; names the part.
     """
     store = PartStore(task.folder)
     bench, scored = bench_of(task, on_part, watch)
@@ -199,7 +200,10 @@ def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Wa
         ) -> None:
             curve.add(step, steps, values)
 
-        model = bench.classifier(recipe, on_values)
+        try:
+            model = bench.classifier(recipe, on_values)
+        except (NonFiniteLossError, DivergedError) as error:
+            raise DivergedError(f"{part.label}: {error}") from error
         class_probs = predict_logits(model, scored.x).softmax(dim=1)
         if not bool(class_probs.isfinite().all()):
             raise DivergedError(f"{part.label}: class probabilities are not finite")

@@ -14,6 +14,7 @@ from torch import Tensor
 from augmentor.common.types import DivergedError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
 from downstream.metrics import METRICS, POINTS, Metric, Outputs
+from downstream.train import NonFiniteLossError
 from pipelines.config import Config, ConfigError, config_from, load_config
 from pipelines.experiment.parts import PartStore
 from pipelines.gain import run as gain
@@ -196,6 +197,17 @@ def test_not_a_number_stops_with_the_name_of_the_part(
         training_parts, "predict_logits", lambda model, x: torch.full((len(x), 10), torch.nan)
     )
     with pytest.raises(DivergedError, match="replicate 000, real: class probabilities"):
+        gain_run(tiny(gain=QUICK), tmp_path)
+
+
+def test_a_loss_that_stops_being_finite_names_the_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverging(*_: Any, **options: Any) -> Any:
+        raise NonFiniteLossError("the loss is nan")
+
+    monkeypatch.setattr(workbench, "train_arm", diverging)
+    with pytest.raises(DivergedError, match="replicate 000, real: the loss is nan"):
         gain_run(tiny(gain=QUICK), tmp_path)
 
 
