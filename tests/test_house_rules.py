@@ -1,5 +1,5 @@
-"""What a machine can hold of the style: small lines, few comprehensions, configuration that stops at
-the door of a job."""
+"""What a machine can hold of the style: small lines, few comprehensions, a configuration that stops
+at the door of a job."""
 
 from __future__ import annotations
 
