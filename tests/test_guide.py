@@ -12,7 +12,7 @@ from PIL import Image
 from augmentor.families import FAMILIES
 from augmentor.sampling import filters
 from pipelines import cli
-from pipelines.cli import commands
+from pipelines.cli import commands, settings
 from pipelines.config import ClassifierConfig, Config
 from pipelines.gain.verdict import verdict
 from pipelines.generators.evaluate import evaluate_run
@@ -68,9 +68,10 @@ def place(tmp_path, monkeypatch):
     strict."""
     monkeypatch.chdir(tmp_path)
     read, keep = commands.config_of, filters.confidence_filter
-    monkeypatch.setattr(
-        commands, "config_of", lambda *given, **asked: shortened(read(*given, **asked))
-    )
+    for module in (commands, settings):
+        monkeypatch.setattr(
+            module, "config_of", lambda *given, **asked: shortened(read(*given, **asked))
+        )
     for module in (
         "augmentor.sampling.filters",
         "pipelines.generators.filter_judge",

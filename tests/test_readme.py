@@ -88,14 +88,14 @@ def test_the_targets_the_readme_names_are_there(target):
     assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
 
 
-def test_every_room_of_the_pipelines_is_on_the_page_of_the_architecture():
+def test_every_package_of_the_pipelines_is_on_the_page_of_the_architecture():
     root = Path(__file__).parent.parent
     page = (root / "augmentor" / "README.md").read_text(encoding="utf-8")
-    rooms = page.partition("## The rooms of `pipelines`")[2].partition("\n## ")[0]
+    named = page.partition("## The packages of `pipelines`")[2].partition("\n## ")[0]
     packages = {
         path.name for path in (root / "pipelines").iterdir() if (path / "__init__.py").is_file()
     }
-    assert {name for name in packages if f"| `{name}/` |" not in rooms} == set()
+    assert {name for name in packages if f"| `{name}/` |" not in named} == set()
     files = {
         path
         for path in (root / "pipelines").rglob("*.py")
@@ -104,7 +104,7 @@ def test_every_room_of_the_pipelines_is_on_the_page_of_the_architecture():
     assert {
         str(path)
         for path in files
-        if not re.search(rf"`{path.stem}`", _row(rooms, path.parent.name))
+        if not re.search(rf"`{path.stem}`", _row(named, path.parent.name))
     } == set()
 
 
