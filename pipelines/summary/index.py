@@ -103,7 +103,8 @@ def in_short(document: Document) -> str:
     """What a run that is not of ``gain`` found, in one line."""
     said = document["verdict"]
     if said["advice"]:
-        return ": ".join([said["advice"], *said["lines"][:1]])
+        first = said["lines"][:1] if document["schema"] == 1 else []
+        return ": ".join([said["advice"], *first])
     if document["kind"] == "evaluate":
         found = document["metrics"]["answers"]
         return (

@@ -7,6 +7,7 @@ A file of schema 1 is brought into the form of schema 2; no measured number chan
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ SIGNS = {
 }
 """A key that only files of one kind have, and that kind; the first that is there counts."""
 NEEDED = ("arms", "comparisons", "dataset", "regime", "metric", "replicates", "verdict")
+MEAN_OF = re.compile(r".*, mean of (\d+)")
+PARTS = (" a replicate", " a training")
+"""How the seconds of finished parts are named: now, and in version 0.1."""
 SCHEMAS = 1, 2
 CHECKED: Mapping[str, Kind] = {
     "gain": "gain",
@@ -115,6 +119,26 @@ def verdict_of(document: Document) -> dict[str, Any]:
         return dict(said)
     advice, _, rest = said.partition(": ")
     return {"advice": advice, "lines": rest.split("; ") if rest else []}
+
+
+def seconds_of_work(document: Document) -> float:
+    """What all finished parts of a run of ``gain`` or ``verify`` took, whenever they were made.
+
+    A total that is named so leaves out parts that an earlier call made; it is taken where nothing
+    else is known. Parts of screening count where the file tells them.
+
+    Example:
+        >>> seconds_of_work({"seconds": {"classifier, mean of 3": 2.0, "total": 1.0}})
+        6.0
+    """
+    work = 0.0
+    for name, value in document["seconds"].items():
+        mean_of = MEAN_OF.fullmatch(name)
+        if mean_of:
+            work += int(mean_of[1]) * value
+        elif name.endswith(PARTS) and "replicates" in document:
+            work += document["replicates"] * value
+    return round(float(work or document["seconds"].get("total", 0.0)), 1)
 
 
 def unit_of(metric: str) -> Unit:

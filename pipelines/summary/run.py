@@ -18,7 +18,14 @@ from scipy import stats
 from augmentor.common.types import DataError
 from pipelines.experiment.provenance import this_command
 from pipelines.results import write_result
-from pipelines.summary.read import FILES, direction, kind_of_baseline, read, uses_generator
+from pipelines.summary.read import (
+    FILES,
+    direction,
+    kind_of_baseline,
+    read,
+    seconds_of_work,
+    uses_generator,
+)
 from pipelines.summary.report import write_pages
 from pipelines.summary.tables import headline
 
@@ -26,8 +33,6 @@ Document = Mapping[str, Any]
 Row = dict[str, Any]
 
 SAID = ("arm", "baseline", "metric", "delta", "p_holm", "outcome")
-PARTS = (" per replicate", " a replicate", " per training", " a training")
-"""How the seconds of a run's parts are named, now and in version 0.1."""
 
 
 def summary_run(
@@ -171,7 +176,7 @@ def _accuracy(document: Document) -> str:
 def _origin(document: Document) -> Row:
     keys = ("dataset", "replicates", "command", "device")
     told: Row = {key: document[key] for key in keys}
-    return told | {"regime": regime_of(document), "seconds": _seconds(document)}
+    return told | {"regime": regime_of(document), "seconds": seconds_of_work(document)}
 
 
 def regime_of(document: Document) -> str:
@@ -179,17 +184,6 @@ def regime_of(document: Document) -> str:
     if document["kind"] == "verify":
         return f"pairs, {document['head']} head"
     return str(document["regime"])
-
-
-def _seconds(document: Document) -> float:
-    """What the replicates of all arms took; not the total, which leaves out parts that an earlier
-    call made.
-    """
-    parts = 0.0
-    for name, value in document["seconds"].items():
-        parts += value if name.endswith(PARTS) else 0.0
-    total = document["replicates"] * parts or document["seconds"].get("total", 0.0)
-    return round(float(total), 1)
 
 
 def _scored_on(document: Document) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 from downstream.comparison import FEWEST_FOR_A_CLAIM
 from pipelines.report.page import duration
 from pipelines.summary.markdown import escaped, markdown_table
-from pipelines.summary.read import Document
-from pipelines.summary.run import PARTS
+from pipelines.summary.read import Document, seconds_of_work
 from pipelines.summary.run_tables import TABLES
 
 SCREENING = "**Screening, not a result**: scored on held-out training images."
@@ -105,11 +104,11 @@ def _facts(run: Run) -> list[str]:
 
 
 def _time(document: Document) -> str:
-    """What one repetition took with all its parts; a total leaves out what was finished before."""
-    parts = 0.0
-    for name, value in document["seconds"].items():
-        parts += value if name.endswith(PARTS) else 0.0
-    return f"; {duration(parts)} for one training of everything" if parts else ""
+    """What all parts of a run took, or where the file does not tell, the call that wrote it."""
+    work, total = seconds_of_work(document), document["seconds"].get("total")
+    if work and work != total:
+        return f"; {duration(work)} of work in all parts"
+    return f"; {duration(total)} in the call that wrote the file" if total else ""
 
 
 def _setup(document: Document) -> list[tuple[str, str]]:
@@ -162,6 +161,6 @@ def _pairs(document: Document) -> str:
     return (
         f"{pairs['same']} pairs of one person and {pairs['different']} of two, {pairs['people']} "
         f"people in {len(pairs['folds'])} folds; network {document['network']}, "
-        f"{document['head']} head, {document['steps']} steps; {document['replicates']} replicates"
-        f"{preliminary(document)}"
+        f"{document['head']} head, {document['steps']} steps; replicates: "
+        f"{document['replicates']}{preliminary(document)}"
     )
