@@ -42,7 +42,12 @@ def config_of_run(out: str | None) -> Path:
 
 def out_of(config: Config, path: Path | None) -> Path:
     """The folder of the run: as configured, else named after the config file or the data."""
-    return config.out or Path("runs") / (path.stem if path else Path(config.data.data).name)
+    if config.out is not None:
+        return config.out
+    if path is None:
+        return Path("runs") / Path(config.data.data).name
+    # The config of a published run is called config.yaml in the folder of the run.
+    return Path("runs") / (path.resolve().parent.name if path.stem == "config" else path.stem)
 
 
 def at_most_one(values: Mapping[str, Any], flags: Mapping[str, str]) -> None:

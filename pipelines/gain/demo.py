@@ -11,7 +11,7 @@ from pipelines.config import Config, config_from
 from pipelines.gain.run import gain_run
 from pipelines.progress import Progress
 
-# The same as configs/demo.yaml, which an installed package does not have beside it.
+# The same as configs/start/demo.yaml, which an installed package does not have beside it.
 DEMO: dict[str, Any] = {
     "data": {"data": "digits", "size": 8, "per_class": 80, "imbalance": 20, "unlabelled": "rest"},
     "source": {"steps": 800},

@@ -58,7 +58,7 @@ def test_the_public_names_load_torch_and_little_else() -> None:
 
 def test_check_digits_reads_them_with_numpy_and_torch() -> None:
     program = "from pipelines.cli import main\nassert main(['check', 'digits']) == 0"
-    assert loaded(program, (*HEAVY, "safetensors", "downstream", "torch")) == ["torch"]
+    assert loaded(program, (*HEAVY, "safetensors", "downstream.train", "torch")) == ["torch"]
 
 
 def test_help_loads_no_torch() -> None:

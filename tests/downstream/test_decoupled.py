@@ -47,7 +47,7 @@ def test_the_stages_draw_images_and_classes_equally_often_and_share_the_steps(
     def spy(
         model: nn.Module, x: Tensor, y: Tensor, settings: TrainSettings, **options: object
     ) -> nn.Module:
-        weights = options.get("weights")
+        weights = options.get("draw_weights")
         assert weights is None or isinstance(weights, Tensor)
         calls.append((settings.steps, weights))
         return model

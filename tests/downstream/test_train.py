@@ -225,5 +225,5 @@ def test_another_loss_is_used_and_gets_the_smoothing() -> None:
     plain = train_classifier(fresh(), x, y, SHORT, seed=0)
     assert equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, loss=spy))
     assert told == [SHORT.label_smoothing] * 3
-    uneven = partial(class_balanced_cross_entropy, draw_weights=torch.arange(10.0))
+    uneven = partial(class_balanced_cross_entropy, weights=torch.arange(10.0))
     assert not equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, loss=uneven))

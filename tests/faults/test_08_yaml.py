@@ -85,11 +85,11 @@ RIGHT = {
         "weight_decay",
         1.0,
     ),
-    "no as a word": ("source: {family: no}", "source", "family", "no"),
-    "off as a word": ("source: {preset: off}", "source", "preset", "off"),
+    "no as a word": ("classifier: {name: no}", "classifier", "name", "no"),
+    "off as a word": ("classifier: {name: off}", "classifier", "name", "off"),
     "null": ("data: {size: null}", "data", "size", None),
-    "a date as a word": ("source: {preset: 2024-01-01}", "source", "preset", "2024-01-01"),
-    "a sexagesimal number as a word": ("source: {preset: 1:30}", "source", "preset", "1:30"),
+    "a date as a word": ("classifier: {name: 2024-01-01}", "classifier", "name", "2024-01-01"),
+    "a sexagesimal number as a word": ("classifier: {name: 1:30}", "classifier", "name", "1:30"),
     "an option's number": (
         "source: {options: {weight_kl: 1e-3}}",
         "source",
@@ -98,7 +98,7 @@ RIGHT = {
     ),
     "line ends of another system": ("source:\r\n  steps: 7\r\n", "source", "steps", 7),
     "a mark of the byte order": ("\ufeffsource: {steps: 7}", "source", "steps", 7),
-    "a decomposed name": ("source: {preset: cafe\u0301}", "source", "preset", "cafe\u0301"),
+    "a decomposed name": ("classifier: {name: cafe\u0301}", "classifier", "name", "cafe\u0301"),
 }
 
 

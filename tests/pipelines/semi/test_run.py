@@ -480,7 +480,7 @@ def test_the_command_prints_one_json_document(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = "--labels 20 --subsets 1 --methods supervised,pseudo_label --classifier-steps 2"
-    options += f" --threads 1 --tuning --data digits --device cpu --out {tmp_path}"
+    options += f" --threads 1 --screening --data digits --device cpu --out {tmp_path}"
     arguments = ["semi", *options.split()]
     assert cli.main([*arguments, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
