@@ -18,7 +18,8 @@ from pipelines.strict_yaml import YamlError, parse_yaml, read_yaml, validated
 
 ImageSize = Literal[8, 16, 28, 32, 64, 128]
 IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128)
-NAMED_DATA = ("digits", "mnist", "fashion-mnist")
+NAMED_DATA = {"digits": "digits", "mnist": "digits", "fashion-mnist": "natural"}
+"""Data sets by name, and the domain of the augmentation that suits each."""
 
 FilePath = Annotated[Path, Field(strict=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -42,7 +43,7 @@ class DataConfig(Section):
     data: str = Field(
         default="digits",
         min_length=1,
-        description="digits, mnist, fashion-mnist, or a folder: train/ and test/ with one folder "
+        description=f"{', '.join(NAMED_DATA)}, or a folder: train/ and test/ with one folder "
         "per class, or one "
         "folder per class that is split here. A path that does not exist is looked for under "
         "data_root.",

@@ -10,7 +10,14 @@ from typing import Any
 from augmentor.common.randomness import seed_for
 from downstream.train import TrainSettings
 from downstream.trainer import ClassifierTrainer
-from pipelines.config import ClassifierConfig, Config, DataConfig, PoolConfig, SourceConfig
+from pipelines.config import (
+    NAMED_DATA,
+    ClassifierConfig,
+    Config,
+    DataConfig,
+    PoolConfig,
+    SourceConfig,
+)
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_named
 from pipelines.experiment.parts import described, digest_of_images
@@ -127,7 +134,7 @@ def domain_of(classifier: ClassifierConfig, data: DataConfig) -> str:
     """The domain of the augmentation; ``auto`` goes by the name of the data."""
     if classifier.domain != "auto":
         return classifier.domain
-    return "digits" if data.data in ("digits", "mnist") else "natural"
+    return NAMED_DATA.get(data.data, "natural")
 
 
 @lru_cache(maxsize=8)
