@@ -31,7 +31,7 @@ DEMO: dict[str, Any] = {
         "candidates": ["real", "logit_adjusted", "classical", "retrieval", "pseudo_label"],
         "shares": [0.5],
         "confidences": [0.0],
-        "screening_rounds": 4,
+        "screening_rounds": 3,
         "replicates": 6,
         "processes": 2,
     },
