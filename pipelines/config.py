@@ -512,7 +512,7 @@ class VerifyConfig(Section):
     replicates: int = Field(
         default=3, ge=1, description="Paired repetitions, each with its own seeds."
     )
-    processes: int = Field(default=1, ge=1, description="Networks trained at the same time.")
+    processes: int = Field(default=1, ge=1, description="Replicates that run at the same time.")
 
 
 class Config(Section):

@@ -268,7 +268,9 @@ class EvaluateResult(_Result):
 
 
 class VerifyFigure(_Part):
-    """One metric of one arm; ``ci95`` is over replicates, ``ci95_people`` over folds of people."""
+    """One metric of one arm; ``ci95`` is over replicates and people, in schema 1 over replicates;
+    ``ci95_people`` over folds of people.
+    """
 
     mean: Probability
     scores: list[Probability] = Field(min_length=1)
@@ -289,28 +291,33 @@ class VerifyArm(_Part):
 
 
 class VerifyDifference(_Part):
-    """One arm against no extra data; ``delta`` 0.01 is one point."""
+    """One arm against no extra data; ``delta`` 0.01 is one point. Schema 1 has no ``outcome``, and
+    its ``ci95`` lets replicates alone vary.
+    """
 
     arm: str
     baseline: str
     metric: Literal["accuracy", "auc", "tar_at_far_1e-2", "tar_at_far_1e-3"]
     delta: float
     ci95: Interval | None
+    ci95_replicates: Interval | None = None
     ci95_people: Interval
     p: Probability | None
     p_holm: Probability | None
-    outcome: Literal["better", "worse", "undecided"] = "undecided"
+    outcome: Literal["better", "worse", "undecided"] | None = None
+    needed: int | None = None
 
 
 class VerifyResult(_Result):
-    """verify.json."""
+    """verify.json. Schema 1 has no ``setup``, and its verdict is one sentence."""
 
     dataset: str
     head: Literal["softmax", "arcface", "cosface"]
     replicates: int = Field(ge=1)
     arms: dict[str, VerifyArm] = Field(min_length=1)
     comparisons: list[VerifyDifference]
-    verdict: str | Verdict
+    setup: dict[str, Any] = Field(default_factory=dict)
+    verdict: Verdict | Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -324,6 +331,16 @@ class VerifyResult(_Result):
                 raise ValueError(
                     f"a comparison names arm {sorted(missing)[0]!r}, which was not run"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _of_its_schema(self) -> Self:
+        if self.schema_version == 1:
+            return self
+        if isinstance(self.verdict, str) or not self.setup:
+            raise ValueError("schema 2 needs a setup, and a verdict with advice and lines")
+        if any(row.outcome is None for row in self.comparisons):
+            raise ValueError("schema 2 needs the outcome of every comparison")
         return self
 
 

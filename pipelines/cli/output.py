@@ -166,9 +166,9 @@ def semi_text(result: Mapping[str, Any], out: Path) -> str:
 
 def verify_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of arms, the verdict, and where to read on."""
-    from pipelines.verify.report import verify_table
+    from pipelines.verify.tables import verify_table
 
-    return _with_verdict(verify_table(result), result, out / "verify.md", out / "verify.json")
+    return _with_verdict(verify_table(result), result, out / "report.html", out / "verify.json")
 
 
 def _with_verdict(table: str, result: Mapping[str, Any], *files: Path) -> str:

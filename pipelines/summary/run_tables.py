@@ -115,16 +115,19 @@ def _verify_tables(document: Document) -> list[Table]:
 
 
 def _verify_comparisons(document: Document) -> Table:
-    rows = []
+    """Comparisons of arms; in files of schema 1 ``ci95`` lets replicates alone vary."""
+    old, rows = document["schema"] == 1, []
     for row in document["comparisons"]:
-        replicates = _span(POINTS, row["ci95"], signed=True)
+        interval = _span(POINTS, row["ci95"], signed=True)
         people = _span(POINTS, row["ci95_people"], signed=True)
         pair = (f"{row['arm']} − {row['baseline']}", PAIR_METRICS[row["metric"]], row["outcome"])
-        told = (POINTS.signed(row["delta"]), replicates, people, p_value(row["p_holm"]))
+        told = (POINTS.signed(row["delta"]), interval, people, p_value(row["p_holm"]))
         rows.append((*pair, *told))
     columns = ("arm − baseline", "metric", "outcome", "points")
-    intervals = ("over replicates", "over people", "Holm p")
-    lead = "The interval over replicates decides."
+    intervals = ("over replicates" if old else "95 % interval", "over people", "Holm p")
+    lead = "The first interval, which decides, lets replicates and people vary."
+    if old:
+        lead = "The interval over replicates decides."
     return Table("Comparisons", lead, (*columns, *intervals), tuple(rows))
 
 

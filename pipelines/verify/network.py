@@ -65,6 +65,14 @@ def train_verifier(
 
 
 def score_pairs(model: nn.Module, pairs: VerificationPairs) -> Tensor:
-    """Cosine of the features of every pair's two images, float64 (N,)."""
-    found = features(model, pairs.x)
+    """Cosine of the features of every pair's two images, float64 (N,).
+
+    Raises:
+        ValueError: If a feature is not finite.
+    """
+    return similarities_of(features(model, pairs.x), pairs)
+
+
+def similarities_of(found: Tensor, pairs: VerificationPairs) -> Tensor:
+    """As ``score_pairs``, from the features of all images of the pairs, (M, F)."""
     return pair_scores(found[pairs.first], found[pairs.second])

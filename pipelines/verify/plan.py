@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, to_uint8
 from augmentor.data.synthetic_images import fit_shape
 from augmentor.data.synthetic_store import read_set
+from downstream.comparison import expected_overlap
 from downstream.heads import margin_of
 from downstream.train import balanced_weights
 from pipelines.config import Config, ConfigError, VerifyConfig, data_root
@@ -25,7 +26,7 @@ from pipelines.experiment.parts import Part, PartStore, digest_of_images
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.verify.pairs import VerificationPairs, find_pairs, read_pairs
-from pipelines.verify.report import BASELINE, REAL_PEOPLE
+from pipelines.verify.scores import BASELINE, REAL_PEOPLE
 
 CODE = 1
 """Of the training of verifiers; raise it when the same settings give other similarities."""
@@ -37,37 +38,52 @@ class Arm:
 
     Args:
         name: ``BASELINE``, ``REAL_PEOPLE``, or the name of the synthetic set's folder.
-        images: Those of the data, then the others; people are classes.
-        draw_weights: How often each is drawn, float64 (N,), summing to one.
-        synthetic: How many are synthetic; of ``REAL_PEOPLE`` none.
+        extra: Images beside those of the data; people are classes. None is no others.
+        share: Part of the draws that falls on ``extra``, in [0, 1).
+        synthetic: How many of ``extra`` are synthetic; of ``REAL_PEOPLE`` none.
     """
 
     name: str
-    images: LabelledImages
-    draw_weights: Tensor
+    extra: LabelledImages | None = None
+    share: float = 0.0
     synthetic: int = 0
+
+    def images(self, train: LabelledImages) -> LabelledImages:
+        """Those of the data, then the others."""
+        return train if self.extra is None else merged(train, self.extra)
+
+    def draw_weights(self, train: LabelledImages) -> Tensor:
+        """How often each of ``images`` is drawn, float64 (N,), summing to one: people of the data
+        equally often, and the others' images equally often.
+        """
+        own = balanced_weights(train.y, len(train.classes))
+        if self.extra is None:
+            return own
+        each = self.share / len(self.extra)
+        others = torch.full((len(self.extra),), each, dtype=torch.float64)
+        return torch.cat([(1 - self.share) * own, others])
 
 
 @dataclass(frozen=True)
 class VerifierTask:
-    """One network to train.
+    """The networks of one replicate.
 
     Args:
-        setting: Network, steps, device.
+        setting: Data, network, steps, device.
         settings: The section ``verify``: head, margin, scale.
-        arm: What it learns from.
-        pairs: What it scores.
+        arms: What each network learns from.
+        pairs: What they score.
         seed: Of the replicate.
-        part: What it leaves.
+        parts: What each leaves; parallel to ``arms``.
         folder: Of the store.
     """
 
     setting: Setting
     settings: VerifyConfig
-    arm: Arm
+    arms: tuple[Arm, ...]
     pairs: VerificationPairs
     seed: int
-    part: Part
+    parts: tuple[Part, ...]
     folder: Path
 
 
@@ -80,8 +96,8 @@ class VerifyPlan:
         settings: The section ``verify``.
         bundle: The data of the first replicate.
         pairs: The pairs that are scored.
-        arms: Those of the first replicate, the baseline first.
-        groups: One network each, replicate by replicate in the order of ``arms``.
+        arms: What is compared, the baseline first.
+        groups: One per replicate, its parts in the order of ``arms``.
         store: Where finished parts are.
     """
 
@@ -92,6 +108,11 @@ class VerifyPlan:
     arms: tuple[Arm, ...]
     groups: tuple[Group[VerifierTask], ...]
     store: PartStore
+
+    @property
+    def overlap(self) -> float:
+        """Share of the training images that two replicates are expected to have in common."""
+        return _overlap(self.bundle)
 
 
 def verify_plan(config: Config, out: Path) -> VerifyPlan:
@@ -106,24 +127,21 @@ def verify_plan(config: Config, out: Path) -> VerifyPlan:
     settings = config.verify
     require_usable(settings)
     setting = setting_of(config)
-    trainer = replace(setting.trainer, weights=settings.weights)
-    setting = replace(setting, trainer=trainer)
+    setting = replace(setting, trainer=replace(setting.trainer, weights=settings.weights))
+    bundle = setting.bundle(setting.replicate_seed(0))
+    pairs, arms = arms_of(setting, settings, bundle.train)
+    _refuse_known_images(setting, settings, bundle, pairs)
+    nobody = arms[0].images(bundle.train).subset(torch.arange(0))
+    setting.trainer.build(nobody, seed=0)  # refuses a wrong name
     store = PartStore(parts_folder(out))
+    described = _descriptions(setting, settings, arms, pairs)
     groups: list[Group[VerifierTask]] = []
-    first: tuple[DataBundle, VerificationPairs, list[Arm]] | None = None
     for index in range(settings.replicates):
         seed = setting.replicate_seed(index)
-        bundle = setting.bundle(seed)
-        pairs, arms = _loaded(setting, settings, bundle.train)
-        first = first or (bundle, pairs, arms)
-        for arm in arms:
-            part = _part(setting, settings, arm, pairs, seed, index)
-            task = VerifierTask(setting, settings, arm, pairs, seed, part, store.folder)
-            groups.append(Group(task, (part,)))
-    assert first is not None
-    bundle, pairs, arms = first
-    setting.trainer.build(arms[0].images.subset(torch.arange(0)), seed=0)  # refuses a wrong name
-    return VerifyPlan(setting, settings, bundle, pairs, tuple(arms), tuple(groups), store)
+        parts = _parts(described, seed, index, setting.trainer.settings.steps)
+        task = VerifierTask(setting, settings, arms, pairs, seed, parts, store.folder)
+        groups.append(Group(task, parts))
+    return VerifyPlan(setting, settings, bundle, pairs, arms, tuple(groups), store)
 
 
 def split_pairs(
@@ -189,23 +207,48 @@ def require_usable(settings: VerifyConfig) -> None:
         margin_of(settings.head, settings.margin, settings.scale)
 
 
-def _loaded(
+def arms_of(
     setting: Setting, settings: VerifyConfig, train: LabelledImages
-) -> tuple[VerificationPairs, list[Arm]]:
-    """The pairs to score and the arms of a replicate."""
+) -> tuple[VerificationPairs, tuple[Arm, ...]]:
+    """The pairs to score, and what is compared.
+
+    Args:
+        setting: Where the data are.
+        settings: The section ``verify``.
+        train: Training images of a replicate.
+
+    Raises:
+        ConfigError: If fewer than two folds are left to be scored.
+        DataError: If pairs or a set cannot be used, or a network or source would have seen people
+            in the pairs.
+    """
     assert settings.pairs is not None
     folder = find_pairs(settings.pairs, data_root(setting.data))
     everyone = read_pairs(folder, train.image_shape)
     _, pairs = split_pairs(train, everyone, settings.train_folds)
-    arms = [Arm(BASELINE, train, balanced_weights(train.y, len(train.classes)))]
+    arms, share = [Arm(BASELINE)], settings.synthetic_share
     if settings.train_folds:
         people = everyone.of_folds(settings.train_folds).labelled()
-        arms.append(_with(REAL_PEOPLE, arms[0], people, settings.synthetic_share))
+        arms.append(Arm(REAL_PEOPLE, people, share))
     for path in settings.synthetic:
         found = _read_synthetic(path, pairs, folder)
-        arm = _with(path.resolve().name, arms[0], found, settings.synthetic_share)
-        arms.append(replace(arm, synthetic=len(found)))
-    return pairs, arms
+        arms.append(Arm(path.resolve().name, found, share, len(found)))
+    return pairs, tuple(arms)
+
+
+def _overlap(bundle: DataBundle) -> float:
+    return expected_overlap(tuple(bundle.train.counts.values()), bundle.available)
+
+
+def _refuse_known_images(
+    setting: Setting, settings: VerifyConfig, first: DataBundle, pairs: VerificationPairs
+) -> None:
+    """Check the replicates after the first, where they draw other images of the same people."""
+    if _overlap(first) == 1:
+        return
+    for index in range(1, settings.replicates):
+        train = setting.bundle(setting.replicate_seed(index)).train
+        pairs.refuse_known(train.classes, fingerprints(train.x), "the network")
 
 
 def _read_synthetic(path: Path, pairs: VerificationPairs, folder: Path) -> LabelledImages:
@@ -227,30 +270,46 @@ def _read_synthetic(path: Path, pairs: VerificationPairs, folder: Path) -> Label
     return LabelledImages(x, number[images.y], tuple(present))
 
 
-def _with(name: str, base: Arm, images: LabelledImages, share: float) -> Arm:
-    even = torch.full((len(images),), share / len(images), dtype=torch.float64)
-    weights = torch.cat([(1 - share) * base.draw_weights, even])
-    return Arm(name, merged(base.images, images), weights)
-
-
-def _part(
-    setting: Setting,
-    settings: VerifyConfig,
-    arm: Arm,
-    pairs: VerificationPairs,
-    seed: int,
-    index: int,
-) -> Part:
-    found: dict[str, Any] = {"code": CODE, "seed": seed, "device": setting.device_type}
+def _descriptions(
+    setting: Setting, settings: VerifyConfig, arms: Sequence[Arm], pairs: VerificationPairs
+) -> dict[str, dict[str, Any]]:
+    """By arm, what decides over its networks beside the seed."""
+    found: dict[str, Any] = {"code": CODE, "device": setting.device_type}
+    found |= setting.data_description()
     found["classifier"] = setting.classifier_description()
-    found["images"] = digest_of_images(arm.images)
-    weights = arm.draw_weights.numpy().tobytes()
-    found["draw_weights"] = hashlib.sha256(weights).hexdigest()[:16]
-    found["pairs"] = {
-        "images": digest_of_images(pairs.x),
-        "first": pairs.first.tolist(),
-        "second": pairs.second.tolist(),
-    }
-    found["head"] = {"name": settings.head, "margin": settings.margin, "scale": settings.scale}
-    label = f"replicate {index:03d}, {arm.name}"
-    return Part("verifier", label, found, {"classifier": setting.trainer.settings.steps})
+    found["head"] = _head_description(settings)
+    found["pairs"] = _pairs_description(pairs)
+    by_arm = {}
+    for arm in arms:
+        own = {} if arm.extra is None else {"extra": _extra_description(arm.extra, arm.share)}
+        by_arm[arm.name] = found | own
+    return by_arm
+
+
+def _parts(
+    described: Mapping[str, Mapping[str, Any]], seed: int, index: int, steps: int
+) -> tuple[Part, ...]:
+    """What a replicate leaves, one part per arm."""
+    parts = []
+    for name, found in described.items():
+        label = f"replicate {index:03d}, {name}"
+        parts.append(Part("verifier", label, {**found, "seed": seed}, {"classifier": steps}))
+    return tuple(parts)
+
+
+def _head_description(settings: VerifyConfig) -> dict[str, Any]:
+    """The softmax has neither margin nor scale."""
+    found: dict[str, Any] = {"name": settings.head}
+    if settings.head != "softmax":
+        found |= {"margin": settings.margin, "scale": settings.scale}
+    return found
+
+
+def _pairs_description(pairs: VerificationPairs) -> dict[str, str]:
+    numbers = torch.stack([pairs.first, pairs.second]).numpy().tobytes()
+    who = hashlib.sha256(numbers).hexdigest()[:16]
+    return {"images": digest_of_images(pairs.x), "numbers": who}
+
+
+def _extra_description(extra: LabelledImages, share: float) -> dict[str, Any]:
+    return {"images": digest_of_images(extra), "share": share}

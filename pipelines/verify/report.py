@@ -1,106 +1,126 @@
-"""What ``verify`` found, in words and tables."""
+"""The report of a verification run: one HTML file that needs nothing else, verdict first, then
+tables.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from downstream.comparison import FEWEST_FOR_A_CLAIM
+from augmentor.common.atomic_files import write_text
+from downstream.metrics import POINTS
+from pipelines.report.page import Axis, duration, p_value, render_page, scale_of
+from pipelines.verify.scores import BASELINE, METRICS, REAL_PEOPLE, outcome_words
+from pipelines.verify.tables import (
+    INTERVALS,
+    TITLES,
+    how_it_was_measured,
+    percent_words,
+    points_words,
+)
 
-BASELINE = "no extra data"
-REAL_PEOPLE = "real_people"
-METRICS = ("accuracy", "auc", "tar_at_far_1e-2", "tar_at_far_1e-3")
-TITLES = dict(zip(METRICS, ("accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"), strict=True))
 
+def write_verify_report(path: Path, result: Mapping[str, Any]) -> None:
+    """Write the report of one verification run.
 
-def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
-    """``advice``: what helps, if anything; ``lines``: the network, and what each arm adds to its
-    accuracy.
+    Args:
+        path: The HTML file to write.
+        result: The contents of ``verify.json``.
     """
-    base = result["arms"][BASELINE]["accuracy"]["mean"]
-    rows = [row for row in result["comparisons"] if row["metric"] == "accuracy"]
-    better = [row["arm"] for row in rows if row["outcome"] == "better"]
-    lines = [f"without extra data: {100 * base:.1f} % of the pairs are judged rightly"]
-    for row in rows:
-        lines.append(f"{row['arm']}: {100 * row['delta']:+.1f} points ({_shown(row)})")
-    if rows and result["replicates"] < FEWEST_FOR_A_CLAIM:
-        lines.append(f"preliminary: a claim needs {FEWEST_FOR_A_CLAIM} replicates")
-    if better:
-        advice = f"Train with {' or '.join(better)}: it raises the accuracy on strangers."
-    elif rows:
-        advice = "No gain from the extra data was found."
-    else:
-        advice = "Nothing was compared: give --synthetic or --train-folds."
-    return {"advice": advice, "lines": lines}
+    write_text(path, render_verify_report(result))
 
 
-def _shown(row: Mapping[str, Any]) -> str:
-    if row["ci95"] is None:
-        return "one replicate, so no interval"
-    low, high = (100 * bound for bound in row["ci95"])
-    return f"95 % interval {low:+.1f} to {high:+.1f}: {row['outcome']}"
+def render_verify_report(result: Mapping[str, Any]) -> str:
+    """The report as HTML text; see ``write_verify_report``."""
+    arm_axis = scale_of(_ends(result["arms"]))
+    return render_page(
+        "verify_report.html.j2",
+        result=result,
+        verdict=result["verdict"],
+        measured=how_it_was_measured(result),
+        intervals=INTERVALS,
+        titles=TITLES,
+        arm_axis=_ticks(arm_axis),
+        arms=_arm_rows(result, arm_axis),
+        tables=_comparison_tables(result),
+        seconds={name: duration(value) for name, value in result["seconds"].items()},
+    )
 
 
-def verify_table(result: Mapping[str, Any]) -> str:
-    """The arms as a table in Markdown, in percent, with intervals over people."""
-    lines = [
-        "| trained on | images | people | " + " | ".join(TITLES.values()) + " |",
-        "|---|---:|---:|" + "---:|" * len(METRICS),
-    ]
+def _ends(arms: Mapping[str, Any]) -> list[float]:
+    """All that the strips of the accuracy show."""
+    values: list[float] = []
+    for arm in arms.values():
+        values += [*arm["accuracy"]["scores"], *arm["accuracy"]["ci95_people"]]
+    return values
+
+
+def _arm_rows(result: Mapping[str, Any], axis: Axis) -> list[dict[str, Any]]:
+    rows = []
     for name, arm in result["arms"].items():
-        cells = [_percent(arm[metric]["mean"], arm[metric]["ci95_people"]) for metric in METRICS]
-        lines.append(f"| {name} | {arm['images']} | {arm['people']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        cells = []
+        for metric in METRICS:
+            interval = percent_words(arm[metric]["ci95_people"])
+            cells.append({"mean": POINTS.plain(arm[metric]["mean"]), "interval": interval})
+        accuracy = arm["accuracy"]
+        rows.append(
+            {
+                "name": name,
+                "kind": _kind(name),
+                "images": f"{arm['images']:,}",
+                "people": f"{arm['people']:,}",
+                "synthetic": f"{arm['synthetic']:,}",
+                "strip": _strip(axis, accuracy["mean"], accuracy["ci95_people"])
+                | {"dots": list(map(axis.at, accuracy["scores"]))},
+                "cells": cells,
+            }
+        )
+    return rows
 
 
-def as_markdown(result: Mapping[str, Any]) -> str:
-    """The result as a page to read."""
-    p, versions = result["pairs"], ", ".join(f"{n} {v}" for n, v in result["versions"].items())
-    lines = [
-        f"# Verification: {result['dataset']}, pairs of {p['name']}\n",
-        f"{result['verdict']['advice']}\n",
-        "".join(f"- {line}\n" for line in result["verdict"]["lines"]),
-        f"{p['same']} pairs of one person and {p['different']} of two, {p['people']} people in "
-        f"{len(p['folds'])} "
-        f"folds, none of them trained on. Network {result['network']}, {result['head']}, "
-        f"{result['steps']} steps for "
-        f"every row, {result['replicates']} replicates. Means in percent, with intervals over "
-        "people (folds). "
-        "A pair is accepted above a threshold chosen on the other folds (accuracy), or above that "
-        "at which at most "
-        "1 or 0.1 % of all different pairs are (TAR at FAR).\n",
-        verify_table(result),
-        "",
-    ]
-    if result["comparisons"]:
-        lines += [
-            f"Against {BASELINE}, in points: intervals over replicates (paired t) and over "
-            "people.\n",
-            "| arm | metric | difference | over replicates | over people "
-            "|\n|---|---|---:|---:|---:|",
-            *(_difference_line(row) for row in result["comparisons"]),
-            "",
-        ]
-    return "\n".join(
-        [*lines, f"## Made by\n\n`{result['command']}`\n\n{result['device']}; {versions}.\n"]
-    )
+def _kind(name: str) -> str:
+    """Name of a colour in the template."""
+    return {BASELINE: "plain", REAL_PEOPLE: "classical"}.get(name, "synthetic")
 
 
-def _difference_line(row: Mapping[str, Any]) -> str:
-    over = "–" if row["ci95"] is None else _points(row["ci95"])
-    cells = (
-        row["arm"],
-        TITLES[row["metric"]],
-        f"{100 * row['delta']:+.1f}",
-        over,
-        _points(row["ci95_people"]),
-    )
-    return f"| {' | '.join(cells)} |"
+def _comparison_tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A table per metric."""
+    tables = []
+    for metric, title in TITLES.items():
+        found = [row for row in result["comparisons"] if row["metric"] == metric]
+        if found:
+            tables.append(_comparison_table(title, found))
+    return tables
 
 
-def _points(interval: Sequence[float]) -> str:
-    return f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}"
+def _comparison_table(title: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    values = [0.0]
+    for row in found:
+        values += [row["delta"], *(row["ci95"] or ())]
+    axis = scale_of(values)
+    rows = []
+    for row in found:
+        rows.append(
+            {
+                "arm": row["arm"],
+                "outcome": row["outcome"],
+                "words": outcome_words(row),
+                "strip": _strip(axis, row["delta"], row["ci95"]) | {"dots": []},
+                "delta": POINTS.signed(row["delta"]),
+                "interval": points_words(row["ci95"]),
+                "replicates": points_words(row["ci95_replicates"]),
+                "people": points_words(row["ci95_people"]),
+                "p_holm": p_value(row["p_holm"]),
+            }
+        )
+    return {"title": title, "axis": _ticks(axis), "zero": axis.at(0.0), "rows": rows}
 
 
-def _percent(mean: float, interval: Sequence[float]) -> str:
-    return f"{100 * mean:.1f} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+def _strip(axis: Axis, centre: float, interval: Sequence[float] | None) -> dict[str, Any]:
+    low, high = interval or (centre, centre)
+    return {"centre": axis.at(centre), "low": axis.at(low), "high": axis.at(high)}
+
+
+def _ticks(axis: Axis) -> list[dict[str, Any]]:
+    return [{"x": axis.at(tick), "label": f"{100 * tick:.4g}"} for tick in axis.ticks]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from augmentor.common.atomic_files import write_text
 from augmentor.common.randomness import seed_for
-from augmentor.common.types import DivergedError
-from downstream.comparison import holm, outcome, paired_t
-from downstream.verification import (
-    Figure,
-    Verification,
-    difference,
-    mean_figure,
-    measure_verification,
-)
+from augmentor.common.types import DivergedError, LabelledImages
+from downstream.classifier import features
+from downstream.metrics import Outputs
+from downstream.train import NonFiniteLossError
 from pipelines.config import Config, dump_config
 from pipelines.experiment.job import opened
 from pipelines.experiment.parts import FinishedPart, PartStore
@@ -29,11 +25,14 @@ from pipelines.interrupt import Watch
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
 from pipelines.run_dir import RunDir, require_writable
-from pipelines.verify.network import score_pairs, train_verifier
+from pipelines.verify.network import similarities_of, train_verifier
 from pipelines.verify.plan import Arm, VerifierTask, VerifyPlan, require_usable, verify_plan
-from pipelines.verify.report import BASELINE, METRICS, as_markdown, verdict
+from pipelines.verify.report import write_verify_report
+from pipelines.verify.scores import scored, verdict
+from pipelines.verify.tables import as_markdown
 
-Figures = Mapping[str, Figure]
+LARGEST_EMBEDDINGS = 32_000_000
+"""Bytes of the features of a part; larger ones are not kept."""
 
 
 def verify_run(
@@ -44,7 +43,8 @@ def verify_run(
     Args:
         config: The run; ``verify`` names the pairs and the synthetic sets, ``classifier`` the
             network and its steps, which are the same for every arm.
-        out: Folder for ``verify.json``, ``verify.md``, ``config.yaml`` and ``parts/``.
+        out: Folder for ``verify.json``, ``verify.md``, ``report.html``, ``config.yaml`` and
+            ``parts/``.
         progress: Progress reporter.
         command: Command line to record; this process's own unless given.
 
@@ -56,7 +56,7 @@ def verify_run(
             unknown.
         DataError: If data, pairs or a set cannot be used, or a network or source would have seen
             people in the pairs.
-        DivergedError: If similarities are not finite; names the part.
+        DivergedError: If a training stops being finite; names the part.
         Interrupted: After a signal; finished parts stay.
         RunLockedError: If another process works in ``out``.
     """
@@ -65,147 +65,141 @@ def verify_run(
     require_writable(out)
     plan = verify_plan(config, out)
     processes, threads = config.verify.processes, config.threads
-    with opened(out, make_verifier, progress, processes=processes, threads=threads) as job:
+    with opened(out, make_verifiers, progress, processes=processes, threads=threads) as job:
         RunDir(out).write_config(dump_config(config))
         finished = job.finished(plan.groups, "verify")
-    parts = [group[0] for group in finished]
-    result = _result(plan, _by_arm(plan, parts))
+    result = verify_result(plan, finished)
+    parts = [part for group in finished for part in group]
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)
     write_result(out / "verify.json", result, "verify")
     write_text(out / "verify.md", as_markdown(result))
+    write_verify_report(out / "report.html", result)
     return result
 
 
-def make_verifier(task: VerifierTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
-    """Train one network and keep its similarities of all pairs; runs in a worker.
+def make_verifiers(task: VerifierTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
+    """Train the networks of a replicate that are missing; runs in a worker.
 
     Raises:
-        DivergedError: If a similarity is not finite; names the part.
+        DivergedError: If a training stops being finite; names the part.
     """
-    start, s = time.perf_counter(), task.settings
+    store, train = PartStore(task.folder), task.setting.bundle(task.seed).train
+    for arm, part in zip(task.arms, task.parts, strict=True):
+        if store.has(part):
+            continue
+        start = time.perf_counter()
+        try:
+            embeddings = _embeddings(task, arm, train, watch)
+        except (NonFiniteLossError, DivergedError) as error:
+            raise DivergedError(f"{part.label}: {error}") from error
+        tensors = {"similarities": similarities_of(embeddings, task.pairs).float()}
+        if 2 * embeddings.numel() <= LARGEST_EMBEDDINGS:
+            tensors["embeddings"] = normalize(embeddings).half()
+        seconds = {arm.name: time.perf_counter() - start}
+        store.write(part, {}, tensors, seconds=seconds, device=task.setting.device)
+        on_part(PART_MADE + part.label)
+
+
+def _embeddings(task: VerifierTask, arm: Arm, train: LabelledImages, watch: Watch | None) -> Tensor:
+    """Features of all images of the pairs, (M, F), by a network trained for it."""
+    settings = task.settings
     model = train_verifier(
-        task.arm.images,
-        task.arm.draw_weights,
+        arm.images(train),
+        arm.draw_weights(train),
         task.setting.trainer,
-        s.head,
-        s.margin,
-        s.scale,
+        settings.head,
+        settings.margin,
+        settings.scale,
         seed_for("verifier", task.seed),
         None if watch is None else watch.check,
     )
-    similarities = score_pairs(model, task.pairs)
-    if not bool(similarities.isfinite().all()):
-        raise DivergedError(f"{task.part.label}: similarities are not finite")
-    PartStore(task.folder).write(
-        task.part,
-        {},
-        {"similarities": similarities.float()},
-        seconds={task.arm.name: time.perf_counter() - start},
-        device=task.setting.device,
-    )
-    on_part(PART_MADE + task.part.label)
-
-
-def _by_arm(plan: VerifyPlan, parts: Sequence[FinishedPart]) -> dict[str, list[Figures]]:
-    """Figures of every arm, one per replicate."""
-    found: dict[str, list[Figures]] = {arm.name: [] for arm in plan.arms}
-    same, folds = plan.pairs.same, plan.pairs.folds
-    for group, part in zip(plan.groups, parts, strict=True):
-        measured = measure_verification(part.tensors["similarities"].double(), same, folds)
-        found[group.task.arm.name].append(_figures(measured))
+    found = features(model, task.pairs.x)
+    if not bool(found.isfinite().all()):
+        raise DivergedError("the features are not finite")
     return found
 
 
-def _result(plan: VerifyPlan, measured: Mapping[str, Sequence[Figures]]) -> dict[str, Any]:
-    pairs, setting, settings = plan.pairs, plan.setting, plan.settings
-    same = int(pairs.same.sum())
-    trainer = setting.trainer
-    weights = "random" if trainer.weights is None else trainer.weights.name
+def verify_result(plan: VerifyPlan, finished: Sequence[Sequence[FinishedPart]]) -> dict[str, Any]:
+    """The contents of verify.json but for where they come from.
+
+    Args:
+        plan: What was run.
+        finished: Its parts, group by group.
+
+    Raises:
+        DivergedError: If similarities are not finite; names the part.
+    """
+    setting, settings = plan.setting, plan.settings
+    found, comparisons = scored(outputs_of(plan, finished), plan.overlap)
     result: dict[str, Any] = {
         "dataset": setting.data.data,
-        "pairs": {
-            "name": pairs.name,
-            "same": same,
-            "different": len(pairs) - same,
-            "images": len(pairs.x),
-            "people": len(set(pairs.people)),
-            "folds": list(pairs.fold_numbers),
-        },
+        "pairs": _pairs_json(plan),
         "trained_on_folds": list(settings.train_folds),
-        "image_shape": list(pairs.x.shape[1:]),
-        "network": trainer.network,
+        "image_shape": list(plan.pairs.x.shape[1:]),
+        "network": setting.trainer.network,
         "head": settings.head,
-        "steps": trainer.settings.steps,
+        "steps": setting.trainer.settings.steps,
         "synthetic_share": settings.synthetic_share,
         "replicates": settings.replicates,
-        "arms": {arm.name: _arm_json(arm, measured[arm.name]) for arm in plan.arms},
-        "comparisons": _comparisons(measured),
-        "setup": {
-            "data": plan.bundle.name,
-            "regime": plan.bundle.regime,
-            "network": trainer.network,
-            "first weights": weights,
-            "steps": trainer.settings.steps,
-            "batch": trainer.settings.batch_size,
-            "seed": setting.seed,
-        },
+        "overlap": plan.overlap,
+        "arms": {arm.name: _arm_json(plan, arm) | found[arm.name] for arm in plan.arms},
+        "comparisons": comparisons,
+        "setup": setup_of(plan),
     }
     return result | {"verdict": verdict(result)}
 
 
-def _figures(found: Verification) -> dict[str, Figure]:
-    return dict(zip(METRICS, [found.accuracy, found.auc, *found.tar.values()], strict=True))
+def outputs_of(
+    plan: VerifyPlan, finished: Sequence[Sequence[FinishedPart]]
+) -> dict[str, list[Outputs]]:
+    """What a metric gets of every arm, one per replicate.
+
+    Raises:
+        DivergedError: If similarities are not finite; names the part.
+    """
+    found: dict[str, list[Outputs]] = {arm.name: [] for arm in plan.arms}
+    same, folds = plan.pairs.same, plan.pairs.folds
+    for group in finished:
+        for arm, part in zip(plan.arms, group, strict=True):
+            similarities = part.tensors["similarities"]
+            if not bool(similarities.isfinite().all()):
+                raise DivergedError(f"{part.label}: similarities are not finite")
+            found[arm.name].append(Outputs(similarities=similarities, same=same, folds=folds))
+    return found
 
 
-def _arm_json(arm: Arm, replicates: Sequence[Figures]) -> dict[str, Any]:
-    section: dict[str, Any] = {
-        "images": len(arm.images),
-        "people": len(arm.images.classes),
-        "synthetic": arm.synthetic,
-    }
-    for metric in METRICS:
-        found = [one[metric] for one in replicates]
-        values, mean = np.array([one.value for one in found]), mean_figure(found)
-        interval = list(paired_t(values)[0]) if len(values) > 1 else None
-        section[metric] = {
-            "mean": mean.value,
-            "scores": values.tolist(),
-            "ci95": interval,
-            "ci95_people": list(mean.ci95),
-        }
-    return section
-
-
-def _comparisons(measured: Mapping[str, Sequence[Figures]]) -> list[dict[str, Any]]:
-    """Every arm against the baseline; p is corrected over the arms, for each metric by itself."""
-    rows: list[dict[str, Any]] = []
-    for metric in METRICS:
-        new = [_compared(name, metric, measured) for name in measured if name != BASELINE]
-        known = [row for row in new if row["p"] is not None]
-        corrected = holm([row["p"] for row in known])
-        for row, p in zip(known, corrected, strict=True):
-            row["p_holm"] = p
-            count = len(measured[BASELINE])
-            row["outcome"] = outcome(tuple(row["ci95"]), p, replicates=count)
-        rows += new
-    return rows
-
-
-def _compared(name: str, metric: str, measured: Mapping[str, Sequence[Figures]]) -> dict[str, Any]:
-    found = []
-    for arm, real in zip(measured[name], measured[BASELINE], strict=True):
-        found.append(difference(arm[metric], real[metric]))
-    mean = mean_figure(found)
-    values = np.array([one.value for one in found])
-    interval, p = paired_t(values) if len(values) > 1 else (None, None)
+def setup_of(plan: VerifyPlan) -> dict[str, Any]:
+    """What was trained on what, for the report."""
+    setting, bundle, trainer = plan.setting, plan.bundle, plan.setting.trainer
     return {
-        "arm": name,
-        "baseline": BASELINE,
-        "metric": metric,
-        "delta": mean.value,
-        "ci95": None if interval is None else list(interval),
-        "ci95_people": list(mean.ci95),
-        "p": p,
-        "p_holm": None,
-        "outcome": "undecided",
+        "data": bundle.name,
+        "regime": bundle.regime,
+        "split": bundle.note,
+        "image size": "x".join(map(str, bundle.train.image_shape)),
+        "network": trainer.network,
+        "first weights": "random" if trainer.weights is None else trainer.weights.name,
+        "head": plan.settings.head,
+        "steps": trainer.settings.steps,
+        "batch": trainer.settings.batch_size,
+        "augmentation domain": trainer.domain,
+        "seed": setting.seed,
+        "replicates": plan.settings.replicates,
     }
+
+
+def _pairs_json(plan: VerifyPlan) -> dict[str, Any]:
+    pairs = plan.pairs
+    same = int(pairs.same.sum())
+    return {
+        "name": pairs.name,
+        "same": same,
+        "different": len(pairs) - same,
+        "images": len(pairs.x),
+        "people": len(set(pairs.people)),
+        "folds": list(pairs.fold_numbers),
+    }
+
+
+def _arm_json(plan: VerifyPlan, arm: Arm) -> dict[str, Any]:
+    images = arm.images(plan.bundle.train)
+    return {"images": len(images), "people": len(images.classes), "synthetic": arm.synthetic}

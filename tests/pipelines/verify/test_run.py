@@ -16,9 +16,9 @@ from pipelines.config import Config, ConfigError, config_from
 from pipelines.experiment.setting import setting_of
 from pipelines.results import read_result
 from pipelines.verify.pairs import read_pairs
-from pipelines.verify.plan import _loaded, merged, split_pairs
-from pipelines.verify.report import BASELINE, REAL_PEOPLE
+from pipelines.verify.plan import arms_of, merged, split_pairs
 from pipelines.verify.run import verify_run
+from pipelines.verify.scores import BASELINE, REAL_PEOPLE
 from tests.pipelines.faces import SIDE, photo, write_pairs, write_people
 
 SHAPE = (3, SIDE, SIDE)
@@ -69,10 +69,10 @@ def config_for(root: Path, **verify: Any) -> Config:
 
 
 def loaded(config: Config) -> Any:
-    """Pairs and arms of the first replicate."""
+    """Training images of the first replicate, the pairs, and the arms."""
     setting = setting_of(config)
     train = setting.bundle(setting.replicate_seed(0)).train
-    return _loaded(setting, config.verify, train)
+    return train, *arms_of(setting, config.verify, train)
 
 
 def test_end_to_end_with_both_strategies(
@@ -150,12 +150,13 @@ def test_people_of_folds_join_the_training(config: Config, tmp_path: Path) -> No
 def test_real_people_of_folds_are_a_control(config: Config, tmp_path: Path) -> None:
     new = write_synthetic(tmp_path / "new-people", {"n0": 70})
     asked = config_for(tmp_path, synthetic=[str(new)], train_folds=[1], synthetic_share=0.25)
-    pairs, (base, control, synthetic) = loaded(asked)
+    train, pairs, (base, control, synthetic) = loaded(asked)
     assert pairs.fold_numbers == (0, 2)
-    assert not {"b1-0", "b1-1", "b1-2"} & {*base.images.classes, *synthetic.images.classes}
-    assert set(control.images.classes) - set(base.images.classes) == {"b1-0", "b1-1", "b1-2"}
+    assert base.images(train) is train
+    assert not {"b1-0", "b1-1", "b1-2"} & {*train.classes, *synthetic.images(train).classes}
+    assert set(control.images(train).classes) - set(train.classes) == {"b1-0", "b1-1", "b1-2"}
     assert (control.name, control.synthetic, synthetic.synthetic) == (REAL_PEOPLE, 0, 3)
-    assert float(control.draw_weights[len(base.images) :].sum()) == pytest.approx(0.25)
+    assert float(control.draw_weights(train)[len(train) :].sum()) == pytest.approx(0.25)
     result = verify_run(asked, tmp_path / "out")
     assert [row["arm"] for row in result["comparisons"] if row["metric"] == "accuracy"] == [
         REAL_PEOPLE,
@@ -178,11 +179,11 @@ def test_classes_are_merged_by_name() -> None:
 
 def test_synthetic_images_get_their_share(config: Config, tmp_path: Path) -> None:
     folder = write_synthetic(tmp_path / "more", {"a0": 0, "n0": 70})
-    _, arms = loaded(config_for(tmp_path, synthetic=[str(folder)], synthetic_share=0.25))
-    weights = arms[1].draw_weights
+    train, _, arms = loaded(config_for(tmp_path, synthetic=[str(folder)], synthetic_share=0.25))
+    weights = arms[1].draw_weights(train)
     assert float(weights.sum()) == pytest.approx(1)
     assert float(weights[-6:].sum()) == pytest.approx(0.25)
-    assert arms[1].images.classes[-1] == "n0"  # the class without images is none to learn
+    assert arms[1].images(train).classes[-1] == "n0"  # the class without images is none to learn
 
 
 def test_a_source_or_network_that_knows_the_people_is_refused(

@@ -1,0 +1,101 @@
+"""The result of ``augmentor verify`` as a table for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from downstream.metrics import POINTS
+from pipelines.report.page import p_value
+from pipelines.verify.scores import BASELINE, METRICS, outcome_words
+
+TITLES = dict(zip(METRICS, ("accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"), strict=True))
+
+
+def verify_table(result: Mapping[str, Any]) -> str:
+    """The arms as a table in Markdown, in percent, with intervals over people."""
+    lines = [
+        "| trained on | images | people | " + " | ".join(TITLES.values()) + " |",
+        "|---|---:|---:|" + "---:|" * len(METRICS),
+    ]
+    for name, arm in result["arms"].items():
+        cells = [_escaped(name), str(arm["images"]), str(arm["people"])]
+        for metric in METRICS:
+            mean = POINTS.plain(arm[metric]["mean"])
+            cells.append(f"{mean} ({percent_words(arm[metric]['ci95_people'])})")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def as_markdown(result: Mapping[str, Any]) -> str:
+    """The result as a page to read."""
+    advice, lines = result["verdict"]["advice"], result["verdict"]["lines"]
+    parts = [
+        f"# Verification: {_escaped(result['dataset'])}, pairs of "
+        f"{_escaped(result['pairs']['name'])}",
+        _escaped(advice),
+        _escaped("- " + "\n- ".join(lines)),
+        how_it_was_measured(result),
+        verify_table(result),
+    ]
+    if result["comparisons"]:
+        parts += [f"Against {BASELINE}. {INTERVALS}", _comparisons(result)]
+    parts.append(_origin(result))
+    return "\n\n".join(parts) + "\n"
+
+
+INTERVALS = (
+    "Differences within replicates, in points. The first interval, which decides, lets replicates "
+    "and people vary and is corrected for training images that replicates share; the second lets "
+    "replicates alone vary, the third people alone. Holm's p allows for the number of arms."
+)
+
+
+def how_it_was_measured(result: Mapping[str, Any]) -> str:
+    """What was scored, by what, and what the metrics mean."""
+    pairs, replicates = result["pairs"], result["replicates"]
+    times = "1 replicate" if replicates == 1 else f"{replicates} replicates"
+    return (
+        f"{pairs['same']:,} pairs of one person and {pairs['different']:,} of two: "
+        f"{pairs['people']:,} people in {len(pairs['folds'])} folds, none of whom a network "
+        f"learned from. Network {result['network']}, {result['head']}, {result['steps']:,} steps "
+        f"for every arm, {times}. Means in percent, with intervals over people (folds). A pair "
+        "counts as one person above a threshold: the one that is best on the other folds "
+        "(accuracy), or the lowest at which at most 1 or 0.1 % of the pairs of two people are "
+        "accepted (TAR at FAR)."
+    )
+
+
+def percent_words(interval: Sequence[float] | None) -> str:
+    """An interval of a score, in percent."""
+    return "–" if interval is None else " to ".join(map(POINTS.plain, interval))
+
+
+def points_words(interval: Sequence[float] | None) -> str:
+    """An interval of a difference, in points."""
+    return "–" if interval is None else " to ".join(map(POINTS.signed, interval))
+
+
+def _comparisons(result: Mapping[str, Any]) -> str:
+    lines = [
+        "| arm | metric | difference | 95 % interval | replicates alone | people alone | Holm p "
+        "| outcome |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for row in result["comparisons"]:
+        cells = [_escaped(row["arm"]), TITLES[row["metric"]], POINTS.signed(row["delta"])]
+        for key in ("ci95", "ci95_replicates", "ci95_people"):
+            cells.append(points_words(row[key]))
+        cells += [p_value(row["p_holm"]), outcome_words(row)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return f"## Made by\n\n`{result['command']}`\n\n{result['device']}; {versions}."
+
+
+def _escaped(text: str) -> str:
+    """Names come from folders: none may end a table cell or start a tag."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
