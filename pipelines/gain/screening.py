@@ -59,10 +59,20 @@ class Race:
     held_out: list[int] = field(default_factory=list)
 
     def alive(self, candidates: Sequence[MixPolicy]) -> list[MixPolicy]:
-        """The candidates that did not drop out."""
+        """The candidates that did not drop out, now or in an earlier round: one that missed a
+        round has no result on its split and cannot come back when the leader changes.
+        """
+        if not self.results:
+            return list(candidates)
         known = {name: own for name, own in self.results.items() if own}
-        dropped = {one.name for one in standings(known) if one.dropped} if known else set()
-        return [policy for policy in candidates if policy.name not in dropped]
+        dropped = {one.name for one in standings(known) if one.dropped}
+        rounds = {policy.name: len(known.get(policy.name, ())) for policy in candidates}
+        last = max(rounds.values())
+        return [
+            policy
+            for policy in candidates
+            if policy.name not in dropped and rounds[policy.name] == last
+        ]
 
     def of(self, candidates: Sequence[MixPolicy]) -> dict[str, list[Result]]:
         """The results of these candidates."""
