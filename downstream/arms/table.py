@@ -192,7 +192,7 @@ _ARMS = (
     Arm(
         "auto",
         "auto",
-        "what screening chose on held-out training images, before the test images were read",
+        "what screening chose on held-out training images, before the scored images were read",
         None,
         True,
     ),

@@ -1,0 +1,101 @@
+"""The section ``gain``: which arms are compared, and how ``auto`` chooses."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from downstream.arms.table import arms_help
+from pipelines.config.policy import PolicyConfig
+from pipelines.config.section import Fraction, RowName, Section
+
+
+class GainConfig(Section):
+    """The comparison of the arms."""
+
+    arms: tuple[str, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        description=arms_help(),
+    )
+    candidates: tuple[str, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        description="Generator-free arms and policies that auto may choose; default: those arms "
+        "that run by default. "
+        "Synthetic images are offered with classical and pseudo_label.",
+    )
+    strengths: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        default=(1.0,),
+        strict=False,
+        min_length=1,
+        description="Factors on classifier.strength: with more than one, every arm with classical "
+        "augmentation has "
+        "the one that was best in screening (an arm that is not a candidate: the one of "
+        "classical).",
+    )
+    policies: dict[RowName, PolicyConfig] = Field(
+        default_factory=dict,
+        description="{name: {base: …, share: …, latents: …}}: policies to run as arms.",
+    )
+    replicates: int = Field(
+        default=5, ge=2, description="Paired repetitions, each with its own seeds."
+    )
+    processes: int = Field(default=1, ge=1, description="Replicates that run at the same time.")
+    synthetic_share: Fraction = Field(
+        default=0.5, description="Synthetic part of a batch in the synthetic arms."
+    )
+    shares: tuple[Fraction, ...] = Field(
+        default=(0.25, 0.5, 0.75),
+        strict=False,
+        min_length=1,
+        description="Shares that auto may choose, beside none at all.",
+    )
+    confidences: tuple[Fraction, ...] = Field(
+        default=(0.0, 0.5),
+        strict=False,
+        min_length=1,
+        description="Filter thresholds that auto may choose; 0 is no filter.",
+    )
+    screening_rounds: int = Field(
+        default=8,
+        ge=2,
+        description="Most splits of the training part on which auto races its candidates; those "
+        "clearly behind drop out, and it stops when no other can be a point better. In a long "
+        "tail every other common class stands in for a rare one, by turns.",
+    )
+    screening_fraction: float = Field(
+        default=0.25,
+        gt=0,
+        lt=1,
+        description="Part of a class that a screening split holds out; in a long tail rare classes "
+        "stay whole.",
+    )
+    metric: str = Field(
+        default="balanced_accuracy",
+        description="What the comparisons and auto go by; downstream/metrics/table.py lists them.",
+    )
+    metrics: tuple[str, ...] = Field(
+        default=(
+            "balanced_accuracy",
+            "accuracy",
+            "worst_class_recall",
+            "negative_log_likelihood",
+            "calibration_error",
+        ),
+        strict=False,
+        description="Metrics that are shown beside it.",
+    )
+    comparisons: tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None = Field(
+        default=None,
+        strict=False,
+        description="Pairs [arm, baseline] to test; default: those the verdict needs.",
+    )
+    screening: bool = Field(
+        default=False,
+        description="Screen arms before they are declared: seeds of their own, scores on a sixth "
+        "of the training images held out for it; test images are not read.",
+    )

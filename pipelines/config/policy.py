@@ -1,0 +1,66 @@
+"""A policy of the section ``gain``: a way to mix synthetic images in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.config.section import Augmentation, Fraction, Section
+
+
+class PolicyConfig(Section):
+    """A way to mix synthetic images in, with a name of its own: an arm, and if asked for a
+    candidate of auto.
+    """
+
+    base: str = Field(
+        default="classical",
+        description="Arm to start from; with a share not reweight, decoupled, fixmatch or "
+        "graph_fixmatch.",
+    )
+    share: Fraction = Field(default=0.5, description="Synthetic part of the draws.")
+    confidence: Fraction = Field(
+        default=0.0, description="Least probability of its class; 0 is no filter."
+    )
+    strength: float = Field(default=1.0, ge=0, description="Factor on classifier.strength.")
+    augment: Augmentation | None = Field(
+        default=None,
+        description="Of all images drawn, in the place of the base's; with fixmatch the strong "
+        "one.",
+    )
+    schedule: Literal["mixed", "pretrain"] = Field(
+        default="mixed",
+        description="mixed: in every batch; pretrain: synthetic images alone in the first share "
+        "of the steps, then "
+        "real ones alone.",
+    )
+    latents: Literal["prior", "encoded", "transfer", "pool"] = Field(
+        default="prior",
+        description="Where latents come from: prior; encoded: those of the class's own images; "
+        "transfer: those of "
+        "images of well-covered classes (at least half the largest), for every class; pool: those "
+        "of the labelled "
+        "pool, for every class. All but prior need a family with an encoder.",
+    )
+    spread: float | None = Field(
+        default=None,
+        ge=0,
+        description="Standard deviation of prior latents (default 1; more is wider), or of the "
+        "noise on encoded ones "
+        "(default 0.3).",
+    )
+    realism: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Part of every class's synthetic images to drop, those that the family's "
+        "discriminator finds the "
+        "least real; together with confidence both must pass.",
+    )
+    short_only: bool = Field(
+        default=False,
+        description="A class gets synthetic images only for what it lacks to the largest one, at "
+        "most share; with "
+        "base pseudo_label they balance the pseudo-labels.",
+    )

@@ -1,0 +1,23 @@
+"""What all sections of a configuration are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FilePath = Annotated[Path, Field(strict=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Augmentation = Literal["none", "classical", "trivialaugment", "randaugment"]
+RowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]  # also that of a folder
+
+
+class ConfigError(ValueError):
+    """A config or an option cannot be used; the message names the file and the key."""
+
+
+class Section(BaseModel):
+    """Frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

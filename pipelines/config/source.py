@@ -1,0 +1,35 @@
+"""The section ``source``: the generator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipelines.config.section import Fraction, Section
+
+
+class SourceConfig(Section):
+    """The generator and its training."""
+
+    family: str = Field(default="cvae_gan", description="Which generative model.")
+    preset: str = Field(
+        default="default", description="Named set of its options: default, or paper."
+    )
+    steps: int = Field(default=3000, ge=1, description="Training steps.")
+    batch_size: int = Field(default=64, ge=2, description="Images per step.")
+    class_power: Fraction = Field(
+        default=0.5,
+        description="A class of n images is drawn with a share like n ** class_power; 0 draws all "
+        "alike.",
+    )
+    source_augment: Literal["none", "classical"] = Field(
+        default="none",
+        description="classical: real images are augmented before the generator sees them; "
+        "declared in tables.",
+    )
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="Options of the family that differ from the preset."
+    )
+    checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
+    sample_every: int = Field(default=500, ge=1, description="Steps between sample grids.")

@@ -1,0 +1,93 @@
+"""The whole configuration of a run: all sections, read from YAML and written as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field
+
+from pipelines.config.classifier import ClassifierConfig
+from pipelines.config.compare import CompareConfig
+from pipelines.config.data import DataConfig
+from pipelines.config.gain import GainConfig
+from pipelines.config.pool import PoolConfig
+from pipelines.config.section import ConfigError, FilePath, Section
+from pipelines.config.semi import SemiConfig
+from pipelines.config.source import SourceConfig
+from pipelines.config.verify import VerifyConfig
+from pipelines.strict_yaml import YamlError, parse_yaml, read_yaml, validated
+
+
+class Config(Section):
+    """One run."""
+
+    data: DataConfig = DataConfig()
+    source: SourceConfig = SourceConfig()
+    pool: PoolConfig = PoolConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    gain: GainConfig = GainConfig()
+    semi: SemiConfig = SemiConfig()
+    compare: CompareConfig = CompareConfig()
+    verify: VerifyConfig = VerifyConfig()
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of everything random.")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:N, mps.",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads; default: torch's own choice."
+    )
+    out: FilePath | None = Field(
+        default=None, description="Folder of the run; default: runs/<name of config or data>."
+    )
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        ConfigError: If the file is not readable by ``read_yaml``, or has unknown keys or values out
+            of range.
+    """
+    with _as_config_errors():
+        mapping = read_yaml(Path(path))
+    return config_from(mapping, where=str(path))
+
+
+def parse_config(text: str, where: str) -> Config:
+    """Read a config from the text of a file; ``where`` names it in messages.
+
+    Raises:
+        ConfigError: As ``load_config``.
+    """
+    with _as_config_errors():
+        mapping = parse_yaml(text, where)
+    return config_from(mapping, where)
+
+
+def config_from(mapping: Mapping[str, Any], where: str = "config") -> Config:
+    """Check a nested mapping and turn it into a ``Config``.
+
+    Raises:
+        ConfigError: Naming ``where``, the key, and the known keys or the allowed range.
+    """
+    with _as_config_errors():
+        return validated(Config, mapping, where)
+
+
+def dump_config(config: Config) -> str:
+    """The config as YAML that ``parse_config`` reads back: equal if no text has controls."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+@contextmanager
+def _as_config_errors() -> Iterator[None]:
+    try:
+        yield
+    except YamlError as error:
+        raise ConfigError(str(error)) from error
