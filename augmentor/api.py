@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
@@ -9,11 +10,14 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.types import (
+    ConditionalSource,
     DataError,
     EncodingSource,
     IdentitySource,
     SampleSource,
+    conditions_of,
     device_of,
 )
 from augmentor.data.candidates import BATCH_SIZE, latents
@@ -21,15 +25,21 @@ from augmentor.data.class_names import class_index
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
 
+OneCondition = str | Sequence[float]
+"""One condition as a user writes it: the name of a category, or a number per column."""
+
 
 def describe(family: str, model: Any) -> dict[str, Any]:
     """What ``build`` needs to make the like of ``model``, as JSON values."""
-    return {
+    found = {
         "family": family,
         "classes": list(model.classes),
         "image_shape": list(model.image_shape),
         "options": asdict(model.options),
     }
+    if conditions := conditions_of(model):
+        found["conditions"] = asdict(conditions)
+    return found
 
 
 def build(description: dict[str, Any]) -> Any:
@@ -57,7 +67,25 @@ def build(description: dict[str, Any]) -> Any:
         raise DataError("the source has no list of class names")
     if len(image_shape) != 3 or not all(type(side) is int and side >= 1 for side in image_shape):
         raise DataError(f"the source has images of the shape {image_shape}")
-    return FAMILIES[name].model(tuple(classes), image_shape, options)
+    conditions = _conditions(description.get("conditions"))
+    try:
+        return FAMILIES[name].build(tuple(classes), image_shape, options, conditions)
+    except ValueError as error:
+        raise DataError(f"the source, a {name}, cannot be built: {error}") from error
+
+
+def _conditions(stored: Any) -> Conditions:
+    """The conditions of a description.
+
+    Raises:
+        DataError: If they are not what ``describe`` writes.
+    """
+    if stored is None:
+        return NO_CONDITIONS
+    try:
+        return Conditions(**{key: tuple(value) for key, value in stored.items()})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(f"the source has conditions that cannot be read: {error}") from error
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
@@ -141,20 +169,28 @@ class Source:
         return self.model.latent_dim
 
     @property
+    def conditions(self) -> Conditions:
+        """What the source knows beside the class; falsy if it knows the class alone."""
+        return conditions_of(self.model)
+
+    @property
     def device(self) -> torch.device:
         """Where the images are rendered."""
         return device_of(self.model)
 
     @overload
-    def sample(self, y: Tensor, z: Tensor) -> Tensor: ...
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor: ...
 
     @overload
-    def sample(self, *, label: str, n: int, seed: int = 0) -> Tensor: ...
+    def sample(
+        self, *, label: str, n: int, seed: int = 0, condition: OneCondition | None = None
+    ) -> Tensor: ...
 
     def sample(
         self,
         y: Tensor | None = None,
         z: Tensor | None = None,
+        condition: Tensor | OneCondition | None = None,
         *,
         label: str = "",
         n: int = 1,
@@ -166,6 +202,8 @@ class Source:
         Args:
             y: Classes (N,) or mixtures (N, K), with ``z``.
             z: Latents (N, latent_dim), with ``y``.
+            condition: With ``y``, one per image, as ``types.ConditionalSource.sample`` takes them;
+                with ``label``, one for all: the name of a category, or a number per column.
             label: Name of the class.
             n: How many images.
             seed: Which images; the first n of a longer draw are the same.
@@ -178,14 +216,21 @@ class Source:
                 class is unknown; the message says what is missing, or names the known classes.
         """
         if y is not None and z is not None:
-            return self.model.sample(y, z)
+            if condition is None:
+                return self.model.sample(y, z)
+            return self._conditional().sample(y, z, torch.as_tensor(condition))
         if y is not None or z is not None:
             raise ValueError(
                 f"sample needs y and z together; {'z' if z is None else 'y'} is missing"
             )
-        return self._of_class(label, n, seed)
+        return self._of_class(label, n, seed, condition)
 
-    def _of_class(self, label: str, n: int, seed: int) -> Tensor:
+    def _conditional(self) -> ConditionalSource:
+        if isinstance(self.model, ConditionalSource) and self.conditions:
+            return self.model
+        raise ValueError("the source knows classes alone; leave condition out")
+
+    def _of_class(self, label: str, n: int, seed: int, condition: Any) -> Tensor:
         index = class_index(label, self.classes)
         if index is None:
             problem = f"unknown class {label!r}" if label else "sample needs y and z, or a label"
@@ -197,7 +242,12 @@ class Source:
             z = latents(seed, index, start, min(BATCH_SIZE, n - start), self.latent_dim).to(
                 self.device
             )
-            images.append(self.model.sample(torch.full((len(z),), index, device=self.device), z))
+            y = torch.full((len(z),), index, device=self.device)
+            if condition is None:
+                images.append(self.model.sample(y, z))
+            else:
+                source = self._conditional()
+                images.append(source.sample(y, z, self.conditions.repeated(condition, len(z))))
         return torch.cat(images)
 
 
@@ -212,9 +262,13 @@ class EncoderSource(Source):
         super().__init__(model)
         self.encoding = model
 
-    def encode(self, x: Tensor, y: Tensor) -> Tensor:
-        """See ``types.EncodingSource.encode``."""
-        return self.encoding.encode(x, y)
+    def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See ``types.EncodingSource.encode``; of a source with conditions it takes these too."""
+        if condition is None:
+            return self.encoding.encode(x, y)
+        if not self.conditions:
+            raise ValueError("the source knows classes alone; leave condition out")
+        return self.encoding.encode(x, y, condition)  # type: ignore[call-arg]
 
 
 class RenderSource(EncoderSource):

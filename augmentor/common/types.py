@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from augmentor.common.conditions import NO_CONDITIONS, Conditions
 
 Predict = Callable[[Tensor], Tensor]
 """A judge: images (N, C, H, W) in [-1, 1] to logits (N, K)."""
@@ -25,12 +27,15 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with labels and the names of the classes.
+    """Images with labels, the names of the classes, and the conditions if they are known.
 
     Args:
         x: Images, shape (N, C, H, W), float32 in [-1, 1].
         y: Class indices, shape (N,), int64 in [0, len(classes)).
         classes: Class names; position is index.
+        condition: Conditions of the images: categories, int64 (N,), or numbers, float32 (N, D) in
+            the units of the data; None if they are not known.
+        conditions: What ``condition`` means.
 
     Raises:
         ValueError: If the shapes or types differ from the above.
@@ -39,6 +44,8 @@ class LabelledImages:
     x: Tensor
     y: Tensor
     classes: tuple[str, ...]
+    condition: Tensor | None = None
+    conditions: Conditions = NO_CONDITIONS
 
     def __post_init__(self) -> None:
         if self.x.ndim != 4 or self.x.dtype != torch.float32:
@@ -53,6 +60,12 @@ class LabelledImages:
             raise ValueError(
                 f"y must lie in [0, {len(self.classes)}), got {int(self.y.min())} to "
                 f"{int(self.y.max())}"
+            )
+        if bool(self.conditions) != (self.condition is not None):
+            raise ValueError("condition and conditions are given together or not at all")
+        if self.condition is not None and len(self.conditions.rows(self.condition)) != len(self.x):
+            raise ValueError(
+                f"need one condition per image, got {len(self.condition)} for {len(self.x)} images"
             )
 
     def __len__(self) -> int:
@@ -71,19 +84,28 @@ class LabelledImages:
 
     def subset(self, indices: Tensor) -> LabelledImages:
         """The images at ``indices`` (int64, any order, repeats allowed)."""
-        return LabelledImages(self.x[indices], self.y[indices], self.classes)
+        condition = None if self.condition is None else self.condition[indices]
+        return replace(self, x=self.x[indices], y=self.y[indices], condition=condition)
+
+    def without_conditions(self) -> LabelledImages:
+        """The same images, of which only the class is known."""
+        return LabelledImages(self.x, self.y, self.classes)
 
     def joined(self, other: LabelledImages) -> LabelledImages:
-        """These images followed by ``other``'s.
+        """These images followed by ``other``'s; a condition known of one part only is left out.
 
         Raises:
-            ValueError: If the class lists differ.
+            ValueError: If the class lists differ, or the meanings of the conditions.
         """
         if self.classes != other.classes:
             raise ValueError(f"class lists differ: {self.classes} and {other.classes}")
-        return LabelledImages(
-            torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), self.classes
-        )
+        x, y = torch.cat([self.x, other.x]), torch.cat([self.y, other.y])
+        if self.condition is None or other.condition is None:
+            return LabelledImages(x, y, self.classes)
+        if self.conditions != other.conditions:
+            raise ValueError(f"conditions differ: {self.conditions} and {other.conditions}")
+        condition = torch.cat([self.condition, other.condition])
+        return LabelledImages(x, y, self.classes, condition, self.conditions)
 
 
 @runtime_checkable
@@ -115,6 +137,36 @@ class SampleSource(Protocol):
             Images, float32 (N, C, H, W) in [-1, 1], on the device of ``z``. Row i depends on row i
             of y and z only.
         """
+
+
+@runtime_checkable
+class ConditionalSource(SampleSource, Protocol):
+    """A source that knows a condition beside the class, and renders any combination of the two."""
+
+    @property
+    def conditions(self) -> Conditions:
+        """What its conditions are; falsy for a source that was trained without."""
+
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Render one image per row, without gradient.
+
+        Args:
+            y: Classes, int64 (N,), or mixtures of classes, float (N, K) with rows summing to one.
+            z: Latents from N(0, I), float32 (N, latent_dim).
+            condition: Conditions, as ``Conditions.rows`` takes them; None if the source has none.
+
+        Returns:
+            Images, float32 (N, C, H, W) in [-1, 1], on the device of ``z``. Row i depends on row i
+            of y, z and condition only.
+
+        Raises:
+            ValueError: If a condition is missing, or given to a source without conditions.
+        """
+
+
+def conditions_of(source: SampleSource) -> Conditions:
+    """What a source knows beside the class; falsy for one that knows the class alone."""
+    return getattr(source, "conditions", NO_CONDITIONS)
 
 
 @runtime_checkable

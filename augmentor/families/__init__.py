@@ -17,9 +17,11 @@ from augmentor.families import (
 from augmentor.families.family import Family
 
 FAMILIES = {
-    "cvae_gan": Family(cvae_gan.CvaeGan, cvae_gan.CvaeGanTrainer, cvae_gan.PRESETS),
-    "vae": Family(vae.Vae, vae.VaeTrainer, vae.VAE_PRESETS),
-    "cvae": Family(vae.Vae, vae.VaeTrainer, vae.CVAE_PRESETS),
+    "cvae_gan": Family(
+        cvae_gan.CvaeGan, cvae_gan.CvaeGanTrainer, cvae_gan.PRESETS, takes_conditions=True
+    ),
+    "vae": Family(vae.Vae, vae.VaeTrainer, vae.VAE_PRESETS, takes_conditions=True),
+    "cvae": Family(vae.Vae, vae.VaeTrainer, vae.CVAE_PRESETS, takes_conditions=True),
     "gan": Family(gan.Gan, gan.GanTrainer, gan.GAN_PRESETS),
     "cgan": Family(gan.Gan, gan.GanTrainer, gan.CGAN_PRESETS),
     "lsgan": Family(gan.Gan, gan.GanTrainer, gan.LSGAN_PRESETS),

@@ -106,13 +106,7 @@ class Aegan(Renderer):
         image: Tensor = self.generator(self.latent_generator(z, weights), weights)
         return image
 
-    @torch.no_grad()
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``."""
-        self.eval()
-        return self.decode(z, class_weights(y, len(self.classes)).to(z.device))
-
-    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+    def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
         r"""See ``types.EncodingSource.encode``; the latent is searched for, from zero on, by
         ``search_steps`` of Adam.
 

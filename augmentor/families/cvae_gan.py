@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
@@ -129,21 +130,28 @@ class CvaeGan(EncodingRenderer):
         classes: Class names; position is index.
         image_shape: (C, H, W), square, 8 to 128 pixels, any C.
         options: Everything that can be set.
+        conditions: What encoder, generator and discriminator know beside the class.
     """
 
     def __init__(
-        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: CvaeGanOptions
+        self,
+        classes: tuple[str, ...],
+        image_shape: tuple[int, int, int],
+        options: CvaeGanOptions,
+        conditions: Conditions = NO_CONDITIONS,
     ) -> None:
-        super().__init__(classes, image_shape, options)
+        super().__init__(classes, image_shape, options, conditions)
         self.options = o = options
-        k = len(classes)
+        k, condition = len(classes), self.condition_input
         conditioning: Conditioning = "projection" if o.projection else "none"
         norm: Norm = "spectral" if o.spectral_norm else "batch"
-        self.encoder = Encoder(image_shape, k, o.latent_dim, o.width)
+        self.encoder = Encoder(image_shape, k, o.latent_dim, o.width, condition)
         self.generator = Generator(
-            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling, condition
         )
-        self.discriminator = Discriminator(image_shape, k, o.width, conditioning, norm)
+        self.discriminator = Discriminator(
+            image_shape, k, o.width, conditioning, norm, condition=condition
+        )
         self.classifier = Classifier(image_shape, k, o.width)
 
 
@@ -172,12 +180,20 @@ class CvaeGanTrainer(Resumable):
             }
         ).to(self.device)
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(
+        self,
+        x: Tensor,
+        y: Tensor,
+        condition: Tensor | None = None,
+        *,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
         """One step of all four networks on a real batch.
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
+            condition: Their conditions, as ``Conditions.rows`` takes them; None without.
             generator: Where latents, classes of the prior samples and augmentations come from; on
                 the CPU.
 
@@ -187,28 +203,31 @@ class CvaeGanTrainer(Resumable):
         m, o = self.model.train(), self.options
         k = len(m.classes)
         x, weights = x.to(self.device), class_weights(y, k).to(self.device)
+        given = m.given(y, condition).to(self.device)
         noise = torch.randn(2, len(x), o.latent_dim, generator=generator).to(self.device)
         # The classes of the prior samples are the batch's own in another order: equal shares, no
         # absent class.
-        weights_prior = weights[torch.randperm(len(x), generator=generator).to(self.device)]
+        order = torch.randperm(len(x), generator=generator).to(self.device)
+        weights_prior, given_prior = weights[order], given[order]
+        if m.conditions:
+            # Recombinations: the class of one image and the condition of another.
+            given_prior = torch.cat([weights_prior, given[:, k:]], dim=1)
         policies = tuple(filter(None, o.diff_augment.split(",")))
 
         with autocast(self.device, o.bfloat16):
             # Steps 2 and 3. Posterior, reconstruction, samples from the prior.
-            mu, logvar = m.encoder(x, weights)
+            mu, logvar = m.encoder(x, given)
             z = reparameterise(mu, logvar, noise[0])
             # Two passes: in a joint one, batch norm would carry the losses of the samples over to
             # the encoder.
-            x_rec, x_fake = m.generator(z, weights), m.generator(noise[1], weights_prior)
+            x_rec, x_fake = m.generator(z, given), m.generator(noise[1], given_prior)
 
             # C and D see real, reconstructed and sampled images once; that serves all losses of the
             # step.
             images = torch.cat([x, x_rec, x_fake])
             class_logits, features_c = m.classifier(images)
             seen = diff_augment(images, policies, generator, copies=3)
-            logits, features_d = self._discriminate(
-                seen, torch.cat([weights, weights, weights_prior])
-            )
+            logits, features_d = self._discriminate(seen, torch.cat([given, given, given_prior]))
         features_c_real, features_c_rec, features_c_fake = features_c.chunk(3)
         features_d_real, features_d_rec, features_d_fake = features_d.chunk(3)
         features_c_real, features_d_real = features_c_real.detach(), features_d_real.detach()
@@ -258,12 +277,12 @@ class CvaeGanTrainer(Resumable):
         losses |= {"class_mean": loss_class_mean, "adversarial": loss_adversarial}
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _discriminate(self, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _discriminate(self, images: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """D's logits and features of three stacked groups; a D with batch norm must not mix their
         statistics.
         """
         groups = 1 if self.options.spectral_norm else 3
-        parts = zip(images.chunk(groups), weights.chunk(groups), strict=True)
+        parts = zip(images.chunk(groups), given.chunk(groups), strict=True)
         logits, features = zip(*(self.model.discriminator(*part) for part in parts), strict=True)
         return torch.cat(logits), torch.cat(features)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from augmentor.common.conditions import NO_CONDITIONS, Conditions
+
 
 @dataclass(frozen=True)
 class Family:
@@ -16,11 +18,32 @@ class Family:
         trainer: Makes a ``training.loop.Trainer`` of a model.
         presets: Options by name; ``default`` is always there. Their class is that of the family's
             options.
+        takes_conditions: Whether the model takes ``conditions`` as its fourth argument, and the
+            trainer's step the conditions of a batch.
     """
 
     model: Callable[..., Any]
     trainer: Callable[..., Any]
     presets: Mapping[str, Any]
+    takes_conditions: bool = False
+
+    def build(
+        self,
+        classes: tuple[str, ...],
+        image_shape: tuple[int, int, int],
+        options: Any,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> Any:
+        """The untrained model.
+
+        Raises:
+            ValueError: If there are conditions and the family knows classes alone.
+        """
+        if not conditions:
+            return self.model(classes, image_shape, options)
+        if not self.takes_conditions:
+            raise ValueError("the family knows classes alone, no conditions")
+        return self.model(classes, image_shape, options, conditions)
 
     def options_for(self, preset: str, overrides: Mapping[str, Any]) -> Any:
         """The options of a preset, some of them replaced.

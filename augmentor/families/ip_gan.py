@@ -153,12 +153,9 @@ class IpGan(EncodingRenderer):
         """q(z | x): mu and logvar, each (N, latent_dim)."""
         return super().posterior(x, weights[:, :0])
 
-    @torch.no_grad()
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``; the identity is the class's stored one."""
-        self.eval()
-        weights = class_weights(y, len(self.classes)).to(z.device)
-        image: Tensor = self.generator(z, self.identity.of_classes(weights))
+    def decode(self, z: Tensor, given: Tensor) -> Tensor:
+        """Images of latents and classes; the identity is the class's stored one."""
+        image: Tensor = self.generator(z, self.identity.of_classes(given))
         return image
 
     @torch.no_grad()

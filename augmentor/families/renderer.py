@@ -9,9 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator
+from augmentor.networks.given import ConditionInput
 
 
 class HasLatentDim(Protocol):
@@ -30,21 +32,51 @@ class Renderer(nn.Module):
         classes: Class names; position is index.
         image_shape: (C, H, W), square, 8 to 128 pixels, any C.
         options: Those of the family.
+        conditions: What the generator knows beside the class; families that take none leave it
+            out.
     """
 
     generator: Generator
 
     def __init__(
-        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: HasLatentDim
+        self,
+        classes: tuple[str, ...],
+        image_shape: tuple[int, int, int],
+        options: HasLatentDim,
+        conditions: Conditions = NO_CONDITIONS,
     ) -> None:
         super().__init__()
         self.classes, self.image_shape, self.latent_dim = classes, image_shape, options.latent_dim
+        self.conditions = conditions
+
+    @property
+    def condition_input(self) -> ConditionInput:
+        """The form in which the networks get the condition."""
+        return ConditionInput(self.conditions.size, self.conditions.are_numbers)
+
+    def given(self, y: Tensor, condition: Tensor | None) -> Tensor:
+        """Class weights and condition as one row per image, float32 (N, K + D).
+
+        Raises:
+            ValueError: If a condition is missing, or given to a source without conditions.
+        """
+        weights = class_weights(y, len(self.classes))
+        if condition is None:
+            if self.conditions:
+                names = ", ".join(self.conditions.names)
+                raise ValueError(f"the source needs a condition ({names}) beside the class")
+            return weights
+        return torch.cat([weights, self.conditions.rows(condition).to(weights.device)], dim=1)
 
     @torch.no_grad()
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.SampleSource.sample``."""
         self.eval()
-        image: Tensor = self.generator(z, class_weights(y, len(self.classes)).to(z.device))
+        return self.decode(z, self.given(y, condition).to(z.device))
+
+    def decode(self, z: Tensor, given: Tensor) -> Tensor:
+        """Images (N, C, H, W) of latents (N, latent_dim) and rows as ``given`` returns them."""
+        image: Tensor = self.generator(z, given)
         return image
 
 
@@ -54,12 +86,12 @@ class EncodingRenderer(Renderer):
     encoder: Encoder
 
     @torch.no_grad()
-    def encode(self, x: Tensor, y: Tensor) -> Tensor:
+    def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.EncodingSource.encode``."""
         self.eval()
-        return self.posterior(x, class_weights(y, len(self.classes)).to(x.device))[0]
+        return self.posterior(x, self.given(y, condition).to(x.device))[0]
 
-    def posterior(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """q(z | x, c): mu and logvar, each (N, latent_dim)."""
-        mu, logvar = self.encoder(x, weights)
+    def posterior(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """q(z | x, given): mu and logvar, each (N, latent_dim)."""
+        mu, logvar = self.encoder(x, given)
         return mu, logvar

@@ -14,11 +14,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, reparameterise
-from augmentor.networks.blocks import class_weights
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 
@@ -79,38 +79,49 @@ class Vae(EncodingRenderer):
         classes: Class names; position is index.
         image_shape: (C, H, W), square, 8 to 128 pixels, any C.
         options: Everything that can be set.
+        conditions: What both networks know beside the class.
     """
 
     def __init__(
-        self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: VaeOptions
+        self,
+        classes: tuple[str, ...],
+        image_shape: tuple[int, int, int],
+        options: VaeOptions,
+        conditions: Conditions = NO_CONDITIONS,
     ) -> None:
-        super().__init__(classes, image_shape, options)
+        super().__init__(classes, image_shape, options, conditions)
         self.options = o = options
-        k = len(classes)
-        self.encoder = Encoder(image_shape, k if o.encoder_sees_class else 0, o.latent_dim, o.width)
+        k, condition = len(classes), self.condition_input
+        self.encoder = (
+            Encoder(image_shape, k, o.latent_dim, o.width, condition)
+            if o.encoder_sees_class
+            else Encoder(image_shape, 0, o.latent_dim, o.width)
+        )
         self.generator = Generator(
-            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling
+            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling, condition
         )
 
-    def posterior(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """q(z | x, c) of the CVAE or q(z | x) of the VAE: mu and logvar, each (N, latent_dim)."""
-        return super().posterior(x, weights if self.options.encoder_sees_class else weights[:, :0])
+    def posterior(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """q(z | x, given) of the CVAE or q(z | x) of the VAE: mu and logvar, each (N, L)."""
+        return super().posterior(x, given if self.options.encoder_sees_class else given[:, :0])
 
-    def nll(self, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
-        """-log p(x | z, c) in nats, (N,)."""
-        activations = self.generator.activations(z, weights)
+    def nll(self, x: Tensor, z: Tensor, given: Tensor) -> Tensor:
+        """-log p(x | z, given) in nats, (N,)."""
+        activations = self.generator.activations(z, given)
         if self.options.likelihood == "bernoulli":
             # The image rendered, tanh(a), is the mean: 2 sigmoid(2 a) - 1.
             return bernoulli_nll(x, 2 * activations)
         return gaussian_nll(x, torch.tanh(activations), self.options.sigma)
 
     @torch.no_grad()
-    def log_density(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+    def log_density(
+        self, x: Tensor, y: Tensor, noise: Tensor, condition: Tensor | None = None
+    ) -> Tensor:
         """See ``types.DensitySource.log_density``."""
         self.eval()
-        weights = class_weights(y, len(self.classes)).to(x.device)
-        mu, logvar = self.posterior(x, weights)
-        return -self.nll(x, reparameterise(mu, logvar, noise), weights) - kl_divergence(mu, logvar)
+        given = self.given(y, condition).to(x.device)
+        mu, logvar = self.posterior(x, given)
+        return -self.nll(x, reparameterise(mu, logvar, noise), given) - kl_divergence(mu, logvar)
 
 
 class VaeTrainer(Resumable):
@@ -128,25 +139,33 @@ class VaeTrainer(Resumable):
             model, dict.fromkeys(("encoder", "generator"), o.learning_rate), o.beta1
         )
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(
+        self,
+        x: Tensor,
+        y: Tensor,
+        condition: Tensor | None = None,
+        *,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
         """One step on a real batch (algorithm 1, with one draw of z an image).
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
+            condition: Their conditions, as ``Conditions.rows`` takes them; None without.
             generator: Where latents come from; on the CPU.
 
         Returns:
             Named losses, scalars without gradient: the negative bound (nats) and its two terms.
         """
         m, o = self.model.train(), self.options
-        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
+        x, given = x.to(self.device), m.given(y, condition).to(self.device)
         noise = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
 
         with autocast(self.device, o.bfloat16):
-            mu, logvar = m.posterior(x, weights)
+            mu, logvar = m.posterior(x, given)
             z = reparameterise(mu, logvar, noise)
-            loss_nll = m.nll(x, z, weights).mean()
+            loss_nll = m.nll(x, z, given).mean()
         loss_kl = kl_divergence(mu, logvar).mean()
 
         # Equation 7, its sign changed.

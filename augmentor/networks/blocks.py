@@ -74,16 +74,19 @@ class ConditionalBatchNorm2d(nn.Module):
     Args:
         channels: Channels of the input.
         num_classes: Classes K; mixtures of classes mix scales and shifts.
+        more: Further columns of a row, such as the embedding of a condition; their part is added
+            and starts at zero.
     """
 
-    def __init__(self, channels: int, num_classes: int) -> None:
+    def __init__(self, channels: int, num_classes: int, more: int = 0) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.scale = nn.Parameter(torch.ones(num_classes, channels))
-        self.shift = nn.Parameter(torch.zeros(num_classes, channels))
+        ones, zeros = torch.ones(num_classes, channels), torch.zeros(more, channels)
+        self.scale = nn.Parameter(torch.cat([ones, zeros]))
+        self.shift = nn.Parameter(torch.zeros(num_classes + more, channels))
 
     def forward(self, h: Tensor, weights: Tensor) -> Tensor:
-        """Normalise h (N, C, H, W) by the classes in weights (N, K)."""
+        """Normalise h (N, C, H, W) by rows of weights (N, K + more)."""
         scale, shift = weights @ self.scale, weights @ self.shift
         normalised: Tensor = self.norm(h)
         return torch.addcmul(shift[:, :, None, None], normalised, scale[:, :, None, None])
@@ -97,8 +100,8 @@ class PlainBatchNorm2d(nn.BatchNorm2d):
         return super().forward(h)
 
 
-def batch_norm(channels: int, num_classes: int, conditional: bool) -> nn.Module:
+def batch_norm(channels: int, num_classes: int, conditional: bool, more: int = 0) -> nn.Module:
     """One of the two, called with (h, weights)."""
-    return (
-        ConditionalBatchNorm2d(channels, num_classes) if conditional else PlainBatchNorm2d(channels)
-    )
+    if conditional:
+        return ConditionalBatchNorm2d(channels, num_classes, more)
+    return PlainBatchNorm2d(channels)

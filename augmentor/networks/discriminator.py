@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.networks.blocks import halvings, maybe_spectral_norm
+from augmentor.networks.given import NO_CONDITION, ConditionInput, Given
 from augmentor.networks.minibatch_discrimination import MinibatchDiscrimination
 
 Conditioning = Literal["none", "channel", "projection"]
@@ -30,6 +31,8 @@ class Discriminator(nn.Module):
             2018).
         minibatch_discrimination: The logit also sees how near the images of a batch are to one
             another.
+        condition: Form of the condition beside the class. Its projection is added to the class's,
+            so that the score of a combination never seen is composed of what is known of both.
     """
 
     def __init__(
@@ -40,8 +43,10 @@ class Discriminator(nn.Module):
         conditioning: Conditioning,
         norm: Norm,
         minibatch_discrimination: bool = False,
+        condition: ConditionInput = NO_CONDITION,
     ) -> None:
         super().__init__()
+        self.given = Given(num_classes, condition)
         channels, size, _ = image_shape
         spectral, self.size = norm == "spectral", size
         channels += conditioning == "channel"
@@ -65,29 +70,32 @@ class Discriminator(nn.Module):
         seen = self.num_features + (self.closeness.kernels if self.closeness else 0)
         self.linear = maybe_spectral_norm(nn.Linear(seen, 1), spectral)
         embedding = (
-            nn.Linear(num_classes, self.num_features, bias=False)
+            nn.Linear(self.given.num_features, self.num_features, bias=False)
             if conditioning == "projection"
             else None
         )
         self.embedding = maybe_spectral_norm(embedding, spectral) if embedding is not None else None
         self.picture = (
-            nn.Linear(num_classes, size**2, bias=False) if conditioning == "channel" else None
+            nn.Linear(self.given.num_features, size**2, bias=False)
+            if conditioning == "channel"
+            else None
         )
         if self.picture is not None:
             # As strong as the image beside it: a faint one is not learned from before the generator
             # collapses.
             nn.init.normal_(self.picture.weight)
 
-    def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge images (N, C, H, W) of classes weights (N, K).
+    def forward(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge images (N, C, H, W) of rows of class weights and condition (N, K + D).
 
         Returns:
             Logits float32 (N,), large for real; and features float32 (N, num_features), the input
             of the last fully connected layer (the paper's f_D), without the closeness of minibatch
             discrimination.
         """
+        given = self.given(given)
         if self.picture is not None:
-            x = torch.cat([x, self.picture(weights).view(-1, 1, self.size, self.size)], dim=1)
+            x = torch.cat([x, self.picture(given).view(-1, 1, self.size, self.size)], dim=1)
         h = self.convolutions(x)
         features = h.sum(dim=(2, 3)) if self.pool else h.flatten(1)
         seen = (
@@ -97,7 +105,7 @@ class Discriminator(nn.Module):
         )
         logits: Tensor = self.linear(seen).squeeze(1)
         if self.embedding is not None:
-            logits = logits + (features * self.embedding(weights)).sum(dim=1)
+            logits = logits + (features * self.embedding(given)).sum(dim=1)
         return logits.float(), features.float()
 
 

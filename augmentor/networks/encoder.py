@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.networks.blocks import halvings
+from augmentor.networks.given import NO_CONDITION, ConditionInput, Given
 
 
 class Encoder(nn.Module):
@@ -17,12 +18,19 @@ class Encoder(nn.Module):
         num_classes: Classes K.
         latent_dim: Length of the latent.
         width: Channels after the first convolution; doubled at every halving, at most eight times.
+        condition: Form of the condition beside the class; it is merged where the class is.
     """
 
     def __init__(
-        self, image_shape: tuple[int, int, int], num_classes: int, latent_dim: int, width: int
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        latent_dim: int,
+        width: int,
+        condition: ConditionInput = NO_CONDITION,
     ) -> None:
         super().__init__()
+        self.given = Given(num_classes, condition)
         channels, size, _ = image_shape
         layers: list[nn.Module] = []
         for level in range(halvings(size)):
@@ -39,16 +47,15 @@ class Encoder(nn.Module):
         self.flat = nn.Sequential(
             nn.Flatten(), nn.Linear(channels * base**2, hidden), nn.LeakyReLU(0.2)
         )
-        self.posterior = nn.Linear(hidden + num_classes, 2 * latent_dim)
+        self.posterior = nn.Linear(hidden + self.given.num_features, 2 * latent_dim)
 
-    def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Posterior of images (N, C, H, W) of classes weights (N, K): mu and logvar, each float32
-        (N, latent_dim).
+    def forward(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior of images (N, C, H, W) of rows of class weights and condition (N, K + D): mu
+        and logvar, each float32 (N, latent_dim).
         """
         h = self.flat(self.convolutions(x))
-        mu, logvar = (
-            self.posterior(torch.cat([h, weights.to(h.dtype)], dim=1)).float().chunk(2, dim=1)
-        )
+        known = self.given(given).to(h.dtype)
+        mu, logvar = self.posterior(torch.cat([h, known], dim=1)).float().chunk(2, dim=1)
         # exp(10) is far beyond any sensible posterior; without the bound one bad batch overflows
         # the KL term.
         return mu, logvar.clamp(-10.0, 10.0)

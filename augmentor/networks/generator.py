@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.networks.blocks import batch_norm, halvings
+from augmentor.networks.given import NO_CONDITION, ConditionInput, Given
 
 Upsampling = Literal["nearest", "transposed"]
 
@@ -23,30 +24,33 @@ class UpBlock(nn.Module):
         num_classes: int,
         conditional_norm: bool,
         upsampling: Upsampling,
+        more: int = 0,
     ) -> None:
         super().__init__()
         self.upsample = doubling(channels, out, upsampling)
-        self.norm = batch_norm(out, num_classes, conditional_norm)
+        self.norm = batch_norm(out, num_classes, conditional_norm, more)
 
-    def forward(self, h: Tensor, weights: Tensor) -> Tensor:
-        """(N, C, H, W) and class weights (N, K) to (N, out, 2H, 2W)."""
-        return torch.relu(self.norm(self.upsample(h), weights))
+    def forward(self, h: Tensor, given: Tensor) -> Tensor:
+        """(N, C, H, W) and what is given (N, K + more) to (N, out, 2H, 2W)."""
+        return torch.relu(self.norm(self.upsample(h), given))
 
 
 class Generator(nn.Module):
     """Two fully connected layers, then convolutions that double the side until it is the image's.
 
-    The class enters beside the latent and, with ``conditional_norm``, in every normalisation.
+    The class, and the condition if there is one, enter beside the latent and, with
+    ``conditional_norm``, in every normalisation: each adds its own scales and shifts.
 
     Args:
         image_shape: (C, H, W), square; see ``blocks.halvings`` for the sizes.
         num_classes: Classes K.
         latent_dim: Length of the latent.
         width: Channels at full resolution; doubled at every halving, at most eight times.
-        conditional_norm: Class-conditional batch norm instead of plain batch norm.
+        conditional_norm: Conditional batch norm instead of plain batch norm.
         upsampling: ``nearest`` neighbours and a 3x3 convolution, with one more convolution at full
             resolution, as in the paper; or ``transposed`` 4x4 convolutions of stride 2, the last
             one to the image, as in DCGAN (Radford et al. 2016), at a third of the time on a CPU.
+        condition: Form of the condition beside the class.
     """
 
     def __init__(
@@ -57,19 +61,24 @@ class Generator(nn.Module):
         width: int,
         conditional_norm: bool,
         upsampling: Upsampling,
+        condition: ConditionInput = NO_CONDITION,
     ) -> None:
         super().__init__()
         channels, size, _ = image_shape
+        self.given = Given(num_classes, condition)
+        more = self.given.num_features - num_classes
         steps = halvings(size)
         last = 0 if upsampling == "nearest" else 1
         widths = [width * min(2**level, 8) for level in range(steps, last - 1, -1)]
         self.base = size >> steps
         hidden = 8 * width
-        self.first = nn.Sequential(nn.Linear(latent_dim + num_classes, hidden), nn.ReLU())
+        self.first = nn.Sequential(
+            nn.Linear(latent_dim + self.given.num_features, hidden), nn.ReLU()
+        )
         self.second = nn.Linear(hidden, widths[0] * self.base**2, bias=False)
-        self.norm = batch_norm(widths[0], num_classes, conditional_norm)
+        self.norm = batch_norm(widths[0], num_classes, conditional_norm, more)
         self.blocks = nn.ModuleList(
-            UpBlock(before, after, num_classes, conditional_norm, upsampling)
+            UpBlock(before, after, num_classes, conditional_norm, upsampling, more)
             for before, after in pairwise(widths)
         )
         self.to_image = (
@@ -79,21 +88,22 @@ class Generator(nn.Module):
         )
         self.apply(_start_small)
 
-    def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        """Render latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in [-1,
-        1].
+    def forward(self, z: Tensor, given: Tensor) -> Tensor:
+        """Render latents (N, latent_dim) of rows of class weights and condition (N, K + D): float32
+        (N, C, H, W) in [-1, 1].
         """
-        return torch.tanh(self.activations(z, weights))
+        return torch.tanh(self.activations(z, given))
 
-    def activations(self, z: Tensor, weights: Tensor) -> Tensor:
+    def activations(self, z: Tensor, given: Tensor) -> Tensor:
         """What ``forward`` takes the tanh of, float32 (N, C, H, W): half the log-odds of a pixel
         being bright.
         """
-        h = self.second(self.first(torch.cat([z, weights], dim=1)))
+        given = self.given(given)
+        h = self.second(self.first(torch.cat([z, given], dim=1)))
         h = h.view(len(z), -1, self.base, self.base).contiguous(memory_format=torch.channels_last)
-        h = torch.relu(self.norm(h, weights))
+        h = torch.relu(self.norm(h, given))
         for block in self.blocks:
-            h = block(h, weights)
+            h = block(h, given)
         activations: Tensor = self.to_image(h).float()
         return activations
 

@@ -43,14 +43,20 @@ class Batches:
         counts = torch.bincount(images.y, minlength=len(images.classes)).double()
         self.shares = (counts.clamp(min=1) ** (power - 1))[images.y]
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images (batch_size, C, H, W) and labels (batch_size,) of step ``step``."""
+    def __call__(self, step: int) -> tuple[Tensor, ...]:
+        """Images (batch_size, C, H, W) and labels (batch_size,) of step ``step``, and their
+        conditions where these are known.
+        """
         generator = rng_for("batch", self.seed, step)
         indices = torch.multinomial(
             self.shares, self.batch_size, replacement=True, generator=generator
         )
         x, y = self.images.x[indices], self.images.y[indices]
-        return (x if self.augment is None else self.augment(x, generator)), y
+        if self.augment is not None:
+            x = self.augment(x, generator)
+        if self.images.condition is None:
+            return x, y
+        return x, y, self.images.condition[indices]
 
 
 class SemiBatches:

@@ -23,8 +23,8 @@ class Trainer(Protocol):
 
     @property
     def step(self) -> Callable[..., dict[str, Tensor]]:
-        """Train on one batch, given as its tensors and a generator (x, y, generator); named
-        scalars, on one device.
+        """Train on one batch, given as its tensors (x, y, and the condition if there is one) and
+        the keyword ``generator``; named scalars, on one device.
         """
 
     def state(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def fit(
             before that step.
     """
     for step in range(start, steps):
-        losses = trainer.step(*batch_at(step), rng_for("step", seed, step))
+        losses = trainer.step(*batch_at(step), generator=rng_for("step", seed, step))
         # Together: a GPU is waited for once per step, not once per loss.
         values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
         _check_finite(values, trainer.model, step + 1)

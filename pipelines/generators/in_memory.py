@@ -88,9 +88,13 @@ def start_session(
     ``train_generator``.
     """
     family, options = chosen_family(settings)
+    if not family.takes_conditions:
+        images = images.without_conditions()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # manual_seed would reseed a GPU's too, for good
-        model: nn.Module = family.model(images.classes, images.image_shape, options)
+        model: nn.Module = family.build(
+            images.classes, images.image_shape, options, images.conditions
+        )
     model.to(device).to(memory_format=torch.channels_last)
     batches = Batches(images, settings.batch_size, seed, settings.class_power, augment)
     return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed)

@@ -137,7 +137,9 @@ def test_every_family(family: str, preset: str) -> None:
     model = FAMILIES[family].model(("a", "b", "c"), (3, 8, 8), options)
     trainer = FAMILIES[family].trainer(model)
     losses = trainer.step(
-        torch.rand(6, 3, 8, 8) * 2 - 1, torch.arange(6) % 3, torch.Generator().manual_seed(0)
+        torch.rand(6, 3, 8, 8) * 2 - 1,
+        torch.arange(6) % 3,
+        generator=torch.Generator().manual_seed(0),
     )
     assert all(
         loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values()

@@ -37,7 +37,7 @@ def batch(n=12, seed=0):
 
 
 def step(trainer, seed=0):
-    return trainer.step(*batch(), torch.Generator().manual_seed(seed))
+    return trainer.step(*batch(), generator=torch.Generator().manual_seed(seed))
 
 
 def changed(before, after):

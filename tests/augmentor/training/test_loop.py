@@ -70,7 +70,7 @@ class Reads(TorchDispatchMode):
 def test_many_losses_are_read_as_one_and_exactly():
     class Talkative(Pull):
         def step(self, x, y, generator):
-            loss = super().step(x, y, generator)["pull"]
+            loss = super().step(x, y, generator=generator)["pull"]
             return {str(n): loss / (n + 3) for n in range(9)} | {"pull": loss}
 
     def reads(trainer):

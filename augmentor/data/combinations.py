@@ -1,0 +1,165 @@
+"""Combinations of class and condition: which are well covered, thin or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import torch
+from torch import Tensor
+
+from augmentor.common.conditions import Conditions
+from augmentor.common.types import LabelledImages
+
+COVERED, THIN, MISSING = 0, 1, 2
+COVERAGE = ("covered", "thin", "missing")
+"""Words for the three states of a combination, by number."""
+THIN_PART = 0.25
+"""A combination is thin below this part of the median over those that have images."""
+BINS_PER_COLUMN = 4
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Conditions in bins: a bin per category, or intervals of numbers.
+
+    Args:
+        names: Of the bins, as tables show them; position is index.
+        edges: Inner edges of the intervals, ascending, one tuple per column of numbers; empty for
+            categories. A value on an edge belongs to the upper interval. The last column varies
+            fastest.
+
+    Example:
+        >>> bins = Bins(("low", "high"), ((0.0,),))
+        >>> bins.of(torch.tensor([[-3.0], [0.0], [2.0]]))
+        tensor([0, 1, 1])
+    """
+
+    names: tuple[str, ...]
+    edges: tuple[tuple[float, ...], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def of(self, condition: Tensor) -> Tensor:
+        """Bins of conditions, int64 (N,).
+
+        Args:
+            condition: Categories, int64 (N,), or numbers, float (N, D).
+        """
+        if not self.edges:
+            return condition
+        number = torch.zeros(len(condition), dtype=torch.int64)
+        for column, inner in enumerate(self.edges):
+            values = condition[:, column].cpu().contiguous()
+            place = torch.bucketize(values, torch.tensor(inner, dtype=values.dtype), right=True)
+            number = number * (len(inner) + 1) + place
+        return number
+
+
+@dataclass(frozen=True)
+class Combinations:
+    """How often every combination of class and condition occurs in the training part.
+
+    Args:
+        classes: Class names.
+        bins: Of the conditions.
+        counts: Training images of every combination, int64 (K, B).
+    """
+
+    classes: tuple[str, ...]
+    bins: Bins
+    counts: Tensor
+
+    @property
+    def occurring(self) -> Tensor:
+        """Whether any class has training images in a bin, bool (B,): what no class was seen in,
+        nobody can learn.
+        """
+        return self.counts.sum(dim=0) > 0
+
+    @property
+    def coverage(self) -> Tensor:
+        """``COVERED``, ``THIN`` or ``MISSING`` for every combination, int64 (K, B)."""
+        filled = self.counts[self.counts > 0].double()
+        least = THIN_PART * float(filled.median()) if len(filled) else 0.0
+        found = torch.full_like(self.counts, COVERED)
+        found[self.counts < least] = THIN
+        found[self.counts == 0] = MISSING
+        return found
+
+    def of(self, images: LabelledImages) -> Tensor:
+        """The combination of every image, int64 (N,): class times bins plus bin."""
+        if images.condition is None:
+            raise ValueError("the conditions of the images are not known")
+        return images.y * len(self.bins) + self.bins.of(images.condition)
+
+    def coverage_of(self, images: LabelledImages) -> Tensor:
+        """The coverage of every image's combination, int64 (N,)."""
+        return self.coverage.flatten()[self.of(images)]
+
+    def name(self, combination: int) -> str:
+        """Class and bin of a combination in words."""
+        label, place = divmod(combination, len(self.bins))
+        return f"{self.classes[label]} × {self.bins.names[place]}"
+
+
+def combinations_of(images: LabelledImages, bins: Bins | None = None) -> Combinations:
+    """The combinations of the training images.
+
+    Args:
+        images: Training images with conditions.
+        bins: Of the conditions; None is ``bins_of(images)``.
+
+    Raises:
+        ValueError: If the conditions of the images are not known.
+
+    Example:
+        >>> fonts = Conditions(("font",), ("bold", "light"))
+        >>> images = LabelledImages(torch.zeros(3, 1, 8, 8), torch.tensor([0, 0, 1]), ("A", "B"),
+        ...                         torch.tensor([0, 1, 1]), fonts)
+        >>> combinations_of(images).coverage
+        tensor([[0, 0],
+                [2, 0]])
+    """
+    if images.condition is None:
+        raise ValueError("the conditions of the images are not known")
+    chosen = bins_of(images.conditions, images.condition) if bins is None else bins
+    number = images.y * len(chosen) + chosen.of(images.condition)
+    counts = torch.bincount(number, minlength=len(images.classes) * len(chosen))
+    return Combinations(images.classes, chosen, counts.view(len(images.classes), len(chosen)))
+
+
+def bins_of(conditions: Conditions, condition: Tensor, per_column: int = BINS_PER_COLUMN) -> Bins:
+    """Bins for conditions: the categories, or intervals that hold about equally many of the values
+    that occur.
+
+    Args:
+        conditions: What the conditions are.
+        condition: Those of the training images.
+        per_column: Most intervals per column of numbers.
+    """
+    if not conditions.are_numbers:
+        return Bins(conditions.categories)
+    edges = tuple(_edges(condition[:, i], per_column) for i in range(conditions.size))
+    intervals = []
+    for name, inner, values in zip(conditions.names, edges, condition.T, strict=True):
+        low, high = float(values.min()), float(values.max())
+        intervals.append(_interval_names(name, inner, low, high))
+    names = tuple(", ".join(parts) for parts in product(*intervals))
+    return Bins(names, edges)
+
+
+def _edges(values: Tensor, most: int) -> tuple[float, ...]:
+    """Inner edges, halfway between neighbouring values that occur."""
+    distinct = torch.unique(values.double())
+    count = min(most, len(distinct))
+    cuts = [round(i * len(distinct) / count) for i in range(1, count)]
+    return tuple(float(distinct[cut - 1] + distinct[cut]) / 2 for cut in cuts)
+
+
+def _interval_names(name: str, inner: Sequence[float], low: float, high: float) -> list[str]:
+    borders = [low, *inner, high]
+    pairs = pairwise(borders)
+    return [f"{name} {lower:g} to {upper:g}" for lower, upper in pairs]
