@@ -52,7 +52,7 @@ from pipelines.cli.plans import (
 from pipelines.cli.settings import (
     at_most_one,
     config_of,
-    config_of_run,
+    config_to_resume,
     out_of,
     settings_and_folder,
 )
@@ -126,8 +126,9 @@ def check(data: str, as_json: bool, **values: Any) -> None:
 def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Train a generator by the file CONFIG, or on --data; options override the file."""
     if resume and config is None and values["data__data"] is None:
-        config = config_of_run(values["out"])
-    settings = config_of(config, values, needs_data=True)
+        settings = config_to_resume(values)
+    else:
+        settings = config_of(config, values, needs_data=True)
     out = out_of(settings, config)
     if dry_run:
         return print_config(settings, as_json)
@@ -259,7 +260,7 @@ def parts(run: Path, as_json: bool) -> None:
     print_result({"parts": rows}, as_json, lambda: parts_text(rows))
 
 
-@cli.command(cls=JobCommand, short_help="Many gain results on one page.")
+@cli.command(cls=JobCommand, short_help="Many gain results on one page, or a page of each run.")
 @click.argument(
     "results",
     metavar="RESULT...",
@@ -270,15 +271,23 @@ def parts(run: Path, as_json: bool) -> None:
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder to write to.",
+    help="Folder to write to; --pages writes into RESULT.",
+)
+@click.option(
+    "--pages",
+    is_flag=True,
+    help="Write a page.md for every run below the folder RESULT, their index and summary/.",
 )
 @as_json
 @verbose
-def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
+def summary(results: tuple[Path, ...], out: Path | None, pages: bool, as_json: bool) -> None:
     """Put each RESULT, a file or folder of gain or verify, into one summary: tables, forest plot,
     page.
     """
+    if pages:
+        return write_pages(results, out, as_json)
+    if out is None:
+        raise click.UsageError("give --out, the folder to write to", click.get_current_context())
     from pipelines.summary.run import summary_run
     from pipelines.summary.tables import as_text
 
@@ -290,6 +299,19 @@ def summary(results: tuple[Path, ...], out: Path, as_json: bool) -> None:
             f"{as_text(result)}\n\n{result['verdict']}\n\n{out / 'summary.html'}  {out / 'gain.md'}"
         ),
     )
+
+
+def write_pages(results: tuple[Path, ...], out: Path | None, as_json: bool) -> None:
+    """What ``summary --pages`` does, with one folder of published runs."""
+    if out is not None or len(results) > 1:
+        raise click.UsageError(
+            "--pages takes one folder of runs and no --out: pages lie beside their results",
+            click.get_current_context(),
+        )
+    from pipelines.summary.pages import pages_run
+
+    written = pages_run(results[0])
+    print_result({"pages": written}, as_json, lambda: f"{len(written)} pages in {results[0]}")
 
 
 @cli.command(cls=JobCommand, short_help="Measure methods for few labels and many images.")

@@ -12,7 +12,6 @@ import click
 
 if TYPE_CHECKING:
     from pipelines.config import Config
-    from pipelines.datasets import DataBundle
     from pipelines.experiment.parts import PartRow
     from pipelines.experiment.plan import PlanRow
 
@@ -30,29 +29,24 @@ def print_config(config: Config, as_json: bool) -> None:
 
 
 def print_plan(
-    bundle: DataBundle,
+    facts: Mapping[str, str],
     rows: Sequence[PlanRow],
     seconds: float,
     processes: int,
     as_json: bool,
-    facts: Mapping[str, str],
 ) -> None:
     """Print what ``--dry-run`` shows of a job with parts.
 
     Args:
-        bundle: The data of the first replicate.
+        facts: What the job will do: data, what is scored, arms or rows, networks.
         rows: What is trained how often, what of it is finished, and estimates.
         seconds: Estimated in all.
         processes: Groups that are made at the same time.
         as_json: One JSON document in the place of text.
-        facts: What else the plan holds: arms, comparisons, metrics.
     """
     from pipelines.report.page import duration
 
-    scored = "test images" if bundle.scored_on == "test" else bundle.scored_on
     document = {
-        "data": f"{bundle.name}: {bundle.regime}",
-        "scored": f"{len(bundle.test)} {scored}",
         **facts,
         "plan": [vars(row) for row in rows],
         "seconds": round(seconds, 1),
@@ -60,7 +54,7 @@ def print_plan(
     }
 
     def text() -> str:
-        lines = [f"{name}: {value}" for name, value in document.items() if name in shown]
+        lines = [f"{name}: {value}" for name, value in facts.items()]
         lines += ["", f"{'to make':<24}  needed  finished  estimate, one process"]
         for row in rows:
             time = "–" if row.seconds is None else duration(row.seconds)
@@ -68,7 +62,6 @@ def print_plan(
         lines += ["", f"about {duration(seconds)} with --processes {processes}"]
         return "\n".join(lines)
 
-    shown = ("data", "scored", *facts)
     print_result(document, as_json, text)
 
 

@@ -53,6 +53,7 @@ def print_gain_plan(config: Config, out: Path, as_json: bool) -> None:
 
     plan = gain_plan(config, out)
     facts = {
+        "scored": _scored(plan.bundle),
         "arms": ", ".join(plan.arms),
         "auto chooses from": ", ".join(policy.name for policy in plan.candidates),
         "metrics": ", ".join(metric.name for metric in plan.metrics),
@@ -60,7 +61,7 @@ def print_gain_plan(config: Config, out: Path, as_json: bool) -> None:
     }
     if not plan.screens:
         facts.pop("auto chooses from")
-    _print(plan, plan.expected_groups(), facts, config.gain.processes, as_json)
+    _print_trainings(plan, plan.expected_groups(), facts, config.gain.processes, as_json)
 
 
 def print_semi_plan(config: Config, out: Path, as_json: bool) -> None:
@@ -69,34 +70,52 @@ def print_semi_plan(config: Config, out: Path, as_json: bool) -> None:
 
     plan = semi_plan(config, out)
     facts = {
+        "scored": _scored(plan.bundle),
         "methods": ", ".join(plan.methods),
         "compared with": plan.reference,
         "numbers of labels": ", ".join(map(str, plan.settings.labels)),
         "subsets": str(plan.settings.subsets),
     }
-    _print(plan, plan.groups, facts, config.semi.processes, as_json)
+    _print_trainings(plan, plan.groups, facts, config.semi.processes, as_json)
 
 
 def print_compare_plan(config: Config, out: Path, as_json: bool) -> None:
     """The plan of ``compare``."""
     from pipelines.compare.plan import compare_plan
+    from pipelines.compare.timing import step_seconds
 
     plan = compare_plan(config, out)
-    facts = {"rows": ", ".join(row.name for row in plan.rows)}
-    _print(plan, plan.groups, facts, config.compare.processes, as_json)
+    judging, source = plan.judging, plan.setting.source
+    real = _scored(plan.bundle)
+    facts = {
+        "scored": f"{judging.samples} samples of each row, beside {real}",
+        "rows": ", ".join(row.name for row in plan.rows),
+        "budget of a row": f"{source.steps} steps of {source.batch_size} images",
+        "judge": f"{judging.judge.name}, {judging.judge.steps} steps",
+        "student": f"{judging.student.name}, {judging.student.steps} steps",
+    }
+    _print(plan, plan.groups, facts, step_seconds(plan), config.compare.processes, as_json)
 
 
 def print_verify_plan(config: Config, out: Path, as_json: bool) -> None:
     """The plan of ``verify``."""
     from pipelines.verify.plan import verify_plan
+    from pipelines.workbench.speed import seconds_per_step
 
     plan = verify_plan(config, out)
+    trainer, pairs = plan.setting.trainer, plan.pairs
+    same = int(pairs.same.sum())
+    people, folds = len(set(pairs.people)), len(pairs.fold_numbers)
+    head, steps = plan.settings.head, trainer.settings.steps
     facts = {
+        "scored": f"{same} pairs of one person and {len(pairs) - same} of two, {people} people in "
+        f"{folds} folds",
         "arms": ", ".join(arm.name for arm in plan.arms),
-        "pairs": str(len(plan.pairs)),
         "replicates": str(plan.settings.replicates),
+        "network": f"{trainer.network}, {head} head, {steps} steps",
     }
-    _print(plan, plan.groups, facts, config.verify.processes, as_json)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, ["classifier"])
+    _print(plan, plan.groups, facts, speeds, config.verify.processes, as_json)
 
 
 def rows_of_run(run: Path) -> list[PartRow]:
@@ -118,26 +137,46 @@ def rows_of_run(run: Path) -> list[PartRow]:
     return PartStore(folder).rows(_parts_of(load_config(file), run, _job_of(folder)))
 
 
-def _print(
+def _scored(bundle: DataBundle) -> str:
+    from pipelines.report.page import scored_words
+
+    return f"{len(bundle.test)} {scored_words(bundle.scored_on)}"
+
+
+def _print_trainings(
     plan: JobPlan,
     groups: Sequence[Group[Any]],
     facts: Mapping[str, str],
     processes: int,
     as_json: bool,
 ) -> None:
-    from pipelines.experiment.plan import estimated_seconds, plan_rows
+    """Of a job that trains classifiers, and generators where an arm or a method needs one."""
+    from pipelines.experiment.plan import kinds_of_steps
     from pipelines.workbench.speed import seconds_per_step
 
     trainer, source = plan.setting.trainer, plan.setting.source
-    told = {
-        **facts,
-        "classifier": f"{trainer.network}, {trainer.settings.steps} steps",
-        "generator": f"{source.family}, {source.steps} steps",
-    }
-    speeds = seconds_per_step(plan.setting, plan.bundle.train)
+    told = {**facts, "classifier": f"{trainer.network}, {trainer.settings.steps} steps"}
+    trained = kinds_of_steps(groups)
+    if "generator" in trained:
+        told["generator"] = f"{source.family}, {source.steps} steps"
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained)
+    _print(plan, groups, told, speeds, processes, as_json)
+
+
+def _print(
+    plan: JobPlan,
+    groups: Sequence[Group[Any]],
+    facts: Mapping[str, str],
+    speeds: Mapping[str, float],
+    processes: int,
+    as_json: bool,
+) -> None:
+    from pipelines.experiment.plan import estimated_seconds, plan_rows
+
+    told = {"data": f"{plan.bundle.name}: {plan.bundle.regime}", **facts}
     rows = plan_rows(groups, plan.store, speeds)
     seconds = estimated_seconds(groups, plan.store, speeds, processes)
-    print_plan(plan.bundle, rows, seconds, processes, as_json, told)
+    print_plan(told, rows, seconds, processes, as_json)
 
 
 def _job_of(folder: Path) -> str:

@@ -19,25 +19,39 @@ def config_of(path: Path | None, values: Mapping[str, Any], *, needs_data: bool 
 
     if needs_data and path is None and values["data__data"] is None:
         raise click.UsageError("give a CONFIG file or --data", click.get_current_context())
-    merged = read_yaml(path) if path else {}
+    merged = _with_options(read_yaml(path) if path else {}, values)
+    return config_from(merged, where=str(path) if path else "options")
+
+
+def config_to_resume(values: Mapping[str, Any]) -> Config:
+    """The config in the folder ``--out`` of a run, of this version or an earlier one, with the
+    given options laid over it.
+    """
+    from pipelines.config import config_from
+    from pipelines.generators.load import training_config
+
+    context = click.get_current_context()
+    if values["out"] is None:
+        raise click.UsageError(
+            "--resume needs --out, or the CONFIG or --data it began with", context
+        )
+    file = Path(values["out"]) / "config.yaml"
+    if not file.is_file():
+        raise click.UsageError(f"{file} cannot be read: name the folder of a run by --out", context)
+    kept = training_config(file.read_text(encoding="utf-8"), where=str(file))
+    return config_from(_with_options(kept.model_dump(), values), where=str(file))
+
+
+def _with_options(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a config with the given options laid over them."""
     for name, value in values.items():
         *sections, last = name.split("__")
-        inner = merged
+        inner = config
         for section in sections:
             inner = inner.setdefault(section, {}) if isinstance(inner, dict) else {}
         if value is not None and isinstance(inner, dict):
             inner[last] = value
-    return config_from(merged, where=str(path) if path else "options")
-
-
-def config_of_run(out: str | None) -> Path:
-    """The config file in the folder of a run."""
-    if out is None:
-        raise click.UsageError(
-            "--resume needs --out, or the CONFIG or --data it began with",
-            click.get_current_context(),
-        )
-    return Path(out) / "config.yaml"
+    return config
 
 
 def out_of(config: Config, path: Path | None) -> Path:

@@ -97,13 +97,22 @@ def _trained_rows(config: Config, out: Path) -> list[PlannedRow]:
         ConfigError: If a family, preset or option is unknown; the message names the key and what is
             known.
     """
-    for key in OF_A_VARIANT:  # a config that a run wrote down holds them, at their defaults
-        if getattr(config.source, key) != getattr(SourceConfig(), key):
-            raise ConfigError(
-                f"source.{key}: a comparison takes it from compare.families, for every row its own"
-            )
+    _require_no_family(config.source)
     variants = config.compare.families or dict.fromkeys(FAMILIES, VariantConfig())
     return [_trained_row(config, out, name, variant) for name, variant in variants.items()]
+
+
+def _require_no_family(source: SourceConfig) -> None:
+    """Refuse what a comparison would not heed, at its default too: who names it wants it."""
+    named = source.model_fields_set.intersection(OF_A_VARIANT)
+    by_a_run = len(named) == len(OF_A_VARIANT)  # it writes down all keys, these at their defaults
+    for key in OF_A_VARIANT:
+        changed = getattr(source, key) != getattr(SourceConfig(), key)
+        if changed or (key in named and not by_a_run):
+            raise ConfigError(
+                f"source.{key}: a comparison takes it from compare.families, for every row its "
+                f"own; name the families there, and leave source.{key} out"
+            )
 
 
 def _trained_row(config: Config, out: Path, name: str, variant: VariantConfig) -> PlannedRow:

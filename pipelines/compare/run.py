@@ -15,7 +15,7 @@ from augmentor.common.atomic_files import write_bytes, write_text
 from augmentor.common.types import DivergedError
 from pipelines.compare.pictures import Shown, grids
 from pipelines.compare.plan import ComparePlan, compare_plan
-from pipelines.compare.report import write_compare_report
+from pipelines.compare.report import compare_report
 from pipelines.compare.rows import make_compared
 from pipelines.compare.tables import as_markdown
 from pipelines.compare.verdict import order_of, verdict
@@ -23,6 +23,7 @@ from pipelines.config import Config, dump_config
 from pipelines.experiment.job import opened
 from pipelines.experiment.parts import FinishedPart
 from pipelines.experiment.provenance import provenance_of_parts
+from pipelines.experiment.setup import data_setup, generator_setup
 from pipelines.generators.compared import Section
 from pipelines.progress import Progress, Silent
 from pipelines.report.pictures import png_bytes
@@ -108,21 +109,16 @@ def compare_result(plan: ComparePlan, finished: Sequence[FinishedPart]) -> dict[
 def setup_of(plan: ComparePlan) -> dict[str, Any]:
     """What was trained on what, for the report."""
     setting, bundle, judging = plan.setting, plan.bundle, plan.judging
-    judge, student, source = judging.judge, judging.student, setting.source
+    judge, student = judging.judge, judging.student
     return {
-        "data": bundle.name,
-        "regime": bundle.regime,
-        "split": bundle.note,
-        "training images": len(bundle.train),
+        **data_setup(bundle),
         "test images": len(bundle.test),
-        "image size": "x".join(map(str, bundle.train.image_shape)),
         "judge": f"{judge.name}, random first weights, {judge.steps} steps of {judge.batch_size}",
         "student": f"{student.name}, random first weights, {student.steps} steps of "
         f"{student.batch_size}",
         "samples per row": judging.samples,
-        "generator steps": source.steps,
-        "generator batch": source.batch_size,
-        "source augmentation": source.source_augment,
+        **generator_setup(setting.source),
+        "generator": "one per row",
         "trainings per family": 1,
         "seed": setting.seed,
         "device": setting.device,
@@ -170,5 +166,5 @@ def _write(
     for name, picture in grids(shown, plan.bundle).items():
         write_bytes(out / f"{name}.png", png_bytes(picture))
     write_text(out / "compare.md", as_markdown(result))
-    write_compare_report(out / "report.html", result, shown, plan.bundle)
+    write_text(out / "report.html", compare_report(result, shown, plan.bundle))
     write_result(out / "compare.json", result, "compare")

@@ -107,6 +107,16 @@ def parts_of(groups: Iterable[Group[Any]]) -> list[Part]:
     return found
 
 
+def kinds_of_steps(groups: Iterable[Group[Any]]) -> set[str]:
+    """What is trained for these groups, by the names that the estimates know."""
+    found: set[str] = set()
+    for group in groups:
+        found |= set(group.shared_steps)
+        for part in group.parts:
+            found |= set(part.steps)
+    return found
+
+
 def read_all(groups: Iterable[Group[Any]], store: PartStore) -> list[list[FinishedPart]]:
     """The finished parts, group by group.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.config import Config, ConfigError
-from pipelines.experiment.plan import estimated_seconds, fit_budget
+from pipelines.experiment.plan import estimated_seconds, fit_budget, kinds_of_steps
 from pipelines.gain.plan import gain_plan
 from pipelines.report.page import duration
 from pipelines.workbench.speed import seconds_per_step
@@ -27,8 +27,8 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
             longest.
     """
     plan = gain_plan(config, out)
-    speeds = seconds_per_step(plan.setting, plan.bundle.train)
     groups = plan.expected_groups()
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, kinds_of_steps(groups))
     replicates = config.gain.replicates
     screening, trained = groups[:-replicates], groups[-replicates:]
     processes = config.gain.processes

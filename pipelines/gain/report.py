@@ -1,30 +1,43 @@
-"""The report of a gain run: one HTML file that needs nothing else, verdict first.
+"""The cards of a gain report: arms, comparisons, metrics, recall, policy, pictures.
 
-Everything shown is taken from the result (the contents of ``gain.json``) and the gallery; nothing
-is computed anew except differences of means and coordinates. Class names and all other texts are
-escaped by the template engine.
+Nothing is computed anew but differences of means and coordinates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from augmentor.common.atomic_files import write_text
 from augmentor.common.types import LabelledImages
 from downstream.arms.table import ARMS, KINDS
 from downstream.metrics import METRICS, Metric
 from pipelines.experiment.parts import PartError
 from pipelines.experiment.plan import Group
 from pipelines.gain.plan import GainPlan
-from pipelines.report.page import Axis, duration, image_strip, p_value, render_page, scale_of
+from pipelines.report.cards import (
+    Card,
+    Cell,
+    Column,
+    Pictures,
+    Report,
+    Row,
+    Table,
+    comparison_table,
+    render_report,
+    strip_cell,
+    ticks,
+)
+from pipelines.report.page import image_strip, interval, limit_words, scale_of, scored_words
 from pipelines.workbench.training_parts import TrainingTask
 
 CLASSES_SHOWN = 40
+SEEN_AUGMENTED = (
+    "The generator saw classically augmented images and hands that on: compare with classical, not "
+    "with real."
+)
 
 
 @dataclass(frozen=True)
@@ -64,79 +77,64 @@ def read_gallery(plan: GainPlan, group: Group[TrainingTask]) -> Gallery | None:
     return Gallery(images["real"], images["synthetic"], images["samples"], neighbours, distances)
 
 
-def write_report(path: Path, result: Mapping[str, Any], gallery: Gallery | None = None) -> None:
-    """Write the report of one gain run.
+def gain_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> str:
+    """The report of one gain run as HTML text.
 
     Args:
-        path: The HTML file to write.
         result: The contents of ``gain.json``.
-        gallery: Pictures; without them those sections are left out.
+        gallery: Pictures; without them those cards are left out.
     """
-    write_text(path, render_report(result, gallery))
-
-
-def render_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> str:
-    """The report as HTML text; see ``write_report``."""
-    metric = METRICS[result["metric"]]
-    return render_page(
-        "report.html.j2",
-        result=result,
-        metric=metric,
-        verdict=result["verdict"],
-        scored="real test images" if result["scored_on"] == "test" else result["scored_on"],
-        kinds=KINDS,
-        arms=_arm_rows(result, metric),
-        arm_axis=_axis(_arm_scale(result), metric),
-        reference=_reference(result),
-        comparisons=_comparison_rows(result, metric),
-        permuted=any(row["p_permutation"] is not None for row in result["comparisons"]),
-        comparison_axis=_axis(_comparison_scale(result), metric),
-        metrics=_metrics_table(result),
-        recall=_recall_table(result),
-        policy=_policy_view(result, metric),
-        classes=_class_cards(gallery),
-        hidden_classes=_hidden_classes(gallery),
-        neighbours=_neighbour_cards(gallery),
-        seconds={name: duration(value) for name, value in result["seconds"].items()},
+    metric, scored = METRICS[result["metric"]], scored_words(result["scored_on"])
+    cards: list[Card] = [_arms(result, metric, scored)]
+    if result["comparisons"]:
+        cards.append(_comparisons(result, metric))
+    cards += [_metrics(result, scored), _recall(result)]
+    if result["policy"]:
+        cards.append(_policy(result["policy"], metric))
+    if gallery is not None:
+        cards += [_images(gallery), _neighbours(gallery)]
+    report = Report(
+        title=f"Gain on {result['dataset']}",
+        eyebrow=f"{result['regime']} · {result['replicates']} replicates",
+        cards=cards,
+        footer="All arms of a replicate share the classifier, its first weights, its steps and its "
+        "schedule; every replicate draws its own labelled images where the regime draws them, and "
+        "trains its own generator where an arm needs one.",
+        warnings=[SEEN_AUGMENTED] if result["source_augment"] != "none" else [],
     )
+    return render_report(result, report)
 
 
-def _axis(scale: Axis, metric: Metric) -> list[dict[str, Any]]:
-    ticks = []
-    for tick in scale.ticks:
-        ticks.append({"x": scale.at(tick), "label": f"{metric.unit.factor * tick:.4g}"})
-    return ticks
-
-
-def _arm_scale(result: Mapping[str, Any]) -> Axis:
+def _arms(result: Mapping[str, Any], metric: Metric, scored: str) -> Table:
+    unit, reference = metric.unit, _reference(result)
     values: list[float] = []
     for arm in result["arms"].values():
         values += [*arm["scores"], arm["mean"], *(arm["ci95"] or ())]
-    return scale_of(values)
-
-
-def _arm_rows(result: Mapping[str, Any], metric: Metric) -> list[dict[str, Any]]:
-    scale = _arm_scale(result)
-    reference = result["arms"].get(_reference(result))
-    rows = []
+    axis, rows = scale_of(values), []
+    beside = result["arms"][reference]["mean"] if reference else None
     for name, arm in result["arms"].items():
+        cells = [strip_cell(axis, arm["mean"], arm["ci95"], arm["scores"], reference=beside)]
+        cells.append(Cell(unit.plain(arm["mean"]), best=True))
+        cells.append(Cell(interval(arm["ci95"], unit.plain)))
+        if beside is not None:
+            cells.append(Cell("" if name == reference else unit.signed(arm["mean"] - beside)))
         kind, words = _kind_and_words(name, result)
-        other = reference is not None and arm is not reference
-        delta = metric.unit.signed(arm["mean"] - reference["mean"]) if other else ""
-        interval = arm["ci95"] or (arm["mean"], arm["mean"])
-        rows.append(
-            {
-                "name": name,
-                "kind": kind,
-                "note": words,
-                "mean": metric.unit.plain(arm["mean"]),
-                "interval": _interval(arm["ci95"], metric.unit.plain),
-                "delta": delta,
-                "strip": _strip(scale, arm["mean"], interval, arm["scores"]),
-                "reference": None if reference is None else scale.at(reference["mean"]),
-            }
-        )
-    return rows
+        rows.append(Row(name, cells, kind, words))
+    columns: list[Column] = ["arm", ticks(axis, unit.factor), "mean", "95 % interval"]
+    dashed = f"; the dashed line is {reference}" if reference else ""
+    lead = (
+        f"{metric.words.capitalize()} on {scored}, in "
+        f"{'percent' if unit.name == 'points' else unit.name}; "
+        f"{'more' if metric.higher_is_better else 'less'} is better. Pale dots are replicates, the "
+        f"large dot is their mean, the whisker its 95 % interval over replicates and images{dashed}"
+        ". The replicates of one row share their ups and downs with the other rows: to compare two "
+        "arms, read the next table."
+    )
+    if reference:
+        columns.append(f"against {reference}")
+    kinds = {row.kind for row in rows}
+    legend = {str(kind): words for kind, words in KINDS.items() if kind in kinds}
+    return Table("Arms", columns, rows, lead, legend=legend)
 
 
 def _reference(result: Mapping[str, Any]) -> str | None:
@@ -154,36 +152,18 @@ def _kind_and_words(name: str, result: Mapping[str, Any]) -> tuple[str, str]:
     return base.kind, f"a variant of {base.name}: {base.words}"
 
 
-def _comparison_scale(result: Mapping[str, Any]) -> Axis:
-    values = [0.0]
-    for row in result["comparisons"]:
-        values += [row["delta"], *(row["ci95"] or ())]
-    return scale_of(values)
-
-
-def _comparison_rows(result: Mapping[str, Any], metric: Metric) -> list[dict[str, Any]]:
-    scale = _comparison_scale(result)
-    shown = metric.unit.signed
-    rows = []
-    for row in result["comparisons"]:
-        interval = row["ci95"] or (row["delta"], row["delta"])
-        rows.append(
-            {
-                "arm": row["arm"],
-                "baseline": row["baseline"],
-                "outcome": row["outcome"],
-                "delta": shown(row["delta"]),
-                "interval": _interval(row["ci95"], shown),
-                "replicates": _interval(row["ci95_replicates"], shown),
-                "p": p_value(row["p"]),
-                "p_permutation": p_value(row["p_permutation"]),
-                "p_holm": p_value(row["p_holm"]),
-                "needed": _needed(row),
-                "strip": _strip(scale, row["delta"], interval, ()),
-                "zero": scale.at(0.0),
-            }
-        )
-    return rows
+def _comparisons(result: Mapping[str, Any], metric: Metric) -> Table:
+    rows = result["comparisons"]
+    keys = ["ci95", "ci95_replicates", "p", "p_permutation", "p_holm"]
+    if all(row["p_permutation"] is None for row in rows):
+        keys.remove("p_permutation")
+    lead = (
+        f"Differences within replicates, in {metric.unit.name}. The first interval, which decides, "
+        "lets replicates and scored images vary and is corrected for training images that "
+        "replicates share; the second lets replicates alone vary. Holm's p allows for the number "
+        "of comparisons."
+    )
+    return comparison_table("Comparisons", rows, metric.unit, _needed, keys=keys, lead=lead)
 
 
 def _needed(row: Mapping[str, Any]) -> str:
@@ -191,120 +171,101 @@ def _needed(row: Mapping[str, Any]) -> str:
         return ""
     if row["needed"] is not None:
         return f"about {row['needed']} replicates would decide"
-    return f"limited by {row['limited_by']}" if row["limited_by"] else ""
+    return f"limited by {limit_words(row)}" if row["limited_by"] else ""
 
 
-def _metrics_table(result: Mapping[str, Any]) -> dict[str, Any]:
+def _metrics(result: Mapping[str, Any], scored: str) -> Table:
     """Every arm by every metric, the best of a metric marked."""
-    names = result["metrics"]
-    best = {}
-    for name in names:
-        pick = max if METRICS[name].higher_is_better else min
-        best[name] = pick(arm["metrics"][name]["mean"] for arm in result["arms"].values())
+    best, titles, arms = {}, ["arm"], result["arms"].values()
+    for name in result["metrics"]:
+        more = METRICS[name].higher_is_better
+        best[name] = (max if more else min)(arm["metrics"][name]["mean"] for arm in arms)
+        titles.append(f"{METRICS[name].words} {'↑' if more else '↓'}")
     rows = []
     for arm, found in result["arms"].items():
         cells = []
-        for name in names:
-            one = found["metrics"][name]
-            unit = METRICS[name].unit
-            interval = _interval(one["ci95"], unit.plain)
+        for name in result["metrics"]:
+            one, unit = found["metrics"][name], METRICS[name].unit
             marked = one["mean"] == best[name]
-            cells.append({"mean": unit.plain(one["mean"]), "interval": interval, "best": marked})
-        rows.append({"arm": arm, "cells": cells})
-    titles = []
-    for name in names:
-        arrow = "↑" if METRICS[name].higher_is_better else "↓"
-        titles.append(f"{METRICS[name].words} {arrow}")
-    return {"titles": titles, "rows": rows}
+            cells.append(Cell(unit.plain(one["mean"]), interval(one["ci95"], unit.plain), marked))
+        rows.append(Row(arm, cells))
+    lead = (
+        f"Mean over replicates with its 95 % interval over replicates and images, on {scored}; the "
+        "best of a column in bold. Arrows say which direction is good."
+    )
+    return Table("All metrics", titles, rows, lead)
 
 
-def _strip(
-    scale: Axis, centre: float, interval: Iterable[float], dots: Sequence[float]
-) -> dict[str, Any]:
-    low, high = interval
-    places = [scale.at(dot) for dot in dots]
-    return {
-        "centre": scale.at(centre),
-        "low": scale.at(low),
-        "high": scale.at(high),
-        "dots": places,
-    }
-
-
-def _recall_table(result: Mapping[str, Any]) -> dict[str, Any]:
-    arms, counts = result["arms"], result["training_counts"]
+def _recall(result: Mapping[str, Any]) -> Table:
+    arms, rows = result["arms"].values(), []
     known: list[float] = []
-    for arm in arms.values():
+    for arm in arms:
         known += [value for value in arm["per_class_recall"].values() if value is not None]
     low = min(known, default=0.0)
-    rows = []
-    for name in counts:
-        recalls = [arm["per_class_recall"][name] for arm in arms.values()]
+    for name, count in result["training_counts"].items():
+        recalls = [arm["per_class_recall"][name] for arm in arms]
         best = max((recall for recall in recalls if recall is not None), default=None)
         cells = [_heat_cell(recall, low, best) for recall in recalls]
-        rows.append({"name": name, "count": counts[name], "cells": cells})
-    names = [name.replace("+", "+\u200b") for name in arms]  # may break there: columns are many
-    return {"arms": names, "rows": rows}
+        rows.append(Row(name, [Cell(str(count), look="soft"), *cells]))
+    lead = (
+        "Share of a class's scored images recognised, in percent, mean over replicates; the darker "
+        "the better, best of a row in bold."
+    )
+    return Table(
+        "Recall per class", ["class", "labelled", *result["arms"]], rows, lead, look="tall"
+    )
 
 
-def _heat_cell(recall: float | None, low: float, best: float | None) -> dict[str, Any]:
+def _heat_cell(recall: float | None, low: float, best: float | None) -> Cell:
     if recall is None:
-        return {"text": "–", "heat": 0, "best": False}
+        return Cell("–")
     heat = (recall - low) / max(1 - low, 1e-9)
-    return {"text": f"{100 * recall:.1f}", "heat": round(100 * heat), "best": recall == best}
+    return Cell(f"{100 * recall:.1f}", best=recall == best, heat=round(100 * heat))
 
 
-def _policy_view(result: Mapping[str, Any], metric: Metric) -> dict[str, Any] | None:
-    policy = result["policy"]
-    if not policy:
-        return None
-    rows = []
+def _policy(policy: Mapping[str, Any], metric: Metric) -> Table:
+    rows, shown = [], metric.unit.plain
     for row in policy["screening"]["candidates"]:
-        scores = [metric.unit.plain(score) for score in row["scores"]]
-        rows.append(
-            {
-                "name": row["name"],
-                "mean": metric.unit.plain(row["mean"]),
-                "rounds": row["rounds"],
-                "scores": ", ".join(scores),
-                "behind": metric.unit.signed(-row["behind_leader"]),
-                "error": metric.unit.plain(row["standard_error"]),
-                "chosen": row["chosen"],
-                "dropped": row["dropped"],
-            }
+        state = " (chosen)" if row["chosen"] else " (dropped out)" if row["dropped"] else ""
+        cells = (
+            shown(row["mean"]),
+            str(row["rounds"]),
+            metric.unit.signed(-row["behind_leader"]),
+            shown(row["standard_error"]),
+            ", ".join(map(shown, row["scores"])),
         )
-    return {"words": policy["words"], "rule": policy["screening"]["rule"], "rows": rows}
+        rows.append(Row(f"{row['name']}{state}", tuple(map(Cell, cells))))
+    columns = ("candidate", "mean", "rounds", "against the leader", "standard error", "per split")
+    lead = f"{policy['words']} {policy['screening']['rule']}"
+    folded = f"Screening scores of all {len(rows)} candidates" if rows else ""
+    return Table("The policy behind auto", columns, rows, lead, folded=folded)
 
 
-def _class_cards(gallery: Gallery | None) -> list[dict[str, Any]]:
-    if gallery is None:
-        return []
-    cards = []
+def _images(gallery: Gallery) -> Pictures:
+    groups = []
     for index, name in enumerate(gallery.real.classes[:CLASSES_SHOWN]):
         real = image_strip(gallery.real.x[gallery.real.y == index])
         synthetic = image_strip(gallery.synthetic.x[gallery.synthetic.y == index])
-        cards.append({"name": name, "real": real, "synthetic": synthetic})
-    return cards
+        groups.append((name, (("real", real, ""), ("synthetic", synthetic, ""))))
+    hidden = len(gallery.real.classes) - len(groups)
+    more = f" {hidden} more classes are not shown." if hidden else ""
+    lead = (
+        "First replicate; the synthetic ones are the first candidates of every class, unfiltered "
+        f"and not picked.{more}"
+    )
+    return Pictures("Real and synthetic images", lead, groups)
 
 
-def _hidden_classes(gallery: Gallery | None) -> int:
-    return 0 if gallery is None else max(0, len(gallery.real.classes) - CLASSES_SHOWN)
-
-
-def _neighbour_cards(gallery: Gallery | None) -> list[dict[str, Any]]:
-    if gallery is None:
-        return []
-    shown = gallery.samples
-    cards = []
+def _neighbours(gallery: Gallery) -> Pictures:
+    shown, groups = gallery.samples, []
     for index, label in enumerate(shown.y.tolist()):
-        near = []
-        pairs = zip(gallery.neighbours[index], gallery.distances[index].tolist(), strict=True)
-        for image, distance in pairs:
-            near.append({"image": image_strip(image[None]), "distance": f"{distance:.3f}"})
-        sample = image_strip(shown.x[index][None])
-        cards.append({"name": shown.classes[label], "sample": sample, "near": near})
-    return cards
-
-
-def _interval(ends: Sequence[float] | None, shown: Callable[[float], str]) -> str:
-    return "–" if ends is None else f"{shown(ends[0])} to {shown(ends[1])}"
+        distances = ", ".join(f"{one:.3f}" for one in gallery.distances[index].tolist())
+        sample, near = image_strip(shown.x[index][None]), image_strip(gallery.neighbours[index])
+        rows = (("generated", sample, ""), ("nearest", near, distances))
+        groups.append((shown.classes[label], rows))
+    lead = (
+        "A generated image, and below it the nearest of all images the generator was trained on. "
+        "The numbers are root mean square differences of pixels, 0 for a copy, 1 for black against "
+        "white."
+    )
+    return Pictures("Nearest training neighbours", lead, groups, zoom=64)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from augmentor.common.atomic_files import write_json
+from augmentor.common.atomic_files import write_json, write_text
 from augmentor.common.types import DivergedError
 from downstream.arms.policy import MixPolicy, policy_of
 from downstream.arms.table import ARMS
@@ -20,11 +20,12 @@ from downstream.metrics import Outputs
 from pipelines.config import Config, dump_config
 from pipelines.experiment.job import OpenJob, opened
 from pipelines.experiment.parts import FinishedPart
-from pipelines.experiment.plan import Group
+from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
+from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
 from pipelines.gain.baselines import best_baselines, best_on_scored
 from pipelines.gain.plan import GainPlan, gain_plan, usual_comparisons
-from pipelines.gain.report import read_gallery, write_report
+from pipelines.gain.report import gain_report, read_gallery
 from pipelines.gain.screening import screen
 from pipelines.gain.verdict import verdict
 from pipelines.progress import Progress, Silent
@@ -72,7 +73,7 @@ def gain_run(
     result = gain_result(plan, outputs, parts, policy, strengths)
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)
     write_result(out / "gain.json", result, "gain")
-    write_report(out / "report.html", result, read_gallery(plan, groups[0]))
+    write_text(out / "report.html", gain_report(result, read_gallery(plan, groups[0])))
     return result
 
 
@@ -152,23 +153,11 @@ def gain_result(
 def setup_of(plan: GainPlan) -> dict[str, Any]:
     """What was trained on what, for the report."""
     setting, bundle = plan.setting, plan.bundle
-    trainer, source = setting.trainer, setting.source
-    weights = "random" if trainer.weights is None else trainer.weights.name
-    return {
-        "data": bundle.name,
-        "regime": bundle.regime,
-        "split": bundle.note,
-        "scored images": len(bundle.test),
-        "image size": "x".join(map(str, bundle.train.image_shape)),
-        "classifier": trainer.network,
-        "first weights": weights,
-        "classifier steps": trainer.settings.steps,
-        "classifier batch": trainer.settings.batch_size,
-        "augmentation domain": trainer.domain,
-        "generator": source.family,
-        "generator preset": source.preset,
-        "generator steps": source.steps,
-        "generator batch": source.batch_size,
+    setup = data_setup(bundle) | {"scored images": len(bundle.test)}
+    setup |= classifier_setup(setting.trainer)
+    if "generator" in kinds_of_steps(plan.expected_groups()):
+        setup |= generator_setup(setting.source)
+    return setup | {
         "seed": setting.seed,
         "replicates": plan.settings.replicates,
         "screening": setting.screening,

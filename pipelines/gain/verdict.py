@@ -8,6 +8,7 @@ from typing import Any
 from downstream.arms.policy import policy_of
 from downstream.comparison import FEWEST_FOR_A_CLAIM
 from downstream.metrics import Metric, metric_of
+from pipelines.report.page import limit_words
 
 Row = Mapping[str, Any]
 FIRST = ("synthetic+classical", "synthetic")
@@ -112,7 +113,7 @@ def _needed(row: Row) -> str:
     if row.get("needed"):
         return f" About {row['needed']} replicates would probably decide it."
     if row.get("limited_by"):
-        return f" More replicates would not decide it: the limit is the {row['limited_by']}."
+        return f" More replicates would not decide it: the limit is the {limit_words(row)}."
     return ""
 
 

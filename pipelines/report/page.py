@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,9 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(width=STRIP_WIDTH, **values)
+    environment.globals["width"] = STRIP_WIDTH
+    environment.filters["breakable"] = lambda name: name.replace("+", "+\u200b")
+    return environment.get_template(template).render(**values)
 
 
 @dataclass(frozen=True)
@@ -131,19 +133,26 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
     return {"uri": uri, "count": count, "width": strip.shape[2], "height": height}
 
 
-def signed_points(value: float | None, digits: int = 1) -> str:
-    """A difference in points (a point is 0.01) with a real minus sign, a dash for none.
+def interval(ends: Sequence[float] | None, shown: Callable[[float], str]) -> str:
+    """Both ends of an interval as ``shown`` writes them, a dash for none."""
+    return "–" if ends is None else " to ".join(map(shown, ends))
 
-    What would round to zero is told with one digit more, so that an interval shows on which side of
-    zero it ends.
-    """
-    if value is None:
-        return "–"
-    text = f"{abs(100 * value):.{digits}f}"
-    if not float(text):
-        finer = f"{abs(100 * value):.{digits + 1}f}"
-        text = finer if float(finer) else text
-    return text if not float(text) else ("+" if value > 0 else "−") + text
+
+def plain(value: Any) -> str:
+    """A value of a setup in words: lists with commas, yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def scored_words(scored_on: str) -> str:
+    """What ``scored_on`` of a result means: only where test images were read are they named."""
+    return "test images" if scored_on == "test" else scored_on
+
+
+def limit_words(row: Mapping[str, Any]) -> str:
+    """What an undecided comparison needs more of; a screening scores no test images."""
+    return str(row["limited_by"]).replace("test images", "scored images")
 
 
 def p_value(p: float | None) -> str:

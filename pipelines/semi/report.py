@@ -1,290 +1,203 @@
-"""The report of a semi run: one HTML file that needs nothing else, verdict first, then tables and
-curves.
-"""
+"""The cards of a semi report: a table and the differences per number of labels, then curves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from augmentor.common.atomic_files import write_text
-from pipelines.report.page import (
-    MARGIN,
-    STRIP_WIDTH,
-    Axis,
-    axis_of,
-    duration,
-    p_value,
-    render_page,
+from pipelines.report.cards import (
+    Card,
+    Cell,
+    Chart,
+    Charts,
+    Line,
+    Report,
+    Row,
+    Table,
+    comparison_table,
+    render_report,
+    strip_cell,
+    ticks,
 )
+from pipelines.report.page import MARGIN, STRIP_WIDTH, Axis, axis_of
 from pipelines.semi.methods import words_of
 from pipelines.semi.scores import ERROR, UNIT
-from pipelines.semi.tables import (
-    interval_words,
-    label_counts,
-    outcome_words,
-    plain,
-    scored_words,
-)
+from pipelines.semi.tables import label_counts, outcome_words, scored_on_words
 
 CHART = (760, 330)
 CHART_EDGES = (56, 744, 14, 290)  # left, right, top, bottom of the plotted area
-CARD = (300, 110)
-CARD_EDGES = (4, 296, 6, 92)
+CARD = (300, 128)
+CARD_EDGES = (48, 280, 8, 92)
 WHISKER_SHIFT = 6
-COLOURS = 7  # of the methods beside the default one, as named in the template
+COLOURS = ("plain", "classical", "pool", "synthetic", "olive", "rose", "sky")
+DEFAULT = "auto"
+"""The colour of the default method; the others take turns."""
+
+Trainings = Sequence[Mapping[str, Any]]
+Curves = Sequence[Sequence[Mapping[str, Any]]]
 
 
-def write_semi_report(
-    path: Path, result: Mapping[str, Any], trainings: Sequence[Mapping[str, Any]]
-) -> None:
-    """Write the report of one semi run.
+def semi_report(result: Mapping[str, Any], trainings: Trainings) -> str:
+    """The report of one semi run as HTML text.
 
     Args:
-        path: The HTML file to write.
         result: The contents of ``semi.json``.
         trainings: ``method``, ``labels`` and ``curve`` of every training.
     """
-    write_text(path, render_semi_report(result, trainings))
-
-
-def render_semi_report(result: Mapping[str, Any], trainings: Sequence[Mapping[str, Any]]) -> str:
-    """The report as HTML text; see ``write_semi_report``."""
     counts, colours = label_counts(result), _colours(result)
-    cards: list[dict[str, Any]] = []
+    cards: list[Card] = []
+    for labels in counts:
+        cards += _tables(result, labels, colours, first=labels == counts[0])
+    if len(counts) > 1:
+        cards.append(_learning(result, counts, colours))
+    charts: list[Chart] = []
     for name in result["methods"]:
-        cards += _training_cards(name, trainings, colours[name])
-    return render_page(
-        "semi_report.html.j2",
-        result=result,
-        metric=ERROR,
-        unit=UNIT,
-        verdict=result["verdict"],
-        screening=result["scored_on"] != "test",
-        scored=scored_words(result),
-        tables=_tables(result, counts, colours),
-        colours=colours,
-        learning=_learning_chart(result, counts, colours) if len(counts) > 1 else None,
-        trainings=cards,
-        setup=_in_words(result["setup"], plain),
-        seconds=_in_words(result["seconds"], duration),
+        charts += _training_charts(name, trainings, colours[name])
+    if charts:
+        cards.append(Charts("The trainings", TRAININGS, charts))
+    report = Report(
+        title=f"Few labels on {result['dataset']}",
+        eyebrow=f"few labels · {scored_on_words(result)}",
+        cards=cards,
+        footer="All methods of a subset start from the same labelled images; the seed draws these, "
+        "equally many of every class. The labels of all other training images are removed before "
+        "a method sees them.",
     )
+    return render_report(result, report)
 
 
-def _in_words(values: Mapping[str, Any], words: Callable[[Any], str]) -> dict[str, str]:
-    return dict(zip(values, map(words, values.values()), strict=True))
+TRAININGS = (
+    "What each method reported while it trained, with the most labels it was run with; one line "
+    "per subset; scales differ, and are logarithmic where values span more than a factor of four. "
+    "Nothing was chosen by these curves: the last weights, or the average of the last ones, are "
+    "the ones that count."
+)
 
 
 def _colours(result: Mapping[str, Any]) -> dict[str, str]:
-    """Method -> name of a colour in the template; the default method has one of its own."""
-    default = result["default_method"]
     colours: dict[str, str] = {}
     for name in result["methods"]:
-        if name != default:
-            colours[name] = f"m{len(colours) % COLOURS}"
-    return colours | {default: "default"}
+        if name != result["default_method"]:
+            colours[name] = COLOURS[len(colours) % len(COLOURS)]
+    return colours | {result["default_method"]: DEFAULT}
 
 
 def _tables(
-    result: Mapping[str, Any], counts: Sequence[str], colours: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """A table per number of labels."""
-    tables = []
-    for labels in counts:
-        found = {name: one[labels] for name, one in result["methods"].items() if labels in one}
-        tables.append({"labels": labels} | _table(found, _differences(result, labels), colours))
-    return tables
+    result: Mapping[str, Any], labels: str, colours: Mapping[str, str], *, first: bool
+) -> list[Card]:
+    """The methods with one number of labels, the best mean first, and their differences."""
+    found = {name: one[labels] for name, one in result["methods"].items() if labels in one}
+    rows = [row for row in result["differences"] if str(row["labels"]) == labels]
+    better = "more" if ERROR.higher_is_better else "less"
+    lead = (
+        f"{ERROR.words.capitalize()} in percent on {scored_on_words(result)}; {better} is better. "
+        "Pale dots are labelled subsets, the large dot is their mean, the whisker one standard "
+        "deviation to each side."
+    )
+    cards: list[Card] = [_errors(f"{labels} labels", found, colours, lead if first else "")]
+    if rows:
+        cards.append(_differences(f"{labels} labels, differences", rows, told=first))
+    return cards
 
 
-def _differences(result: Mapping[str, Any], labels: str) -> dict[str, dict[str, str]]:
-    """How the default method differs from every other one with one number of labels."""
-    differences = {}
-    for row in result["differences"]:
-        if str(row["labels"]) == labels:
-            differences[row["baseline"]] = _difference(row)
-    return differences
-
-
-def _table(
-    found: Mapping[str, Any],
-    differences: Mapping[str, dict[str, str]],
-    colours: Mapping[str, str],
-) -> dict[str, Any]:
-    """The methods with one number of labels, the best mean first."""
+def _errors(title: str, found: Mapping[str, Any], colours: Mapping[str, str], lead: str) -> Table:
     errors: list[float] = []
     for one in found.values():
         errors += one["errors"]
-    axis = axis_of(errors, MARGIN, STRIP_WIDTH - MARGIN)
-    rows = []
+    axis, rows = axis_of(errors, MARGIN, STRIP_WIDTH - MARGIN), []
     for name, one in sorted(found.items(), key=lambda item: float(item[1]["mean"])):
-        row = _method_row(name, one, axis)
-        rows.append(row | {"colour": colours[name], "difference": differences.get(name)})
-    return {"axis": _ticks(axis, UNIT.factor), "rows": rows}
+        mean, spread = one["mean"], one["sd"] or 0.0
+        cells = [strip_cell(axis, mean, (mean - spread, mean + spread), one["errors"])]
+        cells.append(Cell(UNIT.plain(mean), best=True))
+        cells.append(Cell("" if one["sd"] is None else f"± {UNIT.plain(spread)}"))
+        cells += [Cell(UNIT.plain(one["median"])), Cell(str(len(one["errors"])))]
+        rows.append(Row(name, cells, colours[name], words_of(name)))
+    columns = ("method", ticks(axis, UNIT.factor), "mean", "sd", "median", "subsets")
+    return Table(title, columns, rows, lead)
 
 
-def _method_row(name: str, one: Mapping[str, Any], axis: Axis) -> dict[str, Any]:
-    return {
-        "name": name,
-        "note": words_of(name),
-        "mean": UNIT.plain(one["mean"]),
-        "sd": "" if one["sd"] is None else f"± {UNIT.plain(one['sd'])}",
-        "median": UNIT.plain(one["median"]),
-        "subsets": len(one["errors"]),
-        "strip": _strip(axis, one),
-    }
+def _differences(title: str, rows: Sequence[Mapping[str, Any]], *, told: bool) -> Table:
+    lead = (
+        f"On the same subsets, in {UNIT.name}; below zero the first makes fewer errors. The first "
+        "interval, which decides, lets subsets and scored images vary and is corrected for images "
+        "that subsets share; the second lets subsets alone vary. Holm's p allows for the methods "
+        "with the same number of labels."
+    )
+    keys, words = ("ci95", "ci95_replicates", "p_holm"), "subsets"
+    return comparison_table(
+        title, rows, UNIT, outcome_words, keys=keys, name="method", drawn=words, lead=lead * told
+    )
 
 
-def _strip(axis: Axis, one: Mapping[str, Any]) -> dict[str, Any]:
-    spread = one["sd"] or 0.0
-    low, high = axis.at(one["mean"] - spread), axis.at(one["mean"] + spread)
-    dots = list(map(axis.at, one["errors"]))
-    return {"centre": axis.at(one["mean"]), "low": low, "high": high, "dots": dots}
-
-
-def _difference(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        "delta": UNIT.signed(row["delta"]),
-        "interval": interval_words(row["ci95"]),
-        "alone": interval_words(row["ci95_replicates"]),
-        "p_holm": p_value(row["p_holm"]),
-        "outcome": row["outcome"],
-        "words": outcome_words(row),
-    }
-
-
-def _learning_chart(
+def _learning(
     result: Mapping[str, Any], counts: Sequence[str], colours: Mapping[str, str]
-) -> dict[str, Any]:
+) -> Charts:
     """Mean error against the number of labels, whiskers of one standard deviation."""
     left, right, top, bottom = CHART_EDGES
     values: list[float] = []
     for found in result["methods"].values():
         for one in found.values():
             values += [one["mean"], *one["errors"]]
-    y = axis_of(values, bottom, top)
-    numbers = tuple(map(float, counts))
+    y, numbers = axis_of(values, bottom, top), tuple(map(float, counts))
     # Some room at both sides; every number of labels is its own tick.
     x = Axis(numbers[0] / 1.15, numbers[-1] * 1.15, numbers, left, right, logarithmic=True)
-    lines = _learning_lines(result["methods"], colours, x, y)
-    return {
-        "size": CHART,
-        "edges": CHART_EDGES,
-        "x": _ticks(x),
-        "y": _ticks(y, UNIT.factor),
-        "lines": lines,
-    }
-
-
-def _learning_lines(
-    methods: Mapping[str, Any], colours: Mapping[str, str], x: Axis, y: Axis
-) -> list[dict[str, Any]]:
-    """Methods side by side, as their whiskers would hide each other; the default one on top."""
-    middle = (len(methods) - 1) / 2
-    lines = []
-    for index, (name, found) in enumerate(methods.items()):
+    middle, lines = (len(result["methods"]) - 1) / 2, []
+    for index, (name, found) in enumerate(result["methods"].items()):
+        # Side by side, as their whiskers would hide each other.
         shift = WHISKER_SHIFT * (index - middle)
         beside = replace(x, start=x.start + shift, end=x.end + shift)
         lines.append(_learning_line(name, found, colours[name], beside, y))
-    return sorted(lines, key=lambda line: bool(line["colour"] == "default"))
+    lines.sort(key=lambda line: line.kind == DEFAULT)  # on top
+    title, below = f"{ERROR.words.capitalize()} against the number of labels", "labelled images"
+    chart = Chart(CHART, CHART_EDGES, ticks(x), ticks(y, UNIT.factor), lines, below, ERROR.words)
+    lead = "Means over subsets in percent, whiskers of one standard deviation."
+    legend = {colours[name]: name for name in result["methods"]}
+    return Charts(title, lead, [chart], legend)
 
 
-def _learning_line(
-    name: str, found: Mapping[str, Any], colour: str, x: Axis, y: Axis
-) -> dict[str, Any]:
-    points = []
+def _learning_line(name: str, found: Mapping[str, Any], kind: str, x: Axis, y: Axis) -> Line:
+    marks = []
     for labels, one in sorted(found.items(), key=lambda item: int(item[0])):
-        points.append(_learning_point(name, labels, one, x, y))
-    return {"colour": colour, "path": _path([(p["x"], p["y"]) for p in points]), "points": points}
+        mean, spread = one["mean"], one["sd"] or 0.0
+        words = f"{name}, {labels} labels: {UNIT.shown(mean)}"
+        place = x.at(float(labels))
+        marks.append((place, y.at(mean), y.at(mean - spread), y.at(mean + spread), words))
+    return Line(kind, [mark[:2] for mark in marks], marks)
 
 
-def _learning_point(
-    name: str, labels: str, one: Mapping[str, Any], x: Axis, y: Axis
-) -> dict[str, Any]:
-    spread = one["sd"] or 0.0
-    return {
-        "x": x.at(float(labels)),
-        "y": y.at(one["mean"]),
-        "low": y.at(one["mean"] - spread),
-        "high": y.at(one["mean"] + spread),
-        "words": f"{name}, {labels} labels: {UNIT.shown(one['mean'])}",
-    }
-
-
-def _training_cards(
-    method: str, trainings: Sequence[Mapping[str, Any]], colour: str
-) -> list[dict[str, Any]]:
-    """One small chart for each value that a method named, with the most labels it was run with, a
-    line per subset.
-    """
-    labels, curves = _curves_with_most_labels(method, trainings)
-    cards = []
-    for name in _value_names(curves):
-        card = _training_card(name, curves)
-        if card is not None:
-            cards.append(
-                card | {"method": method, "value": name, "labels": labels, "colour": colour}
-            )
-    return cards
-
-
-def _curves_with_most_labels(
-    method: str, trainings: Sequence[Mapping[str, Any]]
-) -> tuple[int, list[Any]]:
-    by_labels: dict[int, list[Any]] = {}
-    for one in trainings:
-        if one["method"] == method:
-            by_labels.setdefault(one["labels"], []).append(one["curve"])
-    most = max(by_labels, default=0)
-    return most, by_labels.get(most, [])
-
-
-def _value_names(curves: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
+def _training_charts(method: str, trainings: Trainings, kind: str) -> list[Chart]:
+    """A small chart for each value that a method named, with the most labels it was run with."""
+    own = [one for one in trainings if one["method"] == method]
+    most = max((one["labels"] for one in own), default=0)
+    curves = [one["curve"] for one in own if one["labels"] == most]
     names: dict[str, None] = {}
     for curve in curves:
         for point in curve:
             names |= dict.fromkeys(point)
     names.pop("step", None)
-    return list(names)
+    charts = []
+    for name in names:
+        chart = _training_chart(name, curves, kind)
+        if chart is not None:
+            charts.append(replace(chart, name=method, note=f"{name}, {most} labels", kind=kind))
+    return charts
 
 
-def _training_card(
-    name: str, curves: Sequence[Sequence[Mapping[str, Any]]]
-) -> dict[str, Any] | None:
-    series: list[list[tuple[float, float]]] = []
-    steps: list[float] = []
-    values: list[float] = []
+def _training_chart(name: str, curves: Curves, kind: str) -> Chart | None:
+    """One line per subset; None without a value."""
+    series = []
     for curve in curves:
-        points = [(p["step"], p[name]) for p in curve if p.get(name) is not None]
-        series.append(points)
-        for step, value in points:
-            steps.append(step)
-            values.append(value)
-    if not values:
+        series.append([(p["step"], p[name]) for p in curve if p.get(name) is not None])
+    points = [point for one in series for point in one]
+    if not points:
         return None
     left, right, top, bottom = CARD_EDGES
-    y, last = axis_of(values, bottom, top), max(steps)
-    x = Axis(0.0, last, (), left, right, logarithmic=False)
-    paths = []
+    last = max(step for step, _ in points)
+    y = axis_of([value for _, value in points], bottom, top)
+    x = Axis(0.0, last, (0.0, last), left, right, logarithmic=False)
+    lines = []
     for one in series:
-        paths.append(_path([(x.at(step), y.at(value)) for step, value in one]))
-    return {
-        "size": CARD,
-        "paths": paths,
-        "low": f"{y.low:.3g}",
-        "high": f"{y.high:.3g}",
-        "steps": f"{last:,}".replace(",", "\u202f"),
-    }
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:g},{y:g}" for x, y in points)
-
-
-def _ticks(axis: Axis, factor: float = 1.0) -> list[dict[str, Any]]:
-    """Place and words of every tick; values are shown times the factor."""
-    ticks = []
-    for tick in axis.ticks:
-        ticks.append({"at": axis.at(tick), "x": axis.at(tick), "label": f"{factor * tick:.4g}"})
-    return ticks
+        lines.append(Line(kind, [(x.at(step), y.at(value)) for step, value in one]))
+    ends = replace(y, ticks=(y.low, y.high))
+    return Chart(CARD, CARD_EDGES, ticks(x), ticks(ends), lines, "steps")

@@ -22,13 +22,14 @@ from pipelines.experiment.job import opened
 from pipelines.experiment.parts import FinishedPart
 from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
+from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
 from pipelines.run_dir import RunDir
 from pipelines.semi.gan_methods import GanHead
 from pipelines.semi.gan_parts import make_semi
 from pipelines.semi.plan import SemiPlan, semi_plan
-from pipelines.semi.report import write_semi_report
+from pipelines.semi.report import semi_report
 from pipelines.semi.scores import errors_of, paired_differences, verdict
 from pipelines.semi.tables import as_markdown
 from pipelines.workbench.training_parts import outputs_of
@@ -72,7 +73,7 @@ def semi_run(
     result |= provenance_of_parts(finished.values(), time.perf_counter() - start, command)
     write_result(out / "semi.json", result, "semi")
     write_text(out / "semi.md", as_markdown(result))
-    write_semi_report(out / "report.html", result, training_curves(plan, finished))
+    write_text(out / "report.html", semi_report(result, training_curves(plan, finished)))
     return result
 
 
@@ -128,22 +129,17 @@ def training_curves(plan: SemiPlan, finished: Finished) -> list[dict[str, Any]]:
 def setup_of(plan: SemiPlan) -> dict[str, Any]:
     """What was trained on what, for the report."""
     setting, bundle, settings = plan.setting, plan.bundle, plan.settings
-    trainer = setting.trainer
-    subsets = range(settings.subsets)
-    setup: dict[str, Any] = {
-        "data": bundle.name,
+    seeds = list(map(setting.replicate_seed, range(settings.subsets)))
+    setup = data_setup(bundle) | {
         "regime": f"{_listed(settings.labels)} labels, the other training images without",
-        "split": bundle.note,
+        "training images": sum(bundle.available),
         "scored images": len(bundle.test),
-        "image size": "x".join(map(str, bundle.train.image_shape)),
-        "classifier": trainer.network,
-        "first weights": "random" if trainer.weights is None else trainer.weights.name,
-        "classifier steps": trainer.settings.steps,
-        "classifier batch": trainer.settings.batch_size,
-        "augmentation domain": trainer.domain,
+    }
+    setup |= classifier_setup(setting.trainer)
+    setup |= {
         "seed": setting.seed,
         "subsets": settings.subsets,
-        "seeds of the subsets": list(map(setting.replicate_seed, subsets)),
+        "seeds of the subsets": seeds,
         "screening": setting.screening,
     }
     return setup | _steps_of_methods(plan)
@@ -163,10 +159,7 @@ def _steps_of_methods(plan: SemiPlan) -> dict[str, Any]:
     if "improved_gan" in plan.methods:
         found["improved_gan"] = f"dense networks as published, {plan.settings.gan_steps} steps"
     if uses_generator:
-        source = plan.setting.source
-        found["generator"] = f"{source.family}, {source.preset} preset"
-        found["generator steps"] = source.steps
-        found["generator batch"] = source.batch_size
+        found |= generator_setup(plan.setting.source)
     return found
 
 

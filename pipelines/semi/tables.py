@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.report.page import p_value
+from pipelines.report.page import interval, limit_words, p_value, plain, scored_words
 from pipelines.semi.scores import ERROR, UNIT
 
 Published = Mapping[str, Mapping[str, tuple[float, float | None]]]
@@ -71,7 +71,7 @@ def as_markdown(result: Mapping[str, Any], published: Published | None = None) -
         f"# {_escaped(result['dataset'])}: errors of semi-supervised methods",
         _escaped(verdict["advice"]),
         _escaped("- " + "\n- ".join(verdict["lines"])),
-        f"Error in percent on {scored_words(result)}: mean ± standard deviation over labelled "
+        f"Error in percent on {scored_on_words(result)}: mean ± standard deviation over labelled "
         "subsets (median; number of subsets).",
         _table(counts, _our_rows(result, counts)),
     ]
@@ -85,10 +85,9 @@ def as_markdown(result: Mapping[str, Any], published: Published | None = None) -
     return "\n\n".join([*parts, _origin(result)]) + "\n"
 
 
-def scored_words(result: Mapping[str, Any]) -> str:
+def scored_on_words(result: Mapping[str, Any]) -> str:
     """How many images of which kind the errors are measured on."""
-    where = "test images" if result["scored_on"] == "test" else result["scored_on"]
-    return f"{result['images']['scored']} {where}"
+    return f"{result['images']['scored']} {scored_words(result['scored_on'])}"
 
 
 def label_counts(result: Mapping[str, Any]) -> list[str]:
@@ -97,11 +96,6 @@ def label_counts(result: Mapping[str, Any]) -> list[str]:
     for by_labels in result["methods"].values():
         found |= set(by_labels)
     return sorted(found, key=int)
-
-
-def interval_words(interval: Sequence[float] | None) -> str:
-    """Both ends of a difference in points, a dash for none."""
-    return "–" if interval is None else " to ".join(map(UNIT.signed, interval))
 
 
 def _our_rows(result: Mapping[str, Any], counts: Sequence[str]) -> list[str]:
@@ -135,13 +129,6 @@ def _origin(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plain(value: Any) -> str:
-    """A value of the setup in words: lists with commas, yes and no."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def _differences(result: Mapping[str, Any]) -> str:
     titles = (
         f"difference of {ERROR.words}, {UNIT.name}",
@@ -160,8 +147,8 @@ def _differences(result: Mapping[str, Any]) -> str:
             str(row["labels"]),
             str(row["pairs"]),
             UNIT.signed(row["delta"]),
-            interval_words(row["ci95"]),
-            interval_words(row["ci95_replicates"]),
+            interval(row["ci95"], UNIT.signed),
+            interval(row["ci95_replicates"], UNIT.signed),
             p_value(row["p"]),
             p_value(row["p_holm"]),
             outcome_words(row),
@@ -177,7 +164,7 @@ def outcome_words(row: Mapping[str, Any]) -> str:
     if row["needed"]:
         return f"undecided; about {row['needed']} subsets would probably decide"
     if row["limited_by"]:
-        return f"undecided; limited by the {row['limited_by'].replace('replicates', 'subsets')}"
+        return f"undecided; limited by the {limit_words(row).replace('replicates', 'subsets')}"
     return "undecided"
 
 

@@ -16,8 +16,8 @@ What runs measured, one folder each: `config.yaml`, `result.json` as the job wro
 `page.md`. What they say together: [findings](findings.md). Every difference in one table, with a
 forest plot: [summary/gain.md](summary/gain.md).
 
-Made by `python -m pipelines.summary.pages docs/results`; do not edit this page or the pages of the
-runs. What a person adds to a run stands in its `note.md`."""
+Made by `augmentor summary docs/results --pages`; do not edit this page or the pages of the runs.
+What a person adds to a run stands in its `note.md`."""
 GAIN = """The best arm without a generator (of those with the labelled images alone and those with
 the same unlabelled images, the one with the better mean), and of the arms with a generator that
 were compared with it the one that did best: the difference in points, with its 95 % interval.

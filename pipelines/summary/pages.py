@@ -1,12 +1,10 @@
-"""The pages of published runs and their index, made from their result files.
-
-python -m pipelines.summary.pages docs/results
+"""The pages of published runs and their index, made from their result files by ``augmentor summary
+docs/results --pages``.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from pipelines.summary.read import RESULT, read
 from pipelines.summary.run import summary_run
 from pipelines.summary.run_page import Run, page_of
 
-COMMAND = "python -m pipelines.summary.pages docs/results"
+COMMAND = "augmentor summary docs/results --pages"
 PAGE, CONFIG, NOTE, SUMMARY = "page.md", "config.yaml", "note.md", "summary"
 
 
@@ -89,21 +87,3 @@ def _summarise(folder: Path, runs: Sequence[Run]) -> None:
             files.append(folder / run.path / RESULT)
     if files:
         summary_run(files, folder / SUMMARY, command=COMMAND)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """The command line: one folder."""
-    if len(arguments) != 1:
-        print(f"usage: {COMMAND}", file=sys.stderr)
-        return 2
-    try:
-        written = pages_run(Path(arguments[0]))
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 3
-    print(f"{len(written)} pages in {arguments[0]}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,126 +1,70 @@
-"""The report of a verification run: one HTML file that needs nothing else, verdict first, then
-tables.
-"""
+"""The cards of a verification report: the arms, and each metric against no extra data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from augmentor.common.atomic_files import write_text
 from downstream.metrics import POINTS
-from pipelines.report.page import Axis, duration, p_value, render_page, scale_of
-from pipelines.verify.scores import BASELINE, METRICS, REAL_PEOPLE, outcome_words
-from pipelines.verify.tables import (
-    INTERVALS,
-    TITLES,
-    how_it_was_measured,
-    percent_words,
-    points_words,
+from pipelines.report.cards import (
+    Card,
+    Cell,
+    Column,
+    Report,
+    Row,
+    Table,
+    comparison_table,
+    render_report,
+    strip_cell,
+    ticks,
 )
+from pipelines.report.page import interval, scale_of
+from pipelines.verify.scores import BASELINE, METRICS, REAL_PEOPLE, outcome_words
+from pipelines.verify.tables import INTERVALS, TITLES, how_it_was_measured
+
+KINDS = {BASELINE: "plain", REAL_PEOPLE: "classical"}
+"""Colours of the arms without a generator."""
 
 
-def write_verify_report(path: Path, result: Mapping[str, Any]) -> None:
-    """Write the report of one verification run.
-
-    Args:
-        path: The HTML file to write.
-        result: The contents of ``verify.json``.
-    """
-    write_text(path, render_verify_report(result))
-
-
-def render_verify_report(result: Mapping[str, Any]) -> str:
-    """The report as HTML text; see ``write_verify_report``."""
-    arm_axis = scale_of(_ends(result["arms"]))
-    return render_page(
-        "verify_report.html.j2",
-        result=result,
-        verdict=result["verdict"],
-        measured=how_it_was_measured(result),
-        intervals=INTERVALS,
-        titles=TITLES,
-        arm_axis=_ticks(arm_axis),
-        arms=_arm_rows(result, arm_axis),
-        tables=_comparison_tables(result),
-        seconds={name: duration(value) for name, value in result["seconds"].items()},
-    )
-
-
-def _ends(arms: Mapping[str, Any]) -> list[float]:
-    """All that the strips of the accuracy show."""
-    values: list[float] = []
-    for arm in arms.values():
-        values += [*arm["accuracy"]["scores"], *arm["accuracy"]["ci95_people"]]
-    return values
-
-
-def _arm_rows(result: Mapping[str, Any], axis: Axis) -> list[dict[str, Any]]:
-    rows = []
-    for name, arm in result["arms"].items():
-        cells = []
-        for metric in METRICS:
-            interval = percent_words(arm[metric]["ci95_people"])
-            cells.append({"mean": POINTS.plain(arm[metric]["mean"]), "interval": interval})
-        accuracy = arm["accuracy"]
-        rows.append(
-            {
-                "name": name,
-                "kind": _kind(name),
-                "images": f"{arm['images']:,}",
-                "people": f"{arm['people']:,}",
-                "synthetic": f"{arm['synthetic']:,}",
-                "strip": _strip(axis, accuracy["mean"], accuracy["ci95_people"])
-                | {"dots": list(map(axis.at, accuracy["scores"]))},
-                "cells": cells,
-            }
-        )
-    return rows
-
-
-def _kind(name: str) -> str:
-    """Name of a colour in the template."""
-    return {BASELINE: "plain", REAL_PEOPLE: "classical"}.get(name, "synthetic")
-
-
-def _comparison_tables(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A table per metric."""
-    tables = []
+def verify_report(result: Mapping[str, Any]) -> str:
+    """The report of one verification run, the contents of ``verify.json``, as HTML text."""
+    cards: list[Card] = [_arms(result)]
+    keys = ("ci95", "ci95_replicates", "ci95_people", "p_holm")
     for metric, title in TITLES.items():
-        found = [row for row in result["comparisons"] if row["metric"] == metric]
-        if found:
-            tables.append(_comparison_table(title, found))
-    return tables
+        rows = [row for row in result["comparisons"] if row["metric"] == metric]
+        if rows:
+            title = f"{title[0].upper()}{title[1:]}, against {BASELINE}"
+            lead = INTERVALS if len(cards) == 1 else ""
+            cards.append(comparison_table(title, rows, POINTS, outcome_words, keys=keys, lead=lead))
+    times = result["replicates"]
+    report = Report(
+        title=f"Verification on {result['dataset']}",
+        eyebrow=f"pairs of {result['pairs']['name']} · {times} replicate{'s' * (times > 1)}",
+        cards=cards,
+        footer="Every arm trains for the same number of steps. Nobody in the scored pairs was "
+        "learned from, by a network or by a source of synthetic images.",
+    )
+    return render_report(result, report)
 
 
-def _comparison_table(title: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    values = [0.0]
-    for row in found:
-        values += [row["delta"], *(row["ci95"] or ())]
-    axis = scale_of(values)
-    rows = []
-    for row in found:
-        rows.append(
-            {
-                "arm": row["arm"],
-                "outcome": row["outcome"],
-                "words": outcome_words(row),
-                "strip": _strip(axis, row["delta"], row["ci95"]) | {"dots": []},
-                "delta": POINTS.signed(row["delta"]),
-                "interval": points_words(row["ci95"]),
-                "replicates": points_words(row["ci95_replicates"]),
-                "people": points_words(row["ci95_people"]),
-                "p_holm": p_value(row["p_holm"]),
-            }
-        )
-    return {"title": title, "axis": _ticks(axis), "zero": axis.at(0.0), "rows": rows}
-
-
-def _strip(axis: Axis, centre: float, interval: Sequence[float] | None) -> dict[str, Any]:
-    low, high = interval or (centre, centre)
-    return {"centre": axis.at(centre), "low": axis.at(low), "high": axis.at(high)}
-
-
-def _ticks(axis: Axis) -> list[dict[str, Any]]:
-    return [{"x": axis.at(tick), "label": f"{100 * tick:.4g}"} for tick in axis.ticks]
+def _arms(result: Mapping[str, Any]) -> Table:
+    values: list[float] = []
+    for arm in result["arms"].values():
+        values += [*arm["accuracy"]["scores"], *arm["accuracy"]["ci95_people"]]
+    axis, rows, counts = scale_of(values), [], ("images", "people", "synthetic")
+    for name, arm in result["arms"].items():
+        one = arm["accuracy"]
+        cells = [strip_cell(axis, one["mean"], one["ci95_people"], one["scores"])]
+        cells += [Cell(f"{arm[key]:,}") for key in counts]
+        for metric in METRICS:
+            words = interval(arm[metric]["ci95_people"], POINTS.plain)
+            cells.append(Cell(POINTS.plain(arm[metric]["mean"]), words, best=True))
+        rows.append(Row(name, cells, KINDS.get(name, "synthetic")))
+    axis_ticks = ticks(axis, POINTS.factor)
+    columns: list[Column] = ["trained on", axis_ticks, *counts, *TITLES.values()]
+    lead = (
+        f"{how_it_was_measured(result)} The strip shows the accuracy: pale dots are replicates, "
+        "the large dot is their mean, the whisker its interval over people. People who are hard "
+        "are hard for every arm: to compare two arms, read the next tables."
+    )
+    return Table("Arms", columns, rows, lead)

@@ -21,13 +21,14 @@ from pipelines.experiment.job import opened
 from pipelines.experiment.parts import FinishedPart, PartStore
 from pipelines.experiment.plan import PART_MADE
 from pipelines.experiment.provenance import provenance_of_parts
+from pipelines.experiment.setup import classifier_setup, data_setup
 from pipelines.interrupt import Watch
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
 from pipelines.run_dir import RunDir, require_writable
 from pipelines.verify.network import similarities_of, train_verifier
 from pipelines.verify.plan import Arm, VerifierTask, VerifyPlan, require_usable, verify_plan
-from pipelines.verify.report import write_verify_report
+from pipelines.verify.report import verify_report
 from pipelines.verify.scores import scored, verdict
 from pipelines.verify.tables import as_markdown
 
@@ -73,7 +74,7 @@ def verify_run(
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)
     write_result(out / "verify.json", result, "verify")
     write_text(out / "verify.md", as_markdown(result))
-    write_verify_report(out / "report.html", result)
+    write_text(out / "report.html", verify_report(result))
     return result
 
 
@@ -132,7 +133,7 @@ def verify_result(plan: VerifyPlan, finished: Sequence[Sequence[FinishedPart]]) 
     setting, settings = plan.setting, plan.settings
     found, comparisons = scored(outputs_of(plan, finished), plan.overlap)
     result: dict[str, Any] = {
-        "dataset": setting.data.data,
+        "dataset": plan.bundle.name,
         "pairs": _pairs_json(plan),
         "trained_on_folds": list(settings.train_folds),
         "image_shape": list(plan.pairs.x.shape[1:]),
@@ -170,19 +171,10 @@ def outputs_of(
 
 def setup_of(plan: VerifyPlan) -> dict[str, Any]:
     """What was trained on what, for the report."""
-    setting, bundle, trainer = plan.setting, plan.bundle, plan.setting.trainer
-    return {
-        "data": bundle.name,
-        "regime": bundle.regime,
-        "split": bundle.note,
-        "image size": "x".join(map(str, bundle.train.image_shape)),
-        "network": trainer.network,
-        "first weights": "random" if trainer.weights is None else trainer.weights.name,
+    setup = data_setup(plan.bundle) | classifier_setup(plan.setting.trainer)
+    return setup | {
         "head": plan.settings.head,
-        "steps": trainer.settings.steps,
-        "batch": trainer.settings.batch_size,
-        "augmentation domain": trainer.domain,
-        "seed": setting.seed,
+        "seed": plan.setting.seed,
         "replicates": plan.settings.replicates,
     }
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from downstream.metrics import POINTS
-from pipelines.report.page import p_value
+from pipelines.report.page import interval, p_value
 from pipelines.verify.scores import BASELINE, METRICS, outcome_words
 
 TITLES = dict(zip(METRICS, ("accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"), strict=True))
@@ -22,7 +22,7 @@ def verify_table(result: Mapping[str, Any]) -> str:
         cells = [_escaped(name), str(arm["images"]), str(arm["people"])]
         for metric in METRICS:
             mean = POINTS.plain(arm[metric]["mean"])
-            cells.append(f"{mean} ({percent_words(arm[metric]['ci95_people'])})")
+            cells.append(f"{mean} ({interval(arm[metric]['ci95_people'], POINTS.plain)})")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -66,16 +66,6 @@ def how_it_was_measured(result: Mapping[str, Any]) -> str:
     )
 
 
-def percent_words(interval: Sequence[float] | None) -> str:
-    """An interval of a score, in percent."""
-    return "–" if interval is None else " to ".join(map(POINTS.plain, interval))
-
-
-def points_words(interval: Sequence[float] | None) -> str:
-    """An interval of a difference, in points."""
-    return "–" if interval is None else " to ".join(map(POINTS.signed, interval))
-
-
 def _comparisons(result: Mapping[str, Any]) -> str:
     lines = [
         "| arm | metric | difference | 95 % interval | replicates alone | people alone | Holm p "
@@ -85,7 +75,7 @@ def _comparisons(result: Mapping[str, Any]) -> str:
     for row in result["comparisons"]:
         cells = [_escaped(row["arm"]), TITLES[row["metric"]], POINTS.signed(row["delta"])]
         for key in ("ci95", "ci95_replicates", "ci95_people"):
-            cells.append(points_words(row[key]))
+            cells.append(interval(row[key], POINTS.signed))
         cells += [p_value(row["p_holm"]), outcome_words(row)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

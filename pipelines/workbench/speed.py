@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 
@@ -17,24 +17,27 @@ CLASSIFIER_STEPS = 12
 GENERATOR_STEPS = 4
 
 
-def seconds_per_step(setting: Setting, images: LabelledImages) -> dict[str, float]:
+LIKE = {"pool labels": "classifier", "joint labels": "generator"}
+"""What consists of steps of something else."""
+
+
+def seconds_per_step(
+    setting: Setting, images: LabelledImages, trained: Collection[str]
+) -> dict[str, float]:
     """Wall-clock seconds of one training step, by what is trained.
 
     Args:
         setting: Networks, batch sizes and device.
         images: Training images of the job.
-
-    Returns:
-        ``classifier``, ``generator``, and the same for what consists of such steps.
+        trained: What the job trains, as its parts name it; nothing else is timed.
     """
-    classifier = _classifier_seconds(setting, images)
-    generator = _generator_seconds(setting, images)
-    return {
-        "classifier": classifier,
-        "generator": generator,
-        "pool labels": classifier,
-        "joint labels": generator,
-    }
+    timed = {LIKE.get(what, what) for what in trained}
+    found: dict[str, float] = {}
+    if "classifier" in timed:
+        found["classifier"] = _classifier_seconds(setting, images)
+    if "generator" in timed:
+        found["generator"] = _generator_seconds(setting, images)
+    return {what: found[LIKE.get(what, what)] for what in trained}
 
 
 def _classifier_seconds(setting: Setting, images: LabelledImages) -> float:

@@ -187,6 +187,16 @@ def test_resume_without_a_file_takes_the_config_of_the_run(
     assert (calls[0][0].source.steps, calls[0][1]) == (11, tmp_path)
 
 
+def test_resume_without_a_file_takes_the_config_of_a_run_of_an_earlier_version(
+    job: Callable[..., list[Any]],
+) -> None:
+    calls = job("generators.train", "train_run", ConfigError("stop here"))
+    run = Path(__file__).parents[1] / "golden" / "0.1.0" / "run"
+    assert cli.main(["train", "--resume", "--out", str(run), "--steps", "9"]) == 2
+    config = calls[0][0]
+    assert (config.source.family, config.source.steps, config.out) == ("cgan", 9, run)
+
+
 def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]) -> None:
     calls = job("generators.synthesize", "synthesize_run", {"images": 3})
     run = str(tmp_path)
@@ -425,6 +435,34 @@ def test_a_dry_run_of_gain_shows_what_would_be_trained_and_how_long(
     rows = {row["what"]: row for row in document["plan"]}
     assert (rows["training"]["count"], rows["training"]["finished"]) == (6, 0)
     assert document["seconds"] > 0
+
+
+def test_a_dry_run_names_no_generator_where_none_would_be_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", "digits", *QUICK[:2], *QUICK[4:], "--out", str(tmp_path), "--dry-run"]
+    few = ["--labels", "20", "--subsets", "1"]
+    assert cli.main(["gain", "--labels", "50", "--arms", "real,classical", *arguments]) == 0
+    assert cli.main(["semi", *few, "--methods", "supervised,classical", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert out.count("classifier: auto, 3 steps") == 2
+    assert "generator" not in out
+    assert cli.main(["semi", *few, "--methods", "head_cvae_gan", *arguments]) == 0
+    assert "generator: cvae_gan, 2 steps" in capsys.readouterr().out
+
+
+def test_a_dry_run_of_compare_tells_the_budget_the_judge_and_the_time_of_the_generators(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compare", "--data", "digits", "--families", "cvae,fm_cgan", *QUICK[:4]]
+    arguments += ["--judge-steps", "3", "--student-steps", "4", "--samples", "40"]
+    assert cli.main([*arguments, "--out", str(tmp_path), "--dry-run", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["scored"] == "40 samples of each row, beside 896 test images"
+    assert (told["judge"], told["student"]) == ("auto, 3 steps", "auto, 4 steps")
+    assert told["budget of a row"] == "2 steps of 4 images"
+    assert "classifier" not in told
+    assert "generator" not in told
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.summary.pages import main, pages_run, runs_in
+from pipelines import cli
+from pipelines.summary.pages import pages_run, runs_in
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
@@ -28,7 +29,7 @@ def made_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_index_pages_and_summary_are_made_from_the_result_files(made_again: Path) -> None:
-    """Where this fails: python -m pipelines.summary.pages docs/results."""
+    """Where this fails: augmentor summary docs/results --pages."""
     old = {path.relative_to(RESULTS): path for path in RESULTS.rglob("*") if path.is_file()}
     new = {path.relative_to(made_again): path for path in made_again.rglob("*") if path.is_file()}
     assert set(old) == set(new)
@@ -68,6 +69,22 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_command_needs_a_folder_with_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([]) == 2
-    assert main([str(tmp_path)]) == 3
+    assert cli.main(["summary", "--pages"]) == 2
+    assert cli.main(["summary", str(tmp_path)]) == 2
+    assert "give --out" in capsys.readouterr().err
+    for more in (["--out", str(tmp_path)], [str(tmp_path)]):
+        assert cli.main(["summary", str(tmp_path), "--pages", *more]) == 2
+        assert "--pages takes one folder of runs and no --out" in capsys.readouterr().err
+    assert cli.main(["summary", str(tmp_path), "--pages"]) == 3
     assert "holds no folder with result.json" in capsys.readouterr().err
+
+
+def test_the_command_writes_pages_beside_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(RESULTS / "demo", tmp_path / "demo")
+    (tmp_path / "demo" / "page.md").unlink()
+    assert cli.main(["summary", str(tmp_path), "--pages"]) == 0
+    assert capsys.readouterr().out == f"2 pages in {tmp_path}\n"
+    made = (tmp_path / "demo" / "page.md").read_text("utf-8")
+    assert made == (RESULTS / "demo" / "page.md").read_text("utf-8")

@@ -11,7 +11,7 @@ from pipelines import cli
 from pipelines.compare.parts import settings_for
 from pipelines.compare.plan import ComparePlan, compare_plan
 from pipelines.compare.timing import step_seconds
-from pipelines.config import CompareConfig, ConfigError
+from pipelines.config import CompareConfig, ConfigError, dump_config, parse_config
 from pipelines.experiment.plan import plan_rows
 from pipelines.generators.train import train_run
 from tests.pipelines.compare.made_up import SMALL, TINY, tiny
@@ -61,6 +61,10 @@ def test_all_families_are_compared_unless_some_are_named(tmp_path: Path) -> None
             {"source": {"family": "cvae"}},
             "source.family: a comparison takes it from compare.families",
         ),
+        (
+            {"source": {"family": "cvae_gan"}},
+            "source.family: .*; name the families there, and leave source.family out",
+        ),
         ({"source": {"options": {"width": 4}}}, "source.options: a comparison takes it"),
     ],
 )
@@ -70,6 +74,12 @@ def test_what_is_unknown_is_refused_before_any_training(
     with pytest.raises(ConfigError, match=words):
         compare_plan(tiny(**changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_config_that_a_run_wrote_down_is_no_refusal_of_its_own_defaults(tmp_path: Path) -> None:
+    kept = parse_config(dump_config(tiny()), "config.yaml")
+    assert "family" in kept.source.model_fields_set
+    assert digests(compare_plan(kept, tmp_path)) == digests(compare_plan(tiny(), tmp_path))
 
 
 @pytest.mark.parametrize("name", ["parts", "lock"])

@@ -8,7 +8,7 @@ import torch
 
 from augmentor.common.types import LabelledImages
 from pipelines.compare.pictures import grids, shown_counts
-from pipelines.compare.report import render_compare_report
+from pipelines.compare.report import compare_report
 from pipelines.compare.tables import as_markdown, compare_table
 from pipelines.datasets import DataBundle, load_data
 from pipelines.report.pictures import packed, unpacked
@@ -45,7 +45,7 @@ def test_columns_say_which_direction_is_good() -> None:
     result = result_of(cvae=row())
     shown = load_data(tiny().data, 0).test.subset(torch.arange(20))
     bundle = load_data(tiny().data, 0)
-    page = render_compare_report(result, {"cvae": images_shown(shown, "samples")}, bundle)
+    page = compare_report(result, {"cvae": images_shown(shown, "samples")}, bundle)
     terminal = compare_table(result).splitlines()[0]
     for title in ("top-1 % ↑", "FID ↓", "recall ↑", "images / s ↑"):
         assert f"| {title} |" in as_markdown(result)
@@ -71,7 +71,7 @@ def test_warnings_are_told_per_row() -> None:
 def test_the_best_cell_that_is_marked_is_not_one_of_a_row_that_is_warned_about() -> None:
     bundle = load_data(tiny().data, 0)
     warned = row(top1=0.987, warnings=["collapsed: all of it"])
-    page = render_compare_report(result_of(cvae=row(), cgan=warned), {}, bundle)
+    page = compare_report(result_of(cvae=row(), cgan=warned), {}, bundle)
     assert "<b>90.00</b>" in page
     assert "<b>98.70</b>" not in page
 
@@ -135,7 +135,7 @@ def test_texts_from_outside_are_escaped() -> None:
     shown = bundle.test.subset(torch.arange(20))
     result = result_of(cvae=row(warnings=["<b>collapsed"])) | {"dataset": "<script>"}
     pictures = {"cvae": images_shown(shown, "samples", "reconstructions")}
-    page = render_compare_report(result, pictures, bundle)
+    page = compare_report(result, pictures, bundle)
     assert "<script>" not in page
     assert "<b>collapsed" not in page
     assert "&lt;script>" in as_markdown(result)
@@ -143,6 +143,6 @@ def test_texts_from_outside_are_escaped() -> None:
 
 def test_the_page_is_whole_and_tells_the_setup() -> None:
     bundle = load_data(tiny().data, 0)
-    page = Page(render_compare_report(result_of(cvae=row()), {}, bundle))
+    page = Page(compare_report(result_of(cvae=row()), {}, bundle))
     assert_self_contained(page)
     assert "official split" in page.texts

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,19 +85,19 @@ def gallery() -> report.Gallery:
 
 
 def test_the_verdict_is_the_first_heading_and_comes_before_every_table() -> None:
-    text = report.render_report(RESULT)
+    text = report.gain_report(RESULT)
     assert text.index("<h1>") < text.index("Synthetic images add 5.0 points") < text.index("<table")
 
 
 def test_tags_close_in_order_and_nothing_is_loaded_from_outside() -> None:
-    text = report.render_report(RESULT, gallery())
+    text = report.gain_report(RESULT, gallery())
     assert_self_contained(Page(text))
     assert "url(" not in text
     assert "@import" not in text
 
 
 def test_class_names_and_sentences_are_escaped() -> None:
-    text = report.render_report(RESULT, gallery())
+    text = report.gain_report(RESULT, gallery())
     assert "<script>" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "<b>to</b>" not in text
@@ -106,7 +105,7 @@ def test_class_names_and_sentences_are_escaped() -> None:
 
 
 def test_the_table_shows_percent_and_points_with_signs() -> None:
-    texts = Page(report.render_report(RESULT)).texts
+    texts = Page(report.gain_report(RESULT)).texts
     for expected in (
         "80.0",
         "88.0 to 92.0",
@@ -128,7 +127,7 @@ def test_the_table_shows_percent_and_points_with_signs() -> None:
 def test_arms_are_shown_beside_the_plainest_one_that_ran() -> None:
     def texts(*names: str) -> list[str]:
         arms = {name: arm(0.8 + 0.02 * place) for place, name in enumerate(names)}
-        return Page(report.render_report(RESULT | {"arms": arms, "comparisons": []})).texts
+        return Page(report.gain_report(RESULT | {"arms": arms, "comparisons": []})).texts
 
     assert {"against real", "+2.0", "+4.0"} <= set(texts("real", "classical", "synthetic"))
     assert {"against classical", "+2.0", "+4.0"} <= set(texts("classical", "mixup", "synthetic"))
@@ -136,7 +135,7 @@ def test_arms_are_shown_beside_the_plainest_one_that_ran() -> None:
 
 
 def test_one_strip_a_row_with_one_dot_a_replicate() -> None:
-    text = report.render_report(RESULT)
+    text = report.gain_report(RESULT)
     assert text.count('<svg class="strip') == 3 + 2
     assert text.count('class="run"') == 3 * 2
 
@@ -145,28 +144,34 @@ def test_what_was_not_computed_is_a_dash_and_what_is_open_says_what_would_decide
     result = copy.deepcopy(RESULT)
     open_row = {"ci95_replicates": None, "p": None, "p_holm": None, "outcome": "undecided"}
     result["comparisons"] = [result["comparisons"][0] | open_row | {"needed": 12}]
-    texts = Page(report.render_report(result)).texts
+    texts = Page(report.gain_report(result)).texts
     assert texts.count("–") == 3 + 3  # three cells of the row, and an interval per arm
     assert "about 12 replicates would decide" in texts
     result["comparisons"] = [
         result["comparisons"][0] | {"needed": None, "limited_by": "test images"}
     ]
-    assert "limited by test images" in Page(report.render_report(result)).texts
+    assert "limited by scored images" in Page(report.gain_report(result)).texts
+
+
+def test_a_generator_that_saw_augmented_images_is_a_warning() -> None:
+    assert "Warnings" not in Page(report.gain_report(RESULT)).texts
+    text = report.gain_report(RESULT | {"source_augment": "classical"})
+    assert "compare with classical, not with real" in text[: text.index("<table")]
 
 
 def test_a_screening_never_claims_the_test_images() -> None:
-    text = report.render_report(RESULT | {"scored_on": "held-out training images"})
+    text = report.gain_report(RESULT | {"scored_on": "held-out training images"})
     assert "This is a screening, not a result" in text
     assert "The test images were not read." in text
-    assert "on real test images" not in text
-    assert "The test images were read once." in report.render_report(RESULT)
+    assert text.count("test images") == 2, "the warning and the footer, which deny it"
+    assert "The test images were read once." in report.gain_report(RESULT)
 
 
 def test_the_sign_flip_test_has_a_column_where_it_was_made() -> None:
     result = copy.deepcopy(RESULT)
-    assert "sign flips" not in Page(report.render_report(result)).texts
+    assert "sign flips" not in Page(report.gain_report(result)).texts
     result["comparisons"][0]["p_permutation"] = 0.0078
-    texts = Page(report.render_report(result)).texts
+    texts = Page(report.gain_report(result)).texts
     assert "sign flips" in texts
     assert "0.008" in texts
 
@@ -174,7 +179,7 @@ def test_the_sign_flip_test_has_a_column_where_it_was_made() -> None:
 def test_a_class_without_images_says_none() -> None:
     pictures = gallery()
     real = pictures.real.subset((pictures.real.y != 0).nonzero()[:, 0])
-    text = report.render_report(RESULT, report.Gallery(real, pictures.synthetic, *_rest(pictures)))
+    text = report.gain_report(RESULT, report.Gallery(real, pictures.synthetic, *_rest(pictures)))
     assert text.count('<span class="none">none</span>') == 1
 
 
@@ -187,12 +192,12 @@ def test_many_classes_are_cut_and_counted() -> None:
     images = LabelledImages(torch.zeros(45, 1, 2, 2), torch.arange(45), classes)
     none = images.subset(torch.arange(0))
     pictures = report.Gallery(images, images, none, torch.zeros(0, 3, 1, 2, 2), torch.zeros(0, 3))
-    text = report.render_report(RESULT, pictures)
+    text = report.gain_report(RESULT, pictures)
     assert "5 more classes are not shown" in text
     assert len(re.findall('class="card"', text)) == report.CLASSES_SHOWN
 
 
-def test_write_report_shows_the_policy_and_its_scores(tmp_path: Path) -> None:
+def test_the_policy_and_its_scores_are_shown() -> None:
     candidate = {
         "name": "classical",
         "mean": 0.9,
@@ -207,7 +212,6 @@ def test_write_report_shows_the_policy_and_its_scores(tmp_path: Path) -> None:
         "words": "No synthetic images.",
         "screening": {"rule": "One standard error.", "candidates": [candidate]},
     }
-    report.write_report(tmp_path / "report.html", {**RESULT, "policy": policy}, gallery())
-    texts = Page((tmp_path / "report.html").read_text(encoding="utf-8")).texts
+    texts = Page(report.gain_report({**RESULT, "policy": policy}, gallery())).texts
     assert "classical (chosen)" in texts
     assert "−1.2" in texts

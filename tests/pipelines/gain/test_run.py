@@ -25,7 +25,7 @@ from pipelines.interrupt import Interrupted, Watch
 from pipelines.results import read_result
 from pipelines.run_dir import RunDir, RunLockedError
 from pipelines.workbench import training_parts, workbench
-from pipelines.workbench.training_parts import NEIGHBOURS, TrainingTask, make_trainings
+from pipelines.workbench.training_parts import TrainingTask, make_trainings
 
 ARMS = ["real", "classical", "pseudo_label", "synthetic", "auto"]
 
@@ -98,7 +98,7 @@ def test_a_run_writes_result_policy_report_and_config(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "policy.json").read_text()) == written["policy"]
     assert load_config(tmp_path / "config.yaml") == tiny()
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/png") == 2 * 10 + 10 * (1 + NEIGHBOURS)
+    assert page.count("data:image/png") == 10 * len(("real", "synthetic", "generated", "nearest"))
     table = gain_table(result)
     assert all(name in table for name in (*ARMS, "balanced accuracy", "Holm p"))
     assert max(map(len, table.split("\n")[: len(ARMS) + 1])) <= 100

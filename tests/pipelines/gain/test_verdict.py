@@ -65,7 +65,7 @@ def test_a_loss_names_what_is_better_and_an_open_one_what_would_decide() -> None
     undecided = row("synthetic+classical", "pseudo_label", -0.02, 0.01, needed=25)
     assert "About 25 replicates would probably decide it." in told(GOOD, undecided)["advice"]
     limited = row("synthetic+classical", "pseudo_label", -0.02, 0.01, limited_by="test images")
-    assert "the limit is the test images" in told(GOOD, limited)["advice"]
+    assert "the limit is the scored images" in told(GOOD, limited)["advice"]
 
 
 def test_two_replicates_give_no_advice() -> None:

@@ -39,20 +39,6 @@ def test_image_strip_holds_the_very_pixels() -> None:
     np.testing.assert_array_equal(pixels[0, :, 3], [255, 255, 0, 255, 255])
 
 
-def test_points_have_a_real_minus_and_say_on_which_side_of_zero_they_are() -> None:
-    values = (0.0149, -0.0149, 0.0004, -0.0004, 0.00001, 0.0, None)
-    assert [page.signed_points(value) for value in values] == [
-        "+1.5",
-        "−1.5",
-        "+0.04",
-        "−0.04",
-        "0.0",
-        "0.0",
-        "–",
-    ]
-    assert page.signed_points(-0.0004, 2) == "−0.04"
-
-
 @pytest.mark.parametrize(
     "values", [[0.008, 0.3], [0.0, 0.3], [0.01, 0.011], [0.5], [1e-6, 1.0], [-1.0, 3.0], []]
 )

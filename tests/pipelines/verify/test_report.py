@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.verify.report import render_verify_report
+from pipelines.verify.report import verify_report
 from pipelines.verify.scores import BASELINE
 from pipelines.verify.tables import as_markdown, verify_table
 from tests.pipelines.html_page import Page, assert_self_contained
@@ -34,18 +34,18 @@ def whole(replicates: int = 3, **noises: float) -> dict[str, Any]:
 
 def test_the_verdict_comes_first_and_nothing_is_loaded_from_outside() -> None:
     found = whole(6)
-    page = Page(render_verify_report(found))
+    page = Page(verify_report(found))
     assert_self_contained(page)
     texts = [text for text in page.texts if text.startswith(("Train with", "Arms", "Accuracy,"))]
     assert texts == [found["verdict"]["advice"], "Arms", "Accuracy, against no extra data"]
     assert {"<u>random</u>", "augmentor verify <x>", EVIL} <= set(page.texts)
-    assert "total 3 min 20 s" in page.texts
+    assert "total: 3 min 20 s" in page.texts
 
 
 @pytest.mark.parametrize("replicates", [1, 3])
 def test_every_arm_and_metric_is_there(replicates: int) -> None:
     found = whole(replicates)
-    page = Page(render_verify_report(found))
+    page = Page(verify_report(found))
     for title in ("Accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"):
         assert f"{title}, against no extra data" in page.texts
     assert page.texts.count("alike") == 5
@@ -55,7 +55,7 @@ def test_every_arm_and_metric_is_there(replicates: int) -> None:
 def test_without_other_arms_there_are_no_comparisons() -> None:
     found = whole()
     found |= {"comparisons": [], "arms": {BASELINE: found["arms"][BASELINE]}}
-    assert "against no extra data" not in " ".join(Page(render_verify_report(found)).texts)
+    assert "against no extra data" not in " ".join(Page(verify_report(found)).texts)
     assert "Differences" not in as_markdown(found)
 
 

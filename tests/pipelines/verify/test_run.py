@@ -216,3 +216,17 @@ def test_what_is_asked_for_must_make_sense(
     assert cli.main(["verify", "--data", str(tmp_path / "people")]) == 2
     assert "--pairs" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_speaks_of_pairs_and_of_no_generator(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "faces.json"
+    file.write_text(json.dumps(config.model_dump(mode="json")))
+    assert cli.main(["verify", str(file), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "scored: 9 pairs of one person and 36 of two, 9 people in 3 folds\n" in out
+    assert "network: auto, softmax head, 30 steps\n" in out
+    assert "arms: no extra data\n" in out
+    assert "test images" not in out
+    assert "generator" not in out
