@@ -16,8 +16,9 @@ Floats = npt.NDArray[np.float64]
 
 CLEARLY = 2.0
 """Standard errors behind the leader at which a candidate drops out."""
-ALIKE = 1.0
-"""Standard errors within which candidates cannot be told apart."""
+AHEAD = 1.0
+"""Standard errors by which a candidate with a generator must be ahead, and behind which it drops
+out: it takes long to train and carries the burden of proof."""
 NO_MATTER = 0.01
 """A difference too small to race on for: one point."""
 FEWEST_ROUNDS = 2
@@ -151,23 +152,25 @@ def is_decided(results: Mapping[str, Sequence[Result]]) -> bool:
 def choose(
     results: Mapping[str, Sequence[Result]], record: Mapping[str, float] | None = None
 ) -> str:
-    """The candidate to take: the leader, or of those that cannot be told apart from it the one with
+    """The candidate to take: the leader, or of those that are not clearly behind it the one with
     the best record.
 
     Args:
         results: As in ``standings``.
         record: Points behind the best by candidate, from published runs; a candidate that is
-            missing has no record and comes after those that have one.
+            missing counts as the median of those that are not.
     """
     leader = leader_of(results)
-    known = record or {}
-    best, least = leader, known.get(leader, math.inf)
+    if not record:
+        return leader
+    usual = float(np.median(list(record.values())))
+    best, least = leader, record.get(leader, usual)
     for one in standings(results):
         if one.dropped or one.rounds < len(results[leader]):
             continue
-        alike = one.behind <= ALIKE * one.standard_error
-        if alike and known.get(one.name, math.inf) < least:
-            best, least = one.name, known[one.name]
+        own = record.get(one.name, usual)
+        if own < least:
+            best, least = one.name, own
     return best
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from downstream.arms.policy import MixPolicy
 from downstream.metrics import Metric
 from downstream.racing import (
-    ALIKE,
+    AHEAD,
     Result,
     Standing,
     choose,
@@ -36,8 +36,8 @@ from pipelines.workbench.training_parts import outputs_of, screen_parts
 RULE = (
     "Candidates race on repeated splits of the training images. One that is more than two standard "
     "errors behind the leader drops out; the race ends when no other can be a point better, or "
-    "with its last round. Of those that cannot be told apart from the leader (one standard error) "
-    "the one with the best record in the published runs of its kind of regime is taken. Synthetic "
+    "with its last round. Of those that did not drop out, which the splits cannot tell apart, the "
+    "one with the best record in the published runs of its kind of regime is taken. Synthetic "
     "images are taken only if they are ahead of the best candidate without a generator by more "
     "than one standard error in three rounds or more."
 )
@@ -140,7 +140,7 @@ def _hopeless(race: Race, plain: Sequence[MixPolicy], policy: MixPolicy) -> bool
     """
     leader = race.results[leader_of(race.of(plain))]
     behind, error = difference(leader, race.results[policy.name])
-    return behind > ALIKE * error
+    return behind > AHEAD * error
 
 
 def _rounds_at_once(plan: GainPlan, number: int) -> int:
@@ -188,7 +188,7 @@ def _document(
     for policy in generating:
         ahead, error = difference(race.results[policy.name], race.results[name])
         enough = len(race.results[policy.name]) >= FEWEST_FOR_SYNTHETIC
-        if enough and ahead > ALIKE * error and ahead > 0:
+        if enough and ahead > AHEAD * error and ahead > 0:
             name = policy.name
     chosen = by_name[name]
     wrong = probability_of_a_better_one(race.results, name)

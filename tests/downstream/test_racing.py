@@ -72,7 +72,9 @@ def test_ties_go_by_the_record_and_clear_leads_do_not() -> None:
     race = {"a": results(0.9, 4, 0), "b": results(0.9, 4, 0), "c": results(0.4, 4, 1)}
     assert choose(race) == "a"
     assert choose(race, {"a": 0.03, "b": 0.01, "c": 0.0}) == "b"
-    assert choose(race, {"b": 0.05}) == "b"  # a candidate without a record comes after
+    # A candidate without a record counts as the usual one: neither ahead nor behind.
+    assert choose(race, {"b": 0.05}) == "a"
+    assert choose(race, {"b": 0.01, "c": 0.05}) == "b"
     assert choose(race, {"c": 0.0}) == "a"
 
 

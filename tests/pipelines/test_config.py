@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from downstream.comparison import FEWEST_TO_DECIDE
 from pipelines.config import (
     Config,
     ConfigError,
@@ -40,6 +41,13 @@ def test_every_example_config_loads_and_says_its_command() -> None:
         first, *_ = path.read_text().splitlines()
         assert first.startswith("# augmentor "), path
         assert path.relative_to(root).as_posix() in first, path
+
+
+def test_a_config_to_begin_with_leads_to_advice() -> None:
+    for path in (Path(__file__).parents[2] / "configs" / "start").glob("*.yaml"):
+        config = load_config(path)
+        assert config.gain.replicates >= FEWEST_TO_DECIDE, path
+        assert config.semi.subsets >= FEWEST_TO_DECIDE, path
 
 
 @given(
