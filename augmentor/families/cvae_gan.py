@@ -206,12 +206,10 @@ class CvaeGanTrainer(Resumable):
         given = m.given(y, condition).to(self.device)
         noise = torch.randn(2, len(x), o.latent_dim, generator=generator).to(self.device)
         # The classes of the prior samples are the batch's own in another order: equal shares, no
-        # absent class.
+        # absent class. Conditions stay, so that both meet in new combinations.
         order = torch.randperm(len(x), generator=generator).to(self.device)
-        weights_prior, given_prior = weights[order], given[order]
-        if m.conditions:
-            # Recombinations: the class of one image and the condition of another.
-            given_prior = torch.cat([weights_prior, given[:, k:]], dim=1)
+        weights_prior = weights[order]
+        given_prior = torch.cat([weights_prior, given[:, k:]], dim=1)
         policies = tuple(filter(None, o.diff_augment.split(",")))
 
         with autocast(self.device, o.bfloat16):
