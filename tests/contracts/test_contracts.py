@@ -5,12 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.api import describe, source_of
+from augmentor.common.conditions import Conditions
 from augmentor.common.types import EncodingSource
 from augmentor.families import FAMILIES
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.training.checkpoint import Checkpoint
 from tests.augmentor.families.steps import small
-from tests.contracts.source_contract import check_source
+from tests.contracts.source_contract import check_source, inputs
 
 
 class LinearSource(nn.Module):
@@ -91,6 +92,62 @@ class EncodesTheBatch(LinearSource):
         return super().encode(x - x.mean(0), y)
 
 
+WORDS = Conditions(("font",), ("bold", "light", "thin"))
+NUMBERS = Conditions(("azimuth", "elevation"), centre=(0.0, 20.0), scale=(130.0, 70.0))
+
+
+class Conditional(LinearSource):
+    """A linear source that adds a picture of the condition."""
+
+    def __init__(self, conditions: Conditions = WORDS) -> None:
+        super().__init__()
+        self.conditions = conditions
+        generator = torch.Generator().manual_seed(1)
+        self.pictures = nn.Parameter(torch.randn(conditions.size, 192, generator=generator) / 3)
+
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is None:
+            raise ValueError("the source needs a condition")
+        plain = super().sample(y, z)
+        return (plain + self.picture(condition)).clamp(-1, 1)
+
+    def picture(self, condition: Tensor) -> Tensor:
+        return (self.conditions.rows(condition) @ self.pictures).view(-1, *self.image_shape)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
+        return super().encode(x if condition is None else x - self.picture(condition), y)
+
+
+class DeafToTheCondition(Conditional):
+    def picture(self, condition: Tensor) -> Tensor:
+        return 0 * super().picture(condition)
+
+
+class HearsTheBatchsConditions(Conditional):
+    def picture(self, condition: Tensor) -> Tensor:
+        return (
+            super().picture(condition).mean(dim=0, keepdim=True).expand(len(condition), -1, -1, -1)
+        )
+
+
+class DeafToTheClass(Conditional):
+    def weights(self, y: Tensor) -> Tensor:
+        return torch.full((len(y), len(self.classes)), 1 / len(self.classes))
+
+
+class GuessesTheCondition(Conditional):
+    @torch.no_grad()
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return super().sample(y, z, torch.zeros_like(y) if condition is None else condition)
+
+
+class HardMixtures(Conditional):
+    def picture(self, condition: Tensor) -> Tensor:
+        return super().picture(condition) / (2 if condition.is_floating_point() else 1)
+
+
 def mixed(source: LinearSource) -> MixedClasses:
     return MixedClasses(source, torch.tensor([[0.5, 0.5, 0], [0.2, 0.3, 0.5]]), ("ab", "abc"))
 
@@ -109,9 +166,19 @@ def test_mixed_classes() -> None:
     check_source(MixedClasses(mixed(LinearSource()), torch.tensor([[0.5, 0.5]]), ("mixed twice",)))
 
 
+@pytest.mark.parametrize("conditions", [WORDS, NUMBERS], ids=["words", "numbers"])
+def test_conditional_sources(conditions: Conditions) -> None:
+    check_source(Conditional(conditions))
+
+
 @pytest.mark.parametrize(
     ("source", "law"),
     [
+        (DeafToTheCondition, "the condition changes the image"),
+        (HearsTheBatchsConditions, "an image alone"),
+        (DeafToTheClass, "the class changes the image"),
+        (GuessesTheCondition, "absence of a condition"),
+        (HardMixtures, "mixture of one condition"),
         (WithGradient, "no gradient"),
         (BatchStatistics, "an image alone"),
         (TrainingMode, "running mean"),
@@ -150,3 +217,35 @@ def test_every_family(family: str, preset: str) -> None:
     )
     check_source(source)
     assert isinstance(source, EncodingSource) == isinstance(model, EncodingSource)
+
+
+@pytest.mark.parametrize("conditions", [WORDS, NUMBERS], ids=["words", "numbers"])
+@pytest.mark.parametrize(
+    ("family", "preset"),
+    [
+        (name, preset)
+        for name, family in FAMILIES.items()
+        if family.takes_conditions
+        for preset in family.presets
+    ],
+)
+def test_every_family_that_takes_conditions(
+    family: str, preset: str, conditions: Conditions
+) -> None:
+    torch.manual_seed(0)
+    options = FAMILIES[family].options_for(preset, small(family))
+    model = FAMILIES[family].build(("a", "b", "c"), (3, 8, 8), options, conditions)
+    check_source(model)
+    condition = inputs(model)[2][0]
+    FAMILIES[family].trainer(model).step(
+        torch.rand(6, 3, 8, 8) * 2 - 1,
+        torch.arange(6) % 3,
+        condition,
+        generator=torch.Generator().manual_seed(0),
+    )
+    check_source(model)
+    source = source_of(
+        Checkpoint(1, describe(family, model), {"average": model.state_dict()}, "0" * 64)
+    )
+    assert source.conditions == conditions
+    check_source(source)

@@ -1,7 +1,10 @@
 import pytest
+import torch
 
+from augmentor.common.conditions import Conditions
+from augmentor.families import FAMILIES
 from augmentor.families.cvae_gan import PRESETS
-from tests.augmentor.families.steps import changed, largest_gradients, step
+from tests.augmentor.families.steps import changed, largest_gradients, small, step
 from tests.augmentor.families.steps import trainer_for as any_trainer
 
 
@@ -87,3 +90,66 @@ def test_the_papers_weights():
         1e-3,
     )
     assert paper.weight_adversarial == 0
+
+
+FONTS = Conditions(("font",), ("top", "bottom"))
+
+
+def conditional_trainer(**overrides):
+    """A small trainer whose data have a bright column 2c for class c and a bright row for the
+    condition."""
+    torch.manual_seed(0)
+    family = FAMILIES["cvae_gan"]
+    options = family.options_for("default", small("cvae_gan") | overrides)
+    return family.trainer(family.build(("a", "b", "c"), (1, 8, 8), options, FONTS))
+
+
+def conditional_batch(n=24, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    y, condition = torch.arange(n) % 3, torch.arange(n) // 3 % 2
+    y[(y == 2) & (condition == 1)] = 0  # class c was never seen with the condition "bottom"
+    x = torch.rand(n, 1, 8, 8, generator=generator) * 0.2 - 1
+    x[torch.arange(n), 0, :, y * 2] = 1.0
+    x[torch.arange(n), 0, 7 * condition] = 1.0
+    return x, y, condition
+
+
+def test_recombinations_keep_the_class_with_another_images_condition():
+    trainer = conditional_trainer()
+    asked = []
+    forward = trainer.model.generator.forward
+
+    def note(z, given):
+        asked.append(given.detach().clone())
+        return forward(z, given)
+
+    trainer.model.generator.forward = note
+    x, y, condition = conditional_batch()
+    trainer.step(x, y, condition, generator=torch.Generator().manual_seed(0))
+    real = trainer.model.given(y, condition)
+    reconstructed, recombined = asked[0], asked[1]
+    assert torch.equal(reconstructed, real)
+    # Rows of a class in the one part, of a condition in the other, each as often as in the batch.
+    for part in (slice(0, 3), slice(3, 5)):
+        assert torch.equal(recombined[:, part].sum(dim=0), real[:, part].sum(dim=0))
+    assert not torch.equal(recombined, real)
+    met = {tuple(row) for row in recombined.int().tolist()}
+    assert (0, 0, 1, 0, 1) in met  # the combination that no image shows
+
+
+def test_a_trained_source_follows_class_and_condition():
+    trainer = conditional_trainer(
+        learning_rate=5e-3, weight_adversarial=0.0, weight_pixels=200.0, diff_augment=""
+    )
+    for seed in range(150):
+        trainer.step(*conditional_batch(seed=seed), generator=torch.Generator().manual_seed(seed))
+    y, condition = torch.tensor([0, 1, 0, 1]), torch.tensor([1, 1, 0, 0])
+    x = trainer.model.sample(y, torch.zeros(4, trainer.model.latent_dim), condition)[:, 0]
+    assert x[:, 2:6, [0, 2, 4]].mean(dim=1).argmax(dim=1).tolist() == y.tolist()
+    assert (x[:, 7].mean(dim=1) > x[:, 0].mean(dim=1)).long().tolist() == condition.tolist()
+
+
+def test_a_source_without_conditions_refuses_one():
+    trainer = trainer_for()
+    with pytest.raises(ValueError, match="leave condition out"):
+        trainer.model.sample(torch.tensor([0]), torch.zeros(1, 6), torch.tensor([0]))
