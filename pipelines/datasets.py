@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
 from augmentor.data.resize import fit_square
 from augmentor.data.splits import few_labels, long_tail, stratified_split
+from pipelines.conditions.attach import FoundConditions, find_conditions
+from pipelines.conditions.hide import hide, rare_words
+from pipelines.conditions.looks import LOOKS, looks_of, with_looks
 from pipelines.config import IMAGE_SIZES, NAMED_DATA, DataConfig, data_root
 from pipelines.image_folder import (
     BadFile,
@@ -54,6 +58,8 @@ class DataBundle:
             its own.
         scored_on: What ``test`` holds, in the words of the result files.
         available: Training images of every class that the labelled part is drawn from.
+        hidden: Training images that ``data.rare`` hides, for the control that gets them; None
+            without this regime.
     """
 
     name: str
@@ -65,6 +71,7 @@ class DataBundle:
     test_paths: tuple[Path, ...] | None = None
     scored_on: str = "test"
     available: tuple[int, ...] = ()
+    hidden: LabelledImages | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,11 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
     chosen = _labelled_indices(data, full.train, seed)
     train = full.train if chosen is None else full.train.subset(chosen)
     pool = _pool(data, full, chosen, seed)
-    regime = _regime(data, train, pool)
+    regime, hidden = _regime(data, train, pool), None
+    if data.rare is not None:
+        kept, rest = hide(data.rare, train, seed)
+        hidden, train = train.subset(rest), train.subset(kept)
+        regime = f"{regime}; {rare_words(data.rare, train)} ({len(hidden)} hidden)"
     scored_on = "held-out training images" if tuning else "test"
     return DataBundle(
         name=full.name,
@@ -109,7 +120,18 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
         test_paths=full.test_paths,
         scored_on=scored_on,
         available=tuple(full.train.counts.values()),
+        hidden=hidden,
     )
+
+
+def layout_conditions(root: Path, layout: FolderLayout, names: tuple[str, ...]) -> FoundConditions:
+    """The conditions of the images of a folder.
+
+    Raises:
+        ConditionsError: If they are not known of every image, or do not fit together.
+    """
+    train, test = (layout.train, layout.train_index), (layout.test, layout.test_index)
+    return find_conditions(root, train, test, names)
 
 
 def find_folder(data: DataConfig) -> Path:
@@ -240,10 +262,41 @@ def _for_tuning(full: _Full) -> _Full:
 
 
 def _load_named(data: DataConfig) -> _Full:
+    if data.data == "mnist-conditions":
+        return _load_looks(data)
+    if data.condition is not None:
+        raise DataError(
+            f"{data.data} has no conditions; leave --condition out, or name mnist-conditions or a "
+            "folder"
+        )
     if data.data == "digits":
         return _load_digits(data)
     train, test = _torchvision(data, train=True), _torchvision(data, train=False)
     return _Full(data.data, train, test, "official split")
+
+
+def _load_looks(data: DataConfig) -> _Full:
+    """MNIST under eight looks, drawn by the rule of ``looks_of``; the condition ``look`` is
+    attached if it is asked for.
+    """
+    if data.condition not in (None, LOOKS.names):
+        raise DataError(
+            f"{data.data} has no column {', '.join(data.condition or ())!r}; its columns are "
+            f"{', '.join(LOOKS.names)}"
+        )
+    parts = []
+    for name in ("train", "test"):
+        found, classes = _download(data, train=name == "train")
+        look = looks_of(name, len(found.data))
+        images = _named_images(data, with_looks(found.data, look), found.targets, classes)
+        if data.condition is not None:
+            images = replace(images, condition=look, conditions=LOOKS)
+        parts.append(images)
+    note = (
+        f"official split; each image under one of {LOOKS.size} looks by its number: "
+        f"{', '.join(LOOKS.categories)}"
+    )
+    return _Full(data.data, parts[0], parts[1], note)
 
 
 def _load_digits(data: DataConfig) -> _Full:
@@ -274,9 +327,15 @@ def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def _torchvision(data: DataConfig, *, train: bool) -> LabelledImages:
+    found, names = _download(data, train=train)
+    return _named_images(data, found.data, found.targets, names)
+
+
+def _download(data: DataConfig, *, train: bool) -> tuple[Any, list[str]]:
+    """A data set of torchvision, and the names of its classes."""
     from torchvision import datasets
 
-    kind = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[data.data]
+    kind = datasets.FashionMNIST if data.data == "fashion-mnist" else datasets.MNIST
     root = data_root(data)
     try:
         with contextlib.redirect_stdout(
@@ -290,7 +349,7 @@ def _torchvision(data: DataConfig, *, train: bool) -> LabelledImages:
             f"put the files in {root / kind.__name__ / 'raw'} or set --data-root"
         ) from error
     names = [name.split(" - ")[0] for name in found.classes]  # "7 - seven" is class 7
-    return _named_images(data, found.data, found.targets, names)
+    return found, names
 
 
 def _named_images(
@@ -313,14 +372,49 @@ def _load_folder(data: DataConfig) -> _Full:
     _refuse(root, layout_problems(layout), bad)
     train_paths = [layout.train.paths[i] for i in layout.train_index]
     test_paths = [layout.test.paths[i] for i in layout.test_index]
+    found = layout_conditions(root, layout, data.condition) if data.condition else None
     headers, bad = read_headers([*train_paths, *test_paths])
     _refuse(root, [], bad)
     size, grey = chosen_form(data, list(headers.values()))
     train = _read(root, layout.train, layout.train_index, size, grey)
     test = _read(root, layout.test, layout.test_index, size, grey)
-    _refuse_leak(train.x, train_paths, test.x, test_paths)
     note = f"{layout.note}; {size}x{size} {'grey' if grey else 'RGB'}"
-    return _Full(root.resolve().name, train, test, note, tuple(test_paths))
+    full = _Full(root.resolve().name, train, test, note, tuple(test_paths))
+    if found is not None:
+        full = _with_conditions(full, found)
+        if layout.train is layout.test:
+            full = _without_twins(full)
+    _refuse_leak(full.train.x, train_paths, full.test.x, full.test_paths or ())
+    return full
+
+
+def _with_conditions(full: _Full, found: FoundConditions) -> _Full:
+    return replace(
+        full,
+        train=replace(full.train, condition=found.train, conditions=found.conditions),
+        test=replace(full.test, condition=found.test, conditions=found.conditions),
+        note=f"{full.note}; {found.note()}",
+    )
+
+
+def _without_twins(full: _Full) -> _Full:
+    """Leave out test images that are also training images, which is no leak of the user's own.
+
+    One picture under two conditions, such as a letter that two fonts draw alike, is no fault of
+    the data, and a split that is made here may part the two.
+    """
+    twins = overlap(fingerprints(full.test.x), fingerprints(full.train.x)).tolist()
+    if not twins:
+        return full
+    kept = sorted(set(range(len(full.test))) - set(twins))
+    note = f"{full.note}; {len(twins)} test images are pictures of the training part too: left out"
+    paths = full.test_paths or ()
+    return replace(
+        full,
+        test=full.test.subset(torch.tensor(kept, dtype=torch.int64)),
+        note=note,
+        test_paths=tuple(paths[i] for i in kept),
+    )
 
 
 def _one_level(root: Path, test_fraction: float, rule: str) -> FolderLayout:

@@ -128,11 +128,22 @@ def list_images(folder: Path, inside: Path | None = None) -> tuple[list[Path], l
     for path in _walk(folder, bad):
         if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
             ignored += 1
-        elif problem := _file_problem(path, home):
+        elif problem := file_problem(path, home):
             bad.append(BadFile(path, problem))
         else:
             paths.append(path)
     return sorted(paths), bad, ignored
+
+
+def file_problem(path: Path, home: Path) -> str | None:
+    """Why a file may not be opened, or None: it must be a regular one, and a link must stay below
+    ``home``, which is resolved.
+    """
+    if path.is_symlink() and not path.resolve().is_relative_to(home):
+        return "a link that leads outside the folder"
+    if not path.is_file():
+        return "a broken link" if path.is_symlink() else "not a regular file"
+    return None
 
 
 def read_header(path: Path) -> Header:
@@ -278,14 +289,6 @@ def _walk(folder: Path, bad: list[BadFile]) -> Iterator[Path]:
         linked = [here / name for name in folders if (here / name).is_symlink()]
         bad += [BadFile(path, "a link to a folder is not followed") for path in linked]
         yield from (here / name for name in files)
-
-
-def _file_problem(path: Path, home: Path) -> str | None:
-    if path.is_symlink() and not path.resolve().is_relative_to(home):
-        return "a link that leads outside the folder"
-    if not path.is_file():
-        return "a broken link" if path.is_symlink() else "not a regular file"
-    return None
 
 
 @contextmanager

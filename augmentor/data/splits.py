@@ -8,6 +8,7 @@ are nested: the images of a longer tail or of fewer labels are among those of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -159,6 +160,61 @@ def tuning_split(y: Tensor, fraction: float, seed: int, turn: int = 0) -> tuple[
     _check_fraction(fraction)
     groups = _shuffled_groups(y, seed)
     return _parts(groups, _kept_for_fitting([len(group) for group in groups], fraction, turn))
+
+
+def rare_classes(num_classes: int, number: int, seed: int) -> Tensor:
+    """Draw the classes that are to be rare; those of a smaller number are among them.
+
+    Args:
+        num_classes: K.
+        number: How many, from 1 to K - 1: some class has to stay whole.
+        seed: Draws them.
+
+    Returns:
+        Classes, int64 (number,), ascending.
+
+    Raises:
+        DataError: If no class would stay whole.
+    """
+    if not 1 <= number < num_classes:
+        raise DataError(
+            f"{number} of {num_classes} classes are to be rare, but one at least has to be and one "
+            "has to stay whole: ask for another number"
+        )
+    order = torch.randperm(num_classes, generator=rng_for("rare classes", seed))
+    return order[:number].sort().values
+
+
+def rare_front(
+    members: Tensor, place: Tensor, conditions: int | None, images: int | None, seed: int, key: str
+) -> Tensor:
+    """The images that a rare class keeps.
+
+    Its conditions are drawn, and images are dealt out from one after the other, so that four images
+    of three conditions show all three; fewer images are among more of them.
+
+    Args:
+        members: The images of the class that may be kept, int64 (N,).
+        place: The number of each one's condition, int64 (N,); all equal if it does not matter.
+        conditions: How many conditions; None for all that the class has.
+        images: How many images at most; None for all of these conditions.
+        seed: Draws both.
+        key: Name of the class, a part of the address of the draw.
+
+    Returns:
+        Some of ``members``, ascending.
+
+    Example:
+        >>> rare_front(torch.arange(4), torch.tensor([0, 0, 1, 1]), 1, None, 0, "Q").tolist()
+        [0, 1]
+    """
+    rng = rng_for("rare images", seed, key)
+    present = torch.unique(place)
+    drawn = present[torch.randperm(len(present), generator=rng)][:conditions]
+    order = torch.randperm(len(members), generator=rng)
+    hands = [members[order][place[order] == one].tolist() for one in drawn.tolist()]
+    dealt = [one for turn in zip_longest(*hands) for one in turn if one is not None]
+    return torch.tensor(dealt[:images], dtype=torch.int64).sort().values
 
 
 def _kept_for_fitting(counts: list[int], fraction: float, turn: int) -> list[int]:

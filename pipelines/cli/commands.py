@@ -15,6 +15,7 @@ from pipelines.cli.options import (
     JobGroup,
     as_json,
     budget_option,
+    condition_option,
     config_argument,
     config_or_run_argument,
     data_option,
@@ -93,12 +94,14 @@ def demo(out: Path, as_json: bool) -> None:
 @cli.command(cls=JobCommand, short_help="Read every image of a data set; list what is wrong.")
 @click.argument("data")
 @form_options
+@condition_option
 @as_json
 @verbose
 def check(data: str, as_json: bool, **values: Any) -> None:
-    """Read every image of DATA: digits, mnist, fashion-mnist or a folder.
+    """Read every image of DATA: digits, mnist, fashion-mnist, mnist-conditions or a folder.
 
-    Lists classes, counts, sizes, and bad files with their paths. Exit code 3 if something has to be
+    Lists classes, counts, sizes, and bad files with their paths; with --condition the combinations
+    of class and condition too, and which are thin or missing. Exit code 3 if something has to be
     repaired.
     """
     config = config_of(None, {**values, "data__data": data})
@@ -115,6 +118,7 @@ def check(data: str, as_json: bool, **values: Any) -> None:
 @cli.command(cls=JobCommand, short_help="Train a generator.")
 @config_argument
 @data_options
+@condition_option
 @source_options
 @click.option(
     "--resume",
@@ -166,6 +170,15 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     metavar="R",
     help="R synthetic images per real one of a class.",
 )
+@click.option(
+    "--fill",
+    is_flag=False,
+    flag_value=0,
+    type=click.IntRange(min=0),
+    metavar="[N]",
+    help="Of a source trained with --condition: fill missing and thin combinations of class and "
+    "condition up to N, real ones included; without N up to the fullest.",
+)
 @click.option("--classes", metavar="A,B", callback=split_commas, help="These classes only.")
 @click.option(
     "--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of."
@@ -188,12 +201,11 @@ def synth(
 ) -> None:
     """Write synthetic images of the trained RUN; running it again finishes what is missing.
 
-    How many is said by one of --class-balance (the default), --per-class and --ratio. Default of
-    --out: RUN/synthetic.
+    How many is said by one of --class-balance (the default), --per-class, --ratio and --fill.
+    Default of --out: RUN/synthetic.
     """
-    at_most_one(
-        values, {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"}
-    )
+    ways = {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"}
+    at_most_one(values, ways | {"fill": "--fill"})
     from pipelines.generators.synthesize import synthesize_run
     from pipelines.progress import show
 
@@ -208,6 +220,7 @@ def synth(
 @cli.command(cls=JobCommand, short_help="Measure what synthetic images add to a classifier.")
 @config_or_run_argument
 @data_options
+@condition_option
 @source_options
 @key("--classifier", "classifier.name", metavar="NAME")
 @key("--classifier-steps", "classifier.steps", type=int, metavar="N")

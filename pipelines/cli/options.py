@@ -210,6 +210,9 @@ form_options = together(
     key("--grey/--colour", "data.grey", is_flag=True),
     key("--test-fraction", "data.test_fraction", type=float),
 )
+condition_option = key(
+    "--condition", "data.condition", metavar="NAME[,NAME]", callback=split_commas
+)
 data_option = key("--data", "data.data", metavar="DATA")
 data_options = together(
     data_option,

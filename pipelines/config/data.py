@@ -4,16 +4,72 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.config.section import FilePath, Section
 
 ImageSize = Literal[8, 16, 28, 32, 64, 128]
 IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128)
-NAMED_DATA = {"digits": "digits", "mnist": "digits", "fashion-mnist": "natural"}
+NAMED_DATA = {
+    "digits": "digits",
+    "mnist": "digits",
+    "fashion-mnist": "natural",
+    "mnist-conditions": "digits",
+}
 """Data sets by name, and the domain of the augmentation that suits each."""
+FOLDER_LEVEL = "folder"
+"""The condition that is no column of metadata but the folder below the class."""
+Range = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class RareConfig(Section):
+    """Combinations that are hidden from training, to measure what fills them.
+
+    Drawn by the seed of the replicate: some classes keep few training images, from few conditions;
+    all other classes keep theirs. The test part stays as it is.
+
+    Example:
+        >>> RareConfig(classes=9, images=4, within={"azimuth": (-25, 25)}).images
+        4
+    """
+
+    classes: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="How many classes are rare: a number, or a part such as 0.5."
+    )
+    images: int | None = Field(
+        default=None,
+        ge=1,
+        description="Training images that a rare class keeps at most; default: all there are in "
+        "its conditions.",
+    )
+    conditions: int | None = Field(
+        default=None,
+        ge=1,
+        description="Conditions that a rare class keeps images of, drawn for each class; for "
+        "conditions that are words.",
+    )
+    within: dict[str, Range] | None = Field(
+        default=None,
+        description="{column: [lowest, highest]}: the conditions that a rare class keeps images "
+        "of; for conditions that are numbers.",
+    )
+
+    def __hash__(self) -> int:
+        """The ranges are a dict, which has no hash of its own."""
+        return hash(self.model_dump_json())
+
+    @model_validator(mode="after")
+    def _hides_something(self) -> RareConfig:
+        if self.images is None and self.conditions is None and not self.within:
+            raise ValueError("rare hides nothing; give images, conditions or within")
+        if self.conditions is not None and self.within:
+            raise ValueError("rare.conditions is for words and rare.within for numbers; give one")
+        for name, (low, high) in (self.within or {}).items():
+            if low > high:
+                raise ValueError(f"rare.within.{name} is empty: {low:g} lies above {high:g}")
+        return self
 
 
 class DataConfig(Section):
@@ -70,6 +126,52 @@ class DataConfig(Section):
         lt=1,
         description="Test part of every class, for a folder without train/ and test/.",
     )
+    condition: tuple[str, ...] | None = Field(
+        default=None,
+        strict=False,
+        min_length=1,
+        description="What is known beside the class: columns of metadata.csv or metadata.jsonl "
+        "beside the images, or folder for the level class/condition/file.",
+    )
+    rare: RareConfig | None = Field(
+        default=None,
+        description="{classes: 0.5, images: 4, conditions: 3, within: {column: [low, high]}}: "
+        "hide combinations of class and condition from training, to measure what fills them.",
+    )
+
+    @field_validator("condition")
+    @classmethod
+    def _columns(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is None:
+            return None
+        if not all(names) or len(set(names)) < len(names):
+            raise ValueError("every condition needs a name, and each is named once")
+        if FOLDER_LEVEL in names and len(names) > 1:
+            raise ValueError(
+                f"{FOLDER_LEVEL!r} is the folder level below the class and stands alone; name "
+                "columns of the metadata without it"
+            )
+        if "file_name" in names:
+            raise ValueError("file_name says which image a row is of; it is no condition")
+        return names
+
+    @model_validator(mode="after")
+    def _rare_fits(self) -> DataConfig:
+        if self.rare is None:
+            return self
+        if self.condition is None:
+            raise ValueError("rare hides combinations of class and condition; give condition too")
+        if self.labels is not None or self.unlabelled == "rest":
+            raise ValueError(
+                "rare hides images; labels and unlabelled: rest would bring them back as a pool: "
+                "leave these out"
+            )
+        if unknown := [name for name in self.rare.within or {} if name not in self.condition]:
+            raise ValueError(
+                f"rare.within names {unknown[0]!r}, which is not one of the conditions: "
+                f"{', '.join(self.condition)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_regime(self) -> DataConfig:
