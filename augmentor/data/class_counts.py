@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 
+from torch import Tensor
+
 from augmentor.common.types import DataError
 from augmentor.data.class_names import class_index, listed
 
@@ -89,6 +91,32 @@ def read_strategy(text: str) -> Strategy:
     raise ValueError(
         f"unknown class balance {text!r}: use {', '.join(WORDS)}, a number, a ratio or a .json file"
     )
+
+
+def fill_combinations(counts: Tensor, total: int | None = None) -> Tensor:
+    """Images to add so that every combination of class and condition has equally many.
+
+    Args:
+        counts: Real images, int64 (K, B): of every class under every condition.
+        total: Images of a combination in all; the most that one has unless given.
+
+    Returns:
+        int64 (K, B), never negative; 0 for a condition that no class was seen in.
+
+    Raises:
+        ValueError: If the total is negative.
+
+    Example:
+        >>> import torch
+        >>> fill_combinations(torch.tensor([[3, 1, 0], [0, 2, 0]]))
+        tensor([[0, 2, 0],
+                [3, 1, 0]])
+    """
+    if total is not None and total < 0:
+        raise ValueError(f"a total must not be negative, got {total}")
+    wanted = int(counts.max()) if total is None else total
+    occurring = counts.sum(dim=0) > 0
+    return (wanted - counts).clamp(min=0) * occurring
 
 
 def fill_up(

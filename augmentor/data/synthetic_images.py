@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from augmentor.common.types import LabelledImages, SampleSource, device_of
+from augmentor.common.types import LabelledImages, SampleSource, conditions_of, device_of
 from augmentor.data.class_names import match_classes
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.resize import resize
@@ -60,6 +60,7 @@ def opened(synthetic: Synthetic) -> PixelImages | SampleSource:
     Raises:
         TypeError: If it is neither.
         DataError: If a stored set cannot be read.
+        ValueError: If a live source needs a condition for every image.
     """
     if isinstance(synthetic, str | Path):
         synthetic = read_set(Path(synthetic))
@@ -71,6 +72,12 @@ def opened(synthetic: Synthetic) -> PixelImages | SampleSource:
         raise TypeError(
             "synthetic must be a path, a SyntheticSet, LabelledImages or a source, got "
             f"{type(synthetic)}"
+        )
+    if conditions := conditions_of(synthetic):
+        raise ValueError(
+            f"the source needs a condition ({', '.join(conditions.names)}) for every image: give "
+            "a stored set (augmentor synth --fill), or images from "
+            "augmentor.sampling.synthesize.synthesize_combinations"
         )
     return synthetic
 

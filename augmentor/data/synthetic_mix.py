@@ -151,11 +151,14 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         if policy is not None:
             self._drawing = _drawing_of(_read_policy(policy), synthetic)
         images, by_policy = opened(synthetic), policy is not None
+        self._condition: Tensor | None = None
         if isinstance(images, PixelImages):
-            chosen = self._choose(images, counts, seed, by_policy=by_policy)
+            self._labels, which = self._choose(images, counts, seed, by_policy=by_policy)
+            self._pixels = images.pixels if which is None else images.pixels[which]
+            if images.condition is not None:
+                self._condition = images.condition if which is None else images.condition[which]
         else:
-            chosen = self._render(images, counts, seed, by_policy=by_policy)
-        self._pixels, self._labels = chosen
+            self._pixels, self._labels = self._render(images, counts, seed, by_policy=by_policy)
 
     def __len__(self) -> int:
         return len(self._real_labels) + len(self._labels)
@@ -214,6 +217,14 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         ]
 
     @property
+    def synthetic_condition(self) -> Tensor | None:
+        """Conditions of the synthetic items, in their order: int64 (n,) categories or float32
+        (n, D) numbers; None if the set has none. The items themselves are image and label, as the
+        real ones are.
+        """
+        return self._condition
+
+    @property
     def synthetic_counts(self) -> dict[str, int]:
         """Synthetic images of every class."""
         return dict(
@@ -259,19 +270,19 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
 
     def _choose(
         self, stored: PixelImages, counts: Strategy | None, seed: int, *, by_policy: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Pixels and own labels of stored images, all of them or a seeded choice."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """Own labels of stored images and their positions, None for all, or a seeded choice."""
         y = torch.tensor(match_classes(self._names, stored.classes))[stored.y]
         share, num_classes = self._drawing.share, len(self._names)
         if by_policy and share and not len(y):
             raise DataError(f"the policy asks for a share of {share:g}, the set has no images")
         all_of_them = share != 0 if by_policy else share is None and counts is None
         if all_of_them:
-            return stored.pixels, y
+            return y, None  # a copy of all pixels would double the memory
         real = _counted(self._real_labels, num_classes)
         wanted = _wanted(real, share, counts, self._names, _counted(y, num_classes))
         chosen = _drawn(y, wanted, seed)
-        return stored.pixels[chosen], y[chosen]
+        return y[chosen], chosen
 
     def _render(
         self, source: SampleSource, counts: Strategy | None, seed: int, *, by_policy: bool

@@ -3,6 +3,8 @@
 ::
 
     recipe.json               what decides about the pixels
+    metadata.csv              of a source with conditions: file_name, label and the condition of
+                              every image, as Hugging Face's image folders have it
     trained_on.safetensors    fingerprints of the images the source was trained on
     manifest.jsonl            one line a finished shard: files with their SHA-256, class, range of
     candidates <class>/00000012.png      format "folder": candidate 12 of the class;
@@ -17,6 +19,7 @@ interrupted.
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
 import io
@@ -44,7 +47,9 @@ from PIL import Image
 from torch import Tensor
 
 from augmentor.common import atomic_files
+from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.types import DataError, LabelledImages
+from augmentor.data.fill import Fill
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap, to_uint8
 
 Format = Literal["folder", "shards"]
@@ -59,6 +64,7 @@ RECIPE, MANIFEST, TRAINED_ON, PARTIAL = (
     ".partial",
 )
 CHECK = "check"
+METADATA = "metadata.csv"
 CONTACT_SHEET, LOCK = "contact_sheet.png", "lock"
 """What the jobs may lay beside the files of a set."""
 MOST_PIXELS = 64_000_000
@@ -97,6 +103,8 @@ class Recipe:
         format: PNG files or tar shards.
         mixtures: Of mixed classes: the weight of the source's own classes in each; ``None`` where
             they are its own.
+        fill: Of a source with conditions: the images of every combination; its totals are the
+            counts. ``None`` where the source knows classes alone.
         batch_size: Images rendered together.
         shard_size: Images of a full shard.
         device: Type of device the set was begun on.
@@ -119,6 +127,7 @@ class Recipe:
     filter: dict[str, Any] | None = None
     format: Format = "folder"
     mixtures: dict[str, dict[str, float]] | None = None
+    fill: Fill | None = None
     batch_size: int = 128
     shard_size: int = 256
     device: str = "cpu"
@@ -134,6 +143,8 @@ class Recipe:
             )
         if any(n < 0 for n in self.counts.values()):
             raise ValueError(f"counts must not be negative, got {self.counts}")
+        if self.fill is not None:
+            _require_totals(self.fill, self.counts)
         channels, height, width = self.image_shape
         if channels not in (1, 3) or min(height, width) < 1 or height * width > MOST_PIXELS:
             raise ValueError(
@@ -169,11 +180,15 @@ class Recipe:
 
     def _deciding(self) -> dict[str, Any]:
         left_out = {"device", "dtype", "versions"}
-        if self.mixtures is None:
-            left_out.add(
-                "mixtures"
-            )  # so that sets without keep the hash they had before there were any
+        for name in ("mixtures", "fill"):
+            if getattr(self, name) is None:
+                left_out.add(name)  # so that sets without keep the hash of before there were any
         return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+def _require_totals(fill: Fill, counts: dict[str, int]) -> None:
+    if fill.totals != {name: n for name, n in counts.items() if n}:
+        raise ValueError(f"counts must be those of the combinations, {fill.totals}, got {counts}")
 
 
 @dataclass(frozen=True)
@@ -249,11 +264,15 @@ class PixelImages:
         pixels: 8-bit pixels, uint8 (N, C, H, W).
         y: Class indices, int64 (N,).
         classes: Class names; position is index.
+        condition: Conditions of the images, as ``LabelledImages`` has them; None if not known.
+        conditions: What ``condition`` means.
     """
 
     pixels: Tensor
     y: Tensor
     classes: tuple[str, ...]
+    condition: Tensor | None = None
+    conditions: Conditions = NO_CONDITIONS
 
     @classmethod
     def of(cls, images: LabelledImages) -> PixelImages:
@@ -263,7 +282,7 @@ class PixelImages:
         pixels = torch.empty(images.x.shape, dtype=torch.uint8)
         for some, x in zip(torch.split(pixels, PIECE), torch.split(images.x, PIECE), strict=True):
             some.copy_(to_uint8(x))
-        return cls(pixels, images.y, images.classes)
+        return cls(pixels, images.y, images.classes, images.condition, images.conditions)
 
 
 @dataclass(frozen=True)
@@ -285,7 +304,8 @@ class SyntheticSet:
         """All its images as float32 in [-1, 1]: four times the memory of the pixels, taken when
         first asked for.
         """
-        return LabelledImages(from_uint8(self.stored.pixels), self.stored.y, self.stored.classes)
+        s = self.stored
+        return LabelledImages(from_uint8(s.pixels), s.y, s.classes, s.condition, s.conditions)
 
     def refuse_seen(self, x: Tensor) -> None:
         """Check that the source never saw images, such as those of a test set.
@@ -380,6 +400,8 @@ def write_set(
         if on_shard is not None:
             on_shard(done, recipe.total)
     _write_manifest(folder, shards.values())
+    if recipe.fill is not None and recipe.format == "folder":
+        _write_metadata(folder, recipe.fill, shards.values())
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
 
 
@@ -429,8 +451,20 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
             labels.append(class_index)
     flat = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
     y = torch.tensor(labels, dtype=torch.int64)
-    stored = PixelImages(flat.reshape(-1, *recipe.image_shape), y, recipe.classes)
+    condition, conditions = _stored_conditions(recipe, y)
+    pixels = flat.reshape(-1, *recipe.image_shape)
+    stored = PixelImages(pixels, y, recipe.classes, condition, conditions)
     return SyntheticSet(stored, recipe, _read_trained_on(folder, recipe))
+
+
+def _stored_conditions(recipe: Recipe, y: Tensor) -> tuple[Tensor | None, Conditions]:
+    """The conditions of images read: within a class those of the plan, in its order."""
+    if recipe.fill is None:
+        return None, NO_CONDITIONS
+    parts = [recipe.fill.condition_of([])]
+    for name, n in zip(recipe.classes, torch.bincount(y).tolist(), strict=False):
+        parts.append(recipe.fill.condition(name)[:n])  # none of the classes after the last read
+    return torch.cat(parts), recipe.fill.conditions
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -447,6 +481,8 @@ def read_recipe(folder: Path) -> Recipe:
             tuple(stored["image_shape"]),
         )
         stored.setdefault("mixtures", None)  # written since there are mixed classes
+        if stored.setdefault("fill", None) is not None:  # since there are conditions
+            stored["fill"] = Fill.from_json(stored["fill"])
         if unknown := stored.keys() - {f.name for f in fields(Recipe)}:
             raise ValueError(f"unknown key {min(unknown)!r}")
         return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
@@ -490,7 +526,7 @@ def safe_folder_name(name: str, index: int) -> str:
         indices unless two names are equal but for case or Unicode form (:func:`folder_names` sees
         to those).
     """
-    own_file = name.casefold() in (RECIPE, MANIFEST, TRAINED_ON, CONTACT_SHEET, LOCK)
+    own_file = name.casefold() in (RECIPE, MANIFEST, TRAINED_ON, METADATA, CONTACT_SHEET, LOCK)
     reserved = re.fullmatch(
         r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|class_\d+", name, re.IGNORECASE | re.DOTALL
     )
@@ -527,7 +563,8 @@ class Sample:
         key: Its key, such as ``00003-00000012``.
         pixels: 8-bit pixels, uint8 (C, H, W).
         class_index: Index of its class.
-        info: Class name, candidate, seed and hash of the recipe.
+        info: Class name, candidate, seed and hash of the recipe; of a source with conditions the
+            condition too, by column.
     """
 
     key: str
@@ -703,19 +740,47 @@ def _write_tar(
 ) -> dict[str, str]:
     buffer = io.BytesIO()
     common = {"class": recipe.classes[class_index], "recipe": recipe.hash, "seed": recipe.seed}
+    known = _infos(recipe, class_index, candidates)
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for png, candidate in zip(pngs, candidates, strict=True):
+        for png, candidate, more in zip(pngs, candidates, known, strict=True):
             key = f"{class_index:05d}-{candidate:08d}"
             _add(tar, f"{key}.cls", str(class_index).encode())
             _add(
                 tar,
                 f"{key}.json",
-                json.dumps(common | {"candidate": candidate}, sort_keys=True).encode(),
+                json.dumps(common | {"candidate": candidate} | more, sort_keys=True).encode(),
             )
             _add(tar, f"{key}.png", png)
     name = f"shard-{class_index:05d}-{number:05d}.tar"
     atomic_files.write_bytes(folder / name, buffer.getvalue())
     return {name: hashlib.sha256(buffer.getvalue()).hexdigest()}
+
+
+def _infos(recipe: Recipe, class_index: int, candidates: list[int]) -> list[dict[str, Any]]:
+    """What a sample's json says of its condition; nothing where there are none."""
+    if recipe.fill is None:
+        return [{} for _ in candidates]
+    condition = recipe.fill.condition(recipe.classes[class_index])[candidates]
+    return [{"condition": words} for words in recipe.fill.words(condition)]
+
+
+def _write_metadata(folder: Path, fill: Fill, shards: Iterable[Shard]) -> None:
+    """The condition of every image file, in the order of the manifest."""
+    buffer = io.StringIO()
+    columns = fill.columns
+    label = [] if "label" in columns else ["label"]
+    writer = csv.DictWriter(buffer, ["file_name", *label, *columns], lineterminator="\n")
+    writer.writeheader()
+    done = dict.fromkeys(fill.counts, 0)
+    for shard in sorted(shards, key=lambda shard: (shard.class_index, shard.number)):
+        name, first = shard.class_name, done[shard.class_name]
+        done[name] = first + shard.count
+        condition = fill.condition(name)[first : first + shard.count]
+        for file, words in zip(sorted(shard.sha256), fill.words(condition), strict=True):
+            of = dict.fromkeys(label, name)
+            writer.writerow({"file_name": file, **of, **words})
+    # A name read from a file system may hold half surrogates, which UTF-8 has not.
+    atomic_files.write_bytes(folder / METADATA, buffer.getvalue().encode("utf-8", "replace"))
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

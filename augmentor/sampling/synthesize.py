@@ -12,8 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from augmentor.common.types import DataError, DivergedError, LabelledImages, SampleSource, device_of
-from augmentor.data.candidates import BATCH_SIZE, latents
+from augmentor.common.types import (
+    DataError,
+    DivergedError,
+    LabelledImages,
+    SampleSource,
+    conditions_of,
+    device_of,
+)
+from augmentor.data.candidates import BATCH_SIZE, combination_latents, latents, sample
+from augmentor.data.fill import Fill
 from augmentor.data.synthetic_store import Recipe, write_set
 
 Accept = Callable[[Tensor, Tensor], Tensor]
@@ -123,6 +131,83 @@ def synthesize(
     return LabelledImages(x, y, source.classes)
 
 
+def render_combinations(
+    source: SampleSource,
+    class_index: int,
+    fill: Fill,
+    seed: int,
+    start: int = 0,
+    n: int | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> tuple[Tensor, Tensor]:
+    """Images of a class under the conditions of a plan.
+
+    The latent of an image depends on seed, class, condition and its number among the candidates of
+    that combination. Batches begin at multiples of ``batch_size`` of the plan, so that an image
+    does not depend on ``start`` and ``n``, not even by rounding.
+
+    Args:
+        source: What renders; it was trained with the plan's conditions.
+        class_index: Index into ``source.classes``.
+        fill: How many images of which combination.
+        seed: Seed of the latents.
+        start: First image of the class to render.
+        n: How many; all from ``start`` on unless given.
+        batch_size: Images rendered together.
+
+    Returns:
+        Images, float32 (n, C, H, W) in [-1, 1] on the CPU, and their positions in the plan,
+        int64 (n,).
+
+    Raises:
+        ValueError: If the source has other conditions.
+        DivergedError: If the source renders NaN or infinite pixels.
+    """
+    if conditions_of(source) != fill.conditions:
+        raise ValueError(f"the plan is for {fill.conditions}, the source has other conditions")
+    slots = fill.slots(source.classes[class_index])
+    end = len(slots) if n is None else min(start + n, len(slots))
+    images = [torch.empty(0, *source.image_shape)]
+    first = start - start % batch_size
+    for position in range(first, end, batch_size):
+        some = slots[position : position + batch_size]
+        z = combination_latents(seed, class_index, some, source.latent_dim)
+        images.append(_rendered(source, class_index, z, fill.condition_of(some))[0].cpu())
+    return torch.cat(images)[start - first : end - first], torch.arange(start, end)
+
+
+def synthesize_combinations(source: SampleSource, fill: Fill, seed: int) -> LabelledImages:
+    """Render a plan of combinations of class and condition, in memory.
+
+    Args:
+        source: What renders; it was trained with the plan's conditions.
+        fill: How many images of which combination; see ``data.fill.fill_up_to``.
+        seed: Seed of the latents.
+
+    Returns:
+        The images with their conditions, class after class in ascending order.
+
+    Raises:
+        ValueError: If the source has other conditions or lacks a class.
+
+    Example:
+        >>> fill = fill_up_to(training_images)  # doctest: +SKIP
+        >>> synthetic = synthesize_combinations(source, fill, seed=0)  # doctest: +SKIP
+        >>> both = training_images.joined(synthetic)  # doctest: +SKIP
+    """
+    if unknown := sorted(set(fill.totals) - set(source.classes)):
+        raise ValueError(f"unknown classes {unknown}; known are {list(source.classes)}")
+    x, y = [torch.empty(0, *source.image_shape)], [torch.empty(0, dtype=torch.int64)]
+    condition = [fill.condition_of([])]
+    for index, name in enumerate(source.classes):
+        x.append(render_combinations(source, index, fill, seed)[0])
+        y.append(torch.full((len(x[-1]),), index))
+        condition.append(fill.condition(name))
+    return LabelledImages(
+        torch.cat(x), torch.cat(y), source.classes, torch.cat(condition), fill.conditions
+    )
+
+
 def synthesize_set(
     source: SampleSource,
     recipe: Recipe,
@@ -144,9 +229,16 @@ def synthesize_set(
 
     Raises:
         DataError: If the folder holds something else, or the filter accepts too few of a class.
+        ValueError: If combinations are to be filtered, or the source has other conditions.
     """
+    if recipe.fill is not None and accept is not None:
+        raise ValueError("a set of combinations is not filtered")
 
     def render_shard(class_index: int, n: int, start: int) -> tuple[Tensor, Tensor]:
+        if recipe.fill is not None:
+            return render_combinations(
+                source, class_index, recipe.fill, recipe.seed, start, n, recipe.batch_size
+            )
         left = TRIES * recipe.counts[recipe.classes[class_index]] - start
         return render(source, class_index, n, recipe.seed, start, accept, left, recipe.batch_size)
 
@@ -157,12 +249,21 @@ def _render_batch(
     source: SampleSource, class_index: int, first: int, count: int, seed: int, accept: Accept | None
 ) -> tuple[Tensor, Tensor]:
     """Images (count, C, H, W) and whether they passed (count,), both on the CPU."""
-    z = latents(seed, class_index, first, count, source.latent_dim).to(device_of(source))
-    y = torch.full((count,), class_index, dtype=torch.int64, device=z.device)
-    x = source.sample(y, z)
+    z = latents(seed, class_index, first, count, source.latent_dim)
+    x, y = _rendered(source, class_index, z)
+    passed = torch.ones(count, dtype=torch.bool) if accept is None else accept(x, y)
+    return x.cpu(), passed.cpu()
+
+
+def _rendered(
+    source: SampleSource, class_index: int, z: Tensor, condition: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Images of latents and their classes, on the source's device."""
+    z = z.to(device_of(source))
+    y = torch.full((len(z),), class_index, dtype=torch.int64, device=z.device)
+    x = sample(source, y, z, None if condition is None else condition.to(z.device))
     if not bool(torch.isfinite(x).all()):
         raise DivergedError(
             f"class {source.classes[class_index]!r}: the source renders NaN or infinite pixels"
         )
-    passed = torch.ones(count, dtype=torch.bool) if accept is None else accept(x, y)
-    return x.cpu(), passed.cpu()
+    return x, y

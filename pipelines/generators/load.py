@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from augmentor.api import Source, source_of
-from augmentor.common.types import DataError, device_of
+from augmentor.common.types import DataError, LabelledImages, device_of
 from augmentor.training.checkpoint import load_checkpoint
 from downstream.trainer import ClassifierTrainer
 from pipelines.config import Config, ConfigError, config_from
@@ -32,6 +34,8 @@ class LoadedRun:
         checkpoint_sha256: Of the checkpoint's tensors.
         trained_on: Fingerprints of every image that the source saw, int64 (n,).
         step: Training steps done.
+        seen: Classes and conditions of the training images, whose pixels are not kept: ``x`` is
+            (n, C, 0, 0); None for a source that knows classes alone.
     """
 
     source: Source
@@ -39,6 +43,7 @@ class LoadedRun:
     checkpoint_sha256: str
     trained_on: NDArray[np.int64]
     step: int
+    seen: LabelledImages | None = None
 
     def trainer(self) -> ClassifierTrainer:
         """How the run's configuration trains a classifier, on the device of the source."""
@@ -66,9 +71,30 @@ def load_source(run: Path, device: str | None = None) -> LoadedRun:
         config = config_from(config.model_dump() | {"device": device}, where="options")
     where = device_named(config.device)  # asked for before the checkpoint is read
     checkpoint = load_checkpoint(folder.checkpoints)
-    trained_on = checkpoint.state["facts"]["trained_on"].numpy()
+    facts = checkpoint.state["facts"]
     source = source_of(checkpoint, where)
-    return LoadedRun(source, config, checkpoint.sha256, trained_on, checkpoint.step)
+    seen = _seen(source, facts)
+    trained_on = facts["trained_on"].numpy()
+    return LoadedRun(source, config, checkpoint.sha256, trained_on, checkpoint.step, seen)
+
+
+def _seen(source: Source, facts: dict[str, Tensor]) -> LabelledImages | None:
+    """Classes and conditions of the training images.
+
+    Raises:
+        DataError: If a source with conditions does not tell them.
+    """
+    if not source.conditions:
+        return None
+    try:
+        y, condition = facts["seen_y"], facts["seen_condition"]
+        no_pixels = torch.empty(len(y), source.image_shape[0], 0, 0)
+        return LabelledImages(no_pixels, y, source.classes, condition, source.conditions)
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"the checkpoint does not say which combinations it was trained on ({error}); train "
+            "again"
+        ) from error
 
 
 def training_config(text: str, where: str) -> Config:

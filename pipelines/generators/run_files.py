@@ -12,8 +12,8 @@ from torch import Tensor
 
 from augmentor.api import describe
 from augmentor.common.atomic_files import room_for, write_bytes, write_text
-from augmentor.common.types import StepReport
-from augmentor.data.candidates import latents
+from augmentor.common.types import LabelledImages, StepReport
+from augmentor.data.candidates import latents, sample
 from augmentor.training.checkpoint import Checkpoint, save_checkpoint
 from pipelines.config import SourceConfig
 from pipelines.generators.in_memory import Session
@@ -108,18 +108,42 @@ def _drop_lines_after(run: RunDir, step: int) -> None:
     write_text(run.log, "".join(kept))
 
 
-def draw_samples(run: RunDir, report: StepReport) -> None:
-    """Write a grid of samples, one row per class.
+def draw_samples(run: RunDir, report: StepReport, images: LabelledImages) -> None:
+    """Write a grid of samples, one row per class; of a source with conditions one column per
+    condition.
 
     The latents are the same at every step, so that the grids show progress and nothing else.
+
+    Args:
+        run: Folder of the run.
+        report: Of the step.
+        images: What the model learns from; its conditions are shown.
     """
     source: Any = report.model
     device = next(report.model.parameters()).device
     names = source.classes[:CLASSES_SHOWN]
+    condition = _conditions_shown(images)
     rows = []
     for label in range(len(names)):
         z = latents(0, label, 0, SAMPLES_PER_CLASS, source.latent_dim).to(device)
         y = torch.full((SAMPLES_PER_CLASS,), label, device=device)
-        rows.append(source.sample(y, z).cpu())
+        rows.append(sample(source, y, z, condition).cpu())
     run.samples.mkdir(exist_ok=True)
     write_bytes(run.samples / f"step-{report.step:08d}.png", png_bytes(sample_grid(rows, names)))
+
+
+def _conditions_shown(images: LabelledImages) -> Tensor | None:
+    """Conditions at even distances among those that occur, one per column."""
+    if images.condition is None:
+        return None
+    known: Tensor = torch.unique(images.condition, dim=0)
+    return known[torch.linspace(0, len(known) - 1, SAMPLES_PER_CLASS).round().long()]
+
+
+def seen_facts(images: LabelledImages) -> dict[str, Tensor]:
+    """Class and condition of every training image, as facts of a checkpoint; none without
+    conditions.
+    """
+    if images.condition is None:
+        return {}
+    return {"seen_y": images.y, "seen_condition": images.condition}

@@ -15,6 +15,7 @@ from augmentor.common.atomic_files import write_bytes
 from augmentor.common.types import DataError, LabelledImages, device_of
 from augmentor.data.class_counts import read_strategy, resolve_counts
 from augmentor.data.class_names import class_index, listed
+from augmentor.data.fill import Fill, fill_up_to, spread
 from augmentor.data.synthetic_store import (
     CONTACT_SHEET,
     Format,
@@ -27,6 +28,7 @@ from augmentor.sampling.synthesize import synthesize_set
 from pipelines.config import ConfigError
 from pipelines.datasets import load_data
 from pipelines.device import use_threads
+from pipelines.generators.contact_sheet import write_matrix
 from pipelines.generators.filter_judge import judged_filter, read_threshold
 from pipelines.generators.load import LoadedRun, load_source
 from pipelines.interrupt import watch_signals
@@ -67,6 +69,7 @@ def synthesize_run(
     strategy: str | None = None,
     per_class: int | None = None,
     ratio: float | None = None,
+    fill: int | None = None,
     classes: Sequence[str] | None = None,
     filter: str | None = None,
     seed: int = 0,
@@ -76,8 +79,9 @@ def synthesize_run(
 ) -> SynthesisReport:
     """Write synthetic images of a run's source, or finish the set an interrupted call left.
 
-    How many is said by one of ``strategy``, ``per_class`` and ``ratio``; ``strategy="auto"`` if by
-    none.
+    How many is said by one of ``strategy``, ``per_class``, ``ratio`` and ``fill``;
+    ``strategy="auto"`` if by none. Of a source with conditions, the images of a class are spread
+    evenly over the conditions it was trained on, or go by ``fill`` where they are missing.
 
     Args:
         run: Folder of the run.
@@ -85,6 +89,8 @@ def synthesize_run(
         strategy: Class balance, as ``data.class_counts.read_strategy`` reads it.
         per_class: Synthetic images of every class.
         ratio: Synthetic images per real training image, in every class.
+        fill: Of a source with conditions: real and synthetic images of every combination of class
+            and condition in all; 0 for as many as the fullest has.
         classes: Names of the classes to render; all unless given.
         filter: ``confidence=P``: keep images that a classifier, trained on the run's training part
             only, gives at least the probability P of their class.
@@ -107,20 +113,35 @@ def synthesize_run(
     began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
     use_threads(loaded.config.threads)
     training, chosen = cache(partial(_training_part, loaded)), _chosen(loaded, classes)
-    counts = _counts(chosen, training, strategy, per_class, ratio)
     threshold = read_threshold(filter)
+    plan = None
+    if fill is not None:
+        _require_one_way(strategy, per_class, ratio, fill)
+        plan = _filled(loaded, fill, chosen)
+        counts = plan.totals
+    else:
+        counts = _counts(chosen, training, strategy, per_class, ratio)
+        plan = spread(loaded.seen, counts) if loaded.seen is not None else None
+    if plan is not None and threshold is not None:
+        raise ConfigError(
+            "--filter asks a classifier that has not seen the missing combinations, and would drop "
+            "what is right; leave it out for a source with conditions"
+        )
     with RunDir(out).lock(), watch_signals() as watch:
         rule, accept = None, None
         if threshold is not None:
             rule, accept = judged_filter(run, loaded, training(), threshold, progress, watch.check)
-        recipe = recipe_of(loaded, counts, rule, seed, format)
+        recipe = recipe_of(loaded, counts, rule, seed, format, plan)
 
         def on_shard(done: int, total: int) -> None:
             progress.step("synth", done, total)
             watch.check()
 
         synthesize_set(loaded.source, recipe, out, loaded.trained_on, accept, on_shard)
-        write_contact_sheet(out)
+        if plan is None or loaded.seen is None:
+            write_contact_sheet(out)
+        else:
+            write_matrix(out, loaded.seen, _pictures(training))
     return report_on(out, recipe, time.monotonic() - began)
 
 
@@ -154,11 +175,44 @@ def _training_part(loaded: LoadedRun) -> LabelledImages:
     return train
 
 
-def _require_one_way(strategy: str | None, per_class: int | None, ratio: float | None) -> None:
+def _filled(loaded: LoadedRun, total: int, chosen: Sequence[str]) -> Fill:
+    """The plan of ``fill``.
+
+    Raises:
+        ConfigError: If the source knows classes alone, or the total is negative.
+        DataError: If no combination lacks an image.
+    """
+    if loaded.seen is None:
+        raise ConfigError(
+            "--fill needs a source that knows conditions; train one with --condition and a family "
+            "that takes them, such as cvae_gan"
+        )
+    if total < 0:
+        raise ConfigError("--fill must not be negative")
+    plan = fill_up_to(loaded.seen, total or None, chosen)
+    if not plan.totals:
+        raise DataError(
+            "no combination of these classes lacks an image; say how many images with --fill N or "
+            "--per-class"
+        )
+    return plan
+
+
+def _pictures(training: Training) -> LabelledImages | None:
+    """The training images for the contact sheet, which can do without them."""
+    try:
+        return training()
+    except (DataError, ConfigError):
+        return None
+
+
+def _require_one_way(
+    strategy: str | None, per_class: int | None, ratio: float | None, fill: int | None = None
+) -> None:
     """Refuse two ways to say how many, and numbers below zero."""
-    ways = (strategy, per_class, ratio)
+    ways = (strategy, per_class, ratio, fill)
     if len(ways) - ways.count(None) > 1:
-        raise ConfigError("give one of --class-balance, --per-class and --ratio")
+        raise ConfigError("give one of --class-balance, --per-class, --ratio and --fill")
     too_few = per_class is not None and per_class < 0
     if too_few or (ratio is not None and not 0 <= ratio < float("inf")):
         raise ConfigError("--per-class and --ratio must not be negative")
@@ -217,7 +271,12 @@ def _balanced(strategy: str, train: LabelledImages) -> dict[str, int]:
 
 
 def recipe_of(
-    loaded: LoadedRun, counts: dict[str, int], rule: dict[str, Any] | None, seed: int, form: Format
+    loaded: LoadedRun,
+    counts: dict[str, int],
+    rule: dict[str, Any] | None,
+    seed: int,
+    form: Format,
+    fill: Fill | None = None,
 ) -> Recipe:
     """The recipe of a set of a run's own classes."""
     return Recipe(
@@ -231,6 +290,7 @@ def recipe_of(
         trained_on=trained_on_digest(loaded.trained_on),
         filter=rule,
         format=form,
+        fill=fill,
         device=device_of(loaded.source).type,
     )
 

@@ -24,7 +24,7 @@ from pipelines.device import use_threads
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.generators.in_memory import Session, chosen_family, start_session
 from pipelines.generators.load import training_config
-from pipelines.generators.run_files import Saver, draw_samples, open_log
+from pipelines.generators.run_files import Saver, draw_samples, open_log, seen_facts
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.pool import pool_labels
 from pipelines.progress import Progress, Silent
@@ -84,7 +84,8 @@ def train_run(
         _require_classes_of(checkpoint, bundle.train.classes, out)
         pool = _labelled_pool(bundle, setting, checkpoint, progress, watch)
         session = _start(_images_seen(bundle, pool), setting)
-        saver = Saver(run, session, config.source, _facts(bundle, pool))
+        facts = _facts(bundle, pool) | seen_facts(session.batches.images)
+        saver = Saver(run, session, config.source, facts)
         start = saver.restore(checkpoint) if checkpoint else 0
         with memory_for(config.source.batch_size, "--batch-size"):
             losses = _train(session, saver, config.source, start, progress, watch)
@@ -192,6 +193,11 @@ def _images_seen(bundle: DataBundle, pool: tuple[Tensor, Tensor] | None) -> Labe
     """The training images and those of the pool that have a label now."""
     if pool is None or bundle.pool is None:
         return bundle.train
+    if bundle.train.condition is not None:
+        raise ConfigError(
+            "the conditions of images without labels are not known; leave out --unlabelled, or "
+            "--condition"
+        )
     indices, labels = pool
     return bundle.train.joined(LabelledImages(bundle.pool[indices], labels, bundle.train.classes))
 
@@ -236,7 +242,7 @@ def _train(
             if last or report.step % settings.checkpoint_every == 0:
                 saver.save(report.step)
             if last or report.step % settings.sample_every == 0:
-                draw_samples(saver.run, report)
+                draw_samples(saver.run, report, session.batches.images)
             progress.step("train", report.step, steps, _note(report))
             if watch.signum is not None:
                 saver.save(report.step)

@@ -125,7 +125,7 @@ def test_a_number_of_images_needs_no_data(run: Run, tmp_path: Path) -> None:
     [
         (
             {"strategy": "auto", "per_class": 1},
-            "give one of --class-balance, --per-class and --ratio",
+            "give one of --class-balance, --per-class, --ratio and --fill",
         ),
         ({"strategy": "sometimes"}, "--class-balance: unknown class balance 'sometimes'"),
         ({"classes": ["bright"]}, "--classes: unknown class 'bright'; known are 'dark'"),

@@ -104,9 +104,9 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path, monkeypat
 
     step, calls = CvaeGanTrainer.step, []
 
-    def poisoned(self, x, y, generator):
+    def poisoned(self, x, y, *, generator):
         calls.append(1)
-        losses = step(self, x, y, generator)
+        losses = step(self, x, y, generator=generator)
         return losses | {"kl": losses["kl"] * float("nan")} if len(calls) == 5 else losses
 
     monkeypatch.setattr(CvaeGanTrainer, "step", poisoned)
