@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import fingerprints
+from pipelines.conditions.attach import ConditionsError, FoundConditions
+from pipelines.conditions.table import CombinationTable, combination_table, without_pixels
 from pipelines.config import NAMED_DATA, DataConfig
 from pipelines.datasets import (
     FolderLayout,
     chosen_form,
     find_folder,
     folder_layout,
+    layout_conditions,
     layout_problems,
     load_data,
     read_headers,
@@ -47,6 +51,8 @@ class CheckReport:
         bad: Files and folders that cannot be used.
         problems: What else keeps the data from being used.
         ignored: Files that are not images by their name.
+        combinations: The table class × condition, if conditions were asked for and can be used.
+        remarks: What is worth knowing and keeps nobody from using the data.
     """
 
     data: str
@@ -59,6 +65,8 @@ class CheckReport:
     bad: tuple[BadFile, ...] = ()
     problems: tuple[str, ...] = ()
     ignored: int = 0
+    combinations: CombinationTable | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -70,7 +78,7 @@ class CheckReport:
         bad = []
         for one in self.bad:
             bad.append({"path": shown(one.path), "reason": one.reason})
-        return {
+        found = {
             "data": self.data,
             "ok": self.ok,
             "split": self.split,
@@ -84,6 +92,11 @@ class CheckReport:
             "problems": list(self.problems),
             "ignored": self.ignored,
         }
+        if self.remarks:
+            found["remarks"] = list(self.remarks)
+        if self.combinations is not None:
+            found["combinations"] = self.combinations.to_json()
+        return found
 
     def text(self) -> str:
         """The report for a terminal."""
@@ -97,6 +110,10 @@ class CheckReport:
         if self.ignored:
             lines.append(f"not images by their name: {self.ignored}")
         lines += ["", *self._class_lines()]
+        if self.combinations is not None:
+            lines += ["", *self.combinations.lines()]
+        if self.remarks:
+            lines += ["", *self.remarks]
         if self.bad:
             lines += ["", f"bad files: {len(self.bad)}"]
         for one in self.bad:
@@ -130,6 +147,7 @@ def check_data(data: DataConfig, progress: Progress | None = None) -> CheckRepor
 def _check_named(data: DataConfig) -> CheckReport:
     whole = data.model_copy(
         update={"per_class": None, "imbalance": 1.0, "labels": None, "unlabelled": None}
+        | {"rare": None}
     )
     bundle = load_data(whole, seed=0)
     channels, size, _ = bundle.train.image_shape
@@ -141,7 +159,15 @@ def _check_named(data: DataConfig) -> CheckReport:
         form=_form(size, channels == 1),
         sizes={},
         modes={},
+        combinations=_named_combinations(bundle.train, bundle.test),
     )
+
+
+def _named_combinations(train: LabelledImages, test: LabelledImages) -> CombinationTable | None:
+    if train.condition is None or test.condition is None:
+        return None
+    found = FoundConditions(train.conditions, train.condition, test.condition)
+    return combination_table(train, test, found)
 
 
 def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) -> CheckReport:
@@ -153,12 +179,19 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
         ignored += tree.ignored
     headers, damaged = read_headers(paths)
     bad += damaged
+    table, wrong, remarks = _combinations(data, layout)
     form, twins = None, list[str]()
     if headers:
         size, grey = chosen_form(data, list(headers.values()))
         form = _form(size, grey)
         twins, damaged = _read_all(layout, headers, size, grey, progress)
         bad += damaged
+    if twins and data.condition and layout.train is layout.test:
+        remarks.append(
+            f"{len(twins)} test images are the same picture as a training image; a run leaves them "
+            "out of the test part"
+        )
+        twins = []
     return CheckReport(
         data=data.data,
         split=layout.note,
@@ -168,9 +201,31 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
         sizes=_frequent(map(_stored_size, headers.values())),
         modes=_frequent(map(attrgetter("mode"), headers.values())),
         bad=tuple(bad),
-        problems=(*layout_problems(layout), *twins),
+        problems=(*layout_problems(layout), *wrong, *twins),
         ignored=ignored,
+        combinations=table,
+        remarks=tuple(remarks),
     )
+
+
+def _combinations(
+    data: DataConfig, layout: FolderLayout
+) -> tuple[CombinationTable | None, tuple[str, ...], list[str]]:
+    """The table class × condition, what is wrong with the conditions, and remarks."""
+    if data.condition is None:
+        return None, (), []
+    try:
+        found = layout_conditions(find_folder(data), layout, data.condition)
+    except ConditionsError as error:
+        return None, error.problems, []
+    parts = []
+    for tree, index, condition in (
+        (layout.train, layout.train_index, found.train),
+        (layout.test, layout.test_index, found.test),
+    ):
+        y = torch.tensor([tree.y[i] for i in index], dtype=torch.int64)
+        parts.append(without_pixels(y, tree.classes, condition, found.conditions))
+    return combination_table(parts[0], parts[1], found), (), [*found.remarks]
 
 
 def _read_all(

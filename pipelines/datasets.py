@@ -292,10 +292,7 @@ def _load_looks(data: DataConfig) -> _Full:
         if data.condition is not None:
             images = replace(images, condition=look, conditions=LOOKS)
         parts.append(images)
-    note = (
-        f"official split; each image under one of {LOOKS.size} looks by its number: "
-        f"{', '.join(LOOKS.categories)}"
-    )
+    note = f"official split; each image under one of {LOOKS.size} looks, drawn by its number"
     return _Full(data.data, parts[0], parts[1], note)
 
 

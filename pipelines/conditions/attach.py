@@ -6,8 +6,8 @@ import math
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -43,11 +43,13 @@ class FoundConditions:
         conditions: What they mean.
         train: Those of the training images: categories, int64 (N,), or numbers, float32 (N, D).
         test: Those of the test images, in the same form.
+        remarks: What is odd in the metadata and does no harm.
     """
 
     conditions: Conditions
     train: Tensor
     test: Tensor
+    remarks: tuple[str, ...] = ()
 
     def note(self) -> str:
         """What they are, in words, and how many test images nothing can be learned for."""
@@ -58,9 +60,7 @@ class FoundConditions:
         if alone := self.in_test_alone():
             names = ", ".join(printable(self.conditions.categories[i]) for i in alone[:3])
             more = ", …" if len(alone) > 3 else ""
-            words += (
-                f", {len(alone)} in the test part alone, which cannot be learned ({names}{more})"
-            )
+            words += f", {len(alone)} in the test part alone: cannot be learned ({names}{more})"
         return words
 
     def in_test_alone(self) -> list[int]:
@@ -100,13 +100,12 @@ def find_conditions(
             values do not fit together.
     """
     trees = [train[0]] if train[0] is test[0] else [train[0], test[0]]
+    remarks: list[str] = []
     try:
         if names == (FOLDER_LEVEL,):
             cells, problems = _cells_of_folders(trees)
         else:
-            cells, problems = _cells_of_metadata(root, trees, names)
-    except ConditionsError:
-        raise
+            cells, problems, remarks = _cells_of_metadata(root, trees, names)
     except DataError as error:
         raise ConditionsError([str(error)]) from error
     if problems:
@@ -114,7 +113,7 @@ def find_conditions(
     parts = []
     for tree, index in (train, test):
         parts.append([cells[tree.paths[i]] for i in index])
-    return _understood(names, *parts)
+    return replace(_understood(names, *parts), remarks=tuple(remarks))
 
 
 def _cells_of_folders(trees: Sequence[ImageTree]) -> tuple[dict[Path, _Cell], list[str]]:
@@ -137,11 +136,10 @@ def _cells_of_folders(trees: Sequence[ImageTree]) -> tuple[dict[Path, _Cell], li
 
 def _cells_of_metadata(
     root: Path, trees: Sequence[ImageTree], names: tuple[str, ...]
-) -> tuple[dict[Path, _Cell], list[str]]:
-    """Of every image that has a row; and what is wrong with rows and images."""
+) -> tuple[dict[Path, _Cell], list[str], list[str]]:
+    """Of every image that has a row; what is wrong with rows and images; and remarks."""
     cells: dict[Path, _Cell] = {}
-    problems = list[str]()
-    lost = list[str]()
+    problems, lost, remarks = list[str](), list[str](), list[str]()
     files: dict[Path, Metadata] = {}
     known: dict[Path, set[str]] = {}
     for tree in trees:
@@ -163,7 +161,9 @@ def _cells_of_metadata(
     for file, found in files.items():
         problems += _few(found.problems, f"lines of {shown(file)}")
         problems += _few([*_missing(found, known[file])], f"rows of {shown(file)}")
-    return cells, problems + _few(lost, "images without a row")
+        if found.repeated:
+            remarks.append(f"{shown(file)}: {found.repeated} lines repeat an earlier one")
+    return cells, problems + _few(lost, "images without a row"), remarks
 
 
 def _metadata_of(root: Path, tree: ImageTree) -> Path:
@@ -284,10 +284,11 @@ def _words(
             )
     categories = tuple(sorted(joined))
     number = {joined[name]: place for place, name in enumerate(categories)}
-    parts = [torch.tensor([number[cell.values] for cell in part]) for part in (train, test)]
-    if len(torch.unique(parts[0])) < 2:
-        _refuse_one(names, next(islice((", ".join(cell.values) for cell in train), 1)))
-    return FoundConditions(Conditions(names, categories), *parts)
+    known = torch.tensor([number[cell.values] for cell in train], dtype=torch.int64)
+    asked = torch.tensor([number[cell.values] for cell in test], dtype=torch.int64)
+    if len(torch.unique(known)) < 2:
+        _refuse_one(names, ", ".join(train[0].values))
+    return FoundConditions(Conditions(names, categories), known, asked)
 
 
 def _refuse_one(names: tuple[str, ...], value: str) -> None:
