@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ class CombinationTable:
         """The table for a terminal of 80 columns: totals, the worst combinations, a drawing."""
         total = self._totals()
         lines = [
-            cut(self.note),
+            *wrap(self.note, WIDTH, subsequent_indent="  "),
             f"combinations with training images: {total['occurring']} of {total['possible']}",
             f"missing in training, present in the test part: {total['missing_in_test']}",
             *self._examples(self.missing_in_test),
