@@ -68,6 +68,29 @@ def mixed_draw_weights(
     return torch.cat([of_real, of_synthetic]) / (n + m > 0).sum()
 
 
+def even_combinations(y: Tensor, combination: Tensor) -> Tensor:
+    """Weights that draw every class equally often, and within it every combination that has images.
+
+    Args:
+        y: Classes, int64 (N,).
+        combination: Number of the combination of class and condition, int64 (N,); no combination
+            has images of two classes.
+
+    Returns:
+        Float64 (N,), summing to one.
+
+    Example:
+        >>> even_combinations(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 2])).tolist()
+        [0.125, 0.125, 0.25, 0.5]
+    """
+    _, own, images = torch.unique(combination, return_inverse=True, return_counts=True)
+    first = torch.full((len(images),), -1, dtype=torch.int64)
+    first[own] = y  # the class of every combination
+    combinations = torch.bincount(first, minlength=int(y.max()) + 1).double()
+    weights: Tensor = 1 / (images[own].double() * combinations[y])
+    return weights / weights.sum().item()
+
+
 def _synthetic_part(n: Tensor, m: Tensor, share: float, *, short_only: bool) -> Tensor:
     """Which part of the draws of each class is synthetic, float64 (K,)."""
     part = torch.full_like(n, share)

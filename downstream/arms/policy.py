@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from downstream.arms.recipe import CONSISTENCY, Recipe
-from downstream.arms.table import ARMS, BASES
+from downstream.arms.table import ARMS, BASES, FILL_SPREAD
 
 SPREADS = {"prior": 1.0, "encoded": 0.3, "transfer": 0.3, "pool": 0.3}
 """Standard deviations where a policy names none."""
@@ -31,6 +31,7 @@ class MixPolicy:
         spread: As in ``Recipe``; None is the number of ``SPREADS``.
         realism: As in ``Recipe``.
         short_only: As in ``Recipe``; ``share`` is then the most that a class gets.
+        fill: As in ``Recipe``.
 
     Raises:
         ValueError: If the base is unknown, or cannot be combined with what is asked for.
@@ -50,6 +51,7 @@ class MixPolicy:
     spread: float | None = None
     realism: float = 0.0
     short_only: bool = False
+    fill: bool = False
 
     def __post_init__(self) -> None:
         if self.base not in BASES:
@@ -61,6 +63,8 @@ class MixPolicy:
                 f"base {self.base!r} cannot be combined with synthetic images (share > 0); "
                 f"choose one of: {', '.join(able)}"
             )
+        if self.fill and self.latents != "prior":
+            raise ValueError("fill renders combinations from the prior; leave latents out")
         if self.augment == "none" and base.training in CONSISTENCY:
             raise ValueError(f"{self.base} needs a strong augmentation; augment: none gives none")
         if self.share and self.short_only and not base.balanced:
@@ -90,10 +94,15 @@ class MixPolicy:
             share=self.share,
             confidence=self.confidence,
             latents=self.latents,
-            spread=SPREADS[self.latents] if self.spread is None else self.spread,
+            spread=self._usual_spread if self.spread is None else self.spread,
             realism=self.realism,
             short_only=self.short_only,
+            fill=self.fill,
         )
+
+    @property
+    def _usual_spread(self) -> float:
+        return FILL_SPREAD if self.fill else SPREADS[self.latents]
 
     @property
     def uses_generator(self) -> bool:
@@ -111,9 +120,10 @@ class MixPolicy:
         details = [
             f"confidence {self.confidence:g}" if self.confidence else "",
             f"{self.latents} latents" if self.latents != "prior" else "",
-            f"spread {recipe.spread:g}" if recipe.spread != SPREADS[self.latents] else "",
+            f"spread {recipe.spread:g}" if recipe.spread != self._usual_spread else "",
             f"the least real {100 * self.realism:g}% dropped" if self.realism else "",
             "for short classes" if self.short_only else "",
+            "of all combinations" if self.fill else "",
             "first" if self.schedule == "pretrain" else "",
         ]
         return ", ".join([f"{base} + {100 * self.share:g}% synthetic", *filter(None, details)])
@@ -183,7 +193,7 @@ def recipe_of(
         raise ValueError(f"unknown arm {arm!r}; known: {known}")
     recipe = ARMS[arm].recipe
     assert recipe is not None
-    if recipe.share:
+    if recipe.share and not (recipe.fill or ARMS[arm].kind == "control"):
         recipe = replace(recipe, share=share)
     if "classical" in recipe.augment:
         known_strengths = strengths or {}

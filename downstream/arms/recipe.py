@@ -37,6 +37,11 @@ class Recipe:
             generator's discriminator, in [0, 1).
         short_only: A class gets synthetic images only as far as it has fewer real ones than the
             largest class.
+        fill: Synthetic images are of all combinations of class and condition, equally many of
+            each; the generator knows the conditions.
+        even_conditions: Draw every combination that has images equally often, within its class.
+        hidden: Train on the real images too that the regime hid: the control that says what real
+            photos would give.
     """
 
     images: str = "labelled"
@@ -52,6 +57,14 @@ class Recipe:
     spread: float = 1.0
     realism: float = 0.0
     short_only: bool = False
+    fill: bool = False
+    even_conditions: bool = False
+    hidden: bool = False
+
+    @property
+    def needs_conditions(self) -> bool:
+        """Whether it is for data with known conditions only."""
+        return self.fill or self.even_conditions or self.hidden
 
     @property
     def augmented(self) -> bool:

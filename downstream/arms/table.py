@@ -12,13 +12,14 @@ from typing import Literal
 
 from downstream.arms.recipe import Recipe
 
-Kind = Literal["plain", "classical", "pool", "synthetic", "auto"]
+Kind = Literal["plain", "classical", "pool", "synthetic", "auto", "control"]
 KINDS: dict[Kind, str] = {
     "plain": "labelled images only",
     "classical": "augmentation or another loss",
     "pool": "unlabelled pool, no generator",
     "synthetic": "a generator",
     "auto": "chosen by screening",
+    "control": "a control, not a choice",
 }
 
 
@@ -47,6 +48,7 @@ class Arm:
 LABELLED = Recipe(balanced=False)
 AUGMENTED = Recipe(augment=("classical",))
 SHARE = 0.5
+FILL_SHARE, FILL_SPREAD = 0.75, 0.8
 
 _ARMS = (
     Arm("real", "plain", "the labelled images as they are", LABELLED, True),
@@ -190,6 +192,34 @@ _ARMS = (
         "classical",
     ),
     Arm(
+        "even_conditions",
+        "classical",
+        "every combination of class and condition drawn equally often, one random operation",
+        Recipe(augment=("trivialaugment",), even_conditions=True),
+    ),
+    Arm(
+        "factored",
+        "synthetic",
+        "trivialaugment, and images of every combination of class and condition, rendered by a "
+        "generator that knows both",
+        Recipe(augment=("trivialaugment",), share=FILL_SHARE, spread=FILL_SPREAD, fill=True),
+        mixes_into="trivialaugment",
+    ),
+    Arm(
+        "label_only",
+        "control",
+        "trivialaugment, and images of a generator that knows the class alone, with latents of "
+        "well covered classes",
+        Recipe(augment=("trivialaugment",), share=FILL_SHARE, latents="transfer", spread=0.3),
+        mixes_into="trivialaugment",
+    ),
+    Arm(
+        "oracle",
+        "control",
+        "trivialaugment on the hidden real images too: what photos of the missing would give",
+        Recipe(augment=("trivialaugment",), hidden=True),
+    ),
+    Arm(
         "auto",
         "auto",
         "what screening chose on held-out training images, before the scored images were read",
@@ -202,7 +232,10 @@ ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _ARMS}
 BASES: Mapping[str, Recipe] = {
     arm.name: arm.recipe
     for arm in _ARMS
-    if arm.recipe is not None and not arm.mixes_into and arm.recipe.mixed != "replay"
+    if arm.recipe is not None
+    and not arm.mixes_into
+    and arm.kind != "control"
+    and arm.recipe.mixed != "replay"
 }
 """The recipes that a policy may begin with: those that mix nothing in."""
 
@@ -221,9 +254,11 @@ def usual_bases(*, pool: bool) -> tuple[str, ...]:
     return tuple(usual)
 
 
-def fits(recipe: Recipe | None, *, pool: bool) -> bool:
+def fits(recipe: Recipe | None, *, pool: bool, conditions: bool = True) -> bool:
     """Whether the data have what a recipe needs."""
-    return pool or recipe is None or not recipe.needs_pool
+    if recipe is None:
+        return True
+    return (pool or not recipe.needs_pool) and (conditions or not recipe.needs_conditions)
 
 
 def arms_help() -> str:

@@ -23,6 +23,8 @@ class Outputs:
         similarities: Similarity of the two images of each pair, float (P,).
         same: Whether both show the same person, bool (P,).
         folds: Number of the fold of each pair, int64 (P,); no person is in two folds.
+        combination: Number of the combination of class and condition of each image, int64 (N,).
+        coverage: Whether training has that combination: 0 covered, 1 thin, 2 missing, int64 (N,).
 
     Raises:
         ValueError: If the fields that are there differ in length, or a type or shape is wrong.
@@ -38,6 +40,8 @@ class Outputs:
     similarities: Tensor | None = None
     same: Tensor | None = None
     folds: Tensor | None = None
+    combination: Tensor | None = None
+    coverage: Tensor | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(value) for name, value in self.given().items()}
@@ -45,7 +49,7 @@ class Outputs:
             raise ValueError(f"outputs differ in length: {lengths}")
         if self.class_probs is not None and self.class_probs.ndim != 2:
             raise ValueError(f"class_probs must be (N, K), got {tuple(self.class_probs.shape)}")
-        for name in ("y", "folds"):
+        for name in ("y", "folds", "combination", "coverage"):
             numbers = self.given().get(name)
             if numbers is not None and (numbers.ndim != 1 or numbers.dtype != torch.int64):
                 shape = tuple(numbers.shape)

@@ -13,6 +13,14 @@ from downstream.metrics.classes import (
     recognised,
     worst_class_recall,
 )
+from downstream.metrics.combinations import (
+    COVERED,
+    MISSING,
+    THIN,
+    recall_of,
+    recall_parts,
+    worst_combination,
+)
 from downstream.metrics.metric import Metric, mean_of, parts_of
 from downstream.metrics.pairs import tar_at, verification_accuracy, verification_auc
 from downstream.metrics.probabilities import (
@@ -25,6 +33,7 @@ from downstream.metrics.probabilities import (
 from downstream.metrics.unit import NATS, POINTS
 
 CLASSES, PAIRS = ("y", "class_probs"), ("similarities", "same")
+COVERAGE = (*CLASSES, "coverage")
 
 _ALL = (
     Metric("accuracy", "accuracy", True, POINTS, CLASSES, mean_of(recognised),
@@ -38,6 +47,14 @@ _ALL = (
            bounds=(0.0, float(-np.log(SMALLEST_PROBABILITY)))),
     Metric("calibration_error", "calibration error", False, POINTS, CLASSES, calibration_error),
     Metric("auroc", "AUROC", True, POINTS, CLASSES, auroc, auroc_contributions, strata=True),
+    Metric("missing_combinations", "recall on missing combinations", True, POINTS, COVERAGE,
+           recall_of(MISSING), recall_parts(MISSING), strata=True),
+    Metric("thin_combinations", "recall on thin combinations", True, POINTS, COVERAGE,
+           recall_of(THIN), recall_parts(THIN), strata=True),
+    Metric("covered_combinations", "recall on covered combinations", True, POINTS, COVERAGE,
+           recall_of(COVERED), recall_parts(COVERED), strata=True),
+    Metric("worst_combination", "recall of the worst combination", True, POINTS,
+           (*CLASSES, "combination"), worst_combination, strata=True),
     Metric("error", "error", False, POINTS, CLASSES, mean_of(missed), parts_of(missed)),
     Metric("verification_accuracy", "verification accuracy", True, POINTS, (*PAIRS, "folds"),
            verification_accuracy),

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from augmentor.common.randomness import rng_for
 from augmentor.common.types import DataError, EncodingSource, LabelledImages, SampleSource
 from augmentor.common.types import device_of as device_of_source
+from augmentor.data.candidates import latents, sample
+from augmentor.data.combinations import Bins
 from augmentor.data.fingerprint import from_uint8, to_uint8
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.discriminator import Discriminator
@@ -35,6 +38,7 @@ class SyntheticImages:
         draws: How many synthetic images a training draws at a share of one half.
         check: Called before every class; may raise to stop.
         notes: What a reader should know; added to.
+        bins: Of the conditions, where the source knows them.
     """
 
     source: SampleSource
@@ -43,6 +47,7 @@ class SyntheticImages:
     draws: int
     check: Callable[[], None] | None = None
     notes: list[str] = field(default_factory=list)
+    bins: Bins | None = None
 
     def images(
         self, recipe: Recipe, accept: Accept | None, labelled_pool: LabelledImages | None
@@ -54,6 +59,8 @@ class SyntheticImages:
             accept: A classifier's filter, or None.
             labelled_pool: Whose latents the recipe may ask for.
         """
+        if recipe.fill:
+            return self._of_all_combinations(recipe)
         source = self._with_latents(recipe, labelled_pool)
         if recipe.realism:
             real = realism_filter(source, discriminator_of(self.source), recipe.realism, self.seed)
@@ -66,6 +73,27 @@ class SyntheticImages:
             parts.append(self._render(source, index, count, accept))
         y = torch.arange(len(source.classes)).repeat_interleave(count)
         return LabelledImages(from_uint8(to_uint8(torch.cat(parts))), y, source.classes)
+
+    def _of_all_combinations(self, recipe: Recipe) -> LabelledImages:
+        """Equally many images of every class under every condition that any class was seen in."""
+        train, count = self.train, self._images_per_class()
+        if self.bins is None or train.condition is None:
+            raise DataError("the conditions of the images are not known; give --condition")
+        pools = well_covered_conditions(train.condition, self.bins)
+        device, parts, conditions = device_of_source(self.source), [], []
+        for index in range(len(train.classes)):
+            if self.check is not None:
+                self.check()
+            condition = even_conditions(train.condition, pools, count, self.seed, index)
+            for start in range(0, count, ENCODED_TOGETHER):
+                some = condition[start : start + ENCODED_TOGETHER].to(device)
+                z = latents(self.seed, index, start, len(some), self.source.latent_dim).to(device)
+                y = torch.full((len(some),), index, device=device)
+                parts.append(sample(self.source, y, recipe.spread * z, some).cpu())
+            conditions.append(condition)
+        y = torch.arange(len(train.classes)).repeat_interleave(count)
+        x = from_uint8(to_uint8(torch.cat(parts)))
+        return LabelledImages(x, y, train.classes, torch.cat(conditions), train.conditions)
 
     def _with_latents(self, recipe: Recipe, labelled_pool: LabelledImages | None) -> SampleSource:
         if recipe.latents != "prior":
@@ -114,6 +142,34 @@ class SyntheticImages:
                 "one half"
             )
         return max(1, math.ceil(min(self.draws, affordable) / len(self.source.classes)))
+
+
+def well_covered_conditions(condition: Tensor, bins: Bins) -> list[Tensor]:
+    """Numbers of the images in every bin that has images, int64 each."""
+    place = bins.of(condition)
+    return [(place == number).nonzero()[:, 0] for number in torch.unique(place).tolist()]
+
+
+def even_conditions(
+    condition: Tensor, pools: list[Tensor], count: int, seed: int, class_index: int
+) -> Tensor:
+    """Conditions to render a class under: every bin equally often, each time one that occurs.
+
+    Args:
+        condition: Those of the training images.
+        pools: From ``well_covered_conditions``.
+        count: How many.
+        seed: Draws them, together with the class.
+        class_index: Of the class.
+    """
+    rng = rng_for("conditions to fill", seed, class_index)
+    rounds = math.ceil(count / len(pools))
+    order = torch.cat([torch.randperm(len(pools), generator=rng) for _ in range(rounds)])[:count]
+    chosen = []
+    for place in order.tolist():
+        pool = pools[place]
+        chosen.append(pool[torch.randint(len(pool), (1,), generator=rng)])
+    return condition[torch.cat(chosen)]
 
 
 def well_covered(images: LabelledImages) -> Tensor:

@@ -12,13 +12,17 @@ import torch
 from torch import Tensor
 
 from augmentor.common.randomness import seed_for
-from augmentor.common.types import DivergedError, LabelledImages
+from augmentor.common.types import DivergedError, LabelledImages, conditions_of
+from augmentor.data.combinations import Bins, bins_of, combinations_of
+from augmentor.data.rehearsal import rehearsal_fold
 from augmentor.data.splits import tuning_split
 from augmentor.sampling.synthesize import synthesize
 from downstream.arms.recipe import CONSISTENCY, Recipe
+from downstream.arms.table import FILL_SHARE, FILL_SPREAD
 from downstream.evaluate import predict_logits
 from downstream.metrics import Outputs
 from downstream.train import NonFiniteLossError
+from pipelines.datasets import DataBundle
 from pipelines.experiment.parts import FinishedPart, Part, PartStore, described
 from pipelines.experiment.plan import PART_MADE, Group
 from pipelines.experiment.setting import Setting
@@ -41,10 +45,13 @@ class Screen:
     Args:
         number: Of the split; decides what is held out.
         fraction: Part of a class that is held out.
+        rehearse: Hold out combinations of class and condition instead, like those that are missing;
+            ``number`` is then that of the fold.
     """
 
     number: int
     fraction: float
+    rehearse: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,6 +217,10 @@ def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Wa
         tensors = {"class_probs": class_probs.to(torch.float16)}
         if task.screen is not None:
             tensors["y"] = scored.y
+        if bench.bins is not None and scored.condition is not None:
+            table = combinations_of(bench.train, bench.bins)
+            tensors["combination"] = table.of(scored)
+            tensors["coverage"] = table.coverage_of(scored)
         seconds = _since(spent, bench.seconds)
         store.write(
             part,
@@ -231,13 +242,34 @@ def bench_of(
     """The workbench of a task, and the images it is scored on."""
     setting = task.setting
     bundle = setting.bundle(task.seed)
-    train, scored, seed = bundle.train, bundle.test, task.seed
-    if task.screen is not None:
+    train, scored, hidden, seed = bundle.train, bundle.test, bundle.hidden, task.seed
+    bins = bins_of_bundle(bundle)
+    if task.screen is not None and task.screen.rehearse and bins is not None:
+        seed = seed_for("rehearsal fold", task.seed, task.screen.number)
+        fold = rehearsal_fold(train, bins, task.seed, task.screen.number)
+        train, scored = train.subset(fold.fit), bundle.train.subset(fold.scored)
+        hidden = bundle.train.subset(fold.given)
+    elif task.screen is not None:
         fit, held_out, seed = screen_parts(train, task.seed, task.screen)
-        train, scored = train.subset(fit), bundle.train.subset(held_out)
+        train, scored, hidden = train.subset(fit), bundle.train.subset(held_out), None
     check = None if watch is None else watch.check
-    bench = Workbench(train, bundle.pool, setting, seed, on_part, check, task.judge)
+    bench = Workbench(
+        train, bundle.pool, setting, seed, on_part, check, task.judge, hidden=hidden, bins=bins
+    )
     return bench, scored
+
+
+def bins_of_bundle(bundle: DataBundle) -> Bins | None:
+    """Bins of the conditions, the same for all replicates: of the training images with those that
+    a regime hid. None without conditions.
+    """
+    images = bundle.train
+    if images.condition is None:
+        return None
+    condition = images.condition
+    if bundle.hidden is not None and bundle.hidden.condition is not None:
+        condition = torch.cat([condition, bundle.hidden.condition])
+    return bins_of(images.conditions, condition)
 
 
 def screen_parts(train: LabelledImages, seed: int, screen: Screen) -> tuple[Tensor, Tensor, int]:
@@ -254,7 +286,12 @@ def outputs_of(part: FinishedPart, y: Tensor | None = None) -> Outputs:
         part: The training.
         y: Classes of the images it scored; those of a screening are in the part.
     """
-    return Outputs(y=part.tensors.get("y", y), class_probs=part.tensors["class_probs"])
+    return Outputs(
+        y=part.tensors.get("y", y),
+        class_probs=part.tensors["class_probs"],
+        combination=part.tensors.get("combination"),
+        coverage=part.tensors.get("coverage"),
+    )
 
 
 def _gallery_part(setting: Setting, name: str, seed: int, has_pool: bool) -> Part:
@@ -276,8 +313,12 @@ def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
     first = []
     for index in range(len(train.classes)):
         first.append((train.y == index).nonzero()[:PER_CLASS, 0])
-    counts = dict.fromkeys(range(len(train.classes)), PER_CLASS)
-    synthetic = synthesize(source, counts, bench.seed)
+    if conditions_of(source):
+        synthetic = _of_every_class(
+            bench.synthetic(Recipe(share=FILL_SHARE, spread=FILL_SPREAD, fill=True))
+        )
+    else:
+        synthetic = synthesize(source, dict.fromkeys(range(len(first)), PER_CLASS), bench.seed)
     last = len(train.classes) - 1
     shown = torch.linspace(0, last, min(SAMPLES, len(train.classes))).round().long()
     samples = synthetic.subset(shown * PER_CLASS)  # the first of every class shown
@@ -290,6 +331,14 @@ def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
     for name, images in {"real": real, "synthetic": synthetic, "samples": samples}.items():
         tensors |= {f"{name}_x": images.x, f"{name}_y": images.y}
     store.write(part, {}, tensors, seconds={}, device=bench.setting.device)
+
+
+def _of_every_class(images: LabelledImages) -> LabelledImages:
+    """The first images of every class."""
+    first = []
+    for index in range(len(images.classes)):
+        first.append((images.y == index).nonzero()[:PER_CLASS, 0])
+    return images.subset(torch.cat(first)).without_conditions()
 
 
 def _steps_of(setting: Setting, recipe: Recipe) -> dict[str, int]:
@@ -309,7 +358,8 @@ def _shared_steps(setting: Setting, recipes: Sequence[Recipe], has_pool: bool) -
     labels_pool = any(recipe.images == "pseudo_label" for recipe in recipes)
     steps = setting.trainer.settings.steps
     if renders:
-        found["generator"] = setting.source.steps
+        kinds = {recipe.fill for recipe in recipes if recipe.renders}
+        found["generator"] = setting.source.steps * (len(kinds) if setting.data.condition else 1)
     if labels_pool or (renders and has_pool):
         found["pool labels"] = steps * setting.pool.rounds
     if any(recipe.uses_generator and not recipe.renders for recipe in recipes):

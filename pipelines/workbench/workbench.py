@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import LabelledImages, SampleSource
-from augmentor.data.draw_weights import mixed_draw_weights
+from augmentor.data.combinations import Bins, combinations_of
+from augmentor.data.draw_weights import even_combinations, mixed_draw_weights
 from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept
 from downstream.arms.recipe import WARM_STARTED, Recipe
@@ -50,6 +51,8 @@ class Workbench:
         on_part: Progress reporter: called with a few words when something is finished.
         check: Called after every step of a training; may raise to stop.
         judge: The arm whose classifier filters synthetic images and finds neighbours.
+        hidden: Real images that the regime hid, for the control that trains on them; None without.
+        bins: Of the conditions; None without conditions.
         seconds: What was made and how long it took; filled as parts are made.
         notes: What a reader should know; filled likewise.
     """
@@ -61,6 +64,8 @@ class Workbench:
     on_part: Callable[[str], None] = lambda part: None
     check: Callable[[], None] | None = None
     judge: Recipe = BASES["classical"]
+    hidden: LabelledImages | None = None
+    bins: Bins | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _classifiers: dict[Recipe, nn.Module] = field(default_factory=dict)
@@ -103,7 +108,13 @@ class Workbench:
         Of two stages it is the second's. The mix is that of ``augmentor.SyntheticMix``.
         """
         base = IMAGES[recipe.images](self)
+        if recipe.hidden:
+            if self.hidden is None:
+                raise ValueError("no real images were hidden; give data.rare or --rehearse")
+            base = base.joined(self.hidden)
         num_classes = len(base.classes)
+        if recipe.even_conditions:
+            return base, even_combinations(base.y, self._combination(base))
         if not recipe.share or recipe.training == "pretrain":
             weights = balanced_weights(base.y, num_classes) if recipe.balanced else None
             return base, weights
@@ -131,19 +142,42 @@ class Workbench:
     @cached_property
     def source(self) -> SampleSource:
         """The generator, trained on the training images and the labelled pool."""
-        pool, s = self.labelled_pool, self.setting
-        augment = None
+        images = self._generator_images()
+        with self._timed("generator"):
+            return self._trained_generator(images)
+
+    def _generator_images(self) -> LabelledImages:
+        pool = self.labelled_pool
+        return self.train if pool is None else self.train.joined(pool)
+
+    def _trained_generator(self, images: LabelledImages) -> SampleSource:
+        s, augment = self.setting, None
         if s.source.source_augment == "classical":
             augment = s.trainer.augmentation(("classical",))
+        return train_generator(
+            images,
+            s.source,
+            seed_for("generator", self.seed),
+            device=s.device,
+            augment=augment,
+            check=self.check,
+        )
+
+    def _combination(self, images: LabelledImages) -> Tensor:
+        """The combination of class and condition of every image, int64 (N,)."""
+        if self.bins is None:
+            raise ValueError("the conditions of the images are not known; give --condition")
+        return combinations_of(images, self.bins).of(images)
+
+    @cached_property
+    def label_source(self) -> SampleSource:
+        """The generator of the arms that render classes, not combinations: it knows no
+        conditions.
+        """
+        if not self.train.conditions:
+            return self.source
         with self._timed("generator"):
-            return train_generator(
-                self.train if pool is None else self.train.joined(pool),
-                s.source,
-                seed_for("generator", self.seed),
-                device=s.device,
-                augment=augment,
-                check=self.check,
-            )
+            return self._trained_generator(self._generator_images().without_conditions())
 
     @cached_property
     def smote(self) -> LabelledImages:
@@ -183,13 +217,16 @@ class Workbench:
             latents=recipe.latents,
             spread=recipe.spread,
             realism=recipe.realism,
+            fill=recipe.fill,
         )
         if key not in self._synthetic:
             accept = self._judged(recipe.confidence) if recipe.confidence else None
-            source, settings = self.source, self.setting.trainer.settings
+            settings = self.setting.trainer.settings
+            source = self.source if recipe.fill else self.label_source
             renderer = SyntheticImages(
                 source=source,
-                train=self.train,
+                train=self.train if recipe.fill else self.train.without_conditions(),
+                bins=self.bins,
                 seed=seed_for("synthetic", self.seed),
                 draws=math.ceil(settings.steps * settings.batch_size / 2),
                 check=self.check,
@@ -241,7 +278,7 @@ class Workbench:
 
     def _co_labeller(self) -> CoLabeller:
         return CoLabeller(
-            train=self.train,
+            train=self.train.without_conditions(),
             pool=self._needed_pool(),
             settings=self.setting.pool,
             source=self.setting.source,

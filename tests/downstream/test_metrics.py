@@ -37,7 +37,9 @@ def outputs_of(
     y = torch.arange(count) % classes
     logits = torch.randn(count, classes, generator=rng, dtype=torch.float64)
     probs = (logits + 1.5 * torch.eye(classes)[y]).softmax(dim=1)
-    return Outputs(y=y, class_probs=probs.to(dtype))
+    number = torch.arange(count)
+    combination = 4 * y + number // 3 % 4
+    return Outputs(y=y, class_probs=probs.to(dtype), combination=combination, coverage=number % 3)
 
 
 def pairs_of(count: int = 400, folds: int = 10) -> Outputs:
@@ -97,7 +99,7 @@ def test_auroc_of_two_classes_with_ties_equals_scikit_learn() -> None:
     assert METRICS["auroc"].of(rounded) == pytest.approx(expected)
 
 
-@given(st.sampled_from(SUMMED), st.integers(2, 60), st.integers(2, 5), st.integers(0, 99))
+@given(st.sampled_from(SUMMED), st.integers(3, 60), st.integers(2, 5), st.integers(0, 99))
 def test_contributions_sum_to_the_score(name: str, count: int, classes: int, seed: int) -> None:
     metric, outputs = METRICS[name], outputs_of(count, classes, seed, torch.float16)
     assert metric.contributions is not None
@@ -106,7 +108,7 @@ def test_contributions_sum_to_the_score(name: str, count: int, classes: int, see
     assert parts.sum() == pytest.approx(metric.of(outputs))
 
 
-@given(st.sampled_from(OF_CLASSES), st.integers(2, 60), st.integers(0, 99))
+@given(st.sampled_from(OF_CLASSES), st.integers(3, 60), st.integers(0, 99))
 def test_scores_lie_within_bounds_and_know_no_order(name: str, count: int, seed: int) -> None:
     metric, outputs = METRICS[name], outputs_of(count, 2, seed, torch.float16)
     low, high = metric.bounds
@@ -290,3 +292,33 @@ def test_metrics_are_found_by_name() -> None:
         metric_of("auruc")
     with pytest.raises(ValueError, match="unknown metric 'f1'; known metrics: accuracy, "):
         metric_of("f1")
+
+
+def test_recall_on_combinations_by_hand() -> None:
+    outputs = Outputs(
+        y=torch.tensor([0, 0, 0, 1, 1]),
+        class_probs=torch.eye(2)[[0, 1, 0, 1, 0]],
+        combination=torch.tensor([0, 1, 1, 2, 3]),
+        coverage=torch.tensor([0, 2, 2, 2, 1]),
+    )
+    assert METRICS["covered_combinations"].of(outputs) == 1
+    assert METRICS["missing_combinations"].of(outputs) == pytest.approx((0.5 + 1) / 2)
+    assert METRICS["thin_combinations"].of(outputs) == 0
+    assert METRICS["worst_combination"].of(outputs) == 0
+
+
+def test_recall_on_missing_combinations_equals_scikit_learn() -> None:
+    outputs = outputs_of(600, 4, 3)
+    assert outputs.y is not None
+    assert outputs.class_probs is not None
+    chosen = torch.arange(600) % 3 == 2
+    expected = recall_score(
+        outputs.y[chosen], outputs.class_probs[chosen].argmax(dim=1), average="macro"
+    )
+    assert METRICS["missing_combinations"].of(outputs) == pytest.approx(expected)
+
+
+def test_no_image_of_a_missing_combination_is_said() -> None:
+    outputs = replace(outputs_of(9, 2), coverage=torch.zeros(9, dtype=torch.int64))
+    with pytest.raises(MissingOutputError, match="no scored image is of a missing combination"):
+        METRICS["missing_combinations"].of(outputs)
