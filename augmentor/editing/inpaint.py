@@ -9,7 +9,14 @@ from augmentor.common.types import EncodingSource
 from augmentor.editing.reconstruct import reconstruct, require_images
 
 
-def inpaint(source: EncodingSource, x: Tensor, y: Tensor, mask: Tensor, rounds: int) -> Tensor:
+def inpaint(
+    source: EncodingSource,
+    x: Tensor,
+    y: Tensor,
+    mask: Tensor,
+    rounds: int,
+    condition: Tensor | None = None,
+) -> Tensor:
     r"""Fill holes by encoding and rendering again and again, with the pixels outside the hole put
     back every time.
 
@@ -25,6 +32,8 @@ def inpaint(source: EncodingSource, x: Tensor, y: Tensor, mask: Tensor, rounds: 
         y: Their classes, int64 (N,), or mixtures, float (N, K).
         mask: True in the hole, bool (H, W), or (N, H, W) with a hole an image.
         rounds: How often the hole is filled, 0 or more; the paper shows 1, 5 and 10.
+        condition: Conditions of the images, as ``Conditions.rows`` takes them; None for a source
+            without.
 
     Returns:
         Images after 0 to ``rounds`` rounds, float32 (rounds + 1, N, C, H, W) in [-1, 1]; outside
@@ -43,7 +52,7 @@ def inpaint(source: EncodingSource, x: Tensor, y: Tensor, mask: Tensor, rounds: 
         raise ValueError(f"rounds must be 0 or more, got {rounds}")
     images = [torch.where(hole, _visible_mean(x, hole), x)]
     for _ in range(rounds):
-        images.append(torch.where(hole, reconstruct(source, images[-1], y), x))
+        images.append(torch.where(hole, reconstruct(source, images[-1], y, condition), x))
     return torch.stack(images)
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from augmentor.common.types import EncodingSource
+from augmentor.common.types import EncodingSource, conditions_of
+from augmentor.data.candidates import sample
 
 
-def reconstruct(source: EncodingSource, x: Tensor, y: Tensor) -> Tensor:
+def reconstruct(
+    source: EncodingSource, x: Tensor, y: Tensor, condition: Tensor | None = None
+) -> Tensor:
     r"""What a source makes of images: :math:`x' = G(\mu(x, y), y)`.
 
     Args:
         source: A source with an encoder.
         x: Images, float32 (N, C, H, W) in [-1, 1], on the source's device.
         y: Their classes, int64 (N,), or mixtures, float (N, K).
+        condition: Their conditions, as ``Conditions.rows`` takes them; None for a source without.
 
     Returns:
         Images, float32 (N, C, H, W) in [-1, 1]. No noise is drawn: equal images give equal
@@ -26,7 +30,20 @@ def reconstruct(source: EncodingSource, x: Tensor, y: Tensor) -> Tensor:
         Bao et al. 2017, arXiv:1703.10155, section 4.
     """
     require_images(source, x)
-    return source.sample(y, source.encode(x, y))
+    return sample(source, y, encode(source, x, y, condition), condition)
+
+
+def encode(source: EncodingSource, x: Tensor, y: Tensor, condition: Tensor | None) -> Tensor:
+    """``source.encode``, with the condition where there is one.
+
+    Raises:
+        ValueError: If there is one and the source knows classes alone.
+    """
+    if condition is None:
+        return source.encode(x, y)
+    if not conditions_of(source):
+        raise ValueError("the source knows classes alone; leave condition out")
+    return source.encode(x, y, condition)  # type: ignore[call-arg]
 
 
 def require_images(source: EncodingSource, x: Tensor) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmentor.common.types import SampleSource, device_of
+from augmentor.common.conditions import Conditions
+from augmentor.common.types import SampleSource, conditions_of, device_of
+from augmentor.data.candidates import sample
 
 
 class MixedClasses:
@@ -50,22 +52,27 @@ class MixedClasses:
         return self.source.latent_dim
 
     @property
+    def conditions(self) -> Conditions:
+        """What the source knows beside the class; falsy if it knows the class alone."""
+        return conditions_of(self.source)
+
+    @property
     def device(self) -> torch.device:
         """Where the source renders."""
         return device_of(self.source)
 
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``; a mixture of mixed classes is the mixture of their
-        mixtures.
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See ``types.ConditionalSource.sample``; a mixture of mixed classes is the mixture of
+        their mixtures.
 
         Raises:
             ValueError: If a class index is out of range.
         """
         mixtures = self.mixtures.to(y.device)
         if y.is_floating_point():
-            return self.source.sample(y @ mixtures, z)
+            return sample(self.source, y @ mixtures, z, condition)
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(self.classes):
             raise ValueError(
                 f"y must lie in [0, {len(self.classes)}), got {int(y.min())} to {int(y.max())}"
             )
-        return self.source.sample(mixtures[y], z)
+        return sample(self.source, mixtures[y], z, condition)

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from augmentor.common.types import SampleSource, device_of
+from augmentor.common.conditions import Conditions
+from augmentor.common.types import SampleSource, conditions_of, device_of
+from augmentor.data.candidates import sample
 
 
 class ScaledLatents:
@@ -36,13 +38,18 @@ class ScaledLatents:
         )
 
     @property
+    def conditions(self) -> Conditions:
+        """What the source knows beside the class; falsy if it knows the class alone."""
+        return conditions_of(self.source)
+
+    @property
     def device(self) -> torch.device:
         """Where the source renders."""
         return device_of(self.source)
 
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``."""
-        return self.source.sample(y, self.scale * z)
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See ``types.ConditionalSource.sample``."""
+        return sample(self.source, y, self.scale * z, condition)
 
 
 class DonatedLatents:
@@ -85,15 +92,20 @@ class DonatedLatents:
         self._starts = self._counts.cumsum(0) - self._counts
 
     @property
+    def conditions(self) -> Conditions:
+        """What the source knows beside the class; falsy if it knows the class alone."""
+        return conditions_of(self.source)
+
+    @property
     def device(self) -> torch.device:
         """Where the source renders."""
         return device_of(self.source)
 
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``; a mixture has the donors of its largest class."""
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See ``types.ConditionalSource.sample``; a mixture has the donors of its largest class."""
         of = (y.argmax(dim=1) if y.is_floating_point() else y).to(self._counts.device)
         last = z[:, -1].to(self._counts.device)  # before it becomes float64, which MPS has not
         quantile = torch.special.ndtr(last.double())
         numbers = torch.minimum((quantile * self._counts[of]).long(), self._counts[of] - 1)
         donated = self._donors[self._starts[of] + numbers].to(z)
-        return self.source.sample(y, donated + self.noise * z[:, :-1])
+        return sample(self.source, y, donated + self.noise * z[:, :-1], condition)

@@ -37,6 +37,11 @@ def edit() -> None:
 label_option = click.option(
     "--label", metavar="CLASS", help="Class of the files; default: the name of their folder."
 )
+condition_option = click.option(
+    "--condition",
+    metavar="VALUE",
+    help="Of a RUN with conditions, that of the files: a name, or numbers joined by commas.",
+)
 edit_out = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -44,7 +49,7 @@ edit_out = click.option(
 )
 file_type = click.Path(path_type=Path, dir_okay=False)
 files_argument = click.argument("files", nargs=-1, required=True, type=file_type)
-edit_options = together(label_option, device_option, edit_out, as_json, verbose)
+edit_options = together(label_option, condition_option, device_option, edit_out, as_json, verbose)
 
 
 @edit.command(cls=JobCommand, short_help="Encode images and render them again.")
@@ -73,6 +78,9 @@ def reconstruct(
     show_default=True,
     help="Images, both ends included.",
 )
+@click.option(
+    "--condition-to", metavar="VALUE", help="Condition at the end.  [default: that of the files]"
+)
 @click.option("--gif", is_flag=True, help="An animation, morph.gif, instead of a row of pictures.")
 @edit_options
 def morph(
@@ -84,7 +92,10 @@ def morph(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Walk from the image FIRST to the image LAST of the same class, with the label held."""
+    """Walk from the image FIRST to the image LAST of the same class, with the label held.
+
+    With one image as both and --condition-to the walk goes through the conditions alone.
+    """
     from pipelines.edit.files import morph_files
 
     print_edit(morph_files(run, first, last, out or run / "edits", label=label, **values), as_json)
@@ -94,13 +105,24 @@ def morph(
 @run_argument
 @files_argument
 @click.option(
-    "--to", metavar="A,B", callback=split_commas, help="Classes to render.  [default: all]"
+    "--to",
+    metavar="A,B",
+    callback=split_commas,
+    help="Classes to render.  [default: all; with --condition-to the own]",
+)
+@click.option(
+    "--condition-to",
+    metavar="VALUE",
+    multiple=True,
+    help="Condition to render, written as --condition. Repeats.",
 )
 @edit_options
 def transfer(
     run: Path, files: tuple[Path, ...], out: Path | None, as_json: bool, **values: Any
 ) -> None:
-    """Render the attributes of the FILES (stroke, pose, light) as other classes."""
+    """Render the attributes of the FILES (stroke, pose, light) as other classes, or the FILES
+    themselves under other conditions.
+    """
     from pipelines.edit.files import transfer_files
 
     print_edit(transfer_files(run, files, out or run / "edits", **values), as_json)

@@ -5,7 +5,7 @@ edited by a trained source.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -21,6 +21,7 @@ from augmentor.common.types import (
     IdentitySource,
     Predict,
     SampleSource,
+    conditions_of,
     device_of,
 )
 from augmentor.data.class_names import class_index
@@ -67,6 +68,7 @@ def reconstruct_files(
     out: Path,
     *,
     label: str | None = None,
+    condition: str | None = None,
     predict: Predict | None = None,
     device: str | None = None,
 ) -> EditReport:
@@ -77,6 +79,8 @@ def reconstruct_files(
         files: Images, cut and resized as training images are.
         out: Folder to write to; files of the same names are overwritten.
         label: Class of all files; else see ``predict``.
+        condition: Of a source with conditions, that of all files: the name of a category, or
+            numbers joined by commas.
         predict: A judge that decides the class of every image. Without it a file's folder has to
             bear its name.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
@@ -86,8 +90,8 @@ def reconstruct_files(
             is not here.
         DataError: If there is no run, or a file is not a usable image; the message names it.
     """
-    o = _open(run, "reconstruct", files, label, predict, device)
-    x_rec = reconstruct(o.source, o.x, o.y)
+    o = _open(run, "reconstruct", files, label, predict, device, condition)
+    x_rec = reconstruct(o.source, o.x, o.y, o.condition)
     picture = _overview(o, torch.stack([o.x, x_rec], dim=1), ["image", "reconstruction"])
     return _write(o, out, "reconstruct", picture, x_rec[:, None], [""])
 
@@ -99,7 +103,9 @@ def morph_files(
     out: Path,
     *,
     label: str | None = None,
+    condition: str | None = None,
     predict: Predict | None = None,
+    condition_to: str | None = None,
     steps: int = 8,
     gif: bool = False,
     device: str | None = None,
@@ -112,7 +118,10 @@ def morph_files(
         last: Where it ends.
         out: Folder to write to.
         label: Class of both files.
+        condition: That of both files, and where the walk begins.
         predict: A judge that decides the class.
+        condition_to: The condition where the walk ends; that of the files unless given. With one
+            file twice the walk goes through the conditions alone.
         steps: Images on the way, both ends included.
         gif: Draw the overview as an animation, there and back, instead of a row.
         device: Where to compute.
@@ -121,12 +130,14 @@ def morph_files(
         ConfigError: As there, if the two classes differ, or there are fewer than two steps.
         DataError: As there.
     """
-    o = _open(run, "morph", [first, last], label, predict, device)
+    o = _open(run, "morph", [first, last], label, predict, device, condition)
     if steps < 2 or bool(o.y[0] != o.y[1]):
         raise ConfigError(
             f"morph needs 2 or more steps and two images of one class, got {steps} and {o.labels}"
         )
-    walk = morph(o.source, o.x[:1], o.x[1:], o.y[:1], steps)
+    own = None if o.condition is None else o.condition[:1]
+    to = own if condition_to is None else _condition(o.source, condition_to, 1, "--condition-to")
+    walk = morph(o.source, o.x[:1], o.x[1:], o.y[:1], steps, own, condition_to=to)
     tags = [f"step-{step:03d}" for step in range(steps)]
     picture = gif_bytes(walk[0]) if gif else _overview(o, walk, [])
     return _write(o, out, "morph", picture, walk, tags)
@@ -138,36 +149,60 @@ def transfer_files(
     out: Path,
     *,
     label: str | None = None,
+    condition: str | None = None,
     predict: Predict | None = None,
     to: Sequence[str] | None = None,
+    condition_to: Sequence[str] = (),
     device: str | None = None,
 ) -> EditReport:
-    """Render the attributes of images under the labels of other classes; see ``reconstruct_files``
-    for the rest.
+    """Render the attributes of images under the labels of other classes, or the images themselves
+    under other conditions; see ``reconstruct_files`` for the rest.
 
     Args:
         run: Folder of the run.
         files: Images whose attributes are taken.
         out: Folder to write to.
         label: Class of all files.
+        condition: That of all files.
         predict: A judge that decides the class of every image.
-        to: Names of the classes to render; all of them unless given.
+        to: Names of the classes to render; unless given all of them, or with ``condition_to`` the
+            images' own.
+        condition_to: Conditions to render, each as ``condition``; that of the files unless given.
         device: Where to compute.
 
     Raises:
         ConfigError: As there, or if a class is unknown.
         DataError: As there.
     """
-    o = _open(run, "transfer", files, label, predict, device)
-    names = list(to or o.source.classes)
-    indices = [_index(o.source, name, "--to") for name in names]
-    columns, tags = [], []
-    for name, index in zip(names, indices, strict=True):
-        columns.append(transfer(o.source, o.x, o.y, torch.full_like(o.y, index)))
-        tags.append(f"as-{safe_folder_name(name, index)}")
+    o = _open(run, "transfer", files, label, predict, device, condition)
+    columns = list[Tensor]()
+    names, tags = list[str](), list[str]()
+    for name, y_new in _classes_to(o, to, own=bool(condition_to)):
+        for words, rows in _conditions_to(o, condition_to):
+            columns.append(transfer(o.source, o.x, o.y, y_new, o.condition, rows))
+            names.append(", ".join(filter(None, [name, words])))
+            tags.append("as-" + safe_folder_name(names[-1], len(tags)))
     x_new = torch.stack(columns, dim=1)
     picture = _overview(o, torch.cat([o.x[:, None], x_new], dim=1), ["image", *names])
     return _write(o, out, "transfer", picture, x_new, tags)
+
+
+def _classes_to(o: _Opened, to: Sequence[str] | None, *, own: bool) -> Iterator[tuple[str, Tensor]]:
+    """Names and labels (N,) to render; the images' own have no name."""
+    if own and not to:
+        yield "", o.y
+        return
+    for name in to or o.source.classes:
+        yield name, torch.full_like(o.y, _index(o.source, name, "--to"))
+
+
+def _conditions_to(o: _Opened, to: Sequence[str]) -> Iterator[tuple[str, Tensor | None]]:
+    """Conditions to render in words and for every image; those of the files have no words."""
+    if not to:
+        yield "", o.condition
+    for words in to:
+        rows = _condition(o.source, words, len(o.x), "--condition-to")
+        yield words, rows
 
 
 def inpaint_files(
@@ -176,6 +211,7 @@ def inpaint_files(
     out: Path,
     *,
     label: str | None = None,
+    condition: str | None = None,
     predict: Predict | None = None,
     mask: Path | None = None,
     box: Box | None = None,
@@ -189,6 +225,7 @@ def inpaint_files(
         files: Images with a hole, or to be given one.
         out: Folder to write to. The overview shows every round, the single images the last.
         label: Class of all files.
+        condition: That of all files.
         predict: A judge that decides the class of every image; it sees the hole too.
         mask: An image that is white in the hole and black elsewhere; cut and resized as the images
             are.
@@ -202,9 +239,9 @@ def inpaint_files(
             everything.
         DataError: As there.
     """
-    o = _open(run, "inpaint", files, label, predict, device)
+    o = _open(run, "inpaint", files, label, predict, device, condition)
     hole = _hole(mask, box, o.x.shape[-1])
-    filled = inpaint(o.source, o.x, o.y, hole.to(o.x.device), rounds)
+    filled = inpaint(o.source, o.x, o.y, hole.to(o.x.device), rounds, o.condition)
     steps = torch.cat([o.x[None], filled]).transpose(0, 1)
     picture = _overview(o, steps, ["image", "hole", *map(str, range(1, rounds + 1))])
     return _write(o, out, "inpaint", picture, filled[-1][:, None], [""])
@@ -320,14 +357,15 @@ def gif_bytes(frames: Tensor, milliseconds: int = 120) -> bytes:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A source, images on its device, and their classes (N,) int64, none where they do not
-    count.
+    """A source, images on its device, their classes (N,) int64, none where they do not count, and
+    their conditions where the source knows any.
     """
 
     source: EncodingSource
     files: Sequence[Path]
     x: Tensor
     y: Tensor
+    condition: Tensor | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -341,8 +379,10 @@ def _open(
     label: str | None,
     predict: Predict | None,
     device: str | None,
+    condition: str | None,
 ) -> _Opened:
     source = encoding_source(run, operation, device)
+    known = _condition(source, condition, len(files), "--condition")
     x = read_files(files, source.image_shape).to(device_of(source))
     if label is not None:
         y = [_index(source, label, "--label")] * len(files)
@@ -350,7 +390,34 @@ def _open(
         y = predict(x).argmax(dim=1).tolist()
     else:
         y = [_index_by_folder(source, path) for path in files]
-    return _Opened(source, files, x, torch.tensor(y, dtype=torch.int64, device=x.device))
+    labels = torch.tensor(y, dtype=torch.int64, device=x.device)
+    return _Opened(source, files, x, labels, known)
+
+
+def _condition(source: EncodingSource, words: str | None, n: int, option: str) -> Tensor | None:
+    """A condition as a user writes it, for n images; None for a source without.
+
+    Raises:
+        ConfigError: If it is missing or cannot be read, or the source knows classes alone.
+    """
+    conditions = conditions_of(source)
+    if not conditions:
+        if words is not None:
+            raise ConfigError(
+                f"{option}: the source knows classes alone; train one with --condition, of a "
+                "family that takes them"
+            )
+        return None
+    names = ",".join(conditions.names)
+    if words is None:
+        raise ConfigError(f"give the condition of the files by --condition, a value of {names}")
+    try:
+        one = tuple(map(float, words.split(","))) if conditions.are_numbers else words
+        rows = conditions.repeated(one, n)
+        conditions.rows(rows)  # refuses what is no finite number
+    except ValueError as error:
+        raise ConfigError(f"{option}: {words!r} is no value of {names}: {error}") from error
+    return rows.to(device_of(source))
 
 
 def _index(source: EncodingSource, name: str, option: str) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from augmentor.common.randomness import rng_for
+from augmentor.common.types import conditions_of
 from augmentor.data.class_names import class_index, listed
 from augmentor.data.synthetic_store import Format, Recipe
 from augmentor.sampling.mixed_classes import MixedClasses
@@ -74,6 +75,11 @@ def mix_identities_run(
     """
     began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
     use_threads(loaded.config.threads)
+    if conditions_of(loaded.source):
+        raise ConfigError(
+            f"{run}: the source needs a condition for every image, which new classes have none of; "
+            "train one without --condition"
+        )
     mixtures = _asked(loaded.source.classes, mixes, new, of, per_class, seed)
     recipe = _recipe(loaded, mixtures, per_class, seed, format)
     class_probs = class_probs_of(mixtures, loaded.source.classes)

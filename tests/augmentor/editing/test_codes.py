@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from augmentor.editing.morph import morph
+from augmentor.common.conditions import Conditions
+from augmentor.editing.inpaint import inpaint
+from augmentor.editing.morph import between, morph
 from augmentor.editing.reconstruct import reconstruct
 from augmentor.editing.transfer import transfer
 
@@ -74,3 +76,70 @@ def test_what_does_not_fit_together_is_refused(source: Any, x: Tensor, y: Tensor
         morph(source, x, x, y, steps=1)
     with pytest.raises(ValueError, match="one shape"):
         morph(source, x, x[:2], y, steps=3)
+
+
+class Lit:
+    """The latent is the mean of each row of pixels less class and light, which rendering adds."""
+
+    classes, image_shape, latent_dim = ("low", "high"), (1, 4, 4), 4
+
+    def __init__(self, conditions: Conditions) -> None:
+        self.conditions = conditions
+
+    def level(self, y: Tensor, condition: Tensor) -> Tensor:
+        return (y * 0.2)[:, None] + 0.1 * self.conditions.rows(condition)[:, :1]
+
+    def encode(self, x: Tensor, y: Tensor, condition: Tensor) -> Tensor:
+        return x.mean(dim=(1, 3)) - self.level(y, condition)
+
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor) -> Tensor:
+        return (z + self.level(y, condition))[:, None, :, None].expand(-1, 1, 4, 4).clone()
+
+
+LIGHT = Conditions(("azimuth",), centre=(0.0,), scale=(90.0,))
+FONTS = Conditions(("font",), ("bold", "light"))
+
+
+def test_transfer_changes_the_condition_of_a_photo() -> None:
+    source, x = Lit(LIGHT), torch.full((1, 1, 4, 4), 0.5)
+    own, other = LIGHT.repeated([0.0], 1), LIGHT.repeated([90.0], 1)
+    y = torch.tensor([1])
+    torch.testing.assert_close(transfer(source, x, y, y, own), x)
+    torch.testing.assert_close(transfer(source, x, y, y, own, other), x + 0.1)
+    torch.testing.assert_close(transfer(source, x, y, y - 1, own, other), x - 0.1)
+    torch.testing.assert_close(reconstruct(source, x, y, other), x)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "first", "last"),
+    [(LIGHT, [0.0], [90.0]), (FONTS, "light", "bold")],
+    ids=["numbers", "words"],
+)
+def test_a_morph_walks_through_the_conditions(conditions: Any, first: Any, last: Any) -> None:
+    source, x, y = Lit(conditions), torch.full((1, 1, 4, 4), 0.5), torch.tensor([0])
+    begin, end = conditions.repeated(first, 1), conditions.repeated(last, 1)
+    walk = morph(source, x, x, y, 5, begin, condition_to=end)
+    level = walk.mean(dim=(0, 2, 3, 4))
+    torch.testing.assert_close(level, 0.5 + torch.linspace(0, 0.1, 5))
+    still = morph(source, x, x, y, 3, begin, end)
+    torch.testing.assert_close(still[:, -1], x)  # another photo of a light is in that light
+
+
+def test_between_has_both_ends() -> None:
+    first, last = torch.tensor([0, 1]), torch.tensor([1, 1])
+    assert torch.equal(between(FONTS, first, last, 0.0), FONTS.rows(first))
+    assert torch.equal(between(FONTS, first, last, 1.0), FONTS.rows(last))
+    assert between(FONTS, None, None, 0.5) is None
+
+
+def test_a_hole_is_filled_under_a_condition() -> None:
+    source, x, y = Lit(LIGHT), torch.full((1, 1, 4, 4), 0.5), torch.tensor([0])
+    hole = torch.zeros(4, 4, dtype=torch.bool)
+    hole[:2, :2] = True
+    filled = inpaint(source, x, y, hole, 2, LIGHT.repeated([90.0], 1))
+    torch.testing.assert_close(filled[-1], x)
+
+
+def test_a_condition_for_a_source_without_is_refused(source: Any, x: Tensor, y: Tensor) -> None:
+    with pytest.raises(ValueError, match="leave condition out"):
+        transfer(source, x, y, y, torch.zeros(3, dtype=torch.int64))

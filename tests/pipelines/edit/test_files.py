@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from augmentor.common.conditions import Conditions
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import to_uint8
@@ -49,6 +50,20 @@ class Codes(Levels):
         return 10 * (x.mean(dim=(2, 3)) - self.level(y))
 
 
+class Lit(Codes):
+    """The condition, a number, adds a tenth of its scaled value."""
+
+    conditions = Conditions(("azimuth",), centre=(0.0,), scale=(90.0,))
+
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        assert condition is not None
+        return super().sample(y, z + self.conditions.rows(condition))
+
+    def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
+        assert condition is not None
+        return super().encode(x, y) - self.conditions.rows(condition)
+
+
 @pytest.fixture(autouse=True)
 def source(monkeypatch: pytest.MonkeyPatch) -> Any:
     found = Codes()
@@ -60,6 +75,17 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Any:
     for job in (edit, mix_identities):
         monkeypatch.setattr(job, "load_source", load)
     return found
+
+
+@pytest.fixture
+def lit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source knows conditions."""
+
+    def load(run: Path, device: str | None) -> LoadedRun:
+        return LoadedRun(Lit(), config_from({"threads": 1}), "a" * 64, np.array([3]), 1)  # type: ignore[arg-type]
+
+    for job in (edit, mix_identities):
+        monkeypatch.setattr(job, "load_source", load)
 
 
 @pytest.fixture
@@ -153,6 +179,65 @@ def test_the_class_comes_from_the_option_the_judge_or_the_folder(
     files[0].parent.rename(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match=r"a\.png: the class of this image is needed .* --label"):
         edit.reconstruct_files(tmp_path, [tmp_path / "elsewhere" / "a.png"], tmp_path / "o")
+
+
+@pytest.mark.usefixtures("lit")
+def test_a_photo_under_other_conditions(tmp_path: Path, files: list[Path]) -> None:
+    options = ["--condition", "-90", "--condition-to", "-90", "--condition-to", "90"]
+    out = ["--out", str(tmp_path / "out")]
+    assert cli.main(["edit", "transfer", str(tmp_path), str(files[0]), *options, *out]) == 0
+    same, other = sorted((tmp_path / "out/transfer").iterdir())
+    assert grey_of(same) == {128}
+    assert grey_of(other) == {154}  # two tenths of 127.5 brighter, rounded once
+    assert "90" in other.name
+
+
+@pytest.mark.usefixtures("lit")
+def test_a_photo_under_other_conditions_and_as_other_classes(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    report = edit.transfer_files(
+        tmp_path, files[:1], tmp_path / "o", condition="0", to=["0", "1"], condition_to=["0", "90"]
+    )
+    assert len(report.images) == 4
+    assert len(set(report.images)) == 4
+
+
+@pytest.mark.usefixtures("lit")
+def test_a_walk_through_the_conditions(tmp_path: Path, files: list[Path]) -> None:
+    report = edit.morph_files(
+        tmp_path, files[0], files[0], tmp_path / "o", condition="0", condition_to="90", steps=3
+    )
+    assert [grey_of(path) for path in report.images] == [{128}, {134}, {141}]
+
+
+@pytest.mark.usefixtures("lit")
+@pytest.mark.parametrize(
+    ("condition", "to", "message"),
+    [
+        (None, [], "give the condition of the files by --condition, a value of azimuth"),
+        ("left", [], "--condition: 'left' is no value of azimuth"),
+        ("nan", [], "not a finite number"),
+        ("0,1", [], "name one number for each"),
+        ("0", ["up"], "--condition-to: 'up'"),
+    ],
+)
+def test_conditions_that_cannot_be_read(
+    tmp_path: Path, files: list[Path], condition: str | None, to: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        edit.transfer_files(tmp_path, files, tmp_path / "o", condition=condition, condition_to=to)
+
+
+def test_a_condition_needs_a_source_that_knows_one(tmp_path: Path, files: list[Path]) -> None:
+    with pytest.raises(ConfigError, match="knows classes alone"):
+        edit.transfer_files(tmp_path, files, tmp_path / "o", condition_to=["90"])
+
+
+@pytest.mark.usefixtures("lit")
+def test_new_classes_have_no_condition(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="train one without --condition"):
+        mix_identities.mix_identities_run(tmp_path, tmp_path / "o", mixes=[("0", "1")])
 
 
 def test_bad_files_are_named_all_at_once(
