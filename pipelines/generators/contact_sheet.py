@@ -16,7 +16,7 @@ from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_store import CONTACT_SHEET, read_set
 from pipelines.report.pictures import png_bytes
 
-MOST_ROWS, MOST_COLUMNS, LONGEST_NAME = 24, 24, 32
+MOST_ROWS, MOST_COLUMNS, LONGEST_NAME = 24, 24, 48
 LEAST_TILE, FRAME, GAP, MARGIN, FONT_SIZE = 40, 4, 4, 10, 13
 PAPER, INK, EMPTY, RENDERED = (255, 255, 255), (40, 40, 40), (225, 225, 225), (214, 96, 0)
 

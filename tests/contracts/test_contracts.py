@@ -9,6 +9,7 @@ from augmentor.common.conditions import Conditions
 from augmentor.common.types import EncodingSource
 from augmentor.families import FAMILIES
 from augmentor.sampling.mixed_classes import MixedClasses
+from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
 from augmentor.training.checkpoint import Checkpoint
 from tests.augmentor.families.steps import small
 from tests.contracts.source_contract import check_source, inputs
@@ -155,6 +156,15 @@ def mixed(source: LinearSource) -> MixedClasses:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_linear_source(channels: int) -> None:
     check_source(LinearSource(channels=channels))
+
+
+@pytest.mark.parametrize("conditions", [WORDS, NUMBERS], ids=["words", "numbers"])
+def test_sources_made_of_conditional_ones(conditions: Conditions) -> None:
+    source = Conditional(conditions)
+    check_source(mixed(source))
+    check_source(ScaledLatents(source, 0.8))
+    donors = [torch.randn(4, 5, generator=torch.Generator().manual_seed(c)) for c in range(3)]
+    check_source(DonatedLatents(source, donors, 0.1))
 
 
 def test_one_class() -> None:
