@@ -213,6 +213,7 @@ def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]
     nothing = {
         "per_class": None,
         "ratio": None,
+        "fill": None,
         "classes": None,
         "filter": None,
         "seed": 0,
