@@ -261,13 +261,16 @@ def _for_tuning(full: _Full) -> _Full:
     )
 
 
+WITH_LOOKS = ("digits-conditions", "mnist-conditions")
+
+
 def _load_named(data: DataConfig) -> _Full:
-    if data.data == "mnist-conditions":
+    if data.data in WITH_LOOKS:
         return _load_looks(data)
     if data.condition is not None:
         raise DataError(
-            f"{data.data} has no conditions; leave --condition out, or name mnist-conditions or a "
-            "folder"
+            f"{data.data} has no conditions; leave --condition out, or name "
+            f"{' or '.join(WITH_LOOKS)} or a folder"
         )
     if data.data == "digits":
         return _load_digits(data)
@@ -276,24 +279,40 @@ def _load_named(data: DataConfig) -> _Full:
 
 
 def _load_looks(data: DataConfig) -> _Full:
-    """MNIST under eight looks, drawn by the rule of ``looks_of``; the condition ``look`` is
-    attached if it is asked for.
+    """MNIST or digits under eight looks, drawn by the rule of ``looks_of``; the condition ``look``
+    is attached if it is asked for.
     """
     if data.condition not in (None, LOOKS.names):
         raise DataError(
             f"{data.data} has no column {', '.join(data.condition or ())!r}; its columns are "
             f"{', '.join(LOOKS.names)}"
         )
+    looks = f"each image under one of {LOOKS.size} looks, drawn by its number"
+    if data.data == "digits-conditions":
+        strokes, y = _digits()
+        # Twice the side: stripes and strokes of the looks are two pixels wide.
+        pixels = torch.from_numpy(np.rint(strokes * (255 / 16)).astype(np.uint8))
+        pixels = fit_square(pixels[:, None], 2 * pixels.shape[-1])[:, 0]
+        images = _with_looks(data, "all", pixels, torch.from_numpy(y), [str(i) for i in range(10)])
+        first, second = stratified_split(images.y, 0.5, SPLIT_SEED)
+        note = f"stratified halves, seed {SPLIT_SEED}; {looks}"
+        return _Full(data.data, images.subset(first), images.subset(second), note)
     parts = []
     for name in ("train", "test"):
         found, classes = _download(data, train=name == "train")
-        look = looks_of(name, len(found.data))
-        images = _named_images(data, with_looks(found.data, look), found.targets, classes)
-        if data.condition is not None:
-            images = replace(images, condition=look, conditions=LOOKS)
-        parts.append(images)
-    note = f"official split; each image under one of {LOOKS.size} looks, drawn by its number"
-    return _Full(data.data, parts[0], parts[1], note)
+        parts.append(_with_looks(data, name, found.data, found.targets, classes))
+    return _Full(data.data, parts[0], parts[1], f"official split; {looks}")
+
+
+def _with_looks(
+    data: DataConfig, part: str, pixels: Tensor, y: Tensor, classes: Sequence[str]
+) -> LabelledImages:
+    """Grey images (N, H, W) uint8 under their looks, with the condition if it is asked for."""
+    look = looks_of(part, len(pixels))
+    images = _named_images(data, with_looks(pixels, look), y, classes)
+    if data.condition is None:
+        return images
+    return replace(images, condition=look, conditions=LOOKS)
 
 
 def _load_digits(data: DataConfig) -> _Full:

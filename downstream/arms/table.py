@@ -240,15 +240,29 @@ BASES: Mapping[str, Recipe] = {
 """The recipes that a policy may begin with: those that mix nothing in."""
 
 
-def default_arms(*, pool: bool) -> tuple[str, ...]:
+WITH_CONDITIONS = (
+    "classical",
+    "trivialaugment",
+    "mixup",
+    "logit_adjusted",
+    "even_conditions",
+    "factored",
+    "auto",
+)
+"""The arms that run by default where the data have conditions."""
+
+
+def default_arms(*, pool: bool, conditions: bool = False) -> tuple[str, ...]:
     """The arms that run where a config names none, as far as the data allow."""
+    if conditions:
+        return WITH_CONDITIONS
     return tuple(arm.name for arm in _ARMS if arm.runs_by_default and fits(arm.recipe, pool=pool))
 
 
-def usual_bases(*, pool: bool) -> tuple[str, ...]:
+def usual_bases(*, pool: bool, conditions: bool = False) -> tuple[str, ...]:
     """The arms without a generator among ``default_arms``: what ``auto`` chooses from."""
     usual = []
-    for name in default_arms(pool=pool):
+    for name in default_arms(pool=pool, conditions=conditions):
         if name in BASES and not BASES[name].uses_generator:
             usual.append(name)
     return tuple(usual)

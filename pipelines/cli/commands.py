@@ -231,6 +231,7 @@ def synth(
 @key("--replicates", "gain.replicates", type=int, metavar="N")
 @key("--processes", "gain.processes", type=int, metavar="N")
 @key("--screening", "gain.screening", is_flag=True, flag_value=True)
+@key("--rehearse", "gain.rehearse", is_flag=True, flag_value=True)
 @budget_option
 @dry_run
 @run_options

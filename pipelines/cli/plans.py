@@ -26,6 +26,7 @@ JOB_BY_PART = {
     "gan_head-": "semi",
     "training-replicate": "gain",
     "training-screening": "gain",
+    "training-rehearsal": "gain",
     "gallery-": "gain",
 }
 """The job that leaves files whose names begin so; every other job is ``semi``."""

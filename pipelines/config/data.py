@@ -16,6 +16,7 @@ NAMED_DATA = {
     "digits": "digits",
     "mnist": "digits",
     "fashion-mnist": "natural",
+    "digits-conditions": "digits",
     "mnist-conditions": "digits",
 }
 """Data sets by name, and the domain of the augmentation that suits each."""

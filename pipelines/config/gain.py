@@ -74,6 +74,17 @@ class GainConfig(Section):
         description="Part of a class that a screening split holds out; in a long tail rare classes "
         "stay whole.",
     )
+    rehearse: bool = Field(
+        default=False,
+        description="Choose by rehearsal: hide combinations of class and condition that are there, "
+        "like the missing ones, train every candidate without them, and score on them.",
+    )
+    rehearsal_folds: int = Field(
+        default=3,
+        ge=1,
+        description="Most folds of a rehearsal; three hide combinations of every well covered "
+        "class once.",
+    )
     metric: str = Field(
         default="balanced_accuracy",
         description="What the comparisons and auto go by; downstream/metrics/table.py lists them.",

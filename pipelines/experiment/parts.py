@@ -303,7 +303,7 @@ def described(value: Any) -> Any:
 
 
 def digest_of_images(*images: LabelledImages | Tensor | None) -> str:
-    """Sixteen hex digits that change with any pixel or label, and with the order.
+    """Sixteen hex digits that change with any pixel, label or condition, and with the order.
 
     Args:
         images: Labelled images, or tensors (N, C, H, W) in [-1, 1] without labels; None is none.
@@ -317,6 +317,9 @@ def digest_of_images(*images: LabelledImages | Tensor | None) -> str:
         else:
             digest.update(fingerprints(one.x).tobytes() + one.y.numpy().tobytes())
             digest.update(json.dumps(one.classes).encode())
+            if one.condition is not None:
+                digest.update(one.condition.numpy().tobytes())
+                digest.update(json.dumps(dataclasses.astuple(one.conditions)).encode())
     return digest.hexdigest()[:16]
 
 

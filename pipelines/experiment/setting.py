@@ -142,7 +142,7 @@ def _images_digest(data: DataConfig, screening: bool) -> str:
     """Of everything that the replicates draw theirs from: no regime, the whole pool."""
     rest = None if data.unlabelled == "rest" else data.unlabelled
     no_regime: dict[str, Any] = {"per_class": None, "imbalance": 1.0, "labels": None}
-    no_regime |= {"max_pool": None, "unlabelled": rest}
+    no_regime |= {"max_pool": None, "unlabelled": rest, "rare": None}
     everything = load_data(data.model_copy(update=no_regime), 0, tuning=screening)
     return digest_of_images(everything.train, everything.test, everything.pool)
 

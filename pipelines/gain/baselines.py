@@ -19,7 +19,7 @@ BASELINES = {"classical": "best_classical", "same_pool": "best_with_pool"}
 
 def baseline_kind(recipe: Recipe | None) -> str | None:
     """``classical`` or ``same_pool``; None for an arm with a generator, a control, or ``auto``."""
-    if recipe is None or recipe.uses_generator or recipe.mixed == "replay":
+    if recipe is None or recipe.uses_generator or recipe.mixed == "replay" or recipe.hidden:
         return None
     return "same_pool" if recipe.needs_pool else "classical"
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from augmentor.common.types import DataError, LabelledImages
+from augmentor.data.rehearsal import rehearsal_fold
 from downstream.arms.policy import MixPolicy, recipe_of
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import ARMS, BASES, default_arms, fits, usual_bases
@@ -23,8 +24,14 @@ from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.generators.in_memory import chosen_family
 from pipelines.workbench.synthetic import discriminator_of
-from pipelines.workbench.training_parts import Screen, TrainingTask, training_group
+from pipelines.workbench.training_parts import (
+    Screen,
+    TrainingTask,
+    bins_of_bundle,
+    training_group,
+)
 
+FILLED = ARMS["factored"].mixes_into
 MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
 
 
@@ -67,7 +74,22 @@ class GainPlan:
     @property
     def screens(self) -> bool:
         """Whether anything is chosen on held-out training images."""
-        return "auto" in self.arms or len(set(self.settings.strengths)) > 1
+        several = len(set(self.settings.strengths)) > 1
+        return "auto" in self.arms or several or self.settings.rehearse
+
+    @property
+    def rounds(self) -> int:
+        """Most rounds of the race: screening splits, or folds of a rehearsal."""
+        if self.settings.rehearse:
+            return self.settings.rehearsal_folds
+        return self.settings.screening_rounds
+
+    @property
+    def screening_metric(self) -> Metric:
+        """What candidates are compared by; every image of a rehearsal is of a missing
+        combination.
+        """
+        return metric_of("missing_combinations") if self.settings.rehearse else self.metric
 
     @property
     def overlap(self) -> float:
@@ -108,15 +130,20 @@ class GainPlan:
 
     def screening_group(self, number: int, candidates: Sequence[MixPolicy]) -> Group[TrainingTask]:
         """The trainings of these candidates on one screening split of the first replicate."""
+        return self.split_group(number, {policy.name: policy.recipe for policy in candidates})
+
+    def split_group(self, number: int, recipes: Mapping[str, Recipe]) -> Group[TrainingTask]:
+        """Trainings on one screening split, or fold of the rehearsal, of the first replicate."""
+        rehearse, split = self.settings.rehearse, self.first_split + number
         return training_group(
             self.setting,
-            f"screening {self.first_split + number:03d}",
+            f"{'rehearsal' if rehearse else 'screening'} {split:03d}",
             self.setting.replicate_seed(0),
-            {policy.name: policy.recipe for policy in candidates},
+            recipes,
             self.store,
             BASES["classical"],
             has_pool=self.has_pool,
-            screen=Screen(self.first_split + number, self.settings.screening_fraction),
+            screen=Screen(split, self.settings.screening_fraction, rehearse),
         )
 
     def expected_groups(self) -> list[Group[TrainingTask]]:
@@ -125,7 +152,8 @@ class GainPlan:
         """
         groups: list[Group[TrainingTask]] = []
         if self.screens:
-            for number in range(max(2, self.settings.screening_rounds // 2)):
+            rounds = self.rounds if self.settings.rehearse else max(2, self.rounds // 2)
+            for number in range(rounds):
                 groups.append(self.screening_group(number, self.candidates))
         return groups + self.replicate_groups(MixPolicy("classical"), self.first_strengths)
 
@@ -149,14 +177,14 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
     chosen_family(config.source)
     setting = setting_of(config, screening=config.gain.screening)
     settings = config.gain
-    metric, metrics = _metrics(settings)
     own = _own_policies(settings.policies)
     bundle = setting.bundle(setting.replicate_seed(0))
-    pool = bundle.pool is not None
+    metric, metrics = _metrics(settings, bundle)
     _require_network(setting, bundle.train)
-    arms = _arms(settings, own, pool=pool)
-    runs_auto = "auto" in arms
-    candidates = _candidates(settings, own, pool=pool, runs_auto=runs_auto)
+    _require_rehearsable(settings, bundle, setting.replicate_seed(0))
+    arms = _arms(settings, own, bundle)
+    runs_auto = "auto" in arms or settings.rehearse
+    candidates = _candidates(settings, own, bundle, runs_auto=runs_auto)
     used = {name: policy for name, policy in own.items() if name in arms or policy in candidates}
     _require_able_family(used, setting.source, bundle.train)
     return GainPlan(
@@ -187,8 +215,9 @@ def usual_comparisons(
     bases = list(dict.fromkeys(["classical", best_classical, "pseudo_label", best_with_pool]))
     wanted = [("synthetic", "real"), ("synthetic", "smote"), ("synthetic+classical", "replay")]
     for base in bases:
-        for arm in ("synthetic+classical", "auto", "synthetic", *own):
+        for arm in ("synthetic+classical", "factored", "auto", "synthetic", *own):
             wanted.append((arm, base))
+    wanted += [("factored", "label_only"), ("factored", "oracle")]
     wanted += [("pseudo_label", "classical"), (best_with_pool, "classical")]
     pairs = []
     for arm, base in dict.fromkeys(wanted):
@@ -199,7 +228,7 @@ def usual_comparisons(
     return pairs
 
 
-def _metrics(settings: GainConfig) -> tuple[Metric, tuple[Metric, ...]]:
+def _metrics(settings: GainConfig, bundle: DataBundle) -> tuple[Metric, tuple[Metric, ...]]:
     try:
         metric = metric_of(settings.metric)
         shown = []
@@ -208,9 +237,21 @@ def _metrics(settings: GainConfig) -> tuple[Metric, tuple[Metric, ...]]:
     except ValueError as error:
         raise ConfigError(f"gain.metric: {error}") from error
     for one in shown:
-        if not set(one.needs) <= {"y", "class_probs"}:
+        if "similarities" in one.needs:
             raise ConfigError(f"gain.metrics: {one.name} is a metric of pairs, not of classes")
+        if set(one.needs) & {"combination", "coverage"} and not bundle.train.conditions:
+            raise ConfigError(f"gain.metrics: {one.name} needs conditions; give --condition")
     return metric, tuple(shown)
+
+
+def _require_rehearsable(settings: GainConfig, bundle: DataBundle, seed: int) -> None:
+    """Refuse a rehearsal where nothing is incomplete, before anything is trained."""
+    if not settings.rehearse:
+        return
+    bins = bins_of_bundle(bundle)
+    if bins is None:
+        raise ConfigError("gain.rehearse: a rehearsal needs conditions; give --condition")
+    rehearsal_fold(bundle.train, bins, seed, 0)
 
 
 def _own_policies(asked: Mapping[str, PolicyConfig]) -> dict[str, MixPolicy]:
@@ -225,9 +266,12 @@ def _own_policies(asked: Mapping[str, PolicyConfig]) -> dict[str, MixPolicy]:
     return found
 
 
-def _arms(settings: GainConfig, own: Mapping[str, MixPolicy], *, pool: bool) -> tuple[str, ...]:
+def _arms(
+    settings: GainConfig, own: Mapping[str, MixPolicy], bundle: DataBundle
+) -> tuple[str, ...]:
     """The arms to run: those of the configuration, else the usual ones."""
-    arms = settings.arms or default_arms(pool=pool)
+    pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
+    arms = settings.arms or default_arms(pool=pool, conditions=conditions)
     known = ", ".join([*ARMS, *own])
     for arm in arms:
         if arm not in ARMS and arm not in own:
@@ -235,22 +279,29 @@ def _arms(settings: GainConfig, own: Mapping[str, MixPolicy], *, pool: bool) -> 
         if arms.count(arm) > 1:
             raise ConfigError(f"gain.arms: {arm!r} is named twice")
         recipe = own[arm].recipe if arm in own else ARMS[arm].recipe
-        if not fits(recipe, pool=pool):
-            raise ConfigError(
-                f"gain.arms: the arm {arm!r} needs unlabelled images; give --unlabelled, or leave "
-                "the arm out"
-            )
+        _require_fitting(f"gain.arms: the arm {arm!r}", recipe, bundle)
     return tuple(arms)
 
 
+def _require_fitting(what: str, recipe: Recipe | None, bundle: DataBundle) -> None:
+    """Refuse a recipe that needs what the data do not have."""
+    if not fits(recipe, pool=bundle.pool is not None):
+        raise ConfigError(f"{what} needs unlabelled images; give --unlabelled, or leave it out")
+    if not fits(recipe, pool=True, conditions=bool(bundle.train.conditions)):
+        raise ConfigError(f"{what} needs conditions; give --condition, or leave it out")
+    if recipe is not None and recipe.hidden and bundle.hidden is None:
+        raise ConfigError(f"{what} trains on images that data.rare hides; set it, or leave it out")
+
+
 def _candidates(
-    settings: GainConfig, own: Mapping[str, MixPolicy], *, pool: bool, runs_auto: bool
+    settings: GainConfig, own: Mapping[str, MixPolicy], bundle: DataBundle, *, runs_auto: bool
 ) -> tuple[MixPolicy, ...]:
     """What ``auto`` may choose: arms without a generator, ``MIXED`` with every share and filter,
     and the configuration's own policies; where ``auto`` does not run, only the first, for their
     strengths.
     """
-    wanted = settings.candidates or usual_bases(pool=pool)
+    pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
+    wanted = settings.candidates or usual_bases(pool=pool, conditions=conditions)
     alone: list[MixPolicy] = []
     mine: list[MixPolicy] = []
     for name in wanted:
@@ -261,15 +312,17 @@ def _candidates(
         else:
             known = ", ".join([*BASES, *own])
             raise ConfigError(f"gain.candidates: unknown candidate {name!r}; known: {known}")
-    mixed = _mixed(alone, settings)
+    mixed = _filling(settings) if conditions else _mixed(alone, settings)
     found = dict.fromkeys([*alone, *mixed, *mine] if runs_auto else alone)
     for policy in found:
-        if not fits(policy.recipe, pool=pool):
-            raise ConfigError(
-                f"gain.candidates: {policy.name!r} needs unlabelled images; give --unlabelled, or "
-                "leave it out"
-            )
+        _require_fitting(f"gain.candidates: {policy.name!r}", policy.recipe, bundle)
     return tuple(found)
+
+
+def _filling(settings: GainConfig) -> list[MixPolicy]:
+    """Rendered combinations with the augmentation that the arm ``factored`` has, in every share."""
+    shares = sorted(set(settings.shares) - {0.0})
+    return [MixPolicy(FILLED, share=share, fill=True) for share in shares]
 
 
 def _mixed(alone: Sequence[MixPolicy], settings: GainConfig) -> list[MixPolicy]:

@@ -86,6 +86,8 @@ def gain_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> st
     """
     metric, scored = METRICS[result["metric"]], scored_words(result["scored_on"])
     cards: list[Card] = [_arms(result, metric, scored)]
+    if (result["policy"] or {}).get("rehearsal"):
+        cards.insert(0, _photograph(result["policy"]["rehearsal"]))
     if result["comparisons"]:
         cards.append(_comparisons(result, metric))
     cards += [_metrics(result, scored), _recall(result)]
@@ -103,6 +105,20 @@ def gain_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> st
         warnings=[SEEN_AUGMENTED] if result["source_augment"] != "none" else [],
     )
     return render_report(result, report)
+
+
+def _photograph(rehearsal: Mapping[str, Any]) -> Table:
+    """What hidden combinations showed, and the combinations to photograph first."""
+    rows = []
+    for one in rehearsal["photograph"]:
+        cells = [Cell(one["condition"]), Cell(f"{100 * one['worth']:.0f}", best=True)]
+        rows.append(Row(one["class"], cells))
+    lead = (
+        f"{rehearsal['sentence']} The table says in points of recall what real photos of the "
+        "missing combinations would probably be worth beyond what was chosen, judged by their "
+        "condition."
+    )
+    return Table("Rehearsal", ["class", "condition", "worth of a photo"], rows, lead)
 
 
 def _arms(result: Mapping[str, Any], metric: Metric, scored: str) -> Table:

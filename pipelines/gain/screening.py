@@ -31,6 +31,7 @@ from pipelines.experiment.job import OpenJob
 from pipelines.experiment.parts import FinishedPart
 from pipelines.gain.plan import GainPlan
 from pipelines.gain.record import kind_of_regime, record_for
+from pipelines.gain.rehearsal import rehearsal
 from pipelines.workbench.training_parts import outputs_of, screen_parts
 
 RULE = (
@@ -93,11 +94,7 @@ def screen(plan: GainPlan, job: OpenJob[Any]) -> dict[str, Any]:
         augmentation, by arm), ``words``, and ``screening``: rule, budget and standings.
         ``share`` 0 means no synthetic images.
     """
-    train = plan.bundle.train
-    first = plan.screening_group(0, plan.candidates).task
-    assert first.screen is not None
-    _, held_out, _ = screen_parts(train, first.seed, first.screen)
-    if not len(held_out):
+    if not _can_screen(plan):
         return _unscreened(plan)
     race = Race(plan)
     plain = [policy for policy in plan.candidates if not policy.uses_generator]
@@ -105,13 +102,27 @@ def screen(plan: GainPlan, job: OpenJob[Any]) -> dict[str, Any]:
     _run(race, job, plain)
     if generating:
         _run_generating(race, job, plain, generating)
-    return _document(race, plain, generating)
+    choice = _chosen(race, plain, generating)
+    found = _document(race, plain, choice)
+    if plan.settings.rehearse:
+        found["rehearsal"] = rehearsal(plan, job, choice.policy, choice.best, len(race.held_out))
+    return found
+
+
+def _can_screen(plan: GainPlan) -> bool:
+    """Whether a split holds out any image; a rehearsal was checked with the plan."""
+    if plan.settings.rehearse:
+        return True
+    first = plan.screening_group(0, plan.candidates).task
+    assert first.screen is not None
+    _, held_out, _ = screen_parts(plan.bundle.train, first.seed, first.screen)
+    return bool(len(held_out))
 
 
 def _run(race: Race, job: OpenJob[Any], candidates: Sequence[MixPolicy]) -> None:
     """Race the candidates without a generator."""
     number = 0
-    while number < race.plan.settings.screening_rounds:
+    while number < race.plan.rounds:
         left = race.alive(candidates)
         width = _rounds_at_once(race.plan, number)
         _add_rounds(race, job, left, range(number, number + width))
@@ -146,7 +157,7 @@ def _hopeless(race: Race, plain: Sequence[MixPolicy], policy: MixPolicy) -> bool
 def _rounds_at_once(plan: GainPlan, number: int) -> int:
     """As many rounds as processes can make at the same time, two at least to begin with."""
     width = max(plan.settings.processes, 2 if number == 0 else 1)
-    return min(width, plan.settings.screening_rounds - number)
+    return min(width, plan.rounds - number)
 
 
 def _add_rounds(
@@ -159,8 +170,9 @@ def _add_rounds(
     finished = job.finished(groups, "screening")
     for number, group, parts in zip(numbers, groups, finished, strict=True):
         for recipe, part in zip(group.task.recipes, parts, strict=True):
+            result = _result(part, race.plan.screening_metric)
             for policy in by_name[recipe]:
-                race.results.setdefault(policy.name, []).append(_result(part, race.plan.metric))
+                race.results.setdefault(policy.name, []).append(result)
         if len(race.held_out) <= number:
             race.held_out.append(len(parts[0].tensors["y"]))
 
@@ -175,44 +187,65 @@ def _result(part: FinishedPart, metric: Metric) -> Result:
     return Result(sign * metric.of(outputs), parts)
 
 
-def _document(
-    race: Race, plain: Sequence[MixPolicy], generating: Sequence[MixPolicy]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Choice:
+    """What a race ended with.
+
+    Args:
+        policy: What ``auto`` does.
+        best: The best candidate without a generator.
+        kind: Of the regime.
+        record: By candidate's name, points behind the best in published runs.
+    """
+
+    policy: MixPolicy
+    best: MixPolicy
+    kind: str
+    record: Mapping[str, float]
+
+
+def _chosen(race: Race, plain: Sequence[MixPolicy], generating: Sequence[MixPolicy]) -> Choice:
     plan = race.plan
     kind = kind_of_regime(plan.bundle.train, pool=plan.has_pool)
-    record = record_for(kind, plan.bundle.name)
+    # The published runs without conditions say nothing about missing combinations.
+    record = {} if plan.settings.rehearse else record_for(kind, plan.bundle.name)
     by_name = {policy.name: policy for policy in plan.candidates}
     known = {policy.name: record[policy.base] for policy in plain if policy.base in record}
     best = choose(race.of(plain), known)
     name = best
     for policy in generating:
         ahead, error = difference(race.results[policy.name], race.results[name])
-        enough = len(race.results[policy.name]) >= FEWEST_FOR_SYNTHETIC
+        enough = len(race.results[policy.name]) >= min(FEWEST_FOR_SYNTHETIC, plan.rounds)
         if enough and ahead > AHEAD * error and ahead > 0:
             name = policy.name
-    chosen = by_name[name]
-    wrong = probability_of_a_better_one(race.results, name)
-    found = _facts(plan, chosen, _ranked(race, plain, best))
-    found["words"] = _words(race, chosen, wrong, kind, best in known)
+    return Choice(by_name[name], by_name[best], kind, known)
+
+
+def _document(race: Race, plain: Sequence[MixPolicy], choice: Choice) -> dict[str, Any]:
+    plan, chosen = race.plan, choice.policy
+    by_name = {policy.name: policy for policy in plan.candidates}
+    wrong = probability_of_a_better_one(race.results, chosen.name)
+    found = _facts(plan, chosen, _ranked(race, plain, choice.best.name))
+    found["words"] = _words(race, choice, wrong)
     found["screening"] = {
         "rule": RULE,
-        "kind_of_regime": kind,
-        "record": known,
+        "kind_of_regime": choice.kind,
+        "record": dict(choice.record),
         "probability_of_a_better_one": wrong,
-        "metric": plan.metric.name,
+        "metric": plan.screening_metric.name,
         "budget": {
             "rounds": len(race.held_out),
             "images_held_out": race.held_out,
             "trainings": sum(len(own) for own in race.results.values()),
             "steps_per_training": plan.setting.trainer.settings.steps,
         },
-        "candidates": _rows(race, by_name, name),
+        "candidates": _rows(race, by_name, chosen.name),
     }
     return found
 
 
 def _rows(race: Race, by_name: Mapping[str, MixPolicy], chosen: str) -> list[dict[str, Any]]:
-    sign = 1.0 if race.plan.metric.higher_is_better else -1.0
+    sign = 1.0 if race.plan.screening_metric.higher_is_better else -1.0
     rows = []
     for one in standings(race.results):
         scores = [sign * result.score for result in race.results[one.name]]
@@ -262,11 +295,12 @@ def _facts(plan: GainPlan, chosen: MixPolicy, ranked: Sequence[MixPolicy]) -> di
     }
 
 
-def _words(race: Race, chosen: MixPolicy, wrong: float, kind: str, has_record: bool) -> str:
+def _words(race: Race, choice: Choice, wrong: float) -> str:
+    chosen, has_record = choice.policy, choice.best.name in choice.record
     without = "" if chosen.uses_generator else ", no synthetic images"
     rounds = len(race.held_out)
     images = math.floor(sum(race.held_out) / rounds)
-    record = f" Ties went by the record of runs of the kind '{kind}'." if has_record else ""
+    record = f" Ties went by the record of runs of the kind '{choice.kind}'." if has_record else ""
     return (
         f"Chosen: {chosen.name}{without}. {len(race.results)} candidates raced over {rounds} "
         f"rounds, {images} training images held out in each; probability that another candidate "

@@ -11,7 +11,7 @@ from downstream.metrics import Metric, metric_of
 from pipelines.report.page import limit_words
 
 Row = Mapping[str, Any]
-FIRST = ("synthetic+classical", "synthetic")
+FIRST = ("factored", "synthetic+classical", "synthetic")
 """Which arm the advice is about where ``auto`` mixes nothing in: these, then the run's own."""
 FEWEST_FOR_ADVICE = 3
 
@@ -49,7 +49,12 @@ def verdict(
     if result["policy"] is not None:
         lines.append(f"auto is: {result['policy']['name']}")
     lines.append(_caution(result))
-    return {"advice": _advice(result, about, rows, baselines, on_scored, metric), "lines": lines}
+    advice = _advice(result, about, rows, baselines, on_scored, metric)
+    rehearsal = (result["policy"] or {}).get("rehearsal")
+    if rehearsal is None:
+        return {"advice": advice, "lines": lines}
+    # What hidden combinations showed is all that a user without photos of the missing ones has.
+    return {"advice": rehearsal["sentence"], "lines": [advice, *lines]}
 
 
 def _others(baselines: Sequence[str]) -> list[tuple[str, str]]:

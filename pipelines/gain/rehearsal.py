@@ -1,0 +1,168 @@
+"""What a rehearsal says: how well hidden combinations came back, and which to photograph first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from augmentor.data.combinations import MISSING, Combinations, combinations_of
+from downstream.arms.policy import MixPolicy
+from downstream.arms.table import ARMS
+from downstream.comparison import paired_t
+from downstream.metrics import Outputs
+from pipelines.experiment.job import OpenJob
+from pipelines.gain.plan import GainPlan
+from pipelines.workbench.training_parts import bins_of_bundle, outputs_of
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+LISTED = 20
+"""Combinations in the list of what to photograph first."""
+PRIOR_IMAGES = 5.0
+"""Scored images that the mean over all conditions weighs as much as in the gap of one."""
+
+
+def rehearsal(
+    plan: GainPlan, job: OpenJob[Any], chosen: MixPolicy, best: MixPolicy, folds: int
+) -> dict[str, Any]:
+    """Compare what was chosen with the best arm without a generator and with real photos.
+
+    Args:
+        plan: Of the run.
+        job: Makes the trainings; those of the race are finished already.
+        chosen: What ``auto`` does.
+        best: The best candidate without a generator.
+        folds: How many folds there were.
+
+    Returns:
+        The key ``rehearsal`` of policy.json: ``combinations`` and ``images`` hidden and scored,
+        recalls ``without`` and ``with`` a generator and with real photos (``ceiling``), ``delta``
+        with its 95 % interval over the hidden classes, ``sentence``, and ``photograph``: missing
+        combinations, the one whose photos would probably help most first.
+    """
+    oracle = ARMS["oracle"].recipe
+    assert oracle is not None
+    recipes = {best.name: best.recipe, chosen.name: chosen.recipe, "oracle": oracle}
+    groups = [plan.split_group(number, recipes) for number in range(folds)]
+    scored: dict[str, list[Outputs]] = {name: [] for name in recipes}
+    for group, parts in zip(groups, job.finished(groups, "rehearsal"), strict=True):
+        by_recipe = dict(zip(group.task.recipes, parts, strict=True))
+        for name, recipe in recipes.items():
+            scored[name].append(outputs_of(by_recipe[recipe]))
+    table = combinations_of(plan.bundle.train, bins_of_bundle(plan.bundle))
+    return summary(scored[best.name], scored[chosen.name], scored["oracle"], table) | {
+        "best_without_generator": best.name,
+        "chosen": chosen.name,
+    }
+
+
+def summary(
+    without: Sequence[Outputs],
+    chosen: Sequence[Outputs],
+    oracle: Sequence[Outputs],
+    table: Combinations,
+) -> dict[str, Any]:
+    """What the outputs of all folds say, as in ``rehearsal``.
+
+    Args:
+        without: Of the best arm without a generator, one per fold.
+        chosen: Of what was chosen.
+        oracle: Of the control that was trained on other real images of the hidden combinations.
+        table: Of the training images as they are.
+    """
+    y, combination = _joined(without, "y"), _joined(without, "combination")
+    right = {"without": _right(without), "with": _right(chosen), "ceiling": _right(oracle)}
+    recalls = {name: _by_class(values, y) for name, values in right.items()}
+    delta = recalls["with"] - recalls["without"]
+    interval, _ = paired_t(delta) if len(delta) > 1 else (None, 1.0)
+    found: dict[str, Any] = {
+        "combinations": len(np.unique(combination)),
+        "images": len(y),
+        "classes": len(delta),
+        **{name: float(values.mean()) for name, values in recalls.items()},
+        "delta": float(delta.mean()),
+        "ci95": None if interval is None else [float(one) for one in interval],
+        "photograph": worth(right["ceiling"] - right["with"], combination, table),
+    }
+    return found | {"sentence": _sentence(found)}
+
+
+def worth(gap: Floats, combination: Integers, table: Combinations) -> list[dict[str, Any]]:
+    r"""Missing combinations, the one whose real photos would probably help most first.
+
+    The gap between real photos and what was chosen is known for hidden combinations only. That of a
+    missing one is taken to be that of its condition, drawn towards the mean over all:
+
+    .. math:: g_b = \frac{\sum_{i \in b} d_i + 5 \bar d}{n_b + 5}
+
+    Args:
+        gap: 1 for a hidden image that only the control recognises, -1 for one that it alone does
+            not, else 0, (N,).
+        combination: Of every image, (N,).
+        table: Of the training images as they are.
+
+    Returns:
+        ``class``, ``condition``, ``worth`` (in recall, 0.1 is ten points) of at most ``LISTED``
+        combinations.
+    """
+    place = combination % len(table.bins)
+    total = np.bincount(place, gap, minlength=len(table.bins))
+    images = np.bincount(place, minlength=len(table.bins))
+    value = (total + PRIOR_IMAGES * gap.mean()) / (images + PRIOR_IMAGES)
+    missing = (table.coverage == MISSING) & table.occurring
+    rows = []
+    for label, number in missing.nonzero().tolist():
+        images_of_class = int(table.counts[label].sum())
+        rows.append((-float(value[number]), images_of_class, label, number))
+    found = []
+    for negative, _, label, number in sorted(rows)[:LISTED]:
+        names = {"class": table.classes[label], "condition": table.bins.names[number]}
+        found.append({**names, "worth": -negative})
+    return found
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    """The finding in words, for the terminal and the top of the report."""
+    interval = ""
+    if found["ci95"] is not None:
+        low, high = map(_points, found["ci95"])
+        interval = f" (95 % interval of the change {low} to {high} points)"
+    first = [f"{one['class']} × {one['condition']}" for one in found["photograph"][:3]]
+    photos = f": photograph these first: {'; '.join(first)}" if first else ""
+    verb = "raised" if found["delta"] > 0 else "changed"
+    return (
+        f"On {found['combinations']} combinations hidden on purpose, the chosen arm {verb} recall "
+        f"from {100 * found['without']:.0f} to {100 * found['with']:.0f} %{interval}; real photos "
+        f"would give {100 * found['ceiling']:.0f} %{photos}."
+    )
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.0f}".replace("-", "−")
+
+
+def _joined(outputs: Sequence[Outputs], name: str) -> Integers:
+    values: Integers = torch.cat([one.given()[name] for one in outputs]).numpy()
+    return values
+
+
+def _right(outputs: Sequence[Outputs]) -> Floats:
+    """1 for each image that is recognised, else 0, (N,) over all folds."""
+    found = []
+    for one in outputs:
+        assert one.y is not None
+        assert one.class_probs is not None
+        found.append(one.class_probs.float().argmax(dim=1) == one.y)
+    return torch.cat(found).double().numpy()
+
+
+def _by_class(values: Floats, y: Integers) -> Floats:
+    """Mean of the values over the images of every class that has some, (K',)."""
+    counts = np.bincount(y)
+    means: Floats = np.bincount(y, values)[counts > 0] / counts[counts > 0]
+    return means
