@@ -13,6 +13,7 @@ from typing import Any
 
 from augmentor.common.atomic_files import write_json
 from downstream.arms.table import BASES
+from downstream.metrics import METRICS
 from pipelines.gain.record import kind_of_counts
 from pipelines.summary.read import RESULT, direction, read, uses_generator
 
@@ -36,6 +37,8 @@ def record_of(folder: Path) -> dict[str, Any]:
         document = read(path)
         if document["kind"] != "gain" or "training_counts" not in document:
             continue
+        if "coverage" in METRICS[document["metric"]].needs:
+            continue  # recall on missing combinations says nothing about other regimes
         behind = _behind(document)
         if len(behind) < FEWEST_ARMS:
             continue
