@@ -80,6 +80,8 @@ def summary(
     recalls = {name: _by_class(values, y) for name, values in right.items()}
     delta = recalls["with"] - recalls["without"]
     interval, _ = paired_t(delta) if len(delta) > 1 else (None, 1.0)
+    if interval is not None:  # of two or three classes; no recall changes by more than all of it
+        interval = (max(interval[0], -1.0), min(interval[1], 1.0))
     found: dict[str, Any] = {
         "combinations": len(np.unique(combination)),
         "images": len(y),

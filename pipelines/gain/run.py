@@ -137,7 +137,7 @@ def gain_result(
         "overlap": plan.overlap,
         "arms": arms,
         "comparisons": [row.to_json() for row in comparisons],
-        "policy": policy if "auto" in plan.arms else None,
+        "policy": policy if "auto" in plan.arms or plan.settings.rehearse else None,
         "strengths": dict(strengths),
         "mixtures": mixtures,
         "bases": _plain_policies(plan),
