@@ -1,0 +1,251 @@
+"""The rehearsal of ``gain``: what it says of made-up outputs, a small run, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from augmentor.common.conditions import Conditions
+from augmentor.common.types import LabelledImages
+from augmentor.data.combinations import Bins, Combinations
+from downstream.metrics import Outputs
+from pipelines import cli
+from pipelines.config import Config, config_from, dump_config
+from pipelines.experiment.parts import PartStore, digest_of_images
+from pipelines.gain.plan import GainPlan, gain_plan
+from pipelines.gain.rehearsal import summary, worth
+from pipelines.gain.run import gain_run
+from pipelines.results import read_result
+from pipelines.workbench.training_parts import bins_of_bundle
+
+COUNTS = torch.tensor([[5, 5, 0], [5, 5, 5], [0, 2, 0]])
+TABLE = Combinations(("A", "B", "C"), Bins(("dawn", "noon", "dusk")), COUNTS)
+ARMS = ["trivialaugment", "factored", "auto"]
+RARE = {"classes": 5, "images": 4, "conditions": 2}
+LOOKS = {"data": "digits-conditions", "size": 16, "condition": ["look"], "rare": RARE}
+
+
+def tiny(**changes: Any) -> Config:
+    """Everything real, but with a few steps only."""
+    whole: dict[str, Any] = {
+        "data": LOOKS,
+        "source": {
+            "family": "cvae",
+            "steps": 10,
+            "batch_size": 16,
+            "options": {"width": 4, "latent_dim": 4},
+        },
+        "classifier": {"steps": 10, "batch_size": 16},
+        "gain": {
+            "arms": ARMS,
+            "candidates": ["trivialaugment"],
+            "replicates": 2,
+            "shares": [0.5],
+            "rehearse": True,
+            "rehearsal_folds": 1,
+        },
+        "device": "cpu",
+        "threads": 1,
+    }
+    for key, value in changes.items():
+        whole[key] = {**whole[key], **value} if isinstance(value, dict) else value
+    return config_from(whole)
+
+
+def fold(y: list[int], bins: list[int], right: list[int]) -> Outputs:
+    """What a classifier says that is right about some images, and else names the next class."""
+    classes = torch.tensor(y)
+    named = torch.where(torch.tensor(right, dtype=torch.bool), classes, (classes + 1) % 3)
+    return Outputs(
+        y=classes,
+        class_probs=torch.nn.functional.one_hot(named, 3).half(),
+        combination=classes * 3 + torch.tensor(bins),
+        coverage=torch.full_like(classes, 2),
+    )
+
+
+def folds(right: list[int]) -> list[Outputs]:
+    """Two folds of four images: class A at dawn and noon, B at dawn and dusk."""
+    return [fold([0, 0, 1], [0, 1, 0], right[:3]), fold([1], [2], right[3:])]
+
+
+def test_a_summary_averages_over_classes_and_folds() -> None:
+    without, chosen, oracle = folds([1, 0, 0, 0]), folds([0, 1, 1, 0]), folds([1, 1, 1, 1])
+    found = summary(without, chosen, oracle, TABLE)
+    assert (found["combinations"], found["images"], found["classes"]) == (4, 4, 2)
+    assert (found["without"], found["with"], found["ceiling"]) == (0.25, 0.5, 1.0)
+    assert found["delta"] == 0.25
+    assert found["ci95"] == [-1.0, 1.0]  # two classes tell next to nothing
+    assert found["sentence"] == (
+        "On 4 combinations hidden on purpose, the chosen arm raised recall from 25 to 50 % (95 % "
+        "interval of the change −100 to +100 points); real photos would give 100 %: photograph "
+        "these first: C × dusk; A × dusk; C × dawn."
+    )
+
+
+def test_a_loss_is_not_called_a_rise_and_one_class_has_no_interval() -> None:
+    one = [fold([0, 0], [0, 1], right) for right in ([1, 1], [1, 0], [1, 1])]
+    found = summary([one[0]], [one[1]], [one[2]], TABLE)
+    assert found["ci95"] is None
+    assert "changed recall from 100 to 50 %; real photos" in found["sentence"]
+
+
+def test_photos_are_worth_what_their_condition_lacks_drawn_towards_the_mean() -> None:
+    gap, combination = np.array([1.0, 0.0, 0.0, 1.0]), np.array([0, 1, 3, 5])
+    rows = worth(gap, combination, TABLE)
+    # Of equals the class with fewer images comes first: C has two, A has ten.
+    assert [(row["class"], row["condition"]) for row in rows] == [
+        ("C", "dusk"),
+        ("A", "dusk"),
+        ("C", "dawn"),
+    ]
+    expected = [(1 + 5 * 0.5) / 6, (1 + 5 * 0.5) / 6, (1 + 5 * 0.5) / 7]
+    assert [row["worth"] for row in rows] == pytest.approx(expected)
+
+
+def test_a_condition_that_no_class_was_seen_in_is_not_to_be_photographed() -> None:
+    counts = torch.tensor([[5, 5, 0], [5, 5, 0], [0, 2, 0]])
+    rows = worth(np.ones(2), np.array([0, 1]), Combinations(TABLE.classes, TABLE.bins, counts))
+    assert [(row["class"], row["condition"]) for row in rows] == [("C", "dawn")]
+
+
+def test_a_run_chooses_by_rehearsal_and_says_so_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = gain_run(tiny(), tmp_path)
+    policy = json.loads((tmp_path / "policy.json").read_text())
+    found = policy["rehearsal"]
+    assert {"sentence", "photograph", "delta", "ceiling", "ci95", "chosen"} <= set(found)
+    assert found["classes"] == 2  # every third of five well covered ones
+    assert found["photograph"]
+    assert policy["screening"]["metric"] == "missing_combinations"
+    assert result["verdict"]["advice"] == found["sentence"]
+    page = (tmp_path / "report.html").read_text()
+    assert "Rehearsal" in page
+    assert "hidden on purpose" in page
+    again = read_result(tmp_path / "gain.json", "gain")
+    assert again["policy"]["rehearsal"] == found
+
+    def train(*_: Any, **__: Any) -> None:
+        raise AssertionError("another metric needs no training")
+
+    monkeypatch.setattr(PartStore, "write", train)
+    asked = tiny(gain={"metric": "covered_combinations", "metrics": ["worst_combination"]})
+    other = gain_run(asked, tmp_path)
+    assert other["metric"] == "covered_combinations"
+    assert 0 <= other["arms"]["factored"]["mean"] <= 1
+
+
+def test_the_rehearsal_stands_in_the_result_where_auto_is_no_arm(tmp_path: Path) -> None:
+    result = gain_run(tiny(gain={"arms": ["classical", "trivialaugment"]}), tmp_path)
+    assert result["verdict"]["advice"] == result["policy"]["rehearsal"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "sentence"),
+    [
+        (
+            {"data": {"condition": None, "rare": None}, "gain": {"arms": ["classical"]}},
+            2,
+            "a rehearsal needs conditions; give --condition",
+        ),
+        ({"data": {"rare": None}}, 3, "0 classes lack most conditions"),
+        (
+            {"data": {"rare": None}, "gain": {"arms": ["oracle"], "rehearse": False}},
+            2,
+            "trains on images that data.rare hides; set it, or leave it out",
+        ),
+        (
+            {
+                "data": {"condition": None, "rare": None},
+                "gain": {"arms": ["real"], "metric": "missing_combinations", "rehearse": False},
+            },
+            2,
+            "missing_combinations needs conditions; give --condition",
+        ),
+    ],
+)
+def test_what_cannot_be_rehearsed_is_refused_before_any_training(
+    changes: dict[str, Any],
+    code: int,
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "config.yaml").write_text(dump_config(tiny(**changes)))
+    out = tmp_path / "run"
+    assert cli.main(["gain", str(tmp_path / "config.yaml"), "--out", str(out)]) == code
+    assert sentence in capsys.readouterr().err
+    assert not list(out.glob("parts/*"))
+
+
+def part_names(config: Config, folder: Path) -> set[str]:
+    plan = gain_plan(config, folder)
+    return {part.file_name for group in plan.expected_groups() for part in group.parts}
+
+
+def test_other_conditions_or_hidden_combinations_are_other_parts(tmp_path: Path) -> None:
+    usual = part_names(tiny(), tmp_path)
+    assert part_names(tiny(), tmp_path) == usual
+    for rare in ({**RARE, "images": 5}, {**RARE, "classes": 4}):
+        assert not part_names(tiny(data={"rare": rare}), tmp_path) & usual
+    images = LabelledImages(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), ("a", "b"))
+    font = Conditions(("font",), ("bold", "light"))
+    fonts = [
+        LabelledImages(images.x, images.y, images.classes, torch.tensor(one), conditions)
+        for one, conditions in (
+            ([0, 1], font),
+            ([1, 0], font),
+            ([0, 1], Conditions(("font",), ("bold", "wide"))),
+        )
+    ]
+    assert len({digest_of_images(one) for one in (images, *fonts)}) == 4
+
+
+def test_a_metadata_file_with_other_conditions_gives_other_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.experiment import setting
+
+    names = []
+    for shift in (0, 1):
+        monkeypatch.setattr(
+            "pipelines.datasets.looks_of",
+            lambda part, count, shift=shift: (torch.arange(count) + shift) % 8,
+        )
+        setting._images_digest.cache_clear()
+        names.append(part_names(tiny(), tmp_path))
+    setting._images_digest.cache_clear()
+    assert not names[0] & names[1]
+
+
+def test_data_without_conditions_name_their_parts_as_before() -> None:
+    x = torch.linspace(-1, 1, 4 * 64).view(4, 1, 8, 8)
+    images = LabelledImages(x, torch.tensor([0, 1, 0, 1]), ("a", "b"))
+    # Made by the version that knew no conditions.
+    assert digest_of_images(images, None, x) == "97436aca7e5a36a9"
+    config = config_from({"data": {"data": "digits", "size": 8}, "device": "cpu"})
+    described = gain_plan(config, Path("unused")).setting.data_description()
+    assert described == {"data": {"size": 8}, "images": "8b2ed7ddbb0ac73c"}
+
+
+def test_the_bins_are_the_same_for_all_replicates(tmp_path: Path, real_data: Path) -> None:
+    light = {
+        "data": "yaleb19_64",
+        "data_root": str(real_data),
+        "size": 32,
+        "condition": ["azimuth", "elevation"],
+        "rare": {"classes": 9, "images": 4, "within": {"azimuth": [-25, 25]}},
+    }
+    for data in (light, LOOKS):
+        plan: GainPlan = gain_plan(tiny(data=data), tmp_path)
+        found = []
+        for index in range(3):
+            found.append(bins_of_bundle(plan.setting.bundle(plan.setting.replicate_seed(index))))
+        assert found[0] is not None
+        assert found[0] == found[1] == found[2]
