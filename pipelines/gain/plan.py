@@ -22,7 +22,7 @@ from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
-from pipelines.generators.in_memory import chosen_family
+from pipelines.generators.in_memory import chosen_family, families_with_conditions
 from pipelines.workbench.synthetic import discriminator_of
 from pipelines.workbench.training_parts import (
     Screen,
@@ -187,6 +187,10 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
     candidates = _candidates(settings, own, bundle, runs_auto=runs_auto)
     used = {name: policy for name, policy in own.items() if name in arms or policy in candidates}
     _require_able_family(used, setting.source, bundle.train)
+    recipes = {f"gain.arms: {arm!r}": ARMS[arm].recipe for arm in arms if arm in ARMS}
+    recipes |= {f"gain.arms: {arm!r}": own[arm].recipe for arm in arms if arm in own}
+    recipes |= {f"gain.candidates: {one.name!r}": one.recipe for one in candidates}
+    _require_factored_source(recipes, setting.source, bundle)
     return GainPlan(
         setting=setting,
         bundle=bundle,
@@ -379,3 +383,24 @@ def _require_able_family(
                 f"gain.policies: {name!r} sets realism, but family {source.family!r} has no "
                 "image discriminator; use for example cvae_gan"
             ) from error
+
+
+def _require_factored_source(
+    recipes: Mapping[str, Recipe | None], source: SourceConfig, bundle: DataBundle
+) -> None:
+    """Refuse rendered combinations where the generator would not know the conditions."""
+    family, _ = chosen_family(source)
+    for what, recipe in recipes.items():
+        if recipe is None or not recipe.fill:
+            continue
+        if not family.takes_conditions:
+            raise ConfigError(
+                f"{what} renders combinations of class and condition, but family "
+                f"{source.family!r} knows classes alone; use one of {families_with_conditions()}, "
+                "or name other arms"
+            )
+        if bundle.pool is not None:
+            raise ConfigError(
+                f"{what} renders combinations of class and condition, but the conditions of images "
+                "without labels are not known; leave out --unlabelled, or name other arms"
+            )

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from augmentor.common.atomic_files import write_bytes, write_text
-from augmentor.common.types import DataError, device_of
+from augmentor.common.types import DataError, SampleSource, device_of
 from augmentor.data.fingerprint import fingerprints
+from augmentor.sampling.occurring_conditions import OccurringConditions
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import use_threads
 from pipelines.experiment.provenance import provenance
@@ -67,14 +68,29 @@ def evaluate_run(
     require_writable(target)
     domain = domain_of(config.classifier, config.data)
     settings = replace(settings, samples=samples, domain=domain)
-    evaluation = evaluate_source(loaded.source, bundle, settings, seed, progress or Silent())
+    source, note = _for_classes(loaded)
+    evaluation = evaluate_source(source, bundle, settings, seed, progress or Silent())
     command = f"augmentor evaluate {published_name(run)} --samples {samples} --seed {seed}"
     command += f" --device {device}" if device else ""
     where = str(device_of(loaded.source))
     origin = provenance(evaluation.result["seconds"], where, command=command)
     result = evaluation.result | {"source": _described(loaded)} | origin
+    if note:
+        result["conditions"] = note
     _write(target, result, evaluation)
     return result
+
+
+def _for_classes(loaded: LoadedRun) -> tuple[SampleSource, str]:
+    """The source of a run as one that knows classes alone, and what that means in words."""
+    if loaded.seen is None:
+        return loaded.source, ""
+    source = OccurringConditions(loaded.source, loaded.seen)
+    names = ", ".join(loaded.source.conditions.names)
+    return source, (
+        f"The source knows conditions ({names}): every class was rendered under all {len(source)} "
+        "that occur in training, equally often; real images have them as often as they are"
+    )
 
 
 def as_markdown(result: Section) -> str:
@@ -85,6 +101,8 @@ def as_markdown(result: Section) -> str:
     lines = [f"# Evaluation: {result['dataset']}, {result['regime']}\n"]
     for words in result["warnings"]:
         lines.append(f"**Warning**: {words}.\n")
+    if "conditions" in result:
+        lines.append(f"{result['conditions']}.\n")
     lines += _table_head()
     lines.append(_table_row("real data", summary(metrics, "real")))
     lines.append(_table_row("generated", summary(metrics, "generated")))

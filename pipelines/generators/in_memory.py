@@ -117,6 +117,11 @@ def chosen_family(settings: SourceConfig) -> tuple[Family, Any]:
         raise ConfigError(f"source: {error}") from error
 
 
+def families_with_conditions() -> str:
+    """Names of the families that take conditions, for messages."""
+    return ", ".join(name for name, family in FAMILIES.items() if family.takes_conditions)
+
+
 def options_of(settings: SourceConfig) -> dict[str, Any]:
     """All options of the family, so that the name of a part changes with a default too.
 

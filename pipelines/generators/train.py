@@ -22,7 +22,12 @@ from pipelines.config import Config, ConfigError, SourceConfig, dump_config
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import use_threads
 from pipelines.experiment.setting import Setting, setting_of
-from pipelines.generators.in_memory import Session, chosen_family, start_session
+from pipelines.generators.in_memory import (
+    Session,
+    chosen_family,
+    families_with_conditions,
+    start_session,
+)
 from pipelines.generators.load import training_config
 from pipelines.generators.run_files import Saver, draw_samples, open_log, seen_facts
 from pipelines.interrupt import Watch, watch_signals
@@ -81,6 +86,7 @@ def train_run(
     with run.lock(), watch_signals() as watch:
         checkpoint = _open_run(run, dump_config(config), resume)
         bundle = load_data(config.data, config.seed)
+        _tell_unused(bundle, config.source, progress)
         _require_classes_of(checkpoint, bundle.train.classes, out)
         pool = _labelled_pool(bundle, setting, checkpoint, progress, watch)
         session = _start(_images_seen(bundle, pool), setting)
@@ -166,6 +172,17 @@ def _require_classes_of(checkpoint: Checkpoint | None, classes: tuple[str, ...],
         f"{out}: the checkpoint's classes are {listed(checkpoint.meta['classes'])}, the data's "
         f"{listed(classes)}; train anew into another folder"
     )
+
+
+def _tell_unused(bundle: DataBundle, source: SourceConfig, progress: Progress) -> None:
+    """Say so where there are conditions that the family cannot use."""
+    family, _ = chosen_family(source)
+    if bundle.train.conditions and not family.takes_conditions:
+        names = ", ".join(bundle.train.conditions.names)
+        progress.say(
+            f"the family {source.family} knows classes alone, so the condition {names} is not "
+            f"used; families that use it: {families_with_conditions()}"
+        )
 
 
 def _labelled_pool(

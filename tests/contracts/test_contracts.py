@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from augmentor.api import describe, source_of
 from augmentor.common.conditions import Conditions
-from augmentor.common.types import EncodingSource
+from augmentor.common.types import EncodingSource, LabelledImages
 from augmentor.families import FAMILIES
 from augmentor.sampling.mixed_classes import MixedClasses
+from augmentor.sampling.occurring_conditions import OccurringConditions
 from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
 from augmentor.training.checkpoint import Checkpoint
 from tests.augmentor.families.steps import small
@@ -178,7 +179,15 @@ def test_mixed_classes() -> None:
 
 @pytest.mark.parametrize("conditions", [WORDS, NUMBERS], ids=["words", "numbers"])
 def test_conditional_sources(conditions: Conditions) -> None:
-    check_source(Conditional(conditions))
+    source = Conditional(conditions)
+    check_source(source)
+    condition = torch.tensor([0, 1, 1])
+    if conditions.are_numbers:
+        condition = torch.randn(3, conditions.size, generator=torch.Generator().manual_seed(0))
+    seen = LabelledImages(
+        torch.zeros(3, 3, 8, 8), torch.arange(3), source.classes, condition, conditions
+    )
+    check_source(OccurringConditions(source, seen))
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from augmentor.common.conditions import Conditions
 from augmentor.common.types import LabelledImages
 from augmentor.data.combinations import Bins, Combinations
 from downstream.metrics import Outputs
 from pipelines import cli
-from pipelines.config import Config, config_from, dump_config
+from pipelines.config import Config, ConfigError, config_from, dump_config
 from pipelines.experiment.parts import PartStore, digest_of_images
 from pipelines.gain.plan import GainPlan, gain_plan
 from pipelines.gain.rehearsal import summary, worth
@@ -249,3 +250,39 @@ def test_the_bins_are_the_same_for_all_replicates(tmp_path: Path, real_data: Pat
             found.append(bins_of_bundle(plan.setting.bundle(plan.setting.replicate_seed(index))))
         assert found[0] is not None
         assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("arms", [["factored"], ["classical", "auto"]])
+def test_a_family_that_knows_classes_alone_cannot_fill(arms: list[str], tmp_path: Path) -> None:
+    gan = {"family": "cgan", "options": {}}
+    with pytest.raises(ConfigError, match="knows classes alone; use one of cvae_gan, vae, cvae"):
+        gain_plan(tiny(source=gan, gain={"arms": arms, "rehearse": False}), tmp_path)
+    plan = gain_plan(
+        tiny(source=gan, gain={"arms": ["classical", "synthetic"], "rehearse": False}), tmp_path
+    )
+    assert plan.arms == ("classical", "synthetic")
+
+
+def photos(root: Path, part: str, looks: dict[str, int]) -> None:
+    """Class a is dark and class b is bright, under looks that differ in tone."""
+    rng = np.random.default_rng(len(part))
+    for label, base in (("a", 30), ("b", 150)):
+        for look, shift in looks.items():
+            folder = root / part / label / look
+            folder.mkdir(parents=True)
+            for number in range(4):
+                pixels = rng.integers(base + shift, base + shift + 20, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+
+
+def test_a_condition_of_the_test_part_alone_is_noted_and_missing(tmp_path: Path) -> None:
+    photos(tmp_path / "data", "train", {"sun": 0, "rain": 30})
+    photos(tmp_path / "data", "test", {"sun": 0, "rain": 30, "snow": 60})
+    data = {"data": str(tmp_path / "data"), "size": 8, "condition": ["folder"], "rare": None}
+    gain = {"arms": ["classical", "factored"], "rehearse": False}
+    gain |= {"metric": "missing_combinations", "metrics": ["worst_combination"]}
+    result = gain_run(tiny(data=data, gain=gain), tmp_path / "run")
+    assert any(
+        "1 in the test part alone: cannot be learned (snow)" in one for one in result["notes"]
+    )
+    assert 0 <= result["arms"]["factored"]["mean"] <= 1

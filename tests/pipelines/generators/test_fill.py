@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -15,14 +16,18 @@ from augmentor.common.types import LabelledImages
 from augmentor.data.combinations import combinations_of
 from augmentor.data.synthetic_store import read_set
 from pipelines.cli import cli
-from pipelines.config import Config, ConfigError, config_from
+from pipelines.config import ClassifierConfig, Config, ConfigError, config_from
 from pipelines.datasets import DataBundle
+from pipelines.generators import evaluate
 from pipelines.generators import synthesize as job
 from pipelines.generators import train as training
 from pipelines.generators.contact_sheet import RENDERED, Cell, draw_matrix, some_of
+from pipelines.generators.evaluate import evaluate_run
 from pipelines.generators.load import load_source
+from pipelines.generators.quality import EvaluateSettings
 from pipelines.generators.synthesize import synthesize_run
 from pipelines.generators.train import train_run
+from pipelines.progress import Silent
 
 WORDS = Conditions(("font",), ("bold", "light", "thin"))
 ANGLES = Conditions(("azimuth",), centre=(0.0,), scale=(90.0,))
@@ -84,7 +89,8 @@ def test_it_needs_nothing_but_the_run(
     assert synthesize_run(run, tmp_path / "set", fill=4).counts == {"a": 6, "b": 6, "c": 11}
     seen = load_source(run).seen
     assert seen is not None
-    assert torch.equal(seen.condition, images(WORDS).condition)
+    assert seen.condition is not None
+    assert seen.condition.tolist() == [0, 1, 2] * 4 + [0]
     assert seen.x.shape == (13, 1, 0, 0)
 
 
@@ -167,3 +173,36 @@ def test_the_sheet_tells_words_and_numbers(trained: Any, tmp_path: Path) -> None
     report = synthesize_run(trained(ANGLES), tmp_path / "set", fill=3)
     with Image.open(report.contact_sheet) as picture:
         assert picture.width > 100
+
+
+def test_a_family_that_knows_classes_alone_says_that_the_condition_is_not_used(
+    trained: Any, tmp_path: Path
+) -> None:
+    class Said(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+    trained(WORDS)
+    train_run(config("cgan"), tmp_path / "gan", progress=Said())
+    assert Said.lines == [
+        "the family cgan knows classes alone, so the condition font is not used; families that use "
+        "it: cvae_gan, vae, cvae"
+    ]
+
+
+@pytest.mark.parametrize("conditions", [WORDS, ANGLES], ids=["words", "numbers"])
+def test_a_run_with_conditions_is_evaluated_under_all_that_occur(
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conditions: Conditions
+) -> None:
+    run, data = trained(conditions), images(conditions)
+    test = replace(data, x=-data.x)
+    bundle = DataBundle("marks", "all", data, test, None, "")
+    monkeypatch.setattr(evaluate, "load_data", lambda *_: bundle)
+    short = ClassifierConfig(steps=2)
+    settings = EvaluateSettings(judge=short, student=short)
+    result = evaluate_run(run, tmp_path / "page", samples=30, settings=settings)
+    assert "every class was rendered under all 3 that occur" in result["conditions"]
+    assert result["conditions"] in (tmp_path / "page" / "evaluate.md").read_text()
+    assert result["metrics"]["answers"]["generated"]["images"] == 30
