@@ -138,7 +138,7 @@ def mixup(x: Tensor, y: Tensor, generator: Generator, alpha: float = 0.4) -> tup
     Source:
         Zhang et al. 2018, arXiv:1710.09412.
     """
-    share = _beta(len(x), alpha, generator).to(x)
+    share = beta_draws(len(x), alpha, generator).to(x)
     partner = torch.randperm(len(x), generator=generator, device=generator.device).to(x.device)
     x = torch.lerp(x[partner], x, share.view(-1, 1, 1, 1))
     return x, torch.lerp(y[partner], y, share.view(-1, 1))
@@ -161,7 +161,7 @@ def cutmix(x: Tensor, y: Tensor, generator: Generator, alpha: float = 1.0) -> tu
         Yun et al. 2019, arXiv:1905.04899.
     """
     height, width = x.shape[2:]
-    share = _beta(len(x), alpha, generator).to(x)
+    share = beta_draws(len(x), alpha, generator).to(x)
     partner = torch.randperm(len(x), generator=generator, device=generator.device).to(x.device)
     half = torch.sqrt(1 - share) / 2
     center_y, center_x = (_uniform(len(x), 2, generator, x) + 1) / 2
@@ -180,8 +180,24 @@ def _inside(center: Tensor, half: Tensor, size: int) -> Tensor:
     return (position - center.unsqueeze(1)).abs() < half.unsqueeze(1)
 
 
-def _beta(count: int, alpha: float, generator: Generator) -> Tensor:
-    """Draws from Beta(alpha, alpha), shape (count,), made from the generator alone."""
+def beta_draws(count: int, alpha: float, generator: Generator) -> Tensor:
+    """Draws from Beta(alpha, alpha), made from the generator alone.
+
+    Args:
+        count: How many.
+        alpha: Shape of the distribution, above 0; small values give draws near 0 and 1.
+        generator: Source of randomness; the draws lie on its device.
+
+    Returns:
+        float32 (count,), in [0, 1].
+
+    Raises:
+        ValueError: If ``alpha`` is not above 0.
+
+    Example:
+        >>> beta_draws(3, 2.0, torch.Generator().manual_seed(0)).shape
+        torch.Size([3])
+    """
     if not 0 < alpha < math.inf:
         raise ValueError(f"alpha must be above 0, got {alpha}")
     gammas = torch._standard_gamma(

@@ -9,6 +9,7 @@ from functools import reduce
 from torch import Generator, Tensor
 
 from downstream.augment import Augment, Mix, classical, cutmix, mixup
+from downstream.fourier import amplitude_mix
 from downstream.rand_augment import rand_augment, trivial_augment
 
 
@@ -37,6 +38,12 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     ),
     "randaugment": Augmentation(
         "two random operations per image", lambda domain, _: rand_augment(domain)
+    ),
+    "fourier": Augmentation(
+        "Fourier amplitudes mixed with those of another image, phases kept",
+        lambda _, strength: amplitude_mix(strength),
+        None,
+        True,
     ),
     "mixup": Augmentation("mixes of two images and their labels", of_pairs=mixup),
     "cutmix": Augmentation("patches of one image in another", of_pairs=cutmix),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 FROM_POOL = ("pseudo_label", "retrieval", "pair_label", "joint_label")
 WARM_STARTED = ("graph_fixmatch", "pair_fixmatch", "joint_fixmatch")
 CONSISTENCY = ("fixmatch", *WARM_STARTED)
+OF_COMBINATIONS = ("group_dro", "domain_adversarial", "lisa")
+"""The trainings that are told the combination of class and condition of every image."""
 GENERATOR_LABELS = ("joint_label", "joint_fixmatch")
 
 
@@ -24,7 +26,8 @@ class Recipe:
         strength: Factor on the trainer's strength, for augmentations that have one.
         loss: One of ``trainer.LOSSES``.
         training: Key of ``training.TRAININGS``: ``plain``, ``decoupled``, ``pretrain``,
-            ``fixmatch``, ``graph_fixmatch``, ``pair_fixmatch`` or ``joint_fixmatch``.
+            ``fixmatch``, ``graph_fixmatch``, ``pair_fixmatch``, ``joint_fixmatch``, ``mixstyle``,
+            ``group_dro``, ``domain_adversarial`` or ``lisa``.
         mixed: What fills ``share`` of the draws: ``synthetic`` images, or ``replay``, real images
             again, the control.
         share: Part of the draws that ``mixed`` fills, in [0, 1].
@@ -64,7 +67,8 @@ class Recipe:
     @property
     def needs_conditions(self) -> bool:
         """Whether it is for data with known conditions only."""
-        return self.fill or self.even_conditions or self.hidden
+        told = self.training in OF_COMBINATIONS
+        return self.fill or self.even_conditions or self.hidden or told
 
     @property
     def augmented(self) -> bool:

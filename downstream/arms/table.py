@@ -198,6 +198,18 @@ _ARMS = (
         Recipe(augment=("trivialaugment",), even_conditions=True),
     ),
     Arm(
+        "mixstyle",
+        "classical",
+        "trivialaugment, and MixStyle: features in the style of another image",
+        Recipe(augment=("trivialaugment",), training="mixstyle"),
+    ),
+    Arm(
+        "fourier",
+        "classical",
+        "trivialaugment, then Fourier amplitudes mixed with another image's, phases kept",
+        Recipe(augment=("trivialaugment", "fourier")),
+    ),
+    Arm(
         "factored",
         "synthetic",
         "trivialaugment, and images of every combination of class and condition, rendered by a "

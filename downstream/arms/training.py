@@ -13,6 +13,7 @@ from augmentor.common.types import LabelledImages
 from downstream.arms.recipe import Recipe
 from downstream.consistency import WEAK, FixMatchSettings, GivenLabels, train_fixmatch
 from downstream.decoupled import train_decoupled
+from downstream.mixstyle import mixing_styles
 from downstream.train import balanced_weights
 from downstream.trainer import ClassifierTrainer, memory_for
 
@@ -115,6 +116,13 @@ def _pretrain(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
     return model
 
 
+def _mixstyle(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
+    images = material.images
+    model = trainer.build(images, material.seed)
+    with mixing_styles(model, images.x[:1], material.seed):
+        return _stage(recipe, material, trainer, images, material.draw_weights, model)
+
+
 def _decoupled(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
     images = material.images
     with memory_for(trainer.settings.batch_size, "classifier.batch_size:"):
@@ -197,4 +205,5 @@ TRAININGS: dict[str, Train] = {
     "graph_fixmatch": _fixmatch,
     "pair_fixmatch": _fixmatch,
     "joint_fixmatch": _fixmatch,
+    "mixstyle": _mixstyle,
 }
