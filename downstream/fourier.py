@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from downstream.augment import Augment
 
 
-def fourier(strength: float = 1.0) -> Augment:
+def amplitude_mix(strength: float = 1.0) -> Augment:
     r"""Mix the amplitudes of every image with those of a random other one of the batch.
 
     .. math:: \tilde x = F^{-1}\big[((1 - \lambda) |F x| + \lambda |F x'|)\,e^{i \angle F x}\big],
@@ -35,7 +35,7 @@ def fourier(strength: float = 1.0) -> Augment:
 
     Example:
         >>> x = torch.rand(4, 1, 8, 8)
-        >>> fourier()(x, torch.Generator().manual_seed(0)).shape
+        >>> amplitude_mix()(x, torch.Generator().manual_seed(0)).shape
         torch.Size([4, 1, 8, 8])
     """
     if not 0 <= strength < math.inf:
@@ -47,32 +47,39 @@ def fourier(strength: float = 1.0) -> Augment:
     def mixed(x: Tensor, generator: Generator) -> Tensor:
         share = most * torch.rand(len(x), generator=generator, device=generator.device)
         partner = torch.randperm(len(x), generator=generator, device=generator.device)
-        return mix_amplitudes(x, x[partner.to(x.device)], share.to(x))
+        # In [0, 2]: the mean of an image is then positive, and mixing the amplitude of frequency
+        # zero mixes the brightness. In [-1, 1] a dark image would become darker still by taking
+        # from a bright one.
+        levels = x + 1
+        found = mixed_amplitudes(levels, levels[partner.to(x.device)], share.to(x))
+        return (found - 1).clamp(-1, 1)
 
     return mixed
 
 
-def mix_amplitudes(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
+def mixed_amplitudes(x: Tensor, other: Tensor, share: Tensor) -> Tensor:
     """Images with their own phases and amplitudes between their own and those of others.
 
     Args:
-        x: Images that give the phases, float (N, C, H, W) in [-1, 1].
-        other: Images that give ``share`` of the amplitudes, (N, C, H, W) likewise.
+        x: Images that give the phases, float (N, C, H, W), not negative.
+        other: Images that give ``share`` of the amplitudes, (N, C, H, W).
         share: In [0, 1], (N,).
 
     Returns:
-        Images, (N, C, H, W), cut off to [-1, 1].
+        Images, (N, C, H, W); they may leave the range of both.
+
+    Raises:
+        ValueError: If the shapes do not fit.
 
     Example:
-        >>> x, other = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
-        >>> mix_amplitudes(x, other, torch.tensor([0.5])).unique()
-        tensor([0.5000])
+        >>> x, other = torch.ones(1, 1, 2, 2), 2 * torch.ones(1, 1, 2, 2)
+        >>> mixed_amplitudes(x, other, torch.tensor([0.5])).unique()
+        tensor([1.5000])
     """
-    # In [0, 1], as in the paper: the mean of an image is then positive, and mixing the amplitude
-    # of frequency zero mixes the brightness. In [-1, 1] a dark image would become darker still by
-    # taking from a bright one.
-    spectrum = torch.fft.rfft2((x + 1) / 2)
-    amplitude, theirs = spectrum.abs(), torch.fft.rfft2((other + 1) / 2).abs()
-    mixed = torch.lerp(amplitude, theirs, share.view(-1, 1, 1, 1))
-    found = torch.fft.irfft2(torch.polar(mixed, spectrum.angle()), s=x.shape[-2:])
-    return (2 * found - 1).clamp(-1, 1)
+    if x.ndim != 4 or other.shape != x.shape or share.shape != (len(x),):
+        shapes = [tuple(one.shape) for one in (x, other, share)]
+        raise ValueError(f"need two sets of images (N, C, H, W) and shares (N,), got {shapes}")
+    spectrum, theirs = torch.fft.rfft2(x), torch.fft.rfft2(other).abs()
+    amplitude = torch.lerp(spectrum.abs(), theirs, share.view(-1, 1, 1, 1))
+    mixed: Tensor = torch.fft.irfft2(torch.polar(amplitude, spectrum.angle()), s=x.shape[-2:])
+    return mixed

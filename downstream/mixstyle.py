@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.common.randomness import rng_for
-from downstream.augment import beta_shares
+from downstream.augment import beta_draws
 
+STAGES = ("stages", "layer", "blocks")
+"""What timm's networks call their stages."""
 PROBABILITY, ALPHA, EPSILON = 0.5, 0.1, 1e-6
 """Of the paper: how often a batch is mixed, the shape of the beta distribution, and what keeps a
 standard deviation above zero."""
 
 
-def mix_statistics(x: Tensor, partner: Tensor, share: Tensor) -> Tensor:
+def mixed_statistics(x: Tensor, partner: Tensor, share: Tensor) -> Tensor:
     r"""Give every channel of an image a mean and a spread between its own and those of another.
 
     .. math:: \tilde x = (\lambda \sigma + (1 - \lambda) \sigma') \frac{x - \mu}{\sigma}
@@ -36,14 +38,21 @@ def mix_statistics(x: Tensor, partner: Tensor, share: Tensor) -> Tensor:
     Returns:
         Features, (N, C, H, W), of the type of ``x``.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Source:
         Zhou et al. 2021, "Domain Generalization with MixStyle", arXiv:2104.02008, equations 4 to 6.
 
     Example:
         >>> x = torch.tensor([[0.0, 2.0], [5.0, 5.0]]).view(2, 1, 1, 2)
-        >>> mix_statistics(x, torch.tensor([1, 0]), torch.tensor([0.0, 1.0])).mean(dim=3).flatten()
+        >>> mixed = mixed_statistics(x, torch.tensor([1, 0]), torch.tensor([0.0, 1.0]))
+        >>> mixed.mean(dim=3).flatten()
         tensor([5., 5.])
     """
+    if x.ndim != 4 or partner.shape != (len(x),) or share.shape != (len(x),):
+        shapes = [tuple(one.shape) for one in (x, partner, share)]
+        raise ValueError(f"need features (N, C, H, W), partners (N,) and shares (N,), got {shapes}")
     values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     axes, weight = (2, 3), share.to(values).view(-1, 1, 1, 1)
     mean = values.mean(axes, keepdim=True).detach()
@@ -54,63 +63,75 @@ def mix_statistics(x: Tensor, partner: Tensor, share: Tensor) -> Tensor:
 
 
 @contextmanager
-def mixed_styles(model: nn.Module, seed: int) -> Iterator[list[str]]:
+def mixing_styles(model: nn.Module, x: Tensor, seed: int) -> Iterator[None]:
     """Mix the statistics behind the early stages of a network while the block runs.
 
     In evaluation mode nothing is mixed; afterwards the network is as it was, but for its weights.
 
     Args:
-        model: A network with timm's ``feature_info``, whose early stages give (N, C, H, W).
+        model: A network with timm's ``feature_info``.
+        x: One image or more that it takes, (N, C, H, W).
         seed: Decides which batches and images are mixed; the global random state stays untouched.
 
-    Yields:
-        The names of the modules behind which it mixes.
-
     Raises:
-        ValueError: If the network names no stages, or they give no feature maps (a transformer).
+        ValueError: If the network has no stages of feature maps, as a transformer.
 
     Example:
         >>> from downstream.classifier import build_classifier
-        >>> model = build_classifier("auto", 2, (1, 32, 32), seed=0)
-        >>> with mixed_styles(model, seed=0) as names:
-        ...     names
-        ['stages.0', 'stages.1']
+        >>> x, model = torch.rand(4, 1, 32, 32), build_classifier("auto", 2, (1, 32, 32), seed=0)
+        >>> with mixing_styles(model, x, seed=0):
+        ...     model.train()(x).shape
+        torch.Size([4, 2])
     """
-    names, rng = early_stages(model), rng_for("mixstyle", seed)
+    rng = rng_for("mixstyle", seed)
 
-    def mixed(module: nn.Module, _: Any, found: Tensor) -> Tensor | None:
-        if not module.training:
+    def mixed(stage: nn.Module, _: Any, features: Tensor) -> Tensor | None:
+        if not stage.training or float(torch.rand(1, generator=rng)) >= PROBABILITY:
             return None
-        if not isinstance(found, Tensor) or found.ndim != 4:
-            raise ValueError("mixstyle needs a network whose stages give feature maps (N, C, H, W)")
-        if float(torch.rand(1, generator=rng)) >= PROBABILITY:
-            return None
-        share = beta_shares(len(found), ALPHA, rng)
-        partner = torch.randperm(len(found), generator=rng).to(found.device)
-        return mix_statistics(found, partner, share)
+        share = beta_draws(len(features), ALPHA, rng)
+        partner = torch.randperm(len(features), generator=rng).to(features.device)
+        return mixed_statistics(features, partner, share)
 
     hooks = []
-    for name in names:
-        hooks.append(model.get_submodule(name).register_forward_hook(mixed))
+    for stage in first_stages(model, x):
+        hooks.append(stage.register_forward_hook(mixed))
     try:
-        yield names
+        yield
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def early_stages(model: nn.Module) -> list[str]:
+@torch.no_grad()
+def first_stages(model: nn.Module, x: Tensor) -> list[nn.Module]:
     """The first two stages behind the stem, but never the last: its statistics carry the class.
 
+    Args:
+        model: A network with timm's ``feature_info``; left in the mode it was in.
+        x: One image or more that it takes, (N, C, H, W).
+
     Raises:
-        ValueError: If the network names no stages.
+        ValueError: If the network names no two stages of feature maps.
     """
-    infos = getattr(cast(Any, model), "feature_info", None) or []
-    names: list[str] = []
-    for info in infos:
-        if info["module"].startswith(("stages", "layer", "blocks", "features")):
-            names.append(info["module"])
-    if not names:
-        raise ValueError("mixstyle needs a network with stages, such as auto or resnet18")
-    behind = len(infos) and infos[-1]["module"] != names[-1]
-    return names[:2] if behind else names[:-1][:2]
+    stages: list[nn.Module] = []
+    for info in list(getattr(cast(Any, model), "feature_info", ()))[:-1]:
+        if info["module"].split(".")[0].rstrip("0123456789") in STAGES:
+            stages.append(model.get_submodule(info["module"]))
+    found: dict[nn.Module, Any] = {}
+    hooks = []
+    for stage in stages:
+        hooks.append(stage.register_forward_hook(lambda one, _, out: found.update({one: out})))
+    training = model.training
+    try:
+        model.eval()(x[:1].to(next(model.parameters()).device))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    maps = [one for one in stages if isinstance(found.get(one), Tensor) and found[one].ndim == 4]
+    if not maps:
+        raise ValueError(
+            "the network has no two stages of feature maps (N, C, H, W), which mixstyle needs; "
+            "choose another, such as auto or resnet18"
+        )
+    return maps[:2]

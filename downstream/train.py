@@ -19,6 +19,11 @@ from downstream.augment import Augment, Mix
 from downstream.heads import Margin
 from downstream.losses import Loss
 
+Drawn = Callable[[Tensor, int], Tensor]
+"""Numbers of the images drawn, int64 (B,), and the steps done, to the numbers of the images of the
+batch: the same, or with others behind them that ``mix`` blends in. So a loss or a mix learns whom
+it sees."""
+
 
 class NonFiniteLossError(FloatingPointError):
     """The loss of a classifier became infinite or not a number."""
@@ -75,6 +80,7 @@ def train_classifier(
     mix: Mix | None = None,
     margin: Margin | None = None,
     loss: Loss = cross_entropy,
+    drawn: Drawn | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
     """Train a classifier in place, by cross entropy unless ``loss`` is another.
@@ -93,6 +99,7 @@ def train_classifier(
         margin: Turns outputs and classes into the logits of the loss (``heads.margin_of``); not
             with ``mix``.
         loss: Of logits and targets; the others are in ``losses``, their own numbers bound.
+        drawn: As in ``Drawn``; called once a step, before the images are augmented.
         on_step: Called after every step with the number of steps done and the batch's loss.
 
     Returns:
@@ -116,6 +123,8 @@ def train_classifier(
     with seeded_dropout(seed, device):
         batches = draw_batches(_draw_weights(len(x), draw_weights), settings.batch_size, order)
         for step, chosen in zip(range(settings.steps), batches, strict=False):
+            if drawn is not None:
+                chosen = drawn(chosen, step)
             batch, target = x[chosen], y[chosen]
             if augment is not None:
                 batch = augment(batch, noise)

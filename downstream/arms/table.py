@@ -210,6 +210,24 @@ _ARMS = (
         Recipe(augment=("trivialaugment", "fourier")),
     ),
     Arm(
+        "group_dro",
+        "classical",
+        "even_conditions, and a loss that weighs the worst combinations up: group DRO",
+        Recipe(augment=("trivialaugment",), training="group_dro", even_conditions=True),
+    ),
+    Arm(
+        "domain_adversarial",
+        "classical",
+        "trivialaugment, and features made so that they do not tell the condition",
+        Recipe(augment=("trivialaugment",), training="domain_adversarial"),
+    ),
+    Arm(
+        "lisa",
+        "classical",
+        "trivialaugment, then mixes of the same class across conditions, or the reverse: LISA",
+        Recipe(augment=("trivialaugment",), training="lisa"),
+    ),
+    Arm(
         "factored",
         "synthetic",
         "trivialaugment, and images of every combination of class and condition, rendered by a "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from augmentor.common.types import LabelledImages
 from downstream.arms.recipe import Recipe
 from downstream.consistency import WEAK, FixMatchSettings, GivenLabels, train_fixmatch
 from downstream.decoupled import train_decoupled
+from downstream.domain_adversarial import train_domain_adversarial
+from downstream.group_dro import train_group_dro
+from downstream.lisa import train_lisa
 from downstream.mixstyle import mixing_styles
 from downstream.train import balanced_weights
 from downstream.trainer import ClassifierTrainer, memory_for
@@ -38,6 +42,9 @@ class Material:
         first_stage: Images of the first stage, for ``pretrain``.
         warm_start: Labels for the pool that FixMatch begins with, int64 (M,), and which of them are
             the clearest, bool (M,).
+        combination: Class and condition of every image as one number, class times ``bins`` plus
+            bin, int64 (N,); for the trainings that need conditions.
+        bins: Of the conditions.
         fixmatch: Settings of FixMatch without a warm start.
         on_values: Progress reporter; may raise to stop the training.
     """
@@ -48,6 +55,8 @@ class Material:
     pool: Tensor | None = None
     first_stage: LabelledImages | None = None
     warm_start: tuple[Tensor, Tensor] | None = None
+    combination: Tensor | None = None
+    bins: int = 0
     fixmatch: FixMatchSettings = field(default_factory=FixMatchSettings)
     on_values: OnValues | None = None
 
@@ -121,6 +130,45 @@ def _mixstyle(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
     model = trainer.build(images, material.seed)
     with mixing_styles(model, images.x[:1], material.seed):
         return _stage(recipe, material, trainer, images, material.draw_weights, model)
+
+
+def _group_dro(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
+    group = _combination(recipe, material)
+    return train_group_dro(**_told_of(recipe, material, trainer), group=group)
+
+
+def _domain_adversarial(
+    recipe: Recipe, material: Material, trainer: ClassifierTrainer
+) -> nn.Module:
+    condition = _combination(recipe, material) % material.bins
+    return train_domain_adversarial(
+        **_told_of(recipe, material, trainer), condition=condition, bins=material.bins
+    )
+
+
+def _lisa(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
+    condition = _combination(recipe, material) % material.bins
+    return train_lisa(**_told_of(recipe, material, trainer), condition=condition)
+
+
+def _combination(recipe: Recipe, material: Material) -> Tensor:
+    if material.combination is None or material.bins < 1:
+        raise ValueError(f"{recipe.training} needs the conditions of the images")
+    return material.combination
+
+
+def _told_of(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> dict[str, Any]:
+    """What all trainings with conditions take."""
+    return {
+        "model": trainer.build(material.images, material.seed),
+        "x": material.images.x,
+        "y": material.images.y,
+        "settings": trainer.settings,
+        "seed": material.seed,
+        "draw_weights": material.draw_weights,
+        "augment": trainer.augmentation(recipe.augment, recipe.strength),
+        "on_step": _told(material, trainer.settings.steps),
+    }
 
 
 def _decoupled(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
@@ -206,4 +254,7 @@ TRAININGS: dict[str, Train] = {
     "pair_fixmatch": _fixmatch,
     "joint_fixmatch": _fixmatch,
     "mixstyle": _mixstyle,
+    "group_dro": _group_dro,
+    "domain_adversarial": _domain_adversarial,
+    "lisa": _lisa,
 }

@@ -20,7 +20,7 @@ from augmentor.data.combinations import Bins, combinations_of
 from augmentor.data.draw_weights import even_combinations, mixed_draw_weights
 from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept
-from downstream.arms.recipe import WARM_STARTED, Recipe
+from downstream.arms.recipe import OF_COMBINATIONS, WARM_STARTED, Recipe
 from downstream.arms.table import BASES
 from downstream.arms.training import Material, OnValues, train_arm
 from downstream.classifier import features
@@ -92,6 +92,7 @@ class Workbench:
         """The images a recipe is trained on, how often each is drawn, and what else it needs."""
         images, draw_weights = self.training_set(recipe)
         first_stage = self.synthetic(recipe) if recipe.training == "pretrain" else None
+        told = recipe.training in OF_COMBINATIONS
         return Material(
             images=images,
             draw_weights=draw_weights,
@@ -99,6 +100,8 @@ class Workbench:
             pool=self.pool,
             first_stage=first_stage,
             warm_start=self._warm_start(recipe),
+            combination=self._combination(images) if told else None,
+            bins=0 if self.bins is None else len(self.bins),
             fixmatch=self._fixmatch_settings(),
         )
 
