@@ -4,16 +4,30 @@ from pathlib import Path
 
 import pytest
 
+from augmentor.data.combinations import MISSING, combinations_of
 from pipelines.config import Config, load_config
 from pipelines.datasets import load_data
 from pipelines.gain import demo
 from pipelines.gain.demo import demo_config, demo_run
+from pipelines.workbench.training_parts import bins_of_bundle
 
 REPOSITORY = Path(__file__).parents[3]
 
 
-def test_the_config_file_says_the_same_as_the_code() -> None:
-    assert load_config(REPOSITORY / "configs" / "start" / "demo.yaml") == demo_config()
+@pytest.mark.parametrize(("file", "conditions"), [("demo", False), ("conditions", True)])
+def test_the_config_file_says_the_same_as_the_code(file: str, conditions: bool) -> None:
+    path = REPOSITORY / "configs" / "start" / f"{file}.yaml"
+    assert load_config(path) == demo_config(conditions=conditions)
+
+
+def test_the_demo_of_conditions_lacks_combinations_and_rehearses() -> None:
+    config = demo_config(conditions=True)
+    bundle = load_data(config.data, config.seed)
+    table = combinations_of(bundle.train, bins_of_bundle(bundle))
+    missing = table.coverage == MISSING
+    assert missing.sum(dim=1).sort().values.tolist() == [0] * 5 + [6] * 5
+    assert bundle.hidden is not None
+    assert config.gain.rehearse
 
 
 def test_the_demo_keeps_what_is_promised() -> None:
@@ -36,4 +50,5 @@ def test_demo_run_is_the_job_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         lambda config, out, progress: calls.append((config, out)) or {"verdict": "v"},
     )
     assert demo_run(tmp_path) == {"verdict": "v"}
-    assert calls == [(demo_config(), tmp_path)]
+    demo_run(tmp_path, conditions=True)
+    assert calls == [(demo_config(), tmp_path), (demo_config(conditions=True), tmp_path)]
