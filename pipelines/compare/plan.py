@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from augmentor.common.types import DataError
+from augmentor.common.types import DataError, SampleSource, conditions_of
 from augmentor.families import FAMILIES
 from pipelines.compare.parts import CompareTask, PlannedRow, judge_group, row_group, settings_for
 from pipelines.config import CompareConfig, Config, ConfigError, SourceConfig, VariantConfig
@@ -127,6 +127,14 @@ def _trained_row(config: Config, out: Path, name: str, variant: VariantConfig) -
     return PlannedRow(name, source, out / name, training)
 
 
+def _require_classes_alone(source: SampleSource) -> None:
+    if names := conditions_of(source).names:
+        raise DataError(
+            f"the source knows conditions ({', '.join(names)}) and the others know classes alone; "
+            "`augmentor evaluate` measures it"
+        )
+
+
 def _finished_rows(
     compare: CompareConfig, setting: Setting, bundle: DataBundle
 ) -> list[PlannedRow]:
@@ -141,6 +149,7 @@ def _finished_rows(
         try:
             loaded = load_source(run, setting.device)
             require_same_kind(loaded.source, bundle)
+            _require_classes_alone(loaded.source)
             refuse_seen_test_images(loaded, bundle)
         except DataError as error:
             raise DataError(f"compare.extra.{name}: {error}") from error

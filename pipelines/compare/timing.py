@@ -52,7 +52,10 @@ def step_seconds(plan: ComparePlan) -> dict[str, float]:
 
 
 def new_session(images: LabelledImages, source: SourceConfig, setting: Setting) -> Session:
-    """The beginning of the training that a source's settings ask for."""
+    """The beginning of the training that a source's settings ask for; of classes alone, which is
+    all that most families know.
+    """
+    images = images.without_conditions()
     names = ("classical",) if source.source_augment == "classical" else ()
     augment = setting.trainer.augmentation(names)
     return start_session(images, source, setting.seed, device=setting.device, augment=augment)
