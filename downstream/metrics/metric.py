@@ -15,6 +15,10 @@ from downstream.metrics.unit import Unit
 ROW_SUM_TOLERANCE = 0.02
 """Rows of probabilities in float16 or bfloat16 sum to one within this."""
 
+OF_CONDITIONS = "; it is there where the conditions of the images are known: give --condition"
+NEXT_STEP = {"combination": OF_CONDITIONS, "coverage": OF_CONDITIONS}
+"""What to do where a field is lacking."""
+
 
 class MissingOutputError(ValueError):
     """A metric needs outputs that were not kept."""
@@ -74,7 +78,9 @@ class Metric:
         given = outputs.given()
         for name in self.needs:
             if name not in given:
-                raise MissingOutputError(f"{self.name} needs {name}, which these outputs lack")
+                raise MissingOutputError(
+                    f"{self.name} needs {name}, which these outputs lack{NEXT_STEP.get(name, '')}"
+                )
             _require_finite(self.name, name, given[name])
         if not len(outputs):
             raise ValueError(f"{self.name} needs at least one image or pair")

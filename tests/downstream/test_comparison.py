@@ -331,12 +331,25 @@ def test_comparison_by_hand() -> None:
     assert row.p_permutation is None
 
 
+def with_combinations(outputs: Sequence[Outputs]) -> list[Outputs]:
+    """Three conditions in turn; every replicate covers, thins out and misses others."""
+    found = []
+    for replicate, one in enumerate(outputs):
+        assert one.y is not None
+        place = torch.arange(len(one)) // 4 % 3
+        coverage = (place + one.y + replicate) % 3
+        found.append(replace(one, combination=3 * one.y + place, coverage=coverage))
+    return found
+
+
 @settings(max_examples=10)
 @given(st.integers(0, 999), st.integers(1, 9), st.sampled_from(sorted(METRICS)))
 def test_swapping_arm_and_baseline_negates(seed: int, replicates: int, name: str) -> None:
     arms = {"a": arm(1.0, replicates, seed), "b": arm(1.3, replicates, seed + 1)}
     if "same" in METRICS[name].needs:
         arms = {"a": verifiers(replicates, 1), "b": verifiers(replicates, 2)}
+    elif {"coverage", "combination"} & set(METRICS[name].needs):
+        arms = {arm: with_combinations(own) for arm, own in arms.items()}
     pairs = [("a", "b"), ("b", "a")]
     _, (one, other) = compare(arms, METRICS[name], pairs, overlap=0.4)
     opposite = {"better": "worse", "worse": "better", "undecided": "undecided"}
