@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -134,21 +133,20 @@ def _mixstyle(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
 
 def _group_dro(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
     group = _combination(recipe, material)
-    return train_group_dro(**_told_of(recipe, material, trainer), group=group)
+    return _told_more(train_group_dro, recipe, material, trainer, group=group)
 
 
 def _domain_adversarial(
     recipe: Recipe, material: Material, trainer: ClassifierTrainer
 ) -> nn.Module:
-    condition = _combination(recipe, material) % material.bins
-    return train_domain_adversarial(
-        **_told_of(recipe, material, trainer), condition=condition, bins=material.bins
-    )
+    condition, bins = _combination(recipe, material) % material.bins, material.bins
+    train = train_domain_adversarial
+    return _told_more(train, recipe, material, trainer, condition=condition, bins=bins)
 
 
 def _lisa(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
     condition = _combination(recipe, material) % material.bins
-    return train_lisa(**_told_of(recipe, material, trainer), condition=condition)
+    return _told_more(train_lisa, recipe, material, trainer, condition=condition)
 
 
 def _combination(recipe: Recipe, material: Material) -> Tensor:
@@ -157,18 +155,27 @@ def _combination(recipe: Recipe, material: Material) -> Tensor:
     return material.combination
 
 
-def _told_of(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> dict[str, Any]:
-    """What all trainings with conditions take."""
-    return {
-        "model": trainer.build(material.images, material.seed),
-        "x": material.images.x,
-        "y": material.images.y,
-        "settings": trainer.settings,
-        "seed": material.seed,
-        "draw_weights": material.draw_weights,
-        "augment": trainer.augmentation(recipe.augment, recipe.strength),
-        "on_step": _told(material, trainer.settings.steps),
-    }
+def _told_more(
+    train: Callable[..., nn.Module],
+    recipe: Recipe,
+    material: Material,
+    trainer: ClassifierTrainer,
+    **more: Tensor | int,
+) -> nn.Module:
+    """A training that is told ``more`` of the images than their classes."""
+    images = material.images
+    with memory_for(trainer.settings.batch_size, "classifier.batch_size:"):
+        return train(
+            trainer.build(images, material.seed),
+            images.x,
+            images.y,
+            trainer.settings,
+            seed=material.seed,
+            draw_weights=material.draw_weights,
+            augment=trainer.augmentation(recipe.augment, recipe.strength),
+            on_step=_told(material, trainer.settings.steps),
+            **more,
+        )
 
 
 def _decoupled(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:

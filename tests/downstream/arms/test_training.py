@@ -54,6 +54,8 @@ def equal(first: nn.Module, second: nn.Module) -> bool:
         "logit_adjusted",
         "decoupled",
         "fixmatch",
+        "mixstyle",
+        "fourier",
     ],
 )
 def test_an_arm_repeats_for_a_seed_and_is_not_the_classical_one(arm: str) -> None:
@@ -136,6 +138,9 @@ def test_pretraining_shares_the_steps_and_trains_one_network_with_two_seeds(
         (BASES["fixmatch"], {"pool": None}, "needs unlabelled"),
         (BASES["graph_fixmatch"], {}, "labels to begin with"),
         (MixPolicy("classical", 0.5, schedule="pretrain").recipe, {}, "needs synthetic"),
+        (BASES["group_dro"], {}, "group_dro needs the conditions"),
+        (BASES["domain_adversarial"], {}, "needs the conditions"),
+        (BASES["lisa"], {}, "needs the conditions"),
         (Recipe(training="magic"), {}, "unknown training 'magic'"),
         (Recipe(augment=("magic",)), {}, "unknown augmentation 'magic'"),
         (Recipe(loss="magic"), {}, "unknown loss 'magic'"),
