@@ -148,6 +148,7 @@ def test_policies_survive_json(policy: MixPolicy) -> None:
         {"base": "smote", "share": 0.5, "short_only": True},
         {"base": "classical", "share": 0.5, "schedule": "pretrain", "short_only": True},
         {"base": "fixmatch", "augment": "none"},
+        {"base": "lisa", "share": 0.5},
     ],
 )
 def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
