@@ -204,4 +204,5 @@ def recipe_of(
 
 
 def _takes_synthetic(base: Recipe) -> bool:
-    return base.training == "plain" and base.loss != "class_balanced"
+    # Draws that are even over combinations are weighed by the real images alone.
+    return base.training == "plain" and base.loss != "class_balanced" and not base.even_conditions

@@ -42,6 +42,8 @@ class Recipe:
             largest class.
         fill: Synthetic images are of all combinations of class and condition, equally many of
             each; the generator knows the conditions.
+        missing_only: With ``fill``: of missing and thin combinations alone; a class that has none
+            gets no synthetic images.
         even_conditions: Draw every combination that has images equally often, within its class.
         hidden: Train on the real images too that the regime hid: the control that says what real
             photos would give.
@@ -61,6 +63,7 @@ class Recipe:
     realism: float = 0.0
     short_only: bool = False
     fill: bool = False
+    missing_only: bool = False
     even_conditions: bool = False
     hidden: bool = False
 

@@ -236,6 +236,19 @@ _ARMS = (
         mixes_into="trivialaugment",
     ),
     Arm(
+        "factored_missing",
+        "synthetic",
+        "as factored, with images of missing and thin combinations alone",
+        Recipe(
+            augment=("trivialaugment",),
+            share=FILL_SHARE,
+            spread=FILL_SPREAD,
+            fill=True,
+            missing_only=True,
+        ),
+        mixes_into="trivialaugment",
+    ),
+    Arm(
         "label_only",
         "control",
         "trivialaugment, and images of a generator that knows the class alone, with latents of "

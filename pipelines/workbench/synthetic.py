@@ -13,7 +13,7 @@ from augmentor.common.randomness import rng_for
 from augmentor.common.types import DataError, EncodingSource, LabelledImages, SampleSource
 from augmentor.common.types import device_of as device_of_source
 from augmentor.data.candidates import latents, sample
-from augmentor.data.combinations import Bins
+from augmentor.data.combinations import COVERED, Bins, combinations_of
 from augmentor.data.fingerprint import from_uint8, to_uint8
 from augmentor.networks.blocks import class_weights
 from augmentor.networks.discriminator import Discriminator
@@ -75,13 +75,15 @@ class SyntheticImages:
         return LabelledImages(from_uint8(to_uint8(torch.cat(parts))), y, source.classes)
 
     def _of_all_combinations(self, recipe: Recipe) -> LabelledImages:
-        """Equally many images of every class under every condition that any class was seen in."""
+        """Equally many images of every class under every condition that any class was seen in, or
+        of the combinations that training lacks alone.
+        """
         train, count = self.train, self._images_per_class()
         if self.bins is None or train.condition is None:
             raise DataError("the conditions of the images are not known; give --condition")
-        pools = well_covered_conditions(train.condition, self.bins)
         device, parts, conditions = device_of_source(self.source), [], []
-        for index in range(len(train.classes)):
+        wanted = conditions_to_fill(train, self.bins, missing_only=recipe.missing_only)
+        for index, pools in wanted.items():
             if self.check is not None:
                 self.check()
             condition = even_conditions(train.condition, pools, count, self.seed, index)
@@ -91,7 +93,7 @@ class SyntheticImages:
                 y = torch.full((len(some),), index, device=device)
                 parts.append(sample(self.source, y, recipe.spread * z, some).cpu())
             conditions.append(condition)
-        y = torch.arange(len(train.classes)).repeat_interleave(count)
+        y = torch.tensor(list(wanted)).repeat_interleave(count)
         x = from_uint8(to_uint8(torch.cat(parts)))
         return LabelledImages(x, y, train.classes, torch.cat(conditions), train.conditions)
 
@@ -148,6 +150,41 @@ def well_covered_conditions(condition: Tensor, bins: Bins) -> list[Tensor]:
     """Numbers of the images in every bin that has images, int64 each."""
     place = bins.of(condition)
     return [(place == number).nonzero()[:, 0] for number in torch.unique(place).tolist()]
+
+
+def conditions_to_fill(
+    train: LabelledImages, bins: Bins, *, missing_only: bool
+) -> dict[int, list[Tensor]]:
+    """For every class to render, the images whose conditions it is rendered under, bin by bin.
+
+    Args:
+        train: Training images with conditions.
+        bins: Of the conditions.
+        missing_only: Leave out the bins that a class covers, and classes that cover all.
+
+    Returns:
+        By class index, from ``well_covered_conditions``; not empty.
+
+    Raises:
+        DataError: If the conditions are not known, or every class covers all of them.
+    """
+    if train.condition is None:
+        raise DataError("the conditions of the images are not known; give --condition")
+    pools = well_covered_conditions(train.condition, bins)
+    if not missing_only:
+        return dict.fromkeys(range(len(train.classes)), pools)
+    coverage = combinations_of(train, bins).coverage
+    places, found = torch.unique(bins.of(train.condition)).tolist(), {}
+    for index in range(len(train.classes)):
+        lacking = []
+        for place, pool in zip(places, pools, strict=True):
+            if int(coverage[index, place]) != COVERED:
+                lacking.append(pool)
+        if lacking:
+            found[index] = lacking
+    if not found:
+        raise DataError("no combination is missing or thin; leave factored_missing out")
+    return found
 
 
 def even_conditions(

@@ -221,6 +221,7 @@ class Workbench:
             spread=recipe.spread,
             realism=recipe.realism,
             fill=recipe.fill,
+            missing_only=recipe.missing_only,
         )
         if key not in self._synthetic:
             accept = self._judged(recipe.confidence) if recipe.confidence else None
