@@ -1,7 +1,9 @@
 """The guide's commands and snippets, run as they stand and in order, on tiny images with all
 trainings shortened."""
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +46,13 @@ def shortened(config: Config) -> Config:
         "source": {"steps": FEW, "batch_size": 16} | narrow,
         "classifier": {"steps": FEW, "batch_size": 16},
         "pool": {"threshold": 0.0, "rounds": 1},
-        "gain": {"replicates": 2, "screening_rounds": 2, "shares": (0.5,), "confidences": (0.0,)},
+        "gain": {
+            "replicates": 2,
+            "screening_rounds": 2,
+            "rehearsal_folds": 1,
+            "shares": (0.5,),
+            "confidences": (0.0,),
+        },
         "semi": {"subsets": 1, "consistency_steps": FEW, "gan_steps": FEW},
         "compare": {"families": families, "samples": 60, "judge_steps": FEW, "student_steps": FEW},
         "verify": {"replicates": 1},
@@ -87,6 +95,7 @@ def place(tmp_path, monkeypatch):
     torch.manual_seed(0)
     _photos(tmp_path)
     _people(tmp_path)
+    _screws(tmp_path)
     return tmp_path
 
 
@@ -101,8 +110,14 @@ def test_the_way_through_the_guide(place, capsys):
         "photos-gain/report.html",
         "photos-policies/gain.json",
         "photos-families/compare.json",
+        "screws-hidden/gain.json",
+        "screws/filled/contact_sheet.png",
     ):
         assert (place / "runs" / file).is_file()
+    rehearsed = json.loads((place / "runs" / "screws-gain" / "gain.json").read_text())
+    assert rehearsed["verdict"]["advice"].startswith("On ")
+    counts = Counter(names["filled"].targets)
+    assert len(set(counts.values())) == 1, counts  # of three cameras each, equally many
     assert len(names["X_more"]) > len(names["X"])
     assert names["predicted"].shape == names["few"].test.y.shape
     assert "SyntheticMix(" in capsys.readouterr().out
@@ -129,6 +144,30 @@ def _photos(root):
         write(root / "photos" / "train" / name, base, count)
         write(root / "photos" / "test" / name, base, 8)
         write(root / "more-photos" / name, base, 8)
+
+
+def _screws(root):
+    """Training saw rusty ones by the camera "south" only; the same photos lie in folders too."""
+    rng = np.random.default_rng(1)
+    for part, count in (("train", 6), ("test", 3)):
+        rows = ["file_name,camera"]
+        for kind, base in (("good", 60), ("bent", 120), ("rusty", 190)):
+            number = 0
+            for camera in ("south", "north", "east"):
+                if (part, kind) == ("train", "rusty") and camera != "south":
+                    continue
+                for _ in range(count):
+                    number += 1
+                    pixels = rng.integers(base - 50, base + 50, (10, 12, 3), dtype=np.uint8)
+                    name = f"{number:02}.jpg"
+                    for folder in (
+                        Path("screws", part, kind),
+                        Path("screws-by-camera", part, kind, camera),
+                    ):
+                        (root / folder).mkdir(parents=True, exist_ok=True)
+                        Image.fromarray(pixels).save(root / folder / name)
+                    rows.append(f"{kind}/{name},{camera}")
+        (root / "screws" / part / "metadata.csv").write_text("\n".join(rows) + "\n")
 
 
 def _people(root):

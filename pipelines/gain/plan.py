@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from augmentor.common.types import DataError, LabelledImages
+from augmentor.data.combinations import combinations_of
 from augmentor.data.rehearsal import rehearsal_fold
 from downstream.arms.policy import MixPolicy, recipe_of
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import ARMS, BASES, default_arms, fits, usual_bases
 from downstream.comparison import expected_overlap
-from downstream.metrics import Metric, metric_of
+from downstream.metrics import Metric, Outputs, metric_of
+from downstream.metrics.metric import MissingOutputError
 from pipelines.config import Config, ConfigError, GainConfig, PolicyConfig, SourceConfig
 from pipelines.datasets import DataBundle
 from pipelines.experiment.job import parts_folder
@@ -245,7 +247,27 @@ def _metrics(settings: GainConfig, bundle: DataBundle) -> tuple[Metric, tuple[Me
             raise ConfigError(f"gain.metrics: {one.name} is a metric of pairs, not of classes")
         if set(one.needs) & {"combination", "coverage"} and not bundle.train.conditions:
             raise ConfigError(f"gain.metrics: {one.name} needs conditions; give --condition")
+    if any("coverage" in one.needs for one in shown):
+        _require_scored(shown, bundle)
     return metric, tuple(shown)
+
+
+def _require_scored(metrics: Sequence[Metric], bundle: DataBundle) -> None:
+    """Refuse a metric of combinations that no scored image belongs to, before any training.
+
+    Raises:
+        DataError: If the first replicate has none.
+    """
+    test, table = bundle.test, combinations_of(bundle.train, bins_of_bundle(bundle))
+    sure = torch.full((len(test), len(test.classes)), 1 / len(test.classes))
+    outputs = Outputs(test.y, sure, coverage=table.coverage_of(test), combination=table.of(test))
+    for one in metrics:
+        if "coverage" not in one.needs:
+            continue
+        try:
+            one.of(outputs)
+        except MissingOutputError as error:
+            raise DataError(f"gain.metrics: {one.name}: {error}") from error
 
 
 def _require_rehearsable(settings: GainConfig, bundle: DataBundle, seed: int) -> None:

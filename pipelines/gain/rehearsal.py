@@ -134,9 +134,11 @@ def _sentence(found: dict[str, Any]) -> str:
     if found["ci95"] is not None:
         low, high = map(_points, found["ci95"])
         interval = f" (95 % interval of the change {low} to {high} points)"
-    first = [f"{one['class']} × {one['condition']}" for one in found["photograph"][:3]]
+    worthy = [one for one in found["photograph"] if one["worth"] > 0]
+    first = [f"{one['class']} × {one['condition']}" for one in worthy[:3]]
     photos = f": photograph these first: {'; '.join(first)}" if first else ""
-    verb = "raised" if found["delta"] > 0 else "changed"
+    # Where the interval holds zero, a rise may be chance.
+    verb = "raised" if found["ci95"] is not None and found["ci95"][0] > 0 else "changed"
     return (
         f"On {found['combinations']} combinations hidden on purpose, the chosen arm {verb} recall "
         f"from {100 * found['without']:.0f} to {100 * found['with']:.0f} %{interval}; real photos "

@@ -17,6 +17,7 @@ from downstream.metrics import METRICS, Metric
 from pipelines.experiment.parts import PartError
 from pipelines.experiment.plan import Group
 from pipelines.gain.plan import GainPlan
+from pipelines.generators.contact_sheet import MOST_COLUMNS, MOST_ROWS, some_of
 from pipelines.report.cards import (
     Card,
     Cell,
@@ -90,6 +91,8 @@ def gain_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> st
         cards.insert(0, _photograph(result["policy"]["rehearsal"]))
     if result["comparisons"]:
         cards.append(_comparisons(result, metric))
+    if result.get("combinations"):
+        cards.append(_combinations(result["combinations"]))
     cards += [_metrics(result, scored), _recall(result)]
     if result["policy"]:
         cards.append(_policy(result["policy"], metric))
@@ -111,14 +114,53 @@ def _photograph(rehearsal: Mapping[str, Any]) -> Table:
     """What hidden combinations showed, and the combinations to photograph first."""
     rows = []
     for one in rehearsal["photograph"]:
-        cells = [Cell(one["condition"]), Cell(f"{100 * one['worth']:.0f}", best=True)]
-        rows.append(Row(one["class"], cells))
+        worth = max(0.0, one["worth"])
+        points = Cell(f"{100 * worth:.0f}", best=worth > 0, heat=min(100, round(100 * worth)))
+        rows.append(Row(f"{one['class']} × {one['condition']}", [points]))
     lead = (
-        f"{rehearsal['sentence']} The table says in points of recall what real photos of the "
-        "missing combinations would probably be worth beyond what was chosen, judged by their "
-        "condition."
+        f"{rehearsal['images']} photos of {rehearsal['combinations']} combinations of "
+        f"{rehearsal['classes']} classes were hidden from training and scored. Recall: "
+        f"{_percent(rehearsal['without'])} without a generator "
+        f"({rehearsal['best_without_generator']}), {_percent(rehearsal['with'])} with what was "
+        f"chosen ({rehearsal['chosen']}), {_percent(rehearsal['ceiling'])} with other real photos "
+        "of the same combinations (oracle)."
     )
-    return Table("Rehearsal", ["class", "condition", "worth of a photo"], rows, lead)
+    if rows:
+        lead += (
+            " The table says in points of recall what real photos of the missing combinations "
+            "would probably be worth beyond what was chosen, judged by their condition."
+        )
+    return Table("Rehearsal", ["missing combination", "worth of real photos"], rows, lead)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _combinations(combinations: Mapping[str, Any]) -> Table:
+    """Training images of every combination; missing ones are tinted."""
+    classes, counts = combinations["classes"], combinations["train"]
+    numbers = some_of(len(classes), MOST_ROWS)
+    columns = some_of(len(combinations["conditions"]), MOST_COLUMNS)
+    rows = []
+    for number in numbers:
+        cells = []
+        for column in columns:
+            count = counts[number][column]
+            cells.append(Cell(str(count), look="" if count else "lack"))
+        rows.append(Row(classes[number], cells))
+    shown = ""
+    if len(numbers) < len(classes) or len(columns) < len(combinations["conditions"]):
+        shown = (
+            f" Shown are {len(numbers)} of {len(classes)} classes and {len(columns)} of "
+            f"{len(combinations['conditions'])} conditions, at even distances."
+        )
+    lead = (
+        "Training images of every class under every condition, of the first replicate; "
+        f"combinations without any are tinted.{shown}"
+    )
+    names = [combinations["conditions"][column] for column in columns]
+    return Table("Class × condition", ["class", *names], rows, lead, look="tall")
 
 
 def _arms(result: Mapping[str, Any], metric: Metric, scored: str) -> Table:

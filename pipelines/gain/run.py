@@ -13,6 +13,7 @@ from typing import Any
 
 from augmentor.common.atomic_files import write_json, write_text
 from augmentor.common.types import DivergedError
+from augmentor.data.combinations import combinations_of
 from downstream.arms.policy import MixPolicy, policy_of
 from downstream.arms.table import ARMS
 from downstream.comparison import ArmScores, compare
@@ -31,7 +32,15 @@ from pipelines.gain.verdict import verdict
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
 from pipelines.run_dir import RunDir, require_writable
-from pipelines.workbench.training_parts import TrainingTask, make_trainings, outputs_of
+from pipelines.workbench.training_parts import (
+    TrainingTask,
+    bins_of_bundle,
+    make_trainings,
+    outputs_of,
+)
+
+MOST_COMBINATIONS = 20_000
+"""gain.json holds the counts of all combinations up to here."""
 
 
 def gain_run(
@@ -146,6 +155,8 @@ def gain_result(
         "notes": _notes(plan, parts),
         "setup": setup_of(plan),
     }
+    if combinations := _combinations(plan):
+        result["combinations"] = combinations
     on_scored = best_on_scored(best, policy)
     return result | {"verdict": verdict(result, list(best.values()), on_scored)}
 
@@ -221,6 +232,17 @@ def _plain_policies(plan: GainPlan) -> dict[str, str]:
 def _counts(plan: GainPlan) -> dict[str, int]:
     train = plan.bundle.train
     return {train.classes[index]: count for index, count in train.counts.items()}
+
+
+def _combinations(plan: GainPlan) -> dict[str, Any] | None:
+    """Training images by class and condition; None without conditions, or where it would be too
+    large to read.
+    """
+    bins, train = bins_of_bundle(plan.bundle), plan.bundle.train
+    if bins is None or len(bins) * len(train.classes) > MOST_COMBINATIONS:
+        return None
+    counts = combinations_of(train, bins).counts.tolist()
+    return {"classes": list(train.classes), "conditions": list(bins.names), "train": counts}
 
 
 def _notes(plan: GainPlan, parts: Sequence[FinishedPart]) -> list[str]:

@@ -83,10 +83,21 @@ def test_a_summary_averages_over_classes_and_folds() -> None:
     assert found["delta"] == 0.25
     assert found["ci95"] == [-1.0, 1.0]  # two classes tell next to nothing
     assert found["sentence"] == (
-        "On 4 combinations hidden on purpose, the chosen arm raised recall from 25 to 50 % (95 % "
+        "On 4 combinations hidden on purpose, the chosen arm changed recall from 25 to 50 % (95 % "
         "interval of the change −100 to +100 points); real photos would give 100 %: photograph "
         "these first: C × dusk; A × dusk; C × dawn."
     )
+
+
+def test_a_rise_is_called_one_where_its_interval_lies_above_zero() -> None:
+    y, bins = [0, 0, 1, 1, 2, 2], [0, 1, 0, 2, 1, 1]
+    without = fold(y, bins, [0, 0, 0, 0, 0, 0])
+    chosen = fold(y, bins, [1, 1, 1, 1, 1, 0])
+    found = summary([without], [chosen], [chosen], TABLE)
+    assert found["ci95"][0] > 0
+    assert "the chosen arm raised recall from 0 to 83 %" in found["sentence"]
+    # Real photos would give no more: none is worth taking.
+    assert "photograph" not in found["sentence"]
 
 
 def test_a_loss_is_not_called_a_rise_and_one_class_has_no_interval() -> None:
