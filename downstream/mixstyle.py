@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from augmentor.common.randomness import rng_for
 from downstream.augment import beta_draws
 
-STAGES = ("stages", "layer", "blocks")
-"""What timm's networks call their stages."""
+STEMS = ("stem", "act", "bn", "norm", "conv")
+"""How timm's networks call what comes before their stages."""
 PROBABILITY, ALPHA, EPSILON = 0.5, 0.1, 1e-6
 """Of the paper: how often a batch is mixed, the shape of the beta distribution, and what keeps a
 standard deviation above zero."""
@@ -113,13 +113,13 @@ def first_stages(model: nn.Module, x: Tensor) -> list[nn.Module]:
     Raises:
         ValueError: If the network names no two stages of feature maps.
     """
-    stages: list[nn.Module] = []
+    channels: dict[nn.Module, int] = {}
     for info in list(getattr(cast(Any, model), "feature_info", ()))[:-1]:
-        if info["module"].split(".")[0].rstrip("0123456789") in STAGES:
-            stages.append(model.get_submodule(info["module"]))
+        if not info["module"].removeprefix("features.").startswith(STEMS):
+            channels[model.get_submodule(info["module"])] = info["num_chs"]
     found: dict[nn.Module, Any] = {}
     hooks = []
-    for stage in stages:
+    for stage in channels:
         hooks.append(stage.register_forward_hook(lambda one, _, out: found.update({one: out})))
     training = model.training
     try:
@@ -128,10 +128,15 @@ def first_stages(model: nn.Module, x: Tensor) -> list[nn.Module]:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    maps = [one for one in stages if isinstance(found.get(one), Tensor) and found[one].ndim == 4]
+    # Some transformers have maps with the channels last, whose statistics would be other ones.
+    maps = [one for one, size in channels.items() if _are_maps(found.get(one), size)]
     if not maps:
         raise ValueError(
             "the network has no two stages of feature maps (N, C, H, W), which mixstyle needs; "
             "choose another, such as auto or resnet18"
         )
     return maps[:2]
+
+
+def _are_maps(features: Any, channels: int) -> bool:
+    return isinstance(features, Tensor) and features.ndim == 4 and features.shape[1] == channels

@@ -34,6 +34,17 @@ def test_the_pattern_within_a_channel_stays_and_no_gradient_reaches_the_partner(
     assert float(slope[1].abs().sum()) == 0.0
 
 
+def test_the_gradient_is_the_ratio_of_the_spreads() -> None:
+    features, partner = noise(3, 2, 4, 4).double().requires_grad_(), torch.tensor([2, 0, 1])
+    share = torch.tensor([0.2, 0.5, 0.9], dtype=torch.float64)
+    mixed = mixed_statistics(features, partner, share)
+    (slope,) = torch.autograd.grad(mixed.sum(), features)
+    spread = (features.var(dim=(2, 3), correction=0) + module.EPSILON).sqrt()
+    weight = share[:, None]
+    ratio = (weight * spread + (1 - weight) * spread[partner]) / spread
+    torch.testing.assert_close(slope, ratio[:, :, None, None].expand_as(slope))
+
+
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="need features"):
         mixed_statistics(noise(2, 3), torch.tensor([1, 0]), torch.ones(2))
@@ -53,17 +64,23 @@ def names(model: nn.Module, shape: Sequence[int]) -> list[str]:
         ("auto", 32, ["stages.0", "stages.1"]),
         ("resnet18", 32, ["layer1", "layer2"]),
         ("resnet50", 64, ["layer1", "layer2"]),
+        ("convnext_atto", 64, ["stages.0", "stages.1"]),
+        ("regnetx_002", 32, ["s1", "s2"]),
+        ("densenet121", 32, ["features.denseblock1", "features.denseblock2"]),
     ],
 )
 def test_the_stages_after_the_stem_are_found(network: str, side: int, stages: list[str]) -> None:
     assert names(build_classifier(network, 3, (3, side, side), seed=0), (3, side, side)) == stages
 
 
-def test_a_network_without_feature_maps_is_refused() -> None:
-    model = build_classifier("vit_tiny_patch16_224", 2, (3, 32, 32), seed=0)
+@pytest.mark.parametrize(
+    ("network", "side"), [("vit_tiny_patch16_224", 32), ("swin_tiny_patch4_window7_224", 64)]
+)
+def test_a_network_without_feature_maps_is_refused(network: str, side: int) -> None:
+    model = build_classifier(network, 2, (3, side, side), seed=0)
     with (
         pytest.raises(ValueError, match="no two stages"),
-        mixing_styles(model, noise(1, 3, 32, 32), 0),
+        mixing_styles(model, noise(1, 3, side, side), 0),
     ):
         pass
 
