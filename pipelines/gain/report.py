@@ -9,15 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 
 from augmentor.common.types import LabelledImages
+from augmentor.data.combinations import combinations_of
 from downstream.arms.table import ARMS, KINDS
 from downstream.metrics import METRICS, Metric
 from pipelines.experiment.parts import PartError
 from pipelines.experiment.plan import Group
 from pipelines.gain.plan import GainPlan
-from pipelines.generators.contact_sheet import MOST_COLUMNS, MOST_ROWS, some_of
+from pipelines.generators.contact_sheet import MOST_COLUMNS, MOST_ROWS, matrix_of, some_of
 from pipelines.report.cards import (
     Card,
     Cell,
@@ -31,8 +33,15 @@ from pipelines.report.cards import (
     strip_cell,
     ticks,
 )
-from pipelines.report.page import image_strip, interval, limit_words, scale_of, scored_words
-from pipelines.workbench.training_parts import TrainingTask
+from pipelines.report.page import (
+    image_strip,
+    interval,
+    limit_words,
+    picture_strip,
+    scale_of,
+    scored_words,
+)
+from pipelines.workbench.training_parts import TrainingTask, bins_of_bundle
 
 CLASSES_SHOWN = 40
 SEEN_AUGMENTED = (
@@ -52,6 +61,7 @@ class Gallery:
         neighbours: Nearest images among all that the generator was trained on, shape (M, k, C, H,
             W), nearest first.
         distances: Root mean square pixel differences to them on the scale [0, 1], shape (M, k).
+        matrix: Photos and rendered images by class and condition; None without conditions.
     """
 
     real: LabelledImages
@@ -59,6 +69,7 @@ class Gallery:
     samples: LabelledImages
     neighbours: Tensor
     distances: Tensor
+    matrix: Image.Image | None = None
 
 
 def read_gallery(plan: GainPlan, group: Group[TrainingTask]) -> Gallery | None:
@@ -75,7 +86,26 @@ def read_gallery(plan: GainPlan, group: Group[TrainingTask]) -> Gallery | None:
     for name in ("real", "synthetic", "samples"):
         images[name] = LabelledImages(tensors[f"{name}_x"], tensors[f"{name}_y"], classes)
     neighbours, distances = tensors["neighbours"], tensors["distances"]
-    return Gallery(images["real"], images["synthetic"], images["samples"], neighbours, distances)
+    return Gallery(
+        images["real"],
+        images["synthetic"],
+        images["samples"],
+        neighbours,
+        distances,
+        _matrix(plan, tensors),
+    )
+
+
+def _matrix(plan: GainPlan, tensors: Mapping[str, Tensor]) -> Image.Image | None:
+    """Photos and rendered images of the first replicate, where the part has some."""
+    bins = bins_of_bundle(plan.bundle)
+    if bins is None or "photo_x" not in tensors:
+        return None
+    by_number = []
+    for name in ("photo", "made"):
+        numbers: list[int] = tensors[f"{name}_number"].tolist()
+        by_number.append(dict(zip(numbers, tensors[f"{name}_x"], strict=True)))
+    return matrix_of(combinations_of(plan.bundle.train, bins), by_number[0], by_number[1])
 
 
 def gain_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> str:
@@ -98,6 +128,8 @@ def gain_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> st
         cards.append(_policy(result["policy"], metric))
     if gallery is not None:
         cards += [_images(gallery), _neighbours(gallery)]
+        if gallery.matrix is not None:
+            cards.insert(1 + ("rehearsal" in (result["policy"] or {})), _cells(gallery.matrix))
     report = Report(
         title=f"Gain on {result['dataset']}",
         eyebrow=f"{result['regime']} · {result['replicates']} replicates",
@@ -312,6 +344,17 @@ def _images(gallery: Gallery) -> Pictures:
         f"and not picked.{more}"
     )
     return Pictures("Real and synthetic images", lead, groups)
+
+
+def _cells(matrix: Image.Image) -> Pictures:
+    """The matrix as one picture, which tells photos and rendered images apart itself."""
+    strip = picture_strip(matrix)
+    lead = (
+        "One image of every combination, first replicate. In a frame: rendered, and training has "
+        "no photo of it. Is it the class of its row, under the condition of its column?"
+    )
+    groups = [("", (("", strip, ""),))]
+    return Pictures("Photos and rendered combinations", lead, groups, zoom=matrix.width)
 
 
 def _neighbours(gallery: Gallery) -> Pictures:

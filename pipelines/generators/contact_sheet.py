@@ -54,20 +54,37 @@ def write_matrix(folder: Path, seen: LabelledImages, pictures: LabelledImages | 
         Path of the picture, in that folder. Equal sets give equal bytes.
     """
     combinations = combinations_of(seen)
-    rows = some_of(len(seen.classes), MOST_ROWS)
-    bins = combinations.occurring.nonzero().flatten().tolist()
-    columns = [bins[i] for i in some_of(len(bins), MOST_COLUMNS)]
     rendered = read_set(folder, verify=False, per_class=len(combinations.bins)).images
-    photos = _firsts(combinations, pictures)
-    made = _firsts(combinations, rendered)
+    picture = matrix_of(
+        combinations, firsts(combinations, pictures), firsts(combinations, rendered)
+    )
+    write_bytes(folder / CONTACT_SHEET, png_bytes(picture))
+    return folder / CONTACT_SHEET
+
+
+def matrix_of(
+    combinations: Combinations, photos: dict[int, Tensor], made: dict[int, Tensor]
+) -> Image.Image:
+    """The matrix of photos and rendered images, by the numbers of their combinations."""
+    rows, columns = shown_of(combinations)
     cells = []
     for row in rows:
         cells.append([_cell(combinations, photos, made, row, column) for column in columns])
-    names = [seen.classes[row] for row in rows]
-    of = f"{len(rows)} of {len(seen.classes)} classes, {len(columns)} of {len(bins)} conditions"
-    picture = draw_matrix(cells, names, [combinations.bins.names[i] for i in columns], of)
-    write_bytes(folder / CONTACT_SHEET, png_bytes(picture))
-    return folder / CONTACT_SHEET
+    names = [combinations.classes[row] for row in rows]
+    occurring = int(combinations.occurring.sum())
+    of = (
+        f"{len(rows)} of {len(combinations.classes)} classes, "
+        f"{len(columns)} of {occurring} conditions"
+    )
+    return draw_matrix(cells, names, [combinations.bins.names[i] for i in columns], of)
+
+
+def shown_of(combinations: Combinations) -> tuple[list[int], list[int]]:
+    """The classes and the occurring conditions that a matrix shows."""
+    bins = combinations.occurring.nonzero().flatten().tolist()
+    return some_of(len(combinations.classes), MOST_ROWS), [
+        bins[i] for i in some_of(len(bins), MOST_COLUMNS)
+    ]
 
 
 def draw_matrix(
@@ -102,7 +119,7 @@ def some_of(count: int, most: int) -> list[int]:
     return kept
 
 
-def _firsts(combinations: Combinations, images: LabelledImages | None) -> dict[int, Tensor]:
+def firsts(combinations: Combinations, images: LabelledImages | None) -> dict[int, Tensor]:
     """The first image of every combination that has one."""
     found: dict[int, Tensor] = {}
     if images is not None and images.condition is not None:

@@ -127,10 +127,16 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
     gap = torch.zeros(4, height, 1, dtype=torch.uint8)
     parts = [part for tile in tiles for part in (tile, gap)][:-1]
     strip = torch.cat(parts, dim=2)
+    picture = Image.fromarray(strip.permute(1, 2, 0).contiguous().numpy())
+    return picture_strip(picture) | {"count": count}
+
+
+def picture_strip(picture: Image.Image) -> dict[str, Any]:
+    """One picture in the form of ``image_strip``."""
     buffer = io.BytesIO()
-    Image.fromarray(strip.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
+    picture.save(buffer, format="PNG")
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"uri": uri, "count": count, "width": strip.shape[2], "height": height}
+    return {"uri": uri, "count": 1, "width": picture.width, "height": picture.height}
 
 
 def interval(ends: Sequence[float] | None, shown: Callable[[float], str]) -> str:

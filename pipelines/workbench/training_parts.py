@@ -13,7 +13,7 @@ from torch import Tensor
 
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import DivergedError, LabelledImages, conditions_of
-from augmentor.data.combinations import Bins, bins_of, combinations_of
+from augmentor.data.combinations import Bins, Combinations, bins_of, combinations_of
 from augmentor.data.rehearsal import rehearsal_fold
 from augmentor.data.splits import tuning_split
 from augmentor.sampling.synthesize import synthesize
@@ -26,6 +26,7 @@ from pipelines.datasets import DataBundle
 from pipelines.experiment.parts import FinishedPart, Part, PartStore, described
 from pipelines.experiment.plan import PART_MADE, Group
 from pipelines.experiment.setting import Setting
+from pipelines.generators.contact_sheet import firsts, shown_of
 from pipelines.generators.in_memory import options_of
 from pipelines.interrupt import Watch
 from pipelines.workbench.workbench import Workbench
@@ -36,6 +37,7 @@ POINTS = 50  # most points of a training curve
 PER_CLASS = 8  # images of a class in the gallery
 SAMPLES = 12  # generated images whose neighbours are shown
 NEIGHBOURS = 4
+FILLED = Recipe(share=FILL_SHARE, spread=FILL_SPREAD, fill=True)
 
 
 @dataclass(frozen=True)
@@ -314,9 +316,7 @@ def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
     for index in range(len(train.classes)):
         first.append((train.y == index).nonzero()[:PER_CLASS, 0])
     if conditions_of(source):
-        synthetic = _of_every_class(
-            bench.synthetic(Recipe(share=FILL_SHARE, spread=FILL_SPREAD, fill=True))
-        )
+        synthetic = _of_every_class(bench.synthetic(FILLED))
     else:
         synthetic = synthesize(source, dict.fromkeys(range(len(first)), PER_CLASS), bench.seed)
     last = len(train.classes) - 1
@@ -330,7 +330,23 @@ def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
     tensors = {"neighbours": known[nearest.indices], "distances": nearest.values}
     for name, images in {"real": real, "synthetic": synthetic, "samples": samples}.items():
         tensors |= {f"{name}_x": images.x, f"{name}_y": images.y}
+    if conditions_of(source) and bench.bins is not None:
+        table = combinations_of(train, bench.bins)
+        tensors |= _of_every_combination("photo", train, table)
+        tensors |= _of_every_combination("made", bench.synthetic(FILLED), table)
     store.write(part, {}, tensors, seconds={}, device=bench.setting.device)
+
+
+def _of_every_combination(
+    name: str, images: LabelledImages, table: Combinations
+) -> dict[str, Tensor]:
+    """The first image of every combination that a matrix shows, and its number, as tensors."""
+    rows, columns = shown_of(table)
+    shown = {row * len(table.bins) + column for row in rows for column in columns}
+    found = firsts(table, images)
+    numbers = sorted(shown & set(found))
+    x = torch.stack([found[number] for number in numbers])
+    return {f"{name}_x": x, f"{name}_number": torch.tensor(numbers, dtype=torch.int64)}
 
 
 def _of_every_class(images: LabelledImages) -> LabelledImages:

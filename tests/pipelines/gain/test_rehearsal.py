@@ -140,6 +140,9 @@ def test_a_run_chooses_by_rehearsal_and_says_so_first(
     page = (tmp_path / "report.html").read_text()
     assert "Rehearsal" in page
     assert "hidden on purpose" in page
+    assert "Photos and rendered combinations" in page
+    counts = torch.tensor(result["combinations"]["train"])
+    assert page.count('<td class="lack">0</td>') == int((counts == 0).sum())
     again = read_result(tmp_path / "gain.json", "gain")
     assert again["policy"]["rehearsal"] == found
 

@@ -137,9 +137,13 @@ def test_the_usual_comparisons_are_those_whose_arms_run() -> None:
         ("synthetic", "smote"),
         ("synthetic+classical", "replay"),
         ("synthetic+classical", "classical"),
+        ("factored", "classical"),
         ("auto", "classical"),
         ("synthetic+classical", "pseudo_label"),
+        ("factored", "pseudo_label"),
         ("auto", "pseudo_label"),
+        ("factored", "label_only"),
+        ("factored", "oracle"),
         ("pseudo_label", "classical"),
     ]
     more = usual_comparisons(everything, ["own"], "mixup", "fixmatch")
