@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,12 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
     the image's size, channels and type (uint8, or float32 in [0, 1]). An image of a class of which
     a stored set has none stays.
 
+    ``albumentations.save`` writes the folder of the synthetic images, not the images: the set has
+    to be there when ``albumentations.load`` reads the file. Import this module before you load.
+
     Args:
         synthetic: Folder or shards on disk, ``SyntheticSet``, ``LabelledImages`` or a live source,
-            on the CPU if the loader has workers.
+            on the CPU if the loader has workers. Only a folder can be saved.
         classes: Class names of the data; position is label.
         metadata_key: The word under which the class is given.
         p: Probability per image, in [0, 1].
@@ -47,6 +51,12 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
     Raises:
         DataError: If class names differ or a stored set cannot be read.
         ValueError: If ``p`` is not in [0, 1].
+
+    Example:
+        >>> import albumentations as A  # doctest: +SKIP
+        >>> swap = SyntheticReplace("runs/mine/synthetic", dataset.classes)  # doctest: +SKIP
+        >>> A.save(A.Compose([swap, A.HorizontalFlip()]), "train.json")  # doctest: +SKIP
+        >>> compose = A.load("train.json")  # doctest: +SKIP
     """
 
     def __init__(
@@ -59,6 +69,8 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         super().__init__(p=p)
         self.classes, self.metadata_key = tuple(classes), metadata_key
         self.draw = draw_from(synthetic, self.classes)
+        # Absolute, so that a saved pipeline finds the set from any working directory.
+        self.folder = str(Path(synthetic).resolve()) if isinstance(synthetic, str | Path) else None
 
     @property
     def targets_as_params(self) -> list[str]:
@@ -91,8 +103,27 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         return array if img.dtype == np.uint8 else (array / np.float32(255)).astype(img.dtype)
 
     def get_transform_init_args(self) -> dict[str, Any]:
-        """What ``repr`` shows."""
-        return {"classes": self.classes, "metadata_key": self.metadata_key}
+        """What ``repr`` shows, and ``albumentations.save`` writes: plain lists and strings."""
+        return {
+            "synthetic": self.folder,
+            "classes": list(self.classes),
+            "metadata_key": self.metadata_key,
+        }
+
+    def to_dict_private(self) -> dict[str, Any]:
+        """The transform as albumentations writes it to a file.
+
+        Raises:
+            NotImplementedError: If the synthetic images came from memory; albumentations' ``save``
+                looks for this type.
+        """
+        if self.folder is None:
+            raise NotImplementedError(
+                "SyntheticReplace cannot be saved, its images came from memory: write them to a "
+                "folder (augmentor synth) and give that folder as `synthetic`"
+            )
+        state: dict[str, Any] = super().to_dict_private()
+        return state
 
     def _label(self, given: Any) -> int:
         if isinstance(given, str) and given in self.classes:

@@ -17,7 +17,8 @@ class SyntheticBatch(nn.Module):
 
     Chance comes from torch's default generator, as in torchvision's own transforms, so a loader's
     seeds for its workers and ``torch.manual_seed`` govern it. A live source must be on the CPU if
-    the loader has workers. Images of a class of which a stored set has none stay as they are.
+    the loader has workers. Images of a class of which a stored set has none stay as they are, and
+    so do those with a negative label, which stands for "no label" or "ignore" in many losses.
 
     Args:
         synthetic: Folder or shards on disk, ``SyntheticSet``, ``LabelledImages`` or a live source.
@@ -56,7 +57,8 @@ class SyntheticBatch(nn.Module):
 
         Args:
             images: Shape (N, C, H, W), as the dataset's transforms left them.
-            labels: Class indices, int64 (N,); put this before transforms that mix labels.
+            labels: Class indices, int64 (N,); put this before transforms that mix labels. A
+                negative label is of no class, and its image stays.
 
         Returns:
             New images of the same shape and type, and the labels as they were.
@@ -71,7 +73,8 @@ class SyntheticBatch(nn.Module):
                 f"got {tuple(images.shape)} and {tuple(labels.shape)} {labels.dtype}"
             )
         y = labels.long().cpu()
-        swapped = (torch.rand(len(y)) < self.p) & self.draw.has(y)
+        # A negative index would count from the end, and find the last class.
+        swapped = (torch.rand(len(y)) < self.p) & (y >= 0) & self.draw.has(y.clamp(min=0))
         if not bool(swapped.any()):
             return images, labels
         drawn = self._in_form(self.draw(y[swapped], torch.default_generator), images)

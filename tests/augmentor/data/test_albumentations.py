@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 import augmentor.data.albumentations as own
 from augmentor.common.types import DataError
 from augmentor.data.albumentations import SeededItems, SyntheticReplace, albumentations
+from augmentor.data.synthetic_store import Recipe, trained_on_digest, write_set
 
 CLASSES = ("a", "b", "c")
 GREY = np.full((10, 12), 200, dtype=np.uint8)
@@ -166,3 +167,51 @@ def test_pickles_and_ends(images):
     assert len(list(dataset)) == len(dataset) == 12
     with pytest.raises(ValueError, match="seed"):
         SeededItems(Ramps(), albumentations.HorizontalFlip(), seed=-1)
+
+
+@pytest.fixture
+def stored(images, tmp_path):
+    """A set on disk: three images of "a", two of "b"."""
+    made = images({"a": 3, "b": 2})
+    seen = np.array([1], dtype=np.int64)
+    recipe = Recipe(
+        "cvae_gan",
+        "0" * 64,
+        ("a", "b"),
+        (1, 8, 8),
+        {"a": 3, "b": 2},
+        0,
+        "none",
+        trained_on_digest(seen),
+    )
+
+    def render(label, number, first):
+        x = made.x[made.y == label][first : first + number]
+        return x, torch.arange(first, first + number)
+
+    write_set(tmp_path / "set", recipe, seen, render)
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+@pytest.mark.parametrize("composed", [True, False])
+def test_a_saved_pipeline_loads_and_draws_the_same(stored, tmp_path, monkeypatch, form, composed):
+    monkeypatch.chdir(stored.parent)
+    replace = SyntheticReplace(stored.name, ("a", "b"), metadata_key="kind", p=1)
+    flip = albumentations.HorizontalFlip(p=0.5)
+    pipeline = albumentations.Compose([replace, flip]) if composed else replace
+    albumentations.save(pipeline, tmp_path / "saved", data_format=form)
+    monkeypatch.chdir("/")
+    again = albumentations.load(tmp_path / "saved", data_format=form)
+    assert again.to_dict() == pipeline.to_dict()
+    for one in (pipeline, again):
+        one.set_random_seed(3)
+    first, second = (one(image=GREY, kind="b")["image"] for one in (pipeline, again))
+    assert (first == second).all()
+    assert (first != GREY).any()
+
+
+def test_images_from_memory_cannot_be_saved(images):
+    replace = SyntheticReplace(images({"a": 5, "b": 7}), ("a", "b"))
+    with pytest.raises(NotImplementedError, match="give that folder as `synthetic`"):
+        albumentations.to_dict(albumentations.Compose([replace]))

@@ -121,3 +121,12 @@ def test_wrong_use(images):
         SyntheticBatch(synthetic, ("a", "b", "c"), p=1, to_input=v2.ToDtype(torch.float32))(
             WHITE, LABELS
         )
+
+
+def test_a_negative_label_means_no_class_and_its_image_stays(images):
+    labels = torch.where(LABELS == 1, -1, LABELS)
+    labels[0] = -100  # what torch's losses ignore; more than there are classes
+    synthetic = images({"a": 5, "b": 7, "c": 2})
+    mixed, given = SyntheticBatch(synthetic, ("a", "b", "c"), p=1)(WHITE, labels)
+    assert torch.equal(swapped_rows(mixed), labels >= 0)
+    assert torch.equal(given, labels)
