@@ -44,6 +44,7 @@ class Workers(Generic[T]):
         self._before = set(multiprocessing.active_children())
         self._pool: ProcessPoolExecutor | None = None
         self._queue: Any = None
+        self._call = 0
 
     def __enter__(self) -> Workers[T]:
         """The workers themselves; they start with the first jobs."""
@@ -93,9 +94,10 @@ class Workers(Generic[T]):
 
     def _run_in_workers(self, jobs: Sequence[T], on_part: Callable[[int, str], None]) -> None:
         pool = self._started()
-        waiting: dict[Future[None], int] = {
-            pool.submit(_run_one, self._work, index, job): index for index, job in enumerate(jobs)
-        }
+        self._call += 1
+        waiting: dict[Future[None], int] = {}
+        for index, job in enumerate(jobs):
+            waiting[pool.submit(_run_one, self._work, (self._call, index), job)] = index
         failure: BaseException | None = None
         while waiting:
             done, _ = wait(waiting, timeout=POLL, return_when=FIRST_COMPLETED)
@@ -129,10 +131,11 @@ class Workers(Generic[T]):
     def _hear(self, on_part: Callable[[int, str], None]) -> None:
         while True:
             try:
-                index, part = self._queue.get_nowait()
+                (call, index), part = self._queue.get_nowait()
             except queue.Empty:
                 return
-            on_part(index, part)
+            if call == self._call:  # a word can arrive after the call it is about has ended
+                on_part(index, part)
 
 
 def _start_worker(parts: Any, threads: int) -> None:
@@ -153,5 +156,5 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _run_one(work: Work[T], index: int, job: T) -> None:
-    work(job, lambda part: _parts.put((index, part)), None)
+def _run_one(work: Work[T], number: tuple[int, int], job: T) -> None:
+    work(job, lambda part: _parts.put((number, part)), None)
