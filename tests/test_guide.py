@@ -111,7 +111,7 @@ def test_the_way_through_the_guide(place, capsys):
         "photos-policies/gain.json",
         "photos-families/compare.json",
         "screws-hidden/gain.json",
-        "screws/filled/contact_sheet.png",
+        "screws/filled.contact_sheet.png",
     ):
         assert (place / "runs" / file).is_file()
     rehearsed = json.loads((place / "runs" / "screws-gain" / "gain.json").read_text())

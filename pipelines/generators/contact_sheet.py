@@ -51,15 +51,37 @@ def write_matrix(folder: Path, seen: LabelledImages, pictures: LabelledImages | 
             photos is an even tile.
 
     Returns:
-        Path of the picture, in that folder. Equal sets give equal bytes.
+        Path of the picture, beside that folder. Equal sets give equal bytes.
     """
     combinations = combinations_of(seen)
     rendered = read_set(folder, verify=False, per_class=len(combinations.bins)).images
     picture = matrix_of(
         combinations, firsts(combinations, pictures), firsts(combinations, rendered)
     )
-    write_bytes(folder / CONTACT_SHEET, png_bytes(picture))
-    return folder / CONTACT_SHEET
+    return lay_beside(folder, picture)
+
+
+def sheet_path(folder: Path) -> Path:
+    """Where the contact sheet of a set lies: beside its folder, ``SET.contact_sheet.png``.
+
+    Inside it, timm would take the picture for an image of one more class, and Hugging Face's
+    ``load_dataset("imagefolder")`` would give up all labels.
+    """
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return named.with_name(f"{named.name}.{CONTACT_SHEET}")
+
+
+def lay_beside(folder: Path, picture: Image.Image) -> Path:
+    """Write the contact sheet of a set beside its folder, and drop one that an earlier version left
+    inside.
+
+    Returns:
+        Path of the picture.
+    """
+    path = sheet_path(folder)
+    write_bytes(path, png_bytes(picture))
+    (folder / CONTACT_SHEET).unlink(missing_ok=True)
+    return path
 
 
 def matrix_of(

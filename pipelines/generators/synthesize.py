@@ -11,13 +11,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from augmentor.common.atomic_files import write_bytes
 from augmentor.common.types import DataError, LabelledImages, device_of
 from augmentor.data.class_counts import read_strategy, resolve_counts
 from augmentor.data.class_names import class_index, listed
 from augmentor.data.fill import Fill, fill_up_to, spread
 from augmentor.data.synthetic_store import (
-    CONTACT_SHEET,
     Format,
     Recipe,
     read_manifest,
@@ -28,12 +26,12 @@ from augmentor.sampling.synthesize import synthesize_set
 from pipelines.config import ConfigError
 from pipelines.datasets import load_data
 from pipelines.device import use_threads
-from pipelines.generators.contact_sheet import write_matrix
+from pipelines.generators.contact_sheet import lay_beside, sheet_path, write_matrix
 from pipelines.generators.filter_judge import judged_filter, read_threshold
 from pipelines.generators.load import LoadedRun, load_source
 from pipelines.interrupt import watch_signals
 from pipelines.progress import Progress, Silent
-from pipelines.report.pictures import class_rows, png_bytes, sample_grid
+from pipelines.report.pictures import class_rows, sample_grid
 from pipelines.run_dir import RunDir
 
 SHEET_COLUMNS, SHEET_ROWS = 10, 200
@@ -152,7 +150,7 @@ def write_contact_sheet(folder: Path) -> Path:
         folder: Folder of a finished set.
 
     Returns:
-        Path of the picture, in that folder. Equal sets give equal bytes.
+        Path of the picture, beside that folder. Equal sets give equal bytes.
     """
     images = read_set(folder, verify=False, per_class=SHEET_COLUMNS).images
     shown, names = [], []
@@ -161,8 +159,7 @@ def write_contact_sheet(folder: Path) -> Path:
         # A name read from a file system may hold half surrogates, which no font can draw.
         names.append(images.classes[label].encode("utf-8", "replace").decode())
     picture = sample_grid(class_rows(images.x, images.y, shown, SHEET_COLUMNS), names)
-    write_bytes(folder / CONTACT_SHEET, png_bytes(picture))
-    return folder / CONTACT_SHEET
+    return lay_beside(folder, picture)
 
 
 def _training_part(loaded: LoadedRun) -> LabelledImages:
@@ -301,4 +298,4 @@ def report_on(out: Path, recipe: Recipe, seconds: float) -> SynthesisReport:
     tried = {}
     for shard in read_manifest(out):
         tried[shard.class_name] = shard.candidates[1]
-    return SynthesisReport(out, recipe.counts, tried, recipe.hash, out / CONTACT_SHEET, seconds)
+    return SynthesisReport(out, recipe.counts, tried, recipe.hash, sheet_path(out), seconds)

@@ -66,8 +66,8 @@ def make(folder: Path) -> None:
     for form in ("folder", "shards"):
         target = folder / f"set-{form}"
         synthesize_run(folder / "run", target, per_class=1, classes=["3", "7"], format=form)
-        for name in ("lock", "contact_sheet.png"):
-            (target / name).unlink()
+        (target / "lock").unlink()
+        (folder / f"set-{form}.contact_sheet.png").unlink()
     (folder / "expected.json").write_text(
         json.dumps(contents(folder), indent=1) + "\n", encoding="utf-8"
     )

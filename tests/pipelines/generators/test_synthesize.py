@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data.readers import create_reader
 from torch import Tensor
+from torchvision.datasets import ImageFolder
 
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, to_uint8
@@ -18,6 +22,7 @@ from augmentor.data.synthetic_store import read_manifest, read_recipe, read_set
 from pipelines.config import Config, ConfigError, config_from
 from pipelines.datasets import DataBundle
 from pipelines.generators import synthesize as job
+from pipelines.generators.contact_sheet import sheet_path
 from pipelines.generators.load import LoadedRun
 from pipelines.generators.synthesize import synthesize_run
 from pipelines.interrupt import Interrupted
@@ -266,3 +271,44 @@ def test_report_is_json(run: Run, tmp_path: Path) -> None:
     from dataclasses import asdict
 
     json.dumps(asdict(synthesize_run(run.path, tmp_path / "out", per_class=1)), default=str)
+
+
+def labels_by_torchvision(folder: Path) -> list[str]:
+    found = ImageFolder(str(folder))
+    return [found.classes[label] for label in found.targets]
+
+
+def labels_by_timm(folder: Path) -> list[str]:
+    reader = create_reader("", str(folder))
+    names = {label: name for name, label in reader.class_to_idx.items()}
+    return [names[label] for _, label in reader.samples]
+
+
+def labels_by_hugging_face(folder: Path) -> list[str]:
+    datasets = pytest.importorskip("datasets", reason="Hugging Face datasets is not installed")
+    found = datasets.load_dataset(
+        "imagefolder", data_dir=str(folder), split="train", cache_dir=str(folder.parent / "cache")
+    )
+    return [found.features["label"].names[label] for label in found["label"]]
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries themselves
+@pytest.mark.parametrize("read", [labels_by_torchvision, labels_by_timm, labels_by_hugging_face])
+def test_readers_of_image_folders_find_the_images_and_nothing_else(
+    run: Run, tmp_path: Path, read: Callable[[Path], list[str]]
+) -> None:
+    (tmp_path / "out").mkdir()
+    left_by_an_earlier_version = tmp_path / "out" / "contact_sheet.png"
+    report = synthesize_run(run.path, tmp_path / "out", per_class=2)
+    assert report.contact_sheet == tmp_path / "out.contact_sheet.png"
+    assert report.contact_sheet.is_file()
+    Image.new("L", (8, 8)).save(left_by_an_earlier_version)
+    synthesize_run(run.path, tmp_path / "out", per_class=2)
+    assert Counter(read(tmp_path / "out")) == {"class_0001": 2, "class_0002": 2, "dark": 2}
+
+
+def test_the_sheet_of_the_working_directory_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sheet_path(Path()) == tmp_path.parent / f"{tmp_path.name}.contact_sheet.png"
