@@ -7,7 +7,7 @@ PACKAGES := augmentor downstream pipelines
 # Two test processes on two cores; `make test JOBS=0` runs in one.
 JOBS ?= 2
 
-.PHONY: setup demo test faults check format clean
+.PHONY: setup demo demo-conditions test faults check format clean
 
 setup: $(READY)
 
@@ -20,6 +20,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/augmentor demo --out runs/demo
+
+demo-conditions: $(READY)
+	$(BIN)/augmentor demo --conditions --out runs/demo-conditions
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --cov --cov-report=term --cov-fail-under=85

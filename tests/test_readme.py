@@ -82,7 +82,7 @@ def test_every_shell_line_is_a_command_that_this_test_or_make_runs():
     assert {line.split()[0] for line in lines} <= {"augmentor", "make"}
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "check"])
+@pytest.mark.parametrize("target", ["setup", "demo", "demo-conditions", "test", "check"])
 def test_the_targets_the_readme_names_are_there(target):
     makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
