@@ -5,7 +5,7 @@ touching the dataset.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,39 @@ from augmentor.common.types import DataError
 from augmentor.data.synthetic_images import fit_shape
 
 PIL_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
+LABEL_KEYS = ("label", "labels", "target", "y", "class", "fine_label")
+"""Where the dicts of a dataset that names no ClassLabel usually hold the class index."""
 TRANSFORMS = ("transform", "target_transform", "transforms")
 """The attributes of a dataset that hold its transforms; one under any other name is not seen."""
+
+
+class MixedItems(Dataset[Any]):
+    """A dataset of the items of ``real`` and others of the same form, sent through the same
+    transforms.
+
+    Args:
+        real: The dataset below; a mix itself, perhaps.
+        form: What its raw items look like.
+    """
+
+    real: Dataset[Any]
+    form: ItemForm
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Under which keys a dict-style dataset holds image and label.
+
+    Args:
+        image: Key of the image.
+        label: Key of the class index.
+        transform_takes_item: Whether the dataset's ``transform`` gets the whole dict, as MONAI's
+            do, and not the image alone.
+    """
+
+    image: str
+    label: str
+    transform_takes_item: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,12 +64,14 @@ class ItemForm:
         target: A raw target, as an example: a whole number, or a tensor or array that holds one.
         low: What black is in ``image``'s numbers; unused for PIL.
         high: What white is.
+        columns: Keys of a dict-style dataset; None where items are (image, target).
     """
 
     image: Any
     target: Any
     low: float
     high: float
+    columns: Columns | None = None
 
     def item(self, pixels: Tensor, label: int) -> tuple[Any, Any]:
         """A synthetic image, uint8 (C, H, W), and its label in this form."""
@@ -76,6 +109,66 @@ def base_of(dataset: Dataset[Any]) -> tuple[Any, Tensor | None]:
     return dataset, indices
 
 
+def columns_of(dataset: Dataset[Any]) -> Columns | None:
+    """The keys of image and label where a dataset's items are dicts; None where they are pairs.
+
+    Hugging Face's features say which they are; elsewhere the image is the only value that is one,
+    and the label is under one of the usual names.
+
+    Raises:
+        TypeError: If the keys cannot be told, or the items have more than image and label, which
+            synthetic images could not be given.
+    """
+    base, indices = base_of(dataset)
+    if isinstance(base, MixedItems):
+        return base.form.columns
+    if isinstance(base, Mapping):
+        raise TypeError(f"choose one split, such as data[{next(iter(base), 'train')!r}]")
+    seen: list[Any] = []
+    try:
+        first = 0 if indices is None else int(indices[0])
+        item = _without_transforms(base, seen)[first]
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError):
+        return None  # reading it as pairs fails too, with a message of its own
+    if not isinstance(item, Mapping):
+        return None
+    images = [key for key, value in item.items() if _is_image(value)]
+    labels = _class_label_keys(base) or [key for key in LABEL_KEYS if key in item]
+    if len(images) != 1 or len(labels) != 1 or len(item) != 2:
+        raise TypeError(
+            f"items must be dicts of one image and one label (a ClassLabel, or a key among "
+            f"{', '.join(LABEL_KEYS)}), got the keys {list(item)}: drop or rename the others, "
+            "with Hugging Face by remove_columns and rename_column"
+        )
+    return Columns(images[0], labels[0], any(isinstance(value, Mapping) for value in seen))
+
+
+def class_names_of(dataset: Dataset[Any]) -> Sequence[str] | None:
+    """The class names that a dataset knows: its ``classes``, or those of its one ClassLabel."""
+    base, _ = base_of(dataset)
+    if keys := _class_label_keys(base):
+        names: Sequence[str] = base.features[keys[0]].names
+        return names
+    return getattr(base, "classes", None)
+
+
+def _is_hugging_face(base: Any) -> bool:
+    """Whether it is a ``datasets.Dataset``, told without importing that library."""
+    return type(base).__module__.startswith("datasets.") and hasattr(base, "with_format")
+
+
+def _class_label_keys(base: Any) -> list[str]:
+    if not _is_hugging_face(base):
+        return []
+    return [key for key, feature in base.features.items() if hasattr(feature, "names")]
+
+
+def _is_image(value: Any) -> bool:
+    return isinstance(value, Image.Image) or (
+        isinstance(value, Tensor | np.ndarray) and value.ndim in (2, 3)
+    )
+
+
 def labels_of(dataset: Dataset[Any], given: Any = None) -> Tensor:
     """The class index of every item, int64 (N,): those given, else those the dataset keeps, else by
     reading all items.
@@ -97,18 +190,22 @@ def labels_of(dataset: Dataset[Any], given: Any = None) -> Tensor:
         if len(labels) != (items := len(base) if indices is None else len(indices)):
             raise ValueError(f"give a label for every item: {len(labels)} labels, {items} items")
         return labels
-    labels = _whole_numbers(_known_labels(base))
+    labels = _whole_numbers(_known_labels(base, dataset))
     return labels if indices is None else labels[indices]
 
 
-def _known_labels(base: Any) -> Any:
-    """The labels of a dataset without ``Subset``, of whatever type."""
+def _known_labels(base: Any, dataset: Dataset[Any]) -> Any:
+    """The labels of a dataset without its ``Subset``, of whatever type."""
     for name in ("targets", "labels"):
         if (known := getattr(base, name, None)) is not None:
             return known
     if len(getattr(base, "tensors", ())) == 2:
         return base.tensors[1]
-    plain = _without_transforms(base)
+    plain, columns = _without_transforms(base), columns_of(dataset)
+    if columns is not None and _is_hugging_face(base):
+        return list(base.with_format(None)[columns.label])  # without reading the images
+    if columns is not None:
+        return [int(plain[i][columns.label]) for i in range(len(base))]
     private = getattr(base, "_labels", None)
     if isinstance(private, Sequence | np.ndarray | Tensor) and len(private) == len(base) > 0:
         few = sorted({0, len(base) // 2, len(base) - 1})
@@ -140,9 +237,11 @@ def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> I
         ValueError: If the range has to be given, because the numbers do not lie in the default one.
     """
     base, indices = base_of(dataset)
-    plain = _without_transforms(base)
+    if isinstance(base, MixedItems):
+        return base.form if value_range is None else form_of(base.real, value_range)
+    plain, columns = _without_transforms(base), columns_of(dataset)
     seen = range(len(base)) if indices is None else indices.tolist()
-    images = [_raw_item(plain, i) for i in seen[:: max(1, len(seen) // 8)]]
+    images = [_raw_item(plain, i, columns) for i in seen[:: max(1, len(seen) // 8)]]
     image, target = images[0]
     if isinstance(image, Image.Image):
         if image.mode not in PIL_MODES:
@@ -150,19 +249,40 @@ def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> I
                 f"PIL images of mode {image.mode!r} cannot be mixed with 8-bit images; convert "
                 "them first"
             )
-        return ItemForm(image, target, 0, 255)
+        return ItemForm(image, target, 0, 255, columns)
     _shape(image)
     low, high = value_range or _usual_range([image for image, _ in images])
-    return ItemForm(image, target, low, high)
+    return ItemForm(image, target, low, high, columns)
 
 
-def apply_transforms(dataset: Dataset[Any], image: Any, target: Any) -> tuple[Any, Any]:
+def apply_transforms(
+    dataset: Dataset[Any], image: Any, target: Any, columns: Columns | None = None
+) -> Any:
     """Send a raw item through the dataset's own transforms, as its ``__getitem__`` does.
 
     ``transform`` and ``target_transform`` are used where one is set, else the joint ``transforms``.
-    A transform of albumentations gets and gives its ``image`` by keyword.
+    A transform of albumentations gets and gives its ``image`` by keyword. Of a Hugging Face
+    ``Dataset`` it is the function of ``set_transform``, which gets a batch of one. The transforms
+    of a mix are those of the dataset below it.
+
+    Returns:
+        (image, target), or a dict of them where ``columns`` are given.
     """
     base, _ = base_of(dataset)
+    if isinstance(base, MixedItems):
+        return apply_transforms(base.real, image, target, columns)
+    if columns is None:
+        return _transformed_pair(base, image, target)
+    item = {columns.image: image, columns.label: target}
+    if _is_hugging_face(base):
+        return _transformed_row(base, item)
+    if columns.transform_takes_item:
+        return item if base.transform is None else base.transform(item)
+    image, target = _transformed_pair(base, image, target)
+    return {columns.image: image, columns.label: target}
+
+
+def _transformed_pair(base: Any, image: Any, target: Any) -> tuple[Any, Any]:
     transform, target_transform, joint = (getattr(base, name, None) for name in TRANSFORMS)
     if transform is None and target_transform is None and joint is not None:
         image, target = joint(image, target)
@@ -174,11 +294,29 @@ def apply_transforms(dataset: Dataset[Any], image: Any, target: Any) -> tuple[An
     return image, target if target_transform is None else target_transform(target)
 
 
-def _without_transforms(base: Any) -> Any:
+def _transformed_row(base: Any, item: dict[str, Any]) -> dict[str, Any]:
+    """An item of a Hugging Face ``Dataset`` after ``set_transform``, if there was one."""
+    if base.format["type"] != "custom":
+        return item
+    batch = base.format["format_kwargs"]["transform"]({key: [item[key]] for key in item})
+    return {key: values[0] for key, values in batch.items()}
+
+
+def _without_transforms(base: Any, seen: list[Any] | None = None) -> Any:
+    """A copy without transforms; ``seen`` gets what its ``transform`` would have been given."""
+    if _is_hugging_face(base):
+        return base.with_format(None) if base.format["type"] == "custom" else base
     plain = copy.copy(base)
     for name in TRANSFORMS:
         if getattr(plain, name, None) is not None:
             setattr(plain, name, _keep)
+    if seen is not None and getattr(plain, "transform", None) is not None:
+
+        def watch(*values: Any, **named: Any) -> Any:
+            seen.extend(values)
+            return _keep(*values, **named)
+
+        plain.transform = watch
     return plain
 
 
@@ -187,9 +325,10 @@ def _keep(*values: Any, **named: Any) -> Any:
     return named or (values[0] if len(values) == 1 else values)
 
 
-def _raw_item(plain: Any, index: int) -> tuple[Any, Any]:
+def _raw_item(plain: Any, index: int, columns: Columns | None) -> tuple[Any, Any]:
     try:
-        image, target = plain[index]
+        item = plain[index]
+        image, target = item if columns is None else (item[columns.image], item[columns.label])
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise TypeError(
             f"cannot read item {index} of {type(plain).__name__} as (image, label) without its "

@@ -20,7 +20,14 @@ from augmentor.data.candidates import first_candidates
 from augmentor.data.class_counts import Strategy, fill_up, resolve_counts
 from augmentor.data.class_names import match_classes
 from augmentor.data.draw_weights import mixed_draw_weights
-from augmentor.data.item_form import apply_transforms, base_of, form_of, labels_of
+from augmentor.data.item_form import (
+    MixedItems,
+    apply_transforms,
+    base_of,
+    class_names_of,
+    form_of,
+    labels_of,
+)
 from augmentor.data.synthetic_images import Synthetic, opened
 from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
 
@@ -47,7 +54,7 @@ class _Drawing:
     short_only: bool = False
 
 
-class SyntheticMix(Dataset[tuple[Any, Any]]):
+class SyntheticMix(MixedItems):
     """A real dataset followed by synthetic images of its classes.
 
     Items 0 to ``len(real) - 1`` are the items of ``real``; the mix never changes that dataset. The
@@ -74,7 +81,10 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
 
     Args:
         real: A torchvision-style dataset of (image, class index): ``ImageFolder``, ``MNIST``,
-            ``TensorDataset``, a ``Subset`` of one, or your own.
+            ``TensorDataset``, a ``Subset`` of one, or your own. Or one of dicts with an image and a
+            label, such as a Hugging Face ``Dataset``; synthetic items are dicts then, and go
+            through its ``set_transform``. Or another mix: its items all count as real here, and
+            new images go through the transforms of the dataset below.
         synthetic: A stored set (its folder, or as ``SyntheticSet``), ``LabelledImages``, or a live
             source.
         share: As above, in [0, 1).
@@ -98,7 +108,8 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
             be read, or a policy asks for what draws from a mix cannot do.
         ValueError: If arguments contradict each other or are out of range, or labels are not one
             for every item.
-        TypeError: If ``real``'s items are of a form that cannot be imitated.
+        TypeError: If ``real``'s items are of a form that cannot be imitated, such as dicts with
+            more than an image and a label.
 
     Example:
         Three real images of one class and one of the other; six synthetic ones to choose from.
@@ -143,7 +154,7 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
         self._real_labels = labels_of(real, labels)
         if not len(self._real_labels):
             raise DataError("the real dataset is empty: synthetic images cannot stand alone")
-        self._form = form_of(real, value_range)
+        self.form = form_of(real, value_range)
         self._names = _class_names(real, classes, self._real_labels)
         if isinstance(synthetic, str | Path):
             synthetic = read_set(Path(synthetic))
@@ -163,14 +174,14 @@ class SyntheticMix(Dataset[tuple[Any, Any]]):
     def __len__(self) -> int:
         return len(self._real_labels) + len(self._labels)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    def __getitem__(self, index: int) -> Any:
         position = self._position(index)
         if position < len(self._real_labels):
-            image, target = self.real[position]
-            return image, target
+            item = self.real[position]
+            return item if isinstance(item, Mapping) else tuple(item)
         which = position - len(self._real_labels)
-        image, target = self._form.item(self._pixels[which], int(self._labels[which]))
-        return apply_transforms(self.real, image, target)
+        image, target = self.form.item(self._pixels[which], int(self._labels[which]))
+        return apply_transforms(self.real, image, target, self.form.columns)
 
     def __repr__(self) -> str:
         real, synthetic = len(self._real_labels), len(self._labels)
@@ -303,7 +314,7 @@ def _class_names(
     real: Dataset[Any], given: Sequence[str] | None, labels: Tensor
 ) -> tuple[str, ...]:
     number = int(labels.max()) + 1
-    known = given if given is not None else getattr(base_of(real)[0], "classes", None)
+    known = given if given is not None else class_names_of(real)
     names = tuple(known) if known is not None else tuple(str(label) for label in range(number))
     if len(names) < number:
         raise DataError(f"label {number - 1} has no name, there are only {len(names)} class names")

@@ -569,3 +569,93 @@ def test_data_that_cannot_be_mixed(images):
         SyntheticMix([(Image.new("F", (8, 8)), 0), (Image.new("F", (8, 8)), 1)], synthetic)
     with pytest.raises(TypeError, match="synthetic must be a path"):
         SyntheticMix(Digits(), [1, 2])
+
+
+def test_a_mix_of_a_mix_sends_all_images_through_the_transform(folder, images):
+    real = ImageFolder(str(folder), transform=v2.Compose([v2.Resize((8, 8)), TO_TENSOR]))
+    inner = SyntheticMix(real, images({"dog": 3, "cat": 0}))
+    outer = SyntheticMix(Subset(inner, range(2, 8)), images({"dog": 1, "cat": 2}))
+    real.transform = lambda image: ("seen", image.mode, image.size)
+    assert len(outer) == 9
+    assert {outer[i][0] for i in (3, 6, 7, 8)} == {("seen", "RGB", (12, 12))}
+    assert outer.targets == [0, 0, 1, 1, 1, 1, 1, 0, 0]
+
+
+class Dicts(Dataset):
+    """A user's own set of dicts, whose transform gets the image or, as MONAI's, the dict."""
+
+    classes = ("a", "b")
+
+    def __init__(self, whole, more=False):
+        self.whole, self.more, self.transform = whole, more, None
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        item = {"image": torch.full((1, 8, 8), 0.5), "label": index % 2}
+        if self.more:
+            item["weight"] = 1.0
+        if self.transform is None:
+            return item
+        if self.whole:
+            return self.transform(item)
+        return {**item, "image": self.transform(item["image"])}
+
+
+def blacken(given):
+    return {**given, "image": given["image"] * 0} if isinstance(given, dict) else given * 0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_dicts(images, whole):
+    real = Dicts(whole)
+    real.transform = blacken
+    mix = SyntheticMix(real, images({"a": 2, "b": 1}))
+    batch = next(iter(DataLoader(mix, batch_size=7)))
+    assert batch["label"].tolist() == [0, 1, 0, 1, 0, 0, 1]
+    assert batch["image"].shape == (7, 1, 8, 8)
+    assert bool((batch["image"] == 0).all())
+
+
+def test_dicts_with_more_than_image_and_label_are_refused(images):
+    with pytest.raises(TypeError, match=r"got the keys \['image', 'label', 'weight'\]: drop"):
+        SyntheticMix(Dicts(False, more=True), images({"a": 2, "b": 1}))
+
+
+@pytest.fixture
+def hugging_face():
+    datasets = pytest.importorskip("datasets", reason="Hugging Face datasets is not installed")
+    features = datasets.Features(
+        {"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+    pictures = [Image.new("RGB", (16, 12), (i, 50, 60)) for i in range(5)]
+    return datasets.Dataset.from_dict({"picture": pictures, "kind": [0, 0, 0, 0, 1]}, features)
+
+
+def test_hugging_face(hugging_face, images):
+    mix = SyntheticMix(hugging_face, images({"dog": 3, "cat": 0}))
+    assert mix.classes == ["cat", "dog"]
+    assert mix.targets.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert (mix[7]["picture"].mode, mix[7]["picture"].size, mix[7]["kind"]) == ("RGB", (12, 12), 1)
+    assert set(mix[0]) == set(mix[7]) == {"picture", "kind"}
+
+
+def test_hugging_face_transform(hugging_face, images):
+    prepare = v2.Compose([v2.Resize((8, 8)), TO_TENSOR])
+
+    def transform(batch):
+        return {"x": [prepare(one) for one in batch["picture"]], "y": batch["kind"]}
+
+    mix = SyntheticMix(hugging_face.with_transform(transform), images({"dog": 3, "cat": 0}))
+    batch = next(iter(DataLoader(mix, batch_size=8)))
+    assert batch["x"].shape == (8, 3, 8, 8)
+    assert batch["y"].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_hugging_face_tensors(hugging_face, images):
+    mix = SyntheticMix(hugging_face.with_format("torch"), images({"dog": 3, "cat": 0}))
+    assert mix[0]["picture"].shape == mix[7]["picture"].shape
+    assert mix[0]["kind"].dtype == mix[7]["kind"].dtype
+    with pytest.raises(TypeError, match=r"choose one split, such as data\['train'\]"):
+        SyntheticMix({"train": hugging_face}, images({"dog": 3, "cat": 0}))
