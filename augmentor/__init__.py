@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from augmentor.data.synthetic_mix import SyntheticMix
     from augmentor.families.cvae_gan import CvaeGan, CvaeGanOptions, CvaeGanTrainer
+    from augmentor.oversampler import GanOverSampler
     from augmentor.sampling.mixed_classes import MixedClasses
     from augmentor.sampling.synthesize import synthesize
 
@@ -31,6 +32,7 @@ __all__ = [
     "DataError",
     "DivergedError",
     "EncodingSource",
+    "GanOverSampler",
     "LabelledImages",
     "MixedClasses",
     "SampleSource",
@@ -52,6 +54,7 @@ _NAMES_OF = {
     ),
     "data.synthetic_mix": ("SyntheticMix",),
     "families.cvae_gan": ("CvaeGan", "CvaeGanOptions", "CvaeGanTrainer"),
+    "oversampler": ("GanOverSampler",),
     "sampling.mixed_classes": ("MixedClasses",),
     "sampling.synthesize": ("synthesize",),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from torch import Tensor
 
+from augmentor import GanOverSampler, oversampler
 from augmentor.common.types import DataError
-from augmentor.oversampler import GanOverSampler
+from augmentor.data.fingerprint import fingerprints
 from augmentor.sampling.synthesize import synthesize
 
 BLACK = np.zeros((13, 1, 4, 4), dtype=np.float32)
@@ -173,3 +177,88 @@ def test_in_a_pipeline_it_adds_images_when_fitting_only():
     pipeline = make_pipeline(sampler, LogisticRegression())
     assert pipeline.fit(images, labels).predict(images).shape == (60,)
     assert cross_val_score(pipeline, images, labels, cv=3, scoring="balanced_accuracy").mean() > 0.9
+
+
+def test_channels_last_gives_the_same_pixels():
+    source = Levels(image_shape=(3, 4, 5))
+    x, _ = GanOverSampler(source, random_state=0).fit_resample(np.zeros((13, 3, 4, 5)), LABELS)
+    last, _ = GanOverSampler(source, random_state=0).fit_resample(np.zeros((13, 4, 5, 3)), LABELS)
+    assert (last.transpose(0, 3, 1, 2) == x).all()
+
+
+def test_data_frames_stay():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    columns = [f"pixel {i}" for i in range(16)]
+    x = pandas.DataFrame(BLACK.reshape(13, 16), columns=columns, index=range(50, 63))
+    y = pandas.Series(LABELS, name="kind", index=x.index)
+    expected, labels = GanOverSampler(Levels(), random_state=0).fit_resample(x.to_numpy(), LABELS)
+    for given in (y, y.to_frame()):
+        more, found = GanOverSampler(Levels(), random_state=0).fit_resample(x, given)
+        assert (type(more), type(found)) == (pandas.DataFrame, type(given))
+        assert list(more.columns) == columns
+        assert (more.to_numpy() == expected).all()
+        assert (more.dtypes == x.dtypes).all()
+        assert (found.to_numpy().ravel() == labels).all()
+
+
+def tiny(**more):
+    return GanOverSampler(
+        family="cvae_gan", steps=2, batch_size=4, random_state=0, value_range=(0, 1), **more
+    )
+
+
+def test_a_family_is_trained_on_the_given_images_and_pickles():
+    x = np.random.default_rng(0).random((13, 8, 8, 3), dtype=np.float32)
+    sampler = tiny()
+    more, y = sampler.fit_resample(x, LABELS)
+    assert more.shape == (24, 8, 8, 3)
+    assert dict(zip(*np.unique(y, return_counts=True), strict=True)) == {3: 8, 5: 8, 7: 8}
+    assert sampler.source is None
+    assert sampler.source_.classes == ("3", "5", "7")
+    again = pickle.loads(pickle.dumps(sampler))
+    trained = GanOverSampler(again.source_, random_state=0, value_range=(0, 1))
+    assert (trained.fit_resample(x, LABELS)[0] == more).all()
+    assert (again.fit_resample(x, LABELS)[0] == more).all()
+    assert (tiny().fit_resample(1 - x, LABELS)[0][13:] != more[13:]).any()
+
+
+def test_a_family_in_a_cross_validation_sees_the_rows_of_its_fold(monkeypatch):
+    seen = []
+    train = GanOverSampler._train
+
+    def watched(self, x, labels, seed):
+        seen.append(set(fingerprints(x).tolist()))
+        train(self, x, labels, seed)
+
+    monkeypatch.setattr(GanOverSampler, "_train", watched)
+    rng = np.random.default_rng(0)
+    x, y = rng.random((16, 64)), np.array([0] * 10 + [1] * 6)
+    pipeline = make_pipeline(tiny(image_shape=(1, 8, 8)), LogisticRegression())
+    assert len(cross_val_score(pipeline, x, y, cv=2)) == 2
+    assert [len(fold) for fold in seen] == [8, 8]
+    assert not seen[0] & seen[1]
+
+
+def test_a_source_that_saw_other_images_is_refused():
+    x = np.arange(13 * 16, dtype=np.uint8).reshape(13, 1, 4, 4)
+    seen = fingerprints(torch.from_numpy(x))
+    sampler = GanOverSampler(Levels(), random_state=0, trained_on=seen)
+    assert len(sampler.fit_resample(x, LABELS)[0]) == 24
+    with pytest.raises(DataError, match="trained on 4 images that are not among the 9 given"):
+        sampler.fit_resample(x[4:], LABELS[4:])
+
+
+def test_wrong_families():
+    for wrong in ({}, {"source": Levels(), "family": "cvae"}):
+        with pytest.raises(ValueError, match="either a trained source or the family"):
+            GanOverSampler(**wrong).fit_resample(BLACK, LABELS)
+    with pytest.raises(ValueError, match="unknown family 'gann'; known: cvae_gan"):
+        GanOverSampler(family="gann").fit_resample(BLACK, LABELS)
+    with pytest.raises(ValueError, match="say image_shape"):
+        GanOverSampler(family="cvae").fit_resample(BLACK.reshape(13, 16), LABELS)
+
+
+def test_the_example_runs():
+    found = doctest.testmod(oversampler)
+    assert found.failed == 0
+    assert found.attempted
