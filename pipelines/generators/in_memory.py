@@ -30,12 +30,14 @@ class Session:
         average: The moving average of the networks.
         batches: The batch of every step.
         seed: Of batches and noise.
+        images: What it learns from, without conditions where the family knows none.
     """
 
     trainer: Trainer
     average: AveragedModel
     batches: Batches
     seed: int
+    images: LabelledImages
 
 
 def train_generator(
@@ -97,7 +99,7 @@ def start_session(
         )
     model.to(device).to(memory_format=torch.channels_last)
     batches = Batches(images, settings.batch_size, seed, settings.class_power, augment)
-    return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed)
+    return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed, images)
 
 
 def chosen_family(settings: SourceConfig) -> tuple[Family, Any]:

@@ -90,7 +90,7 @@ def train_run(
         _require_classes_of(checkpoint, bundle.train.classes, out)
         pool = _labelled_pool(bundle, setting, checkpoint, progress, watch)
         session = _start(_images_seen(bundle, pool), setting)
-        facts = _facts(bundle, pool) | seen_facts(session.batches.images)
+        facts = _facts(bundle, pool) | seen_facts(session.images)
         saver = Saver(run, session, config.source, facts)
         start = saver.restore(checkpoint) if checkpoint else 0
         with memory_for(config.source.batch_size, "--batch-size"):
@@ -259,7 +259,7 @@ def _train(
             if last or report.step % settings.checkpoint_every == 0:
                 saver.save(report.step)
             if last or report.step % settings.sample_every == 0:
-                draw_samples(saver.run, report, session.batches.images)
+                draw_samples(saver.run, report, session.images)
             progress.step("train", report.step, steps, _note(report))
             if watch.signum is not None:
                 saver.save(report.step)

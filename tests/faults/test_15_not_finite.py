@@ -31,10 +31,10 @@ CLASSES = ("a", "b", "c")
 def poison_input(trainer, value):
     step = trainer.step
 
-    def poisoned(x, *rest):
+    def poisoned(x, *rest, generator):
         x = x.clone()
         x[0, 0, 0, 0] = value
-        return step(x, *rest)
+        return step(x, *rest, generator=generator)
 
     trainer.step = poisoned
 
@@ -42,8 +42,8 @@ def poison_input(trainer, value):
 def poison_loss(trainer, value):
     step = trainer.step
 
-    def poisoned(*batch):
-        losses = step(*batch)
+    def poisoned(*batch, generator):
+        losses = step(*batch, generator=generator)
         return losses | {name: loss * 0 + value for name, loss in list(losses.items())[:1]}
 
     trainer.step = poisoned
