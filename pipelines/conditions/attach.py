@@ -178,7 +178,7 @@ def _metadata_of(root: Path, tree: ImageTree) -> Path:
 
 
 def _missing(found: Metadata, known: set[str]) -> Iterator[str]:
-    """Rows whose image is not there. One that is there, but in no class folder, is no matter."""
+    """Rows whose image is not there; one that lies outside the class folders is ignored."""
     folder = found.file.parent
     for name, row in found.rows.items():
         if name not in known and not os.path.lexists(folder / name):

@@ -62,7 +62,7 @@ def find_metadata(folder: Path, home: Path) -> Path | None:
         home: What a link must not lead out of.
 
     Raises:
-        DataError: If there are two, or what has the name is no file.
+        DataError: If there are two, or what has the name is not a file.
     """
     found = []
     for name in FILES:
@@ -106,8 +106,8 @@ def read_metadata(file: Path, columns: tuple[str, ...]) -> Metadata:
         row = Row(line, tuple(cells[column] for column in columns))
         if path is None:
             problems.append(
-                f"{shown(file)}:{line}: {FILE_COLUMN} {printable(name)!r} is no path inside this "
-                "folder; write it as class/image.png"
+                f"{shown(file)}:{line}: {FILE_COLUMN} {printable(name)!r} is not a path inside "
+                "this folder; write it as class/image.png"
             )
         elif rows.setdefault(path, row).values != row.values:
             problems.append(

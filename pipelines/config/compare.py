@@ -37,7 +37,7 @@ class CompareConfig(Section):
     samples: int = Field(
         default=5000,
         ge=2,
-        description="Generated images a row rests on; a PixelCNN makes at most 500.",
+        description="Generated images that each row rests on; a PixelCNN makes at most 500.",
     )
     judge_steps: int = Field(
         default=1500, ge=1, description="Training steps of the judge, who is the same for all."

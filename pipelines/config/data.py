@@ -21,7 +21,7 @@ NAMED_DATA = {
 }
 """Data sets by name, and the domain of the augmentation that suits each."""
 FOLDER_LEVEL = "folder"
-"""The condition that is no column of metadata but the folder below the class."""
+"""The condition that is not a column of metadata but the folder below the class."""
 Range = Annotated[tuple[float, float], Field(strict=False)]
 
 
@@ -153,7 +153,7 @@ class DataConfig(Section):
                 "columns of the metadata without it"
             )
         if "file_name" in names:
-            raise ValueError("file_name says which image a row is of; it is no condition")
+            raise ValueError("file_name says which image a row is of; it is not a condition")
         return names
 
     @model_validator(mode="after")

@@ -141,11 +141,11 @@ BAD = {
     ),
     "a path that leaves the folder": (
         lambda rows: rows.update({"../test/cat/0.png": rows["cat/0.png"]}),
-        "train/metadata.csv:8: file_name '../test/cat/0.png' is no path inside this folder",
+        "train/metadata.csv:8: file_name '../test/cat/0.png' is not a path inside this folder",
     ),
     "an absolute path": (
         lambda rows: rows.update({"/etc/hostname": rows["cat/0.png"]}),
-        "train/metadata.csv:8: file_name '/etc/hostname' is no path inside this folder",
+        "train/metadata.csv:8: file_name '/etc/hostname' is not a path inside this folder",
     ),
     "an empty value": (
         lambda rows: rows["dog/0.png"].update(camera=" "),
