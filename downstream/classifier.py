@@ -4,15 +4,20 @@ images.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import timm
 import torch
-from timm.models import load_checkpoint
 from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
+
+from downstream.input_form import InputChoice, WithInputForm, input_form
+from downstream.weights import load_weights
+
+AS_TIMM_SAYS = InputChoice()
 
 
 def build_classifier(
@@ -23,41 +28,83 @@ def build_classifier(
     seed: int,
     pretrained: bool = False,
     checkpoint_path: Path | None = None,
+    choice: InputChoice = AS_TIMM_SAYS,
 ) -> nn.Module:
     """Build a classifier with freshly drawn (or loaded) weights.
 
     ``auto`` is a residual network of timm's blocks for the image size: no down-sampling in the stem
     up to 32 pixels, a stem of stride two above. Every other name is a network of timm as timm
-    builds it.
+    builds it. With trained weights, or where ``choice`` says something, it sees images in the form
+    of ``input_form``; a new network has learned no form, and sees them as they are.
 
     Args:
-        name: ``auto`` or a name timm knows.
+        name: ``auto`` or a name timm knows; with the tag of trained weights only where they are
+            loaded.
         num_classes: Number of classes K, 1 or more.
         image_shape: (C, H, W) of the images.
         seed: Decides the initial weights; the global random state stays untouched.
-        pretrained: Load timm's own weights (needs the network once); not for ``auto``.
+        pretrained: Load timm's own weights (needs a network connection once); not for ``auto``.
         checkpoint_path: Weights from a local file instead; not for ``auto``. Its last layer is left
             out if it has another number of classes.
+        choice: What of the input form timm's data config does not decide.
 
     Returns:
         A network with timm's interface: ``num_features``, ``forward_features``, ``forward_head``.
+        It takes images of ``image_shape`` in [-1, 1], whatever it sees of them.
 
     Raises:
+        OSError: If the file cannot be opened.
         ValueError: If timm does not know the name, the network cannot take such images, or the
-            weights are another's.
+            weights are not to be had or another's.
+
+    Example:
+        >>> build_classifier("auto", 2, (1, 8, 8), seed=0)(torch.zeros(1, 1, 8, 8)).shape
+        torch.Size([1, 2])
     """
-    channels, height, width = image_shape
-    if name == "auto" and (pretrained or checkpoint_path):
-        raise ValueError("the network 'auto' has no pretrained weights; name a network of timm")
+    trained = pretrained or checkpoint_path is not None
+    _refuse_name(name, pretrained=pretrained, trained=trained)
+    form = None
+    if trained or choice != AS_TIMM_SAYS:
+        form = input_form(name, choice, image_shape)
+    seen = (image_shape[0], *(image_shape[1:] if form is None else form.size))
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(
-            seed
-        )  # timm draws from it; manual_seed would touch CUDA's too
+        # timm draws from it; manual_seed would touch CUDA's too
+        torch.default_generator.manual_seed(seed)
         if name == "auto":
-            return _small_network(num_classes, channels, max(height, width))
-        return _timm_network(
-            name, num_classes, (channels, height, width), pretrained, checkpoint_path
+            network = _small_network(num_classes, seen[0], max(seen[1:]))
+        else:
+            network = _timm_network(name, num_classes, seen, pretrained)
+    if checkpoint_path is not None:
+        load_weights(network, checkpoint_path)
+    return network if form is None else WithInputForm(network, form)
+
+
+def _refuse_name(name: str, *, pretrained: bool, trained: bool) -> None:
+    """Refuse a name that timm does not know, or whose weights are not the ones asked for."""
+    if name == "auto":
+        if trained:
+            raise ValueError("the network 'auto' has no pretrained weights; name a network of timm")
+        return
+    known, tag = timm.is_model(name), name.partition(".")[2]
+    if not known or (tag and tag not in tags_of(name)):
+        stem = name.split(".")[0]
+        near = [f"{stem}.{one}" for one in tags_of(name)] or timm.list_models(f"*{stem}*")[:5]
+        words = ", ".join(near) or "see timm.list_models()"
+        raise ValueError(f"timm has no network {name!r}; near names: {words}")
+    if tag and not trained:
+        raise ValueError(
+            f"{name!r} names trained weights, which are loaded only on request: give --pretrained "
+            f"or --weights, or name {name.partition('.')[0]!r} to begin with random ones"
         )
+    if pretrained and not tags_of(name):
+        raise ValueError(f"timm has no trained weights for {name!r}; give a file by --weights")
+
+
+def tags_of(name: str) -> tuple[str, ...]:
+    """The tags of the trained weights that timm has for a network, the default one first."""
+    stem = name.partition(".")[0]
+    found = timm.list_pretrained(f"{stem}.*") + timm.list_pretrained(stem)
+    return tuple(one.partition(".")[2] for one in dict.fromkeys(found))
 
 
 def _small_network(num_classes: int, channels: int, side: int) -> nn.Module:
@@ -79,55 +126,51 @@ def _small_network(num_classes: int, channels: int, side: int) -> nn.Module:
 
 
 def _timm_network(
-    name: str,
-    num_classes: int,
-    image_shape: tuple[int, int, int],
-    pretrained: bool,
-    checkpoint_path: Path | None,
+    name: str, num_classes: int, seen: tuple[int, ...], pretrained: bool
 ) -> nn.Module:
-    if not timm.is_model(name):
-        near = (
-            ", ".join(timm.list_models(f"*{name.split('.')[0]}*")[:5]) or "see timm.list_models()"
-        )
-        raise ValueError(f"timm has no network {name!r}; near names: {near}")
-    channels, height, width = image_shape
+    """A network of timm's for images of the shape ``seen``, (C, H, W)."""
     config = timm.get_pretrained_cfg(name)
-    sized: dict[str, Any] = (
-        {"img_size": (height, width)} if config is not None and config.fixed_input_size else {}
-    )
+    options: dict[str, Any] = {"num_classes": num_classes, "in_chans": seen[0]}
+    if config is not None and config.fixed_input_size:
+        options["img_size"] = seen[1:]
     try:
-        network = timm.create_model(
-            name, pretrained, num_classes=num_classes, in_chans=channels, **sized
+        network: nn.Module = timm.create_model(name, **options)
+        logits = network.eval()(torch.zeros(1, *seen))
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        shape = "x".join(map(str, seen))
+        own = "" if config is None else f"; its own size is {config.input_size[1]}"
+        raise ValueError(
+            f"the network {name!r} cannot take {shape} images: {error}{own}"
+        ) from error
+    _refuse_maps(name, network, logits, num_classes)
+    return _pretrained(name, options) if pretrained else network
+
+
+def _pretrained(name: str, options: dict[str, Any]) -> nn.Module:
+    """The network with the weights that timm fetches, or finds where it keeps them."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # every one of its retries is a line
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except Exception as error:  # the client of the hub has a dozen of its own
+        reason = str(error).strip().partition("\n")[0][:120] or type(error).__name__
+        raise ValueError(
+            f"the trained weights of {name!r} are not on this machine and could not be fetched "
+            f"({reason}); connect to the network once, or give a file by --weights"
+        ) from error
+    finally:
+        logger.setLevel(level)
+
+
+def _refuse_maps(name: str, network: nn.Module, logits: Any, num_classes: int) -> None:
+    """Refuse a network that does not end in pooled features and one answer per class."""
+    pooled = hasattr(network, "forward_head") and hasattr(network, "num_features")
+    if not isinstance(logits, Tensor) or logits.shape != (1, num_classes) or not pooled:
+        raise ValueError(
+            f"the network {name!r} pools no features and gives no answer per class; name another, "
+            "such as resnet18"
         )
-        if checkpoint_path is not None:
-            _load_weights(network, checkpoint_path)
-        network.eval()(torch.zeros(1, *image_shape))
-    except (AssertionError, RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"the network {name!r} cannot take {channels}x{height}x{width} images: {error}"
-        ) from error
-    return network
-
-
-def _load_weights(network: nn.Module, path: Path) -> None:
-    """Weights from a file of timm's; a last layer for other classes stays as it was drawn."""
-    own, last = network.state_dict(), cast(Any, network).get_classifier()
-    prefix = next(name for name, module in network.named_modules() if module is last) + "."
-
-    def fitting(stored: dict[str, Tensor], _: nn.Module) -> dict[str, Tensor]:
-        last_layer = {
-            key: value for key, value in own.items() if key.startswith(prefix) and key in stored
-        }
-        return stored | {
-            key: value for key, value in last_layer.items() if stored[key].shape != value.shape
-        }
-
-    try:
-        load_checkpoint(network, str(path), filter_fn=fitting)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the weights in {path} are not of this network: {str(error)[:200]}"
-        ) from error
 
 
 @torch.no_grad()  # not inference_mode: its tensors could never enter a later training step

@@ -115,7 +115,9 @@ def first_stages(model: nn.Module, x: Tensor) -> list[nn.Module]:
     """
     channels: dict[nn.Module, int] = {}
     for info in list(getattr(cast(Any, model), "feature_info", ()))[:-1]:
-        if not info["module"].removeprefix("features.").startswith(STEMS):
+        # A network behind its input form is one module deeper.
+        name = info["module"].removeprefix("network.").removeprefix("features.")
+        if not name.startswith(STEMS):
             channels[model.get_submodule(info["module"])] = info["num_chs"]
     found: dict[nn.Module, Any] = {}
     hooks = []

@@ -13,10 +13,19 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from augmentor.common.types import LabelledImages
-from downstream.augment import Augment
-from downstream.augmentations import image_augmentation, pair_mix
-from downstream.classifier import build_classifier
+from downstream.augment import Augment, Mix
+from downstream.augmentations import AUGMENTATIONS, image_augmentation, pair_mix
+from downstream.classifier import AS_TIMM_SAYS, build_classifier
+from downstream.frozen_features import (
+    PLAIN,
+    FrozenNetwork,
+    HeadOnFeatures,
+    Views,
+    feature_mix,
+    random_view,
+)
 from downstream.heads import Margin
+from downstream.input_form import InputChoice
 from downstream.losses import (
     Loss,
     class_balanced_cross_entropy,
@@ -28,7 +37,25 @@ from downstream.train import TrainSettings, train_classifier
 OnStep = Callable[[int, float], None]
 """Called after every step with the steps done and the loss; may raise to stop the training."""
 
+PARTS = ("all", "head")
 LOSSES = ("cross_entropy", "class_balanced", "logit_adjusted")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a training loop gets.
+
+    Args:
+        model: What learns: a network of images, or a last layer of features.
+        x: Images (N, C, H, W), or features of V views of each, (N, V, F, 1).
+        augment: Of what is drawn.
+        mix: Of what is drawn, in pairs.
+    """
+
+    model: nn.Module
+    x: Tensor
+    augment: Augment | None
+    mix: Mix | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +69,12 @@ class ClassifierTrainer:
         strength: Of the classical augmentation, 0 or more.
         device: Where it trains, as torch names it.
         weights: File with weights to begin with; None begins with random ones.
+        pretrained: Begin with timm's own trained weights.
+        choice: What of the network's input form timm's data config does not decide.
+        part: What learns: ``all`` of the network, or its last layer (``head``) on features that
+            are computed once (``frozen_features``).
+        views: Versions of every image that a last layer learns from, the plain one among them.
+        cache: Folder where features are kept; None keeps them in memory.
 
     Example:
         >>> images = LabelledImages(torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]), ("a", "b"))
@@ -56,21 +89,78 @@ class ClassifierTrainer:
     strength: float = 1.0
     device: str = "cpu"
     weights: Path | None = None
+    pretrained: bool = False
+    choice: InputChoice = AS_TIMM_SAYS
+    part: str = "all"
+    views: int = 4
+    cache: Path | None = None
+
+    @property
+    def begins_trained(self) -> bool:
+        """Whether the network begins with trained weights."""
+        return self.pretrained or self.weights is not None
 
     def build(self, images: LabelledImages, seed: int) -> nn.Module:
         """An untrained network for the classes and the shape of ``images``, on the device.
 
         Raises:
-            ValueError: If timm does not know the network, or it cannot take such images.
+            OSError: If the file of weights cannot be opened.
+            ValueError: If timm does not know the network, it cannot take such images, or the
+                weights are not to be had or another's.
         """
         model = build_classifier(
             self.network,
             len(images.classes),
             images.image_shape,
             seed=seed,
+            pretrained=self.pretrained,
             checkpoint_path=self.weights,
+            choice=self.choice,
         )
-        return model.to(self.device)
+        model = model.to(self.device)
+        return self._frozen(model, images) if self.part == "head" else model
+
+    def _frozen(self, model: nn.Module, images: LabelledImages) -> FrozenNetwork:
+        if not self.begins_trained:
+            raise ValueError(
+                "train: head leaves all but the last layer as it begins, and it begins with random "
+                "weights; give --pretrained or --weights, or train all"
+            )
+        frozen = FrozenNetwork(model, self.cache)
+        frozen.require_plain_head(torch.zeros(1, *images.image_shape, device=self.device))
+        return frozen
+
+    def lesson(
+        self,
+        model: nn.Module,
+        images: LabelledImages,
+        augment: Sequence[str] = (),
+        factor: float = 1.0,
+        on_step: OnStep | None = None,
+    ) -> Lesson:
+        """What a training loop gets: the images and the network, or features and the last layer.
+
+        Args:
+            model: Of ``build``.
+            images: Training images.
+            augment: Names of ``AUGMENTATIONS``, in this order.
+            factor: On ``strength``, for the augmentations that have one.
+            on_step: Called with 0 steps while features are computed; may raise to stop.
+
+        Raises:
+            ValueError: If a name is unknown.
+        """
+        pictures = self.augmentation(augment, factor)
+        if not isinstance(model, FrozenNetwork):
+            return Lesson(model, images.x, pictures, pair_mix(augment))
+        views, learner = PLAIN, HeadOnFeatures(model.get_classifier())
+        if pictures is not None:
+            singles = [name for name in augment if AUGMENTATIONS[name].of_images is not None]
+            words = f"{'+'.join(singles)} {self.domain} {self.strength * factor:g}"
+            views = Views(pictures, words, self.views)
+        tell = None if on_step is None else partial(on_step, 0, 0.0)
+        x = model.features(images.x, views, tell)[..., None]
+        return Lesson(learner, x, random_view if views.count > 1 else None, feature_mix(augment))
 
     def augmentation(self, names: Sequence[str], factor: float = 1.0) -> Augment | None:
         """The augmentations of single images among ``names``; ``factor`` is on ``strength``."""
@@ -104,10 +194,10 @@ class ClassifierTrainer:
             loss: One of ``LOSSES``.
             model: The network to train further, in the place of a new one.
             margin: Turns outputs and classes into the logits of the loss.
-            on_step: As in ``OnStep``.
+            on_step: As in ``OnStep``; called with 0 steps while features are computed.
 
         Returns:
-            The classifier in evaluation mode.
+            The classifier in evaluation mode; it takes images, whatever of it learned.
 
         Raises:
             NonFiniteLossError: If the loss or a weight stops being finite.
@@ -115,19 +205,22 @@ class ClassifierTrainer:
             ValueError: If a name is unknown or the network cannot take such images.
         """
         with memory_for(self.settings.batch_size, "classifier.batch_size:"):
-            return train_classifier(
-                self.build(images, seed) if model is None else model.to(self.device),
-                images.x,
+            model = self.build(images, seed) if model is None else model.to(self.device)
+            lesson = self.lesson(model, images, augment, factor, on_step)
+            train_classifier(
+                lesson.model,
+                lesson.x,
                 images.y,
                 self.settings,
                 seed=seed,
                 draw_weights=draw_weights,
-                augment=self.augmentation(augment, factor),
-                mix=pair_mix(augment),
+                augment=lesson.augment,
+                mix=lesson.mix,
                 margin=margin,
                 loss=loss_for(loss, images, draw_weights),
                 on_step=on_step,
             )
+            return model.eval()
 
 
 def loss_for(name: str, images: LabelledImages, draw_weights: Tensor | None = None) -> Loss:

@@ -14,6 +14,7 @@ from downstream.arms.recipe import Recipe
 from downstream.consistency import WEAK, FixMatchSettings, GivenLabels, train_fixmatch
 from downstream.decoupled import train_decoupled
 from downstream.domain_adversarial import train_domain_adversarial
+from downstream.frozen_features import trains_head
 from downstream.group_dro import train_group_dro
 from downstream.lisa import train_lisa
 from downstream.mixstyle import mixing_styles
@@ -80,6 +81,11 @@ def train_arm(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
     """
     if recipe.training not in TRAININGS:
         raise ValueError(f"unknown training {recipe.training!r}; known: {', '.join(TRAININGS)}")
+    if trainer.part == "head" and not trains_head(recipe.training, recipe.augment):
+        raise ValueError(
+            f"the training {recipe.training} with {', '.join(recipe.augment) or 'no'} augmentation "
+            "changes the features of a network, which train: head leaves as they are"
+        )
     return TRAININGS[recipe.training](recipe, material, trainer)
 
 
@@ -163,34 +169,40 @@ def _told_more(
     **more: Tensor | int,
 ) -> nn.Module:
     """A training that is told ``more`` of the images than their classes."""
-    images = material.images
+    images, on_step = material.images, _told(material, trainer.settings.steps)
     with memory_for(trainer.settings.batch_size, "classifier.batch_size:"):
-        return train(
-            trainer.build(images, material.seed),
-            images.x,
+        model = trainer.build(images, material.seed)
+        lesson = trainer.lesson(model, images, recipe.augment, recipe.strength, on_step)
+        train(
+            lesson.model,
+            lesson.x,
             images.y,
             trainer.settings,
             seed=material.seed,
             draw_weights=material.draw_weights,
-            augment=trainer.augmentation(recipe.augment, recipe.strength),
-            on_step=_told(material, trainer.settings.steps),
+            augment=lesson.augment,
+            on_step=on_step,
             **more,
         )
+        return model.eval()
 
 
 def _decoupled(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
-    images = material.images
+    images, on_step = material.images, _told(material, trainer.settings.steps)
     with memory_for(trainer.settings.batch_size, "classifier.batch_size:"):
-        return train_decoupled(
-            trainer.build(images, material.seed),
-            images.x,
+        model = trainer.build(images, material.seed)
+        lesson = trainer.lesson(model, images, recipe.augment, recipe.strength, on_step)
+        train_decoupled(
+            lesson.model,
+            lesson.x,
             images.y,
             trainer.settings,
             seed=material.seed,
             num_classes=len(images.classes),
-            augment=trainer.augmentation(recipe.augment, recipe.strength),
-            on_step=_told(material, trainer.settings.steps),
+            augment=lesson.augment,
+            on_step=on_step,
         )
+        return model.eval()
 
 
 def _fixmatch(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:

@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 
 from downstream.classifier import build_classifier, features
 from downstream.evaluate import predict_logits
+from downstream.input_form import InputChoice
 
 
 def images(shape: tuple[int, int, int], count: int = 5) -> Tensor:
@@ -72,7 +73,12 @@ def test_local_weights_are_loaded(tmp_path: Path) -> None:
     first = build_classifier("test_resnet", 4, (1, 32, 32), seed=0)
     save_file(first.state_dict(), tmp_path / "weights.safetensors")
     second = build_classifier(
-        "test_resnet", 4, (1, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors"
+        "test_resnet",
+        4,
+        (1, 32, 32),
+        seed=1,
+        checkpoint_path=tmp_path / "weights.safetensors",
+        choice=InputChoice(size=32, crop=1.0, mean=(0.5,), std=(0.5,)),
     )
     x = images((1, 32, 32))
     torch.testing.assert_close(predict_logits(second, x), predict_logits(first, x))

@@ -21,6 +21,7 @@ from downstream.heads import (
     margin_of,
     with_cosine_head,
 )
+from downstream.input_form import InputChoice
 from downstream.train import TrainSettings, train_classifier
 
 LOGITS = {"arcface": arcface_logits, "cosface": cosface_logits}
@@ -164,11 +165,16 @@ def test_weights_of_other_classes_are_loaded_without_the_last_layer(tmp_path: Pa
     save_file(stored.state_dict(), tmp_path / "weights.safetensors")
     x = torch.rand(2, 3, 32, 32, generator=Generator().manual_seed(0))
     model = build_classifier(
-        "test_resnet", 4, (3, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors"
+        "test_resnet",
+        4,
+        (3, 32, 32),
+        seed=1,
+        checkpoint_path=tmp_path / "weights.safetensors",
+        choice=InputChoice(size=32, crop=1.0, mean=(0.5,), std=(0.5,)),
     )
     torch.testing.assert_close(features(model, x), features(stored, x))
     assert predict_logits(model, x).shape == (2, 4)
-    with pytest.raises(ValueError, match="are not of this network"):
+    with pytest.raises(ValueError, match="do not fit"):
         build_classifier(
             "test_vit", 4, (3, 32, 32), seed=1, checkpoint_path=tmp_path / "weights.safetensors"
         )
