@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -146,8 +147,8 @@ def file_problem(path: Path, home: Path) -> str | None:
     return None
 
 
-def read_header(path: Path) -> Header:
-    """Read mode and size without decoding the pixels.
+def read_header(path: Path | BinaryIO) -> Header:
+    """Read mode and size of a file, or of an open one, without decoding the pixels.
 
     Raises:
         ImageFileError: If the file is damaged, huge, animated, or of a mode without a known
@@ -157,8 +158,8 @@ def read_header(path: Path) -> Header:
         return Header(image.mode, image.width, image.height)
 
 
-def read_pixels(path: Path, *, grey: bool) -> Tensor:
-    """Decode an image as it is meant to be seen.
+def read_pixels(path: Path | BinaryIO, *, grey: bool) -> Tensor:
+    """Decode the image of a file, or of an open one, as it is meant to be seen.
 
     EXIF orientation is applied, transparency is laid on white, palettes and CMYK become RGB, and 16
     bits become 8.
@@ -292,7 +293,7 @@ def _walk(folder: Path, bad: list[BadFile]) -> Iterator[Path]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path | BinaryIO) -> Iterator[Image.Image]:
     """A checked image; whatever goes wrong in the block becomes an ``ImageFileError``."""
     try:
         with warnings.catch_warnings():

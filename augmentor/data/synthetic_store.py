@@ -67,6 +67,8 @@ CHECK = "check"
 METADATA = "metadata.csv"
 CONTACT_SHEET, LOCK = "contact_sheet.png", "lock"
 """What the jobs may lay beside the files of a set."""
+ORIGIN_UNKNOWN, UNKNOWN = "origin unknown", "unknown"
+"""The family and the augmentation of the source of imported images."""
 MOST_PIXELS = 64_000_000
 """Of one image; what a recipe from elsewhere says must not decide how much memory is taken."""
 ROUNDING = 1e-3
@@ -90,14 +92,16 @@ class Recipe:
     """All that decides about a synthetic set.
 
     Args:
-        family: Kind of source.
-        source_sha256: SHA-256 of the source's checkpoint.
+        family: Kind of source; ``ORIGIN_UNKNOWN`` of images that were imported.
+        source_sha256: SHA-256 of the source's checkpoint; of imported images that of their pixels.
         classes: Class names of the source; position is index.
         image_shape: (C, H, W) with one channel or three.
         counts: Images per class name; classes left out have none.
         seed: Seed of the latents.
-        source_augment: ``none`` or ``classical``: what the source's training images went through.
-        trained_on: ``trained_on_digest`` of the images the source was trained on.
+        source_augment: ``none`` or ``classical``: what the source's training images went through;
+            ``unknown`` of imported images.
+        trained_on: ``trained_on_digest`` of the images the source was trained on; of imported
+            images these images themselves, the only ones their source is known to have seen.
         filter: What was kept, such as ``{"confidence": 0.5, "judge_sha256": …}``; ``None`` for
             everything.
         format: PNG files or tar shards.

@@ -178,7 +178,9 @@ class _Reference:
             )
         none = torch.zeros(0, dtype=torch.int64)
         parts = [(torch.zeros(0), none, none)]
-        parts += [self._nearest(some) for some in images.split(PREPARED_TOGETHER) if len(some)]
+        parts += [
+            self._nearest(some) for some in torch.split(images, PREPARED_TOGETHER) if len(some)
+        ]
         ratio, known, change = (torch.cat(column) for column in zip(*parts, strict=True))
         return ratio, known, change
 
@@ -298,7 +300,10 @@ def _views(known: Tensor, check: Check | None) -> list[_View]:
 def _prepared(ways: list[Callable[[Tensor], Tensor]], known: Tensor) -> Tensor:
     """Thumbnails of known images in several ways, (N, V, D)."""
     return torch.cat(
-        [torch.stack([way(some) for way in ways], dim=1) for some in known.split(PREPARED_TOGETHER)]
+        [
+            torch.stack([way(some) for way in ways], dim=1)
+            for some in torch.split(known, PREPARED_TOGETHER)
+        ]
     )
 
 

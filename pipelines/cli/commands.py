@@ -221,6 +221,47 @@ def synth(
     print_result(result, as_json, lambda: as_lines(jsonable(result)))
 
 
+@cli.command("import", cls=JobCommand, short_help="Turn another generator's images into a set.")
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_option
+@key("--data-root", "data.data_root", type=click.Path(file_okay=False))
+@click.option("--size", type=click.IntRange(min=1), metavar="N", help="Cut squares of this side.")
+@click.option("--grey/--colour", default=None, help="One channel or three; default: as stored.")
+@format_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of the set.",
+)
+@as_json
+@verbose
+def import_(
+    folder: Path,
+    out: Path,
+    size: int | None,
+    grey: bool | None,
+    format_: Literal["folder", "shards"],
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Turn FOLDER, another generator's images, into a synthetic set of unknown origin.
+
+    FOLDER holds a folder of images per class, or tar shards in WebDataset's layout. With --data the
+    classes must be those of the data, and copies of test images are refused: exact ones, mirrored,
+    shifted by a pixel, stored again or resized. Exit code 3 names them.
+    """
+    from pipelines.outside.importing import import_run
+    from pipelines.progress import show
+
+    data = config_of(None, values).data if values["data__data"] else None
+    with show() as progress:
+        result = import_run(
+            folder, out, data=data, size=size, grey=grey, format=format_, progress=progress
+        )
+    print_result(result, as_json, lambda: as_lines(jsonable(result)))
+
+
 @cli.command(cls=JobCommand, short_help="Measure what synthetic images add to a classifier.")
 @config_or_run_argument
 @data_options
