@@ -15,7 +15,7 @@ from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
 
 from downstream.input_form import InputChoice, WithInputForm, input_form
-from downstream.weights import load_weights
+from downstream.weights import load_weights, names_differ, read_weights
 
 AS_TIMM_SAYS = InputChoice()
 
@@ -105,6 +105,17 @@ def tags_of(name: str) -> tuple[str, ...]:
     stem = name.partition(".")[0]
     found = timm.list_pretrained(f"{stem}.*") + timm.list_pretrained(stem)
     return tuple(one.partition(".")[2] for one in dict.fromkeys(found))
+
+
+def matched_by_order(name: str, path: Path) -> bool:
+    """Whether the weights in a file have other names than a network of timm's, and so are matched
+    by order.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        WeightsError: If it is not one of weights.
+    """
+    return names_differ(timm.create_model(name), read_weights(path))
 
 
 def _small_network(num_classes: int, channels: int, side: int) -> nn.Module:

@@ -100,6 +100,11 @@ class ClassifierTrainer:
         """Whether the network begins with trained weights."""
         return self.pretrained or self.weights is not None
 
+    @property
+    def has_form(self) -> bool:
+        """Whether the network sees images in an ``input_form``, not as they are."""
+        return self.begins_trained or self.choice != AS_TIMM_SAYS
+
     def build(self, images: LabelledImages, seed: int) -> nn.Module:
         """An untrained network for the classes and the shape of ``images``, on the device.
 

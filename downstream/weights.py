@@ -113,12 +113,10 @@ def fitted_weights(network: nn.Module, found: Mapping[str, Tensor]) -> Fitted:
         >>> fitted_weights(network, other).by_order
         True
     """
+    by_order, last, first = names_differ(network, found), _last_layer(network), _stems(network)
     own, found = _without_counters(network.state_dict()), _without_counters(found)
-    last, first = _last_layer(network), _first_layers(network)
-    body = {name for name in own if not name.startswith(last)}
-    if body <= set(found) <= set(own):
-        pairs = [(name, name) for name in own if name in found]
-    else:
+    pairs = [(name, name) for name in own if name in found]
+    if by_order:
         pairs = list(zip(own, found, strict=False))
     state = {}
     for name, theirs in pairs:
@@ -129,9 +127,21 @@ def fitted_weights(network: nn.Module, found: Mapping[str, Tensor]) -> Fitted:
             state[name] = weight
         elif not name.startswith(last):
             raise WeightsError(_misfit(name, own[name], theirs, found[theirs]))
-    if len(pairs) < len(body) or (len(pairs) < len(found)):
+    if by_order and len(own) != len(found):
         raise WeightsError(_other_length(own, found, len(pairs)))
-    return Fitted(state, by_order=any(name != theirs for name, theirs in pairs))
+    return Fitted(state, by_order)
+
+
+def names_differ(network: nn.Module, found: Mapping[str, Tensor]) -> bool:
+    """Whether weights have other names than a network's, its last layer aside.
+
+    Args:
+        network: A network of timm's.
+        found: Weights by name.
+    """
+    own, last = _without_counters(network.state_dict()), _last_layer(network)
+    body = {name for name in own if not name.startswith(last)}
+    return not body <= set(_without_counters(found)) <= set(own)
 
 
 def _read(path: Path) -> Any:
@@ -163,7 +173,8 @@ def _last_layer(network: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}." for name, one in network.named_modules() if one in layers)
 
 
-def _first_layers(network: nn.Module) -> tuple[str, ...]:
+def _stems(network: nn.Module) -> tuple[str, ...]:
+    """Names of the weights that see the channels of an image."""
     named = (getattr(network, "pretrained_cfg", None) or {}).get("first_conv") or ()
     layers = (named,) if isinstance(named, str) else tuple(named)
     return tuple(f"{name}.weight" for name in layers)

@@ -206,8 +206,9 @@ def chosen_form(data: DataConfig, headers: Sequence[Header]) -> tuple[int, bool]
     every file is.
     """
     smallest = min(min(header.width, header.height) for header in headers)
+    most = min(smallest, data.max_size)
     size: int = data.size or max(
-        (int(size) for size in IMAGE_SIZES if size <= smallest), default=IMAGE_SIZES[0]
+        (int(size) for size in IMAGE_SIZES if size <= most), default=IMAGE_SIZES[0]
     )
     grey = data.grey if data.grey is not None else all(header.grey for header in headers)
     return size, grey

@@ -66,6 +66,11 @@ class RunDir:
         return self.path / "synthetic"
 
     @property
+    def features(self) -> Path:
+        """Frozen features of a trained network, by image and view."""
+        return self.path / "features"
+
+    @property
     def parts(self) -> Path:
         """One file per finished part of a comparison."""
         return self.path / "parts"

@@ -15,6 +15,7 @@ from pipelines.cli.options import (
     JobGroup,
     as_json,
     budget_option,
+    classifier_options,
     condition_option,
     config_argument,
     config_or_run_argument,
@@ -29,6 +30,7 @@ from pipelines.cli.options import (
     run_argument,
     run_options,
     source_options,
+    source_size_option,
     split_commas,
     split_numbers,
     verbose,
@@ -267,9 +269,10 @@ def import_(
 @data_options
 @condition_option
 @source_options
-@key("--classifier", "classifier.name", metavar="NAME")
-@key("--classifier-steps", "classifier.steps", type=int, metavar="N")
-@key("--domain", "classifier.domain", type=click.Choice(["digits", "natural", "auto"]))
+@source_size_option
+@classifier_options
+@key("--train", "classifier.train", type=click.Choice(["all", "head"]))
+@key("--views", "classifier.views", type=int, metavar="N")
 @key("--arms", "gain.arms", metavar="A,B", callback=split_commas)
 @key("--metric", "gain.metric", metavar="NAME")
 @key("--metrics", "gain.metrics", metavar="A,B", callback=split_commas)
@@ -380,9 +383,7 @@ def write_pages(results: tuple[Path, ...], out: Path | None, as_json: bool) -> N
 @key("--unlabelled", "data.unlabelled", metavar="PATH")
 @key("--max-pool", "data.max_pool", type=int, metavar="N")
 @key("--steps", "source.steps", type=int, metavar="N")
-@key("--classifier", "classifier.name", metavar="NAME")
-@key("--classifier-steps", "classifier.steps", type=int, metavar="N")
-@key("--domain", "classifier.domain", type=click.Choice(["digits", "natural", "auto"]))
+@classifier_options
 @key("--labels", "semi.labels", metavar="N,N", callback=split_numbers)
 @key("--subsets", "semi.subsets", type=int, metavar="N")
 @key("--methods", "semi.methods", metavar="A,B", callback=split_commas)

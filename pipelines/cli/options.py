@@ -204,7 +204,7 @@ form_options = together(
     key(
         "--size",
         "data.size",
-        type=click.Choice(["8", "16", "28", "32", "64", "128"]),
+        type=click.Choice(["8", "16", "28", "32", "64", "128", "160", "192", "224", "256"]),
         callback=lambda c, o, v: v and int(v),
     ),
     key("--grey/--colour", "data.grey", is_flag=True),
@@ -223,12 +223,31 @@ data_options = together(
     key("--unlabelled", "data.unlabelled", metavar="rest|PATH"),
     key("--max-pool", "data.max_pool", type=int, metavar="N"),
 )
+classifier_options = together(
+    key("--classifier", "classifier.name", metavar="NAME"),
+    key("--pretrained", "classifier.pretrained", is_flag=True, flag_value=True),
+    key(
+        "--weights",
+        "classifier.weights",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False),
+    ),
+    key("--classifier-size", "classifier.size", type=int, metavar="N"),
+    key("--classifier-steps", "classifier.steps", type=int, metavar="N"),
+    key("--domain", "classifier.domain", type=click.Choice(["digits", "natural", "auto"])),
+)
 source_options = together(
     key("--family", "source.family", metavar="NAME"),
     key("--preset", "source.preset"),
     key("--steps", "source.steps", type=int, metavar="N"),
     key("--batch-size", "source.batch_size", type=int, metavar="N"),
     key("--source-augment", "source.source_augment", type=click.Choice(["none", "classical"])),
+)
+source_size_option = key(
+    "--source-size",
+    "source.size",
+    type=click.Choice(["8", "16", "28", "32", "64", "128"]),
+    callback=lambda c, o, v: v and int(v),
 )
 run_options = together(
     key("--seed", "seed", type=int),

@@ -16,7 +16,7 @@ from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.generators.evaluate import refuse_seen_test_images
-from pipelines.generators.in_memory import chosen_family
+from pipelines.generators.in_memory import chosen_family, require_generated
 from pipelines.generators.load import load_source
 from pipelines.generators.quality import EvaluateSettings, require_same_kind
 from pipelines.generators.train import require_run_of
@@ -70,6 +70,7 @@ def compare_plan(config: Config, out: Path) -> ComparePlan:
     rows = _trained_rows(config, out)
     setting, store = setting_of(config), PartStore(parts_folder(out))
     bundle = setting.bundle(setting.seed)
+    require_generated(setting.source, bundle.train)
     rows += _finished_rows(config.compare, setting, bundle)
     judging = settings_for(config.compare, setting.trainer.domain)
     judge = judge_group(setting, judging, store)

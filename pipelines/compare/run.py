@@ -117,7 +117,7 @@ def setup_of(plan: ComparePlan) -> dict[str, Any]:
         "student": f"{student.name}, random first weights, {student.steps} steps of "
         f"{student.batch_size}",
         "samples per row": judging.samples,
-        **generator_setup(setting.source),
+        **generator_setup(setting.source, bundle.train.image_shape[1]),
         "generator": "one per row",
         "trainings per family": 1,
         "seed": setting.seed,

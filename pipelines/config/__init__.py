@@ -6,7 +6,13 @@ A file per section; ``whole`` puts them together, reads and writes.
 
 from pipelines.config.classifier import ClassifierConfig
 from pipelines.config.compare import CompareConfig, VariantConfig
-from pipelines.config.data import IMAGE_SIZES, NAMED_DATA, DataConfig, data_root
+from pipelines.config.data import (
+    GENERATED_SIZES,
+    IMAGE_SIZES,
+    NAMED_DATA,
+    DataConfig,
+    data_root,
+)
 from pipelines.config.gain import GainConfig
 from pipelines.config.policy import PolicyConfig
 from pipelines.config.pool import PoolConfig
@@ -17,6 +23,7 @@ from pipelines.config.verify import VerifyConfig
 from pipelines.config.whole import Config, config_from, dump_config, load_config, parse_config
 
 __all__ = [
+    "GENERATED_SIZES",
     "IMAGE_SIZES",
     "NAMED_DATA",
     "ClassifierConfig",

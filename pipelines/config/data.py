@@ -10,8 +10,12 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.config.section import FilePath, Section
 
-ImageSize = Literal[8, 16, 28, 32, 64, 128]
-IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128)
+GeneratedSize = Literal[8, 16, 28, 32, 64, 128]
+GENERATED_SIZES: tuple[GeneratedSize, ...] = (8, 16, 28, 32, 64, 128)
+"""Sides of the images that a generator can make."""
+ImageSize = Literal[8, 16, 28, 32, 64, 128, 160, 192, 224, 256]
+IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128, 160, 192, 224, 256)
+"""Sides of images in memory; the large ones are for classifiers that see as much."""
 NAMED_DATA = {
     "digits": "digits",
     "mnist": "digits",
@@ -91,7 +95,14 @@ class DataConfig(Section):
     size: ImageSize | None = Field(
         default=None,
         description="Side of the square images; default: the largest of 8, 16, 28, 32, 64, 128 "
-        "the data fill.",
+        "that the data fill, and of 160, 192, 224, 256 where the classifier sees as much.",
+    )
+    max_size: int = Field(
+        default=128,
+        ge=8,
+        le=256,
+        description="Largest side that is chosen where size is not given; raised to 256 where "
+        "the classifier sees more than 128 pixels.",
     )
     grey: bool | None = Field(
         default=None,

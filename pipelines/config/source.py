@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pipelines.config.data import GENERATED_SIZES, GeneratedSize
 from pipelines.config.section import Fraction, Section
 
 
@@ -18,6 +19,12 @@ class SourceConfig(Section):
     )
     steps: int = Field(default=3000, ge=1, description="Training steps.")
     batch_size: int = Field(default=64, ge=2, description="Images per step.")
+    size: GeneratedSize | None = Field(
+        default=None,
+        description="Side of the images that the generator learns and makes, where it is another "
+        "than the classifier's data have: theirs are scaled down for it, and its up; default: that "
+        "of the data, at most 128.",
+    )
     class_power: Fraction = Field(
         default=0.5,
         description="A class of n images is drawn with a share like n ** class_power; 0 draws all "
@@ -33,3 +40,11 @@ class SourceConfig(Section):
     )
     checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
     sample_every: int = Field(default=500, ge=1, description="Steps between sample grids.")
+
+    def side(self, of_data: int) -> int:
+        """Side of the images that the generator learns and makes.
+
+        Args:
+            of_data: That of the images of the data.
+        """
+        return self.size or min(of_data, GENERATED_SIZES[-1])

@@ -7,13 +7,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from augmentor.common.randomness import seed_for
+from augmentor.common.types import LabelledImages
+from downstream.input_form import InputChoice, data_config, input_form
 from downstream.train import TrainSettings
 from downstream.trainer import ClassifierTrainer
+from downstream.weights import WeightsError
 from pipelines.config import (
+    IMAGE_SIZES,
     NAMED_DATA,
     ClassifierConfig,
     Config,
+    ConfigError,
     DataConfig,
     PoolConfig,
     SourceConfig,
@@ -85,10 +92,28 @@ class Setting:
     def classifier_description(self) -> dict[str, Any]:
         """What of the trainer decides a part."""
         keys: dict[str, Any] = described(self.trainer)
-        keys.pop("device", None)
+        for key in ("device", "cache"):
+            keys.pop(key, None)
         if self.trainer.weights is not None:
             keys["weights"] = _file_digest(self.trainer.weights)
+        if self.trainer.has_form:
+            # What timm says of the network, which a later version of it may say otherwise.
+            keys["data_config"] = described(data_config(self.trainer.network))
         return keys
+
+    def require_network(self, images: LabelledImages) -> None:
+        """Refuse a classifier that cannot be built for these images, before anything is trained.
+
+        Raises:
+            ConfigError: If timm does not know it, it cannot take such images, or its weights are
+                not to be had or another's.
+        """
+        try:
+            self.trainer.build(images.subset(torch.arange(0)), seed=0)
+        except (WeightsError, OSError) as error:
+            raise ConfigError(f"classifier.weights: {error}") from error
+        except ValueError as error:
+            raise ConfigError(f"classifier.name: {error}") from error
 
     @property
     def device_type(self) -> str:
@@ -103,31 +128,43 @@ def setting_of(config: Config, *, screening: bool = False) -> Setting:
         ConfigError: If this machine does not have the device.
     """
     device = str(device_named(config.device))
+    trainer = trainer_of(config.classifier, config.data, device)
     return Setting(
-        data=config.data,
+        data=data_for(trainer, config.data),
         seed=config.seed,
         screening=screening,
         device=device,
         threads=config.threads,
-        trainer=trainer_of(config.classifier, config.data, device),
+        trainer=trainer,
         source=config.source,
         pool=config.pool,
     )
 
 
-def trainer_of(
-    classifier: ClassifierConfig, data: DataConfig, device: str, weights: Path | None = None
-) -> ClassifierTrainer:
+def trainer_of(classifier: ClassifierConfig, data: DataConfig, device: str) -> ClassifierTrainer:
     """The trainer that the section ``classifier`` asks for, on these data."""
-    c = classifier
+    c, usual = classifier, ClassifierTrainer()
     return ClassifierTrainer(
         network=c.name,
-        settings=TrainSettings(c.steps, c.batch_size, c.learning_rate, c.weight_decay),
+        settings=TrainSettings(c.steps, c.batch_size, c.rate, c.weight_decay),
         domain=domain_of(c, data),
         strength=c.strength,
         device=device,
-        weights=weights,
+        weights=c.weights,
+        pretrained=c.pretrained,
+        choice=InputChoice(c.size, c.interpolation, c.crop, c.mean, c.std),
+        part=c.train,
+        views=c.views if c.train == "head" else usual.views,
     )
+
+
+def data_for(trainer: ClassifierTrainer, data: DataConfig) -> DataConfig:
+    """The data, larger where nobody says how large and the classifier sees more."""
+    if data.size is not None or not trainer.has_form:
+        return data
+    sees = input_form(trainer.network, trainer.choice, (3, data.max_size, data.max_size)).resized
+    larger = IMAGE_SIZES[-1] if sees > data.max_size else data.max_size
+    return data.model_copy(update={"max_size": larger})
 
 
 def domain_of(classifier: ClassifierConfig, data: DataConfig) -> str:

@@ -16,6 +16,7 @@ from downstream.arms.policy import MixPolicy, recipe_of
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import ARMS, BASES, default_arms, fits, usual_bases
 from downstream.comparison import expected_overlap
+from downstream.frozen_features import trains_head
 from downstream.metrics import Metric, Outputs, metric_of
 from downstream.metrics.metric import MissingOutputError
 from pipelines.config import Config, ConfigError, GainConfig, PolicyConfig, SourceConfig
@@ -24,7 +25,8 @@ from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
-from pipelines.generators.in_memory import chosen_family, families_with_conditions
+from pipelines.generators.in_memory import chosen_family, families_with_conditions, for_generator
+from pipelines.run_dir import RunDir
 from pipelines.workbench.synthetic import discriminator_of
 from pipelines.workbench.training_parts import (
     Screen,
@@ -178,15 +180,17 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
     """
     chosen_family(config.source)
     setting = setting_of(config, screening=config.gain.screening)
+    setting = replace(setting, trainer=replace(setting.trainer, cache=RunDir(out).features))
     settings = config.gain
     own = _own_policies(settings.policies)
     bundle = setting.bundle(setting.replicate_seed(0))
     metric, metrics = _metrics(settings, bundle)
-    _require_network(setting, bundle.train)
+    setting.require_network(bundle.train)
     _require_rehearsable(settings, bundle, setting.replicate_seed(0))
-    arms = _arms(settings, own, bundle)
+    part = setting.trainer.part
+    arms = _arms(settings, own, bundle, part)
     runs_auto = "auto" in arms or settings.rehearse
-    candidates = _candidates(settings, own, bundle, runs_auto=runs_auto)
+    candidates = _candidates(settings, own, bundle, part, runs_auto=runs_auto)
     used = {name: policy for name, policy in own.items() if name in arms or policy in candidates}
     _require_able_family(used, setting.source, bundle.train)
     recipes = {f"gain.arms: {arm!r}": ARMS[arm].recipe for arm in arms if arm in ARMS}
@@ -293,11 +297,14 @@ def _own_policies(asked: Mapping[str, PolicyConfig]) -> dict[str, MixPolicy]:
 
 
 def _arms(
-    settings: GainConfig, own: Mapping[str, MixPolicy], bundle: DataBundle
+    settings: GainConfig, own: Mapping[str, MixPolicy], bundle: DataBundle, part: str
 ) -> tuple[str, ...]:
-    """The arms to run: those of the configuration, else the usual ones."""
+    """The arms to run: those of the configuration, else the usual ones that the part of the network
+    which learns can have.
+    """
     pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
-    arms = settings.arms or default_arms(pool=pool, conditions=conditions)
+    usual = default_arms(pool=pool, conditions=conditions)
+    arms = settings.arms or tuple(arm for arm in usual if _learns(part, ARMS[arm].recipe))
     known = ", ".join([*ARMS, *own])
     for arm in arms:
         if arm not in ARMS and arm not in own:
@@ -305,12 +312,22 @@ def _arms(
         if arms.count(arm) > 1:
             raise ConfigError(f"gain.arms: {arm!r} is named twice")
         recipe = own[arm].recipe if arm in own else ARMS[arm].recipe
-        _require_fitting(f"gain.arms: the arm {arm!r}", recipe, bundle)
+        _require_fitting(f"gain.arms: the arm {arm!r}", recipe, bundle, part)
     return tuple(arms)
 
 
-def _require_fitting(what: str, recipe: Recipe | None, bundle: DataBundle) -> None:
-    """Refuse a recipe that needs what the data do not have."""
+def _learns(part: str, recipe: Recipe | None) -> bool:
+    """Whether the part of a network that learns can learn by a recipe."""
+    return recipe is None or part == "all" or trains_head(recipe.training, recipe.augment)
+
+
+def _require_fitting(what: str, recipe: Recipe | None, bundle: DataBundle, part: str) -> None:
+    """Refuse a recipe that needs what the data do not have, or changes what stays frozen."""
+    if not _learns(part, recipe):
+        raise ConfigError(
+            f"{what} changes the features of the network, which train: head leaves as they are; "
+            "give --train all, or leave it out"
+        )
     if not fits(recipe, pool=bundle.pool is not None):
         raise ConfigError(f"{what} needs unlabelled images; give --unlabelled, or leave it out")
     if not fits(recipe, pool=True, conditions=bool(bundle.train.conditions)):
@@ -320,14 +337,20 @@ def _require_fitting(what: str, recipe: Recipe | None, bundle: DataBundle) -> No
 
 
 def _candidates(
-    settings: GainConfig, own: Mapping[str, MixPolicy], bundle: DataBundle, *, runs_auto: bool
+    settings: GainConfig,
+    own: Mapping[str, MixPolicy],
+    bundle: DataBundle,
+    part: str,
+    *,
+    runs_auto: bool,
 ) -> tuple[MixPolicy, ...]:
     """What ``auto`` may choose: arms without a generator, ``MIXED`` with every share and filter,
     and the configuration's own policies; where ``auto`` does not run, only the first, for their
     strengths.
     """
     pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
-    wanted = settings.candidates or usual_bases(pool=pool, conditions=conditions)
+    usual = usual_bases(pool=pool, conditions=conditions)
+    wanted = settings.candidates or tuple(base for base in usual if _learns(part, BASES[base]))
     alone: list[MixPolicy] = []
     mine: list[MixPolicy] = []
     for name in wanted:
@@ -341,7 +364,7 @@ def _candidates(
     mixed = _filling(settings) if conditions else _mixed(alone, settings)
     found = dict.fromkeys([*alone, *mixed, *mine] if runs_auto else alone)
     for policy in found:
-        _require_fitting(f"gain.candidates: {policy.name!r}", policy.recipe, bundle)
+        _require_fitting(f"gain.candidates: {policy.name!r}", policy.recipe, bundle, part)
     return tuple(found)
 
 
@@ -376,19 +399,12 @@ def _declared(settings: GainConfig, arms: Sequence[str]) -> tuple[tuple[str, str
     return settings.comparisons
 
 
-def _require_network(setting: Setting, images: LabelledImages) -> None:
-    """Refuse a network that timm does not know or that cannot take these images."""
-    try:
-        setting.trainer.build(images.subset(torch.arange(0)), seed=0)
-    except ValueError as error:
-        raise ConfigError(f"classifier.name: {error}") from error
-
-
 def _require_able_family(
     policies: Mapping[str, MixPolicy], source: SourceConfig, images: LabelledImages
 ) -> None:
     """Refuse a family without an encoder or an image discriminator where a policy needs one."""
     family, options = chosen_family(source)
+    images = for_generator(images.subset(torch.arange(0)), source)
     model: Any = family.model
     for name, policy in policies.items():
         if policy.latents != "prior" and not hasattr(model, "encode"):

@@ -165,9 +165,9 @@ def setup_of(plan: GainPlan) -> dict[str, Any]:
     """What was trained on what, for the report."""
     setting, bundle = plan.setting, plan.bundle
     setup = data_setup(bundle) | {"scored images": len(bundle.test)}
-    setup |= classifier_setup(setting.trainer)
+    setup |= classifier_setup(setting.trainer, bundle.train)
     if "generator" in kinds_of_steps(plan.expected_groups()):
-        setup |= generator_setup(setting.source)
+        setup |= generator_setup(setting.source, bundle.train.image_shape[1])
     return setup | {
         "seed": setting.seed,
         "replicates": plan.settings.replicates,

@@ -89,7 +89,7 @@ def judged_filter(
 
 def _name(loaded: LoadedRun, train: LabelledImages) -> str:
     """Changes with anything that decides the judge."""
-    settings = loaded.config.classifier.model_dump(mode="json")
+    settings = loaded.config.classifier.told()
     digest = trained_on_digest(fingerprints(train.x))
     facts = [settings, loaded.config.seed, loaded.trainer().domain, digest]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]

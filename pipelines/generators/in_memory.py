@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from augmentor.common.types import LabelledImages, SampleSource
+from augmentor.data.fingerprint import from_uint8, to_uint8
+from augmentor.data.resize import fit_square
 from augmentor.families import FAMILIES
 from augmentor.families.family import Family
 from augmentor.training.batches import Batches
@@ -90,6 +92,7 @@ def start_session(
     ``train_generator``.
     """
     family, options = chosen_family(settings)
+    images = for_generator(images, settings)
     if not family.takes_conditions:
         images = images.without_conditions()
     with torch.random.fork_rng(devices=[]):
@@ -100,6 +103,36 @@ def start_session(
     model.to(device).to(memory_format=torch.channels_last)
     batches = Batches(images, settings.batch_size, seed, settings.class_power, augment)
     return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed, images)
+
+
+def for_generator(images: LabelledImages, settings: SourceConfig) -> LabelledImages:
+    """The images at the size that the generator learns; themselves where it is theirs."""
+    side = settings.side(images.image_shape[1])
+    return replace(images, x=at_side(images.x, side))
+
+
+def at_side(x: Tensor, side: int) -> Tensor:
+    """Images brought to another size in 256 levels; themselves where they have it.
+
+    Args:
+        x: Square images, float32 (N, C, H, W) in [-1, 1], on the CPU.
+        side: Wanted, in pixels.
+    """
+    return x if x.shape[-1] == side else from_uint8(fit_square(to_uint8(x), side))
+
+
+def require_generated(settings: SourceConfig, images: LabelledImages) -> None:
+    """Refuse data of another size than the generator's, for jobs that compare the two.
+
+    Raises:
+        ConfigError: If the sizes differ.
+    """
+    side = images.image_shape[1]
+    if settings.side(side) != side:
+        raise ConfigError(
+            f"data.size: the generator makes {settings.side(side)} pixels and the images have "
+            f"{side}; give --size {settings.side(side)}"
+        )
 
 
 def chosen_family(settings: SourceConfig) -> tuple[Family, Any]:

@@ -27,8 +27,8 @@ from pipelines.generators.compared import Compared, Section, compared
 from pipelines.generators.findings import find_warnings, neighbours_picture, samples_picture
 from pipelines.progress import Progress
 
-JUDGE = ClassifierConfig(steps=1500, batch_size=64, learning_rate=5e-3, strength=0.5)
-STUDENT = ClassifierConfig(steps=1500, batch_size=64, learning_rate=5e-3, strength=0.0)
+JUDGE = ClassifierConfig(steps=1500, strength=0.5)
+STUDENT = ClassifierConfig(steps=1500, strength=0.0)
 PURPOSES = ("judge", "student", "samples", "subsets", "labels", "copies")
 """What the seed of an evaluation is asked for."""
 MEASURES = ("answers", "fidelity", "diversity", "memorisation", "usefulness")
@@ -213,8 +213,8 @@ def _circumstances(
     bundle: DataBundle, sets: Compared, settings: EvaluateSettings, seed: int
 ) -> Section:
     """What was measured with what; with the seeds enough to do it again."""
-    judge = settings.judge.model_dump() | {"domain": settings.domain}
-    student = settings.student.model_dump() | {"domain": settings.domain}
+    judge = settings.judge.told() | {"domain": settings.domain}
+    student = settings.student.told() | {"domain": settings.domain}
     sizes = {"train": len(sets.train), "test": len(sets.test), "seen": len(sets.seen["pixels"])}
     return {
         "dataset": bundle.name,

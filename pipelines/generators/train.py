@@ -26,6 +26,7 @@ from pipelines.generators.in_memory import (
     Session,
     chosen_family,
     families_with_conditions,
+    require_generated,
     start_session,
 )
 from pipelines.generators.load import training_config
@@ -86,6 +87,7 @@ def train_run(
     with run.lock(), watch_signals() as watch:
         checkpoint = _open_run(run, dump_config(config), resume)
         bundle = load_data(config.data, config.seed)
+        require_generated(config.source, bundle.train)
         _tell_unused(bundle, config.source, progress)
         _require_classes_of(checkpoint, bundle.train.classes, out)
         pool = _labelled_pool(bundle, setting, checkpoint, progress, watch)

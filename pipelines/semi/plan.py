@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from augmentor.common.types import DataError
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import BASES
@@ -20,7 +18,7 @@ from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import Part, PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
-from pipelines.generators.in_memory import chosen_family
+from pipelines.generators.in_memory import chosen_family, require_generated
 from pipelines.semi.gan_methods import GanHead
 from pipelines.semi.gan_parts import SemiTask, gan_group
 from pipelines.semi.methods import METHODS, method_of
@@ -108,7 +106,8 @@ def semi_plan(config: Config, out: Path) -> SemiPlan:
     whole = setting_of(config, screening=settings.screening)
     setting = replace(whole, fixmatch_steps=settings.consistency_steps)
     bundle, overlaps = _first_subsets(setting, settings.labels)
-    _require_network(setting, bundle)
+    _require_whole_networks(setting, methods, bundle)
+    setting.require_network(bundle.train)
     reference, notes = _reference(settings, methods)
     trials = _trials(setting, settings, methods, reference, store)
     return SemiPlan(
@@ -179,11 +178,14 @@ def _first_subset(setting: Setting, labels: int) -> DataBundle:
     return bundle
 
 
-def _require_network(setting: Setting, bundle: DataBundle) -> None:
-    try:
-        setting.trainer.build(bundle.train.subset(torch.arange(0)), seed=0)
-    except ValueError as error:
-        raise ConfigError(f"classifier.name: {error}") from error
+def _require_whole_networks(
+    setting: Setting, methods: Mapping[str, Recipe | GanHead], bundle: DataBundle
+) -> None:
+    """Refuse what methods for few labels cannot do: keep features, or generate large images."""
+    if setting.trainer.part == "head":
+        raise ConfigError("classifier.train: semi trains all of a network; leave train: head out")
+    if any(isinstance(one, GanHead) or one.uses_generator for one in methods.values()):
+        require_generated(setting.source, bundle.train)
 
 
 def _that_run(

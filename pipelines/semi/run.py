@@ -135,7 +135,7 @@ def setup_of(plan: SemiPlan) -> dict[str, Any]:
         "training images": sum(bundle.available),
         "scored images": len(bundle.test),
     }
-    setup |= classifier_setup(setting.trainer)
+    setup |= classifier_setup(setting.trainer, bundle.train)
     setup |= {
         "seed": setting.seed,
         "subsets": settings.subsets,
@@ -159,7 +159,7 @@ def _steps_of_methods(plan: SemiPlan) -> dict[str, Any]:
     if "improved_gan" in plan.methods:
         found["improved_gan"] = f"dense networks as published, {plan.settings.gan_steps} steps"
     if uses_generator:
-        found |= generator_setup(plan.setting.source)
+        found |= generator_setup(plan.setting.source, plan.bundle.train.image_shape[1])
     return found
 
 

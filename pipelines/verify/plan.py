@@ -24,7 +24,7 @@ from pipelines.datasets import DataBundle
 from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import Part, PartStore, digest_of_images
 from pipelines.experiment.plan import Group
-from pipelines.experiment.setting import Setting, setting_of
+from pipelines.experiment.setting import Setting, data_for, setting_of
 from pipelines.verify.pairs import VerificationPairs, find_pairs, read_pairs
 from pipelines.verify.scores import BASELINE, REAL_PEOPLE
 
@@ -127,12 +127,18 @@ def verify_plan(config: Config, out: Path) -> VerifyPlan:
     settings = config.verify
     require_usable(settings)
     setting = setting_of(config)
-    setting = replace(setting, trainer=replace(setting.trainer, weights=settings.weights))
+    if settings.weights is not None:
+        trainer = replace(setting.trainer, weights=settings.weights, pretrained=False)
+        setting = replace(setting, trainer=trainer, data=data_for(trainer, setting.data))
+    if setting.trainer.part == "head":
+        raise ConfigError(
+            "classifier.train: verify compares features, which a frozen network has the same in "
+            "every arm; leave train: head out"
+        )
     bundle = setting.bundle(setting.replicate_seed(0))
     pairs, arms = arms_of(setting, settings, bundle.train)
     _refuse_known_images(setting, settings, bundle, pairs)
-    nobody = arms[0].images(bundle.train).subset(torch.arange(0))
-    setting.trainer.build(nobody, seed=0)  # refuses a wrong name
+    setting.require_network(arms[0].images(bundle.train))
     store = PartStore(parts_folder(out))
     described = _descriptions(setting, settings, arms, pairs)
     groups: list[Group[VerifierTask]] = []

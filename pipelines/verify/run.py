@@ -171,7 +171,7 @@ def outputs_of(
 
 def setup_of(plan: VerifyPlan) -> dict[str, Any]:
     """What was trained on what, for the report."""
-    setup = data_setup(plan.bundle) | classifier_setup(plan.setting.trainer)
+    setup = data_setup(plan.bundle) | classifier_setup(plan.setting.trainer, plan.bundle.train)
     return setup | {
         "head": plan.settings.head,
         "seed": plan.setting.seed,

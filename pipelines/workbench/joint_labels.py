@@ -20,7 +20,7 @@ from augmentor.quality.class_likelihood import class_bounds, tempered
 from downstream.consistency import pseudo_labels
 from downstream.trainer import ClassifierTrainer
 from pipelines.config import PoolConfig, SourceConfig
-from pipelines.generators.in_memory import train_generator
+from pipelines.generators.in_memory import at_side, train_generator
 from pipelines.pool import label_pool, teacher_logits
 
 
@@ -108,7 +108,7 @@ class CoLabeller:
         )
         if not isinstance(source, DensitySource):
             raise DataError("joint labels need a family with a likelihood")
-        return class_bounds(source, self.pool, seed)
+        return class_bounds(source, at_side(self.pool, source.image_shape[1]), seed)
 
 
 def product(logits: Tensor, second: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from augmentor.sampling.filters import Realism, both, realism_filter
 from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
 from augmentor.sampling.synthesize import Accept, render
 from downstream.arms.recipe import Recipe
+from pipelines.generators.in_memory import at_side
 
 LARGEST_SET = 2**30  # bytes of synthetic images held in memory at once, as float32
 ENCODED_TOGETHER = 256
@@ -39,6 +40,7 @@ class SyntheticImages:
         check: Called before every class; may raise to stop.
         notes: What a reader should know; added to.
         bins: Of the conditions, where the source knows them.
+        side: Of the images in memory, which the generator's are scaled to.
     """
 
     source: SampleSource
@@ -48,6 +50,7 @@ class SyntheticImages:
     check: Callable[[], None] | None = None
     notes: list[str] = field(default_factory=list)
     bins: Bins | None = None
+    side: int | None = None
 
     def images(
         self, recipe: Recipe, accept: Accept | None, labelled_pool: LabelledImages | None
@@ -60,7 +63,7 @@ class SyntheticImages:
             labelled_pool: Whose latents the recipe may ask for.
         """
         if recipe.fill:
-            return self._of_all_combinations(recipe)
+            return self._scaled(self._of_all_combinations(recipe))
         source = self._with_latents(recipe, labelled_pool)
         if recipe.realism:
             real = realism_filter(source, discriminator_of(self.source), recipe.realism, self.seed)
@@ -72,7 +75,12 @@ class SyntheticImages:
                 self.check()
             parts.append(self._render(source, index, count, accept))
         y = torch.arange(len(source.classes)).repeat_interleave(count)
-        return LabelledImages(from_uint8(to_uint8(torch.cat(parts))), y, source.classes)
+        x = from_uint8(to_uint8(torch.cat(parts)))
+        return self._scaled(LabelledImages(x, y, source.classes))
+
+    def _scaled(self, images: LabelledImages) -> LabelledImages:
+        side = images.image_shape[1] if self.side is None else self.side
+        return replace(images, x=at_side(images.x, side))
 
     def _of_all_combinations(self, recipe: Recipe) -> LabelledImages:
         """Equally many images of every class under every condition that any class was seen in, or
@@ -137,7 +145,8 @@ class SyntheticImages:
 
     def _images_per_class(self) -> int:
         """As many as make each drawn about once at a share of one half, as far as memory allows."""
-        affordable = LARGEST_SET / (4 * math.prod(self.source.image_shape))
+        channels, own, _ = self.source.image_shape
+        affordable = LARGEST_SET / (4 * channels * max(own, self.side or 0) ** 2)
         if affordable < self.draws:
             self.notes.append(
                 f"memory: {affordable:.0f} synthetic images for {self.draws} draws at a share of "

@@ -27,7 +27,7 @@ from pipelines.experiment.parts import FinishedPart, Part, PartStore, described
 from pipelines.experiment.plan import PART_MADE, Group
 from pipelines.experiment.setting import Setting
 from pipelines.generators.contact_sheet import firsts, shown_of
-from pipelines.generators.in_memory import options_of
+from pipelines.generators.in_memory import at_side, for_generator, options_of
 from pipelines.interrupt import Watch
 from pipelines.workbench.workbench import Workbench
 
@@ -311,18 +311,22 @@ def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
     """Pictures of a bench: the first images of every class, and the nearest training images of the
     first samples.
     """
-    train, source = bench.train, bench.source
+    settings = bench.setting.source
+    train, source = for_generator(bench.train, settings), bench.source
     first = []
     for index in range(len(train.classes)):
         first.append((train.y == index).nonzero()[:PER_CLASS, 0])
     if conditions_of(source):
-        synthetic = _of_every_class(bench.synthetic(FILLED))
+        filled = for_generator(bench.synthetic(FILLED), settings)
+        synthetic = _of_every_class(filled)
     else:
         synthetic = synthesize(source, dict.fromkeys(range(len(first)), PER_CLASS), bench.seed)
     last = len(train.classes) - 1
     shown = torch.linspace(0, last, min(SAMPLES, len(train.classes))).round().long()
     samples = synthetic.subset(shown * PER_CLASS)  # the first of every class shown
-    known = train.x if bench.pool is None else torch.cat([train.x, bench.pool])
+    known = train.x
+    if bench.pool is not None:
+        known = torch.cat([known, at_side(bench.pool, train.image_shape[1])])
     scale = 2 * samples.x[0].numel() ** 0.5
     distances = torch.cdist(samples.x.flatten(1), known.flatten(1)) / scale
     nearest = distances.topk(min(NEIGHBOURS, len(known)), largest=False)
@@ -333,7 +337,7 @@ def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
     if conditions_of(source) and bench.bins is not None:
         table = combinations_of(train, bench.bins)
         tensors |= _of_every_combination("photo", train, table)
-        tensors |= _of_every_combination("made", bench.synthetic(FILLED), table)
+        tensors |= _of_every_combination("made", filled, table)
     store.write(part, {}, tensors, seconds={}, device=bench.setting.device)
 
 

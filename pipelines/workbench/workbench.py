@@ -29,7 +29,7 @@ from downstream.evaluate import predict_logits
 from downstream.retrieval import nearest_labelled
 from downstream.train import balanced_weights
 from pipelines.experiment.setting import Setting
-from pipelines.generators.in_memory import train_generator
+from pipelines.generators.in_memory import for_generator, train_generator
 from pipelines.pool import CLEAREST, graph_labels, label_pool
 from pipelines.workbench.joint_labels import CoLabeller, product
 from pipelines.workbench.smote import oversample_by_smote
@@ -225,21 +225,32 @@ class Workbench:
         )
         if key not in self._synthetic:
             accept = self._judged(recipe.confidence) if recipe.confidence else None
-            settings = self.setting.trainer.settings
             source = self.source if recipe.fill else self.label_source
+            train = for_generator(self.train, self.setting.source)
             renderer = SyntheticImages(
                 source=source,
-                train=self.train if recipe.fill else self.train.without_conditions(),
+                train=train if recipe.fill else train.without_conditions(),
                 bins=self.bins,
                 seed=seed_for("synthetic", self.seed),
-                draws=math.ceil(settings.steps * settings.batch_size / 2),
+                draws=self._synthetic_draws(),
                 check=self.check,
                 notes=self.notes,
+                side=self.train.image_shape[1],
             )
             pool = self.labelled_pool if recipe.latents == "pool" else None
+            if pool is not None:
+                pool = for_generator(pool, self.setting.source)
             with self._timed("synthesis"):
                 self._synthetic[key] = renderer.images(key, accept, pool)
         return self._synthetic[key]
+
+    def _synthetic_draws(self) -> int:
+        """How many synthetic images a training draws at a share of one half; a last layer sees
+        several views of each, which take their time.
+        """
+        trainer = self.setting.trainer
+        draws = trainer.settings.steps * trainer.settings.batch_size / 2
+        return math.ceil(draws / (trainer.views if trainer.part == "head" else 1))
 
     def _warm_start(self, recipe: Recipe) -> tuple[Tensor, Tensor] | None:
         """The labels that FixMatch begins with: a graph's, or those of two models."""
