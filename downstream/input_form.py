@@ -90,7 +90,8 @@ class InputForm:
 
     def _middle(self, x: Tensor) -> Tensor:
         height, width = self.size
-        top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
+        # Rounded as torchvision does, or half a pixel would be lost.
+        top, left = round((x.shape[2] - height) / 2), round((x.shape[3] - width) / 2)
         return x[..., top : top + height, left : left + width]
 
     def words(self, side: int) -> str:

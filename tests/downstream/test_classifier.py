@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import Generator, Tensor, nn
 
@@ -99,3 +100,52 @@ def test_reading_leaves_the_mode_and_ignores_the_batch_size(training: bool) -> N
     torch.testing.assert_close(features(model, x, batch_size=2), features(model, x))
     torch.testing.assert_close(predict_logits(model, x, batch_size=2), predict_logits(model, x))
     assert model.training is training
+
+
+def test_a_tag_without_its_weights_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"give --pretrained or --weights, or name 'test_resnet'"):
+        build_classifier("test_resnet.r160_in1k", 4, (3, 32, 32), seed=0)
+    with pytest.raises(ValueError, match=r"near names: test_resnet\.r160_in1k"):
+        build_classifier("test_resnet.other", 4, (3, 32, 32), seed=0, pretrained=True)
+
+
+def test_pretrained_without_a_connection_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **rest: object) -> object:
+        if pretrained:
+            raise OSError("Check your connection\nand a long story")
+        return create(name, **rest)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ValueError, match=r"could not be fetched \(Check your connection\)") as told:
+        build_classifier("test_resnet", 4, (3, 32, 32), seed=0, pretrained=True)
+    assert "\n" not in str(told.value)
+    assert "--weights" in str(told.value)
+
+
+def test_pretrained_weights_come_from_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    create, asked = timm.create_model, []
+
+    def online(name: str, pretrained: bool = False, **rest: object) -> object:
+        asked.append((name, pretrained, rest))
+        return create(name, **rest)
+
+    monkeypatch.setattr(timm, "create_model", online)
+    model = build_classifier("test_resnet.r160_in1k", 4, (1, 32, 32), seed=0, pretrained=True)
+    assert asked[-1] == ("test_resnet.r160_in1k", True, {"num_classes": 4, "in_chans": 1})
+    assert predict_logits(model, images((1, 32, 32))).shape == (5, 4)
+
+
+@pytest.mark.parametrize("size", [100, 17])
+def test_a_network_of_a_fixed_other_size_is_refused_with_its_own(size: int) -> None:
+    choice = InputChoice(size=size)
+    with pytest.raises(ValueError, match="its own size is 160"):
+        build_classifier("test_vit", 4, (3, 32, 32), seed=0, choice=choice)
+
+
+def test_a_network_without_pooled_features_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = nn.Conv2d(3, 4, 3)
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: maps)
+    with pytest.raises(ValueError, match="pools no features"):
+        build_classifier("test_resnet", 4, (3, 32, 32), seed=0)
