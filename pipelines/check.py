@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import fingerprints
@@ -31,6 +32,7 @@ from pipelines.datasets import (
     same_pictures,
 )
 from pipelines.image_folder import BadFile, Header, ImageTree, printable, read_squares, shown
+from pipelines.outside.copies import Copies, KnownImages
 from pipelines.progress import Progress, Silent
 
 READ_AT_ONCE = 256
@@ -180,12 +182,14 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
     headers, damaged = read_headers(paths)
     bad += damaged
     table, wrong, remarks = _combinations(data, layout)
-    form, twins = None, list[str]()
+    form, twins, copies = None, list[str](), list[str]()
     if headers:
         size, grey = chosen_form(data, list(headers.values()))
         form = _form(size, grey)
-        twins, damaged = _read_all(layout, headers, size, grey, progress)
+        (train, test), damaged = _read_all(layout, headers, size, grey, progress)
         bad += damaged
+        twins = _twins(train, test)
+        copies = _near_copies(train, test, remarks)
     if twins and data.condition and layout.train is layout.test:
         remarks.append(
             f"{len(twins)} test images are the same picture as a training image; a run leaves them "
@@ -201,7 +205,7 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
         sizes=_frequent(map(_stored_size, headers.values())),
         modes=_frequent(map(attrgetter("mode"), headers.values())),
         bad=tuple(bad),
-        problems=(*layout_problems(layout), *wrong, *twins),
+        problems=(*layout_problems(layout), *wrong, *twins, *copies),
         ignored=ignored,
         combinations=table,
         remarks=tuple(remarks),
@@ -228,49 +232,86 @@ def _combinations(
     return combination_table(parts[0], parts[1], found), (), [*found.remarks]
 
 
+@dataclass(frozen=True)
+class Side:
+    """The intact pictures of one side of the split: pixels uint8 (N, C, H, W), and files."""
+
+    pixels: Tensor
+    paths: list[Path]
+
+    @cached_property
+    def prints(self) -> NDArray[np.int64]:
+        """Fingerprints, int64 (N,)."""
+        return fingerprints(self.pixels)
+
+
 def _read_all(
     layout: FolderLayout, headers: dict[Path, Header], size: int, grey: bool, progress: Progress
-) -> tuple[list[str], list[BadFile]]:
-    """Decode everything that has a header: pictures on both sides of the split, and damaged
+) -> tuple[list[Side], list[BadFile]]:
+    """Decode everything that has a header: the pictures on both sides of the split, and damaged
     files.
     """
-    bad, sides = list[BadFile](), list[tuple[NDArray[np.int64], list[Path]]]()
+    bad, sides = list[BadFile](), list[Side]()
     for words, tree, index in (
         ("training images", layout.train, layout.train_index),
         ("test images", layout.test, layout.test_index),
     ):
         paths = [tree.paths[i] for i in index if tree.paths[i] in headers]
         step = partial(progress.step, f"reading {words}")
-        prints, damaged = _fingerprints_of(paths, size, grey, step)
-        sides.append(_intact(prints, paths, damaged))
+        pixels, damaged = _pixels_of(paths, size, grey, step)
+        sides.append(_intact(pixels, paths, damaged))
         bad += damaged
-    (train, train_paths), (test, test_paths) = sides
-    return same_pictures(train, train_paths, test, test_paths), bad
+    return sides, bad
 
 
-def _intact(
-    prints: NDArray[np.int64], paths: list[Path], damaged: Iterable[BadFile]
-) -> tuple[NDArray[np.int64], list[Path]]:
-    """Fingerprints and files without the damaged ones."""
+def _twins(train: Side, test: Side) -> list[str]:
+    """A sentence for every test image that is a training image too, to the pixel."""
+    return same_pictures(train.prints, train.paths, test.prints, test.paths)
+
+
+def _near_copies(train: Side, test: Side, remarks: list[str]) -> list[str]:
+    """A problem for every training image that is nearly a test image; where false alarms may
+    explain them, one more remark in the place of problems.
+    """
+    if len(train.paths) == 0 or len(test.paths) < 2:
+        return []
+    names = [shown(path) for path in test.paths]
+    near = KnownImages(test.pixels, names).look(train.pixels, [shown(p) for p in train.paths])
+    copies = Copies((), near.near, near.found)  # those to the pixel have been told
+    if not copies.certain:
+        remarks += [remark] if (remark := copies.remark("training images")) else []
+        return []
+    problems = []
+    for path, known, change in copies.near:
+        problems.append(
+            f"training image {path} is nearly test image {known} ({change}); remove one of them "
+            f"({copies.rate})"
+        )
+    return problems
+
+
+def _intact(pixels: Tensor, paths: list[Path], damaged: Iterable[BadFile]) -> Side:
+    """Pictures and files without the damaged ones."""
     lost = {one.path for one in damaged}
     rows, kept = [], []
     for row, path in enumerate(paths):
         if path not in lost:
             rows.append(row)
             kept.append(path)
-    return prints[rows], kept
+    return Side(pixels[torch.tensor(rows, dtype=torch.int64)], kept)
 
 
-def _fingerprints_of(
+def _pixels_of(
     paths: Sequence[Path], size: int, grey: bool, step: Callable[[int, int], None]
-) -> tuple[NDArray[np.int64], list[BadFile]]:
-    prints, bad = [np.empty(0, dtype=np.int64)], []
+) -> tuple[Tensor, list[BadFile]]:
+    """All pictures, uint8 (N, C, size, size), and the files that are damaged."""
+    parts, bad = [torch.empty(0, 1 if grey else 3, size, size, dtype=torch.uint8)], []
     for start in range(0, len(paths), READ_AT_ONCE):
         images, damaged = read_squares(paths[start : start + READ_AT_ONCE], size=size, grey=grey)
-        prints.append(fingerprints(images))
+        parts.append(images)
         bad += damaged
         step(min(start + READ_AT_ONCE, len(paths)), len(paths))
-    return np.concatenate(prints), bad
+    return torch.cat(parts), bad
 
 
 def _counts(tree: ImageTree, index: Iterable[int]) -> dict[str, int]:

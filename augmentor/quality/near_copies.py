@@ -15,7 +15,7 @@ which the stated rate of false alarms then says).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ ALLOWED = 0.005  # most of the known images that may be called copies of each ot
 CERTAIN = 1 / 8  # of the ratio that counts: different pictures are never so near, by extrapolation
 UNLIKELY = 1e-3  # p from which a number of copies is more than false alarms
 NEIGHBOUR = 2  # the nearest one may be a duplicate inside the known images
+MOST = 2000  # known images that the others' distances are measured to
 FEWEST = 20  # known images from which their own distances are a guide
 CLOSEST = 5  # candidates for a copy that are looked at pixel by pixel
 LEFT_OUT = 0.03  # part of the pixels that may differ as much as they like
@@ -150,7 +151,9 @@ def _calibrated(known: Tensor, check: Check | None) -> tuple[float, float, float
     if len(known) < 2 * FEWEST:
         certain = CERTAIN * LARGEST_RATIO
         return certain, certain, 1 / (len(known) + 2)
-    own, _, _ = _Reference(known[0::2], check).ratios(known[1::2])
+    others = known[1::2]
+    others = others[_evenly(len(others), MOST)]
+    own, _, _ = _Reference(known[0::2], check).ratios(others)
     threshold = float(own.sort().values[int(ALLOWED * len(own))])
     threshold = min(LARGEST_RATIO, max(SMALLEST_RATIO, threshold))
     certain = CERTAIN * threshold
@@ -202,8 +205,13 @@ class _Reference:
 
 
 def _scale(view: _View) -> tuple[Tensor, Tensor]:
-    """The plain and the trimmed distance from every known image to its second nearest other one."""
-    near = view.nearest(view.pictures[:, 0], apart=True)
+    """The plain and the trimmed distance from every known image to its second nearest other one
+    among at most ``MOST``.
+    """
+    some = _evenly(len(view.pictures), MOST)
+    place_of = torch.full((len(view.pictures),), -1)
+    place_of[some] = torch.arange(len(some))
+    near = replace(view, pictures=view.pictures[some]).nearest(view.pictures[:, 0], place_of)
     place = min(NEIGHBOUR, near.plain.shape[1]) - 1
     plain = near.plain.sort(dim=1).values[:, place]
     trimmed = near.trimmed.sort(dim=1).values[:, place]
@@ -238,12 +246,13 @@ class _View:
     change: Tensor
     check: Check | None
 
-    def nearest(self, images: Tensor, *, apart: bool = False) -> _Near:
+    def nearest(self, images: Tensor, itself: Tensor | None = None) -> _Near:
         """The nearest known images of thumbnails (M, D).
 
         Args:
             images: From ``of``.
-            apart: Image i is known image i itself, which does not count.
+            itself: Number of the known image that each image is, which does not count, or -1, int64
+                (M,); None where none is.
         """
         known, variants, _ = self.pictures.shape
         rows = max(1, COMPARED_TOGETHER // (known * variants))
@@ -252,18 +261,19 @@ class _View:
             if self.check is not None:
                 self.check()
             some = images[start : start + rows]
-            parts.append(self._nearest(some, start if apart else None))
+            own = None if itself is None else itself[start : start + rows]
+            parts.append(self._nearest(some, own))
         columns = zip(*parts, strict=True)
         return _Near(*(torch.cat(column) for column in columns))
 
-    def _nearest(self, images: Tensor, first: int | None) -> tuple[Tensor, ...]:
+    def _nearest(self, images: Tensor, own: Tensor | None) -> tuple[Tensor, ...]:
         known, variants, size = self.pictures.shape
         alike = (images @ self.pictures.reshape(-1, size).T).view(-1, known, variants)
         alike, variant = alike.max(dim=2)
-        if first is not None:
-            own = torch.arange(len(images))
-            alike[own, first + own] = -FAR
-        count = min(CLOSEST, known if first is None else known - 1)
+        if own is not None:
+            known_rows = (own >= 0).nonzero()[:, 0]
+            alike[known_rows, own[known_rows]] = -FAR
+        count = min(CLOSEST, known if own is None else known - 1)
         alike, number = alike.topk(count, dim=1)
         variant = variant.gather(1, number)
         plain = (2 - 2 * alike).clamp_min(0).sqrt()
@@ -281,6 +291,11 @@ def _trimmed(a: Tensor, b: Tensor) -> Tensor:
     squares = (a - b).square()
     kept = squares.shape[-1] - max(1, round(LEFT_OUT * squares.shape[-1]))
     return squares.sort(dim=-1).values[..., :kept].sum(dim=-1).sqrt()
+
+
+def _evenly(count: int, most: int) -> Tensor:
+    """At most so many numbers below ``count``, evenly spaced."""
+    return torch.linspace(0, count - 1, min(count, most)).round().long()
 
 
 def _views(known: Tensor, check: Check | None) -> list[_View]:

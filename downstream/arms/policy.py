@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from downstream.arms.recipe import CONSISTENCY, Recipe
-from downstream.arms.table import ARMS, BASES, FILL_SPREAD
+from downstream.arms.table import ARMS, BASES, FILL_SPREAD, Arm
 
 SPREADS = {"prior": 1.0, "encoded": 0.3, "transfer": 0.3, "pool": 0.3}
 """Standard deviations where a policy names none."""
@@ -32,6 +32,8 @@ class MixPolicy:
         realism: As in ``Recipe``.
         short_only: As in ``Recipe``; ``share`` is then the most that a class gets.
         fill: As in ``Recipe``.
+        outside: Name and digest of a set of another generator's images, ``name:digest``, in the
+            place of the run's own generator; what belongs to latents then means nothing.
 
     Raises:
         ValueError: If the base is unknown, or cannot be combined with what is asked for.
@@ -52,6 +54,7 @@ class MixPolicy:
     realism: float = 0.0
     short_only: bool = False
     fill: bool = False
+    outside: str = ""
 
     def __post_init__(self) -> None:
         if self.base not in BASES:
@@ -98,6 +101,7 @@ class MixPolicy:
             realism=self.realism,
             short_only=self.short_only,
             fill=self.fill,
+            outside=self.outside.rpartition(":")[2],
         )
 
     @property
@@ -106,8 +110,13 @@ class MixPolicy:
 
     @property
     def uses_generator(self) -> bool:
-        """Whether a generator has a part in it, as a source of images or of labels."""
+        """Whether the run's own generator has a part in it, as a source of images or of labels."""
         return self.recipe.uses_generator
+
+    @property
+    def uses_synthetic(self) -> bool:
+        """Whether any generator has a part in it."""
+        return self.recipe.uses_synthetic
 
     @property
     def name(self) -> str:
@@ -126,7 +135,9 @@ class MixPolicy:
             "of all combinations" if self.fill else "",
             "first" if self.schedule == "pretrain" else "",
         ]
-        return ", ".join([f"{base} + {100 * self.share:g}% synthetic", *filter(None, details)])
+        of = f" of {self.outside.rpartition(':')[0]}" if self.outside else ""
+        mixed = f"{base} + {100 * self.share:g}% synthetic{of}"
+        return ", ".join([mixed, *filter(None, details)])
 
     def to_json(self) -> dict[str, Any]:
         """What ``policy.json`` holds of it: base, share, confidence, whether real images are drawn
@@ -164,16 +175,18 @@ def recipe_of(
     chosen: MixPolicy | None = None,
     own: Mapping[str, MixPolicy] | None = None,
     strengths: Mapping[str, float] | None = None,
+    table: Mapping[str, Arm] = ARMS,
 ) -> Recipe:
     """How an arm is trained in one run.
 
     Args:
-        arm: Key of ``ARMS``, or of ``own``.
+        arm: Key of ``table``, or of ``own``.
         share: Part of the draws that are mixed in, in the arms that mix something in.
         chosen: What ``auto`` does; only ``auto`` needs it.
         own: The run's own policies by name.
         strengths: Screened strengths of classical augmentation by arm; one that is missing has that
             of ``classical``, or 1. The run's own policies name theirs.
+        table: All arms; those of another generator's images are added by the run.
 
     Raises:
         ValueError: If the arm is unknown, or ``auto`` has no policy.
@@ -188,17 +201,17 @@ def recipe_of(
         return chosen.recipe
     if own and arm in own:
         return own[arm].recipe
-    if arm not in ARMS:
-        known = ", ".join([*ARMS, *(own or {})])
+    if arm not in table:
+        known = ", ".join([*table, *(own or {})])
         raise ValueError(f"unknown arm {arm!r}; known: {known}")
-    recipe = ARMS[arm].recipe
+    recipe = table[arm].recipe
     assert recipe is not None
-    if recipe.share and not (recipe.fill or ARMS[arm].kind == "control"):
+    if recipe.share and not (recipe.fill or table[arm].kind == "control"):
         recipe = replace(recipe, share=share)
     if "classical" in recipe.augment:
         known_strengths = strengths or {}
         usual = known_strengths.get("classical", 1.0)
-        base = ARMS[arm].mixes_into or arm
+        base = table[arm].mixes_into or arm
         recipe = replace(recipe, strength=known_strengths.get(base, usual))
     return recipe
 

@@ -47,6 +47,8 @@ class Recipe:
         even_conditions: Draw every combination that has images equally often, within its class.
         hidden: Train on the real images too that the regime hid: the control that says what real
             photos would give.
+        outside: Digest of the set of another generator's images that fill ``share`` in the place
+            of the run's own generator's; empty for the latter.
     """
 
     images: str = "labelled"
@@ -66,6 +68,7 @@ class Recipe:
     missing_only: bool = False
     even_conditions: bool = False
     hidden: bool = False
+    outside: str = ""
 
     @property
     def needs_conditions(self) -> bool:
@@ -86,11 +89,21 @@ class Recipe:
 
     @property
     def renders(self) -> bool:
-        """Whether it draws images of a generator."""
+        """Whether it draws images of the run's own generator."""
+        return self.mixes_synthetic and not self.outside
+
+    @property
+    def mixes_synthetic(self) -> bool:
+        """Whether it draws synthetic images of any origin."""
         return self.share > 0 and self.mixed == "synthetic"
 
     @property
     def uses_generator(self) -> bool:
-        """Whether a generator has a part in it, as a source of images or of labels."""
+        """Whether the run's own generator has a part in it, as a source of images or of labels."""
         labels = self.images in GENERATOR_LABELS or self.training in GENERATOR_LABELS
         return self.renders or labels
+
+    @property
+    def uses_synthetic(self) -> bool:
+        """Whether any generator has a part in it, the run's own or another one."""
+        return self.uses_generator or self.mixes_synthetic

@@ -7,17 +7,18 @@ A new arm is one line here, and where it needs one a function beside: an augment
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from downstream.arms.recipe import Recipe
 
-Kind = Literal["plain", "classical", "pool", "synthetic", "auto", "control"]
+Kind = Literal["plain", "classical", "pool", "synthetic", "outside", "auto", "control"]
 KINDS: dict[Kind, str] = {
     "plain": "labelled images only",
     "classical": "augmentation or another loss",
     "pool": "unlabelled pool, no generator",
     "synthetic": "a generator",
+    "outside": "images that another generator made",
     "auto": "chosen by screening",
     "control": "a control, not a choice",
 }
@@ -282,6 +283,45 @@ BASES: Mapping[str, Recipe] = {
 }
 """The recipes that a policy may begin with: those that mix nothing in."""
 
+OUTSIDE = "synthetic:"
+"""How the names of arms with another generator's images begin."""
+ALONE = "oversample"  # the arm whose draws such images fill where nothing is augmented
+
+
+def outside_arms(name: str, digest: str, beside: Iterable[str]) -> list[Arm]:
+    """The arms of a set of another generator's images: alone, and beside each augmentation.
+
+    Args:
+        name: Of the set.
+        digest: Of its images.
+        beside: Names of arms that run; those that are an augmentation of balanced draws are used.
+
+    Example:
+        >>> [arm.name for arm in outside_arms("sd", "0f", ["real", "classical", "mixup"])]
+        ['synthetic:sd', 'synthetic:sd+classical', 'synthetic:sd+mixup']
+    """
+    found = []
+    for base in dict.fromkeys([ALONE, *filter(_only_augments, beside)]):
+        alone = base == ALONE
+        words = f"images of {name}" + (", no augmentation" if alone else f", with {base} on all")
+        recipe = replace(BASES[base], share=SHARE, outside=digest)
+        found.append(
+            Arm(
+                name=OUTSIDE + name + ("" if alone else f"+{base}"),
+                kind="outside",
+                words=words,
+                recipe=recipe,
+                mixes_into=base,
+            )
+        )
+    return found
+
+
+def _only_augments(name: str) -> bool:
+    """Whether an arm is balanced draws with augmentation, and nothing else."""
+    recipe = BASES.get(name, LABELLED)
+    return recipe.augmented and recipe == Recipe(augment=recipe.augment)
+
 
 WITH_CONDITIONS = (
     "classical",
@@ -295,11 +335,28 @@ WITH_CONDITIONS = (
 """The arms that run by default where the data have conditions."""
 
 
-def default_arms(*, pool: bool, conditions: bool = False) -> tuple[str, ...]:
-    """The arms that run where a config names none, as far as the data allow."""
-    if conditions:
-        return WITH_CONDITIONS
+def default_arms(
+    *, pool: bool, conditions: bool = False, own_generator: bool = True
+) -> tuple[str, ...]:
+    """The arms that run where a config names none, as far as the data allow.
+
+    Args:
+        pool: Whether there are unlabelled images.
+        conditions: Whether conditions of the images are known.
+        own_generator: Whether the run trains a generator of its own.
+    """
+    names = WITH_CONDITIONS if conditions else _usual(pool=pool)
+    if own_generator:
+        return names
+    return tuple(name for name in names if not _needs_generator(ARMS[name].recipe))
+
+
+def _usual(*, pool: bool) -> tuple[str, ...]:
     return tuple(arm.name for arm in _ARMS if arm.runs_by_default and fits(arm.recipe, pool=pool))
+
+
+def _needs_generator(recipe: Recipe | None) -> bool:
+    return recipe is not None and recipe.uses_generator
 
 
 def usual_bases(*, pool: bool, conditions: bool = False) -> tuple[str, ...]:

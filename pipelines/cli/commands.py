@@ -273,6 +273,14 @@ def import_(
 @classifier_options
 @key("--train", "classifier.train", type=click.Choice(["all", "head"]))
 @key("--views", "classifier.views", type=int, metavar="N")
+@key(
+    "--synthetic",
+    "gain.synthetic",
+    multiple=True,
+    metavar="PATH",
+    type=click.Path(file_okay=False),
+    callback=lambda c, o, v: v or None,
+)
 @key("--arms", "gain.arms", metavar="A,B", callback=split_commas)
 @key("--metric", "gain.metric", metavar="NAME")
 @key("--metrics", "gain.metrics", metavar="A,B", callback=split_commas)

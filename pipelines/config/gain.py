@@ -8,7 +8,7 @@ from pydantic import Field
 
 from downstream.arms.table import arms_help
 from pipelines.config.policy import PolicyConfig
-from pipelines.config.section import Fraction, RowName, Section
+from pipelines.config.section import FilePath, Fraction, RowName, Section
 
 
 class GainConfig(Section):
@@ -19,6 +19,13 @@ class GainConfig(Section):
         strict=False,
         min_length=1,
         description=arms_help(),
+    )
+    synthetic: tuple[FilePath, ...] = Field(
+        default=(),
+        strict=False,
+        description="Synthetic images that another generator made, or a set of augmentor: each "
+        "folder is an arm alone and beside every augmentation that runs, and is offered to auto. "
+        "The run then has no generator of its own, unless gain.arms names an arm with one.",
     )
     candidates: tuple[str, ...] | None = Field(
         default=None,

@@ -9,7 +9,7 @@ import numpy as np
 
 from downstream.arms.policy import MixPolicy
 from downstream.arms.recipe import Recipe
-from downstream.arms.table import ARMS
+from downstream.arms.table import ARMS, Arm
 from downstream.comparison import LEVEL, holm, paired_t
 from downstream.metrics import Metric
 
@@ -19,7 +19,7 @@ BASELINES = {"classical": "best_classical", "same_pool": "best_with_pool"}
 
 def baseline_kind(recipe: Recipe | None) -> str | None:
     """``classical`` or ``same_pool``; None for an arm with a generator, a control, or ``auto``."""
-    if recipe is None or recipe.uses_generator or recipe.mixed == "replay" or recipe.hidden:
+    if recipe is None or recipe.uses_synthetic or recipe.mixed == "replay" or recipe.hidden:
         return None
     return "same_pool" if recipe.needs_pool else "classical"
 
@@ -29,6 +29,7 @@ def best_baselines(
     own: Mapping[str, MixPolicy],
     policy: Mapping[str, Any] | None,
     metric: Metric,
+    table: Mapping[str, Arm] = ARMS,
 ) -> dict[str, str]:
     """The strongest arm of each kind that a gain run has.
 
@@ -41,13 +42,14 @@ def best_baselines(
         own: The run's own policies by name.
         policy: The contents of policy.json, or None.
         metric: Of the scores.
+        table: All arms of the run by name.
     """
     sign = 1.0 if metric.higher_is_better else -1.0
     best = {}
     for kind, key in BASELINES.items():
         rivals = {}
         for arm, values in scores.items():
-            recipe = own[arm].recipe if arm in own else ARMS[arm].recipe
+            recipe = own[arm].recipe if arm in own else table[arm].recipe
             if baseline_kind(recipe) == kind:
                 rivals[arm] = sign * np.asarray(values)
         if not rivals:

@@ -14,7 +14,7 @@ from augmentor.data.combinations import combinations_of
 from augmentor.data.rehearsal import rehearsal_fold
 from downstream.arms.policy import MixPolicy, recipe_of
 from downstream.arms.recipe import Recipe
-from downstream.arms.table import ARMS, BASES, default_arms, fits, usual_bases
+from downstream.arms.table import ALONE, ARMS, BASES, Arm, default_arms, fits, usual_bases
 from downstream.comparison import expected_overlap
 from downstream.frozen_features import trains_head
 from downstream.metrics import Metric, Outputs, metric_of
@@ -25,6 +25,7 @@ from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
+from pipelines.gain.outside import OutsideArms, arms_to_run, open_outside
 from pipelines.generators.in_memory import chosen_family, families_with_conditions, for_generator
 from pipelines.run_dir import RunDir
 from pipelines.workbench.synthetic import discriminator_of
@@ -37,6 +38,7 @@ from pipelines.workbench.training_parts import (
 
 FILLED = ARMS["factored"].mixes_into
 MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
+OUTSIDE_MIXED = (ALONE, *MIXED)  # images from elsewhere may need no augmentation beside them
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class GainPlan:
         metric: What the comparisons and ``auto`` go by.
         metrics: All metrics that are shown.
         comparisons: Pairs (arm, baseline) to test; None: those that the verdict needs.
+        table: All arms by name, those of the sets too.
+        outside: Sets of another generator's images.
         first_split: Number of the first screening split; another one repeats the choice with other
             splits and seeds.
     """
@@ -68,6 +72,8 @@ class GainPlan:
     metric: Metric
     metrics: tuple[Metric, ...]
     comparisons: tuple[tuple[str, str], ...] | None
+    table: Mapping[str, Arm]
+    outside: tuple[OutsideArms, ...] = ()
     first_split: int = 0
 
     @property
@@ -104,7 +110,14 @@ class GainPlan:
     def recipe(self, arm: str, chosen: MixPolicy | None, strengths: Mapping[str, float]) -> Recipe:
         """How an arm is trained, with what screening chose."""
         share = self.settings.synthetic_share
-        return recipe_of(arm, share=share, chosen=chosen, own=self.own, strengths=strengths)
+        return recipe_of(
+            arm,
+            share=share,
+            chosen=chosen,
+            own=self.own,
+            strengths=strengths,
+            table=self.table,
+        )
 
     def replicate_groups(
         self, chosen: MixPolicy | None, strengths: Mapping[str, float]
@@ -128,6 +141,7 @@ class GainPlan:
                 judge,
                 has_pool=self.has_pool,
                 gallery=index == 0,
+                outside=self.outside_folders,
             )
             groups.append(group)
         return groups
@@ -148,7 +162,13 @@ class GainPlan:
             BASES["classical"],
             has_pool=self.has_pool,
             screen=Screen(split, self.settings.screening_fraction, rehearse),
+            outside=self.outside_folders,
         )
+
+    @property
+    def outside_folders(self) -> dict[str, Path]:
+        """Where trainings read the sets of another generator's images, by digest."""
+        return {one.images.digest: one.folder for one in self.outside}
 
     def expected_groups(self) -> list[Group[TrainingTask]]:
         """All groups, as far as they are known before screening: it is counted with all candidates
@@ -188,12 +208,19 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
     setting.require_network(bundle.train)
     _require_rehearsable(settings, bundle, setting.replicate_seed(0))
     part = setting.trainer.part
-    arms = _arms(settings, own, bundle, part)
+    outside = open_outside(settings.synthetic, bundle, out)
+    table = dict(ARMS)
+    for one in outside:
+        table |= one.arms
+    arms = _arms(settings, own, bundle, part, outside, table)
     runs_auto = "auto" in arms or settings.rehearse
-    candidates = _candidates(settings, own, bundle, part, runs_auto=runs_auto)
+    renders = not outside or any(_renders(arm, own, table) for arm in arms)
+    candidates = _candidates(
+        settings, own, bundle, part, outside, runs_auto=runs_auto, renders=renders
+    )
     used = {name: policy for name, policy in own.items() if name in arms or policy in candidates}
     _require_able_family(used, setting.source, bundle.train)
-    recipes = {f"gain.arms: {arm!r}": ARMS[arm].recipe for arm in arms if arm in ARMS}
+    recipes = {f"gain.arms: {arm!r}": table[arm].recipe for arm in arms if arm in table}
     recipes |= {f"gain.arms: {arm!r}": own[arm].recipe for arm in arms if arm in own}
     recipes |= {f"gain.candidates: {one.name!r}": one.recipe for one in candidates}
     _require_factored_source(recipes, setting.source, bundle)
@@ -208,6 +235,8 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
         metric=metric,
         metrics=metrics,
         comparisons=_declared(settings, arms),
+        table=table,
+        outside=outside,
     )
 
 
@@ -297,23 +326,35 @@ def _own_policies(asked: Mapping[str, PolicyConfig]) -> dict[str, MixPolicy]:
 
 
 def _arms(
-    settings: GainConfig, own: Mapping[str, MixPolicy], bundle: DataBundle, part: str
+    settings: GainConfig,
+    own: Mapping[str, MixPolicy],
+    bundle: DataBundle,
+    part: str,
+    outside: Sequence[OutsideArms],
+    table: Mapping[str, Arm],
 ) -> tuple[str, ...]:
     """The arms to run: those of the configuration, else the usual ones that the part of the network
     which learns can have.
     """
     pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
-    usual = default_arms(pool=pool, conditions=conditions)
+    usual = default_arms(pool=pool, conditions=conditions, own_generator=not outside)
     arms = settings.arms or tuple(arm for arm in usual if _learns(part, ARMS[arm].recipe))
-    known = ", ".join([*ARMS, *own])
+    arms = arms_to_run(outside, arms)
+    known = ", ".join([*table, *own])
     for arm in arms:
-        if arm not in ARMS and arm not in own:
+        if arm not in table and arm not in own:
             raise ConfigError(f"gain.arms: unknown arm {arm!r}; known: {known}")
         if arms.count(arm) > 1:
             raise ConfigError(f"gain.arms: {arm!r} is named twice")
-        recipe = own[arm].recipe if arm in own else ARMS[arm].recipe
+        recipe = own[arm].recipe if arm in own else table[arm].recipe
         _require_fitting(f"gain.arms: the arm {arm!r}", recipe, bundle, part)
     return tuple(arms)
+
+
+def _renders(arm: str, own: Mapping[str, MixPolicy], table: Mapping[str, Arm]) -> bool:
+    """Whether an arm needs images of the run's own generator."""
+    recipe = own[arm].recipe if arm in own else table[arm].recipe
+    return recipe is not None and recipe.renders
 
 
 def _learns(part: str, recipe: Recipe | None) -> bool:
@@ -341,12 +382,14 @@ def _candidates(
     own: Mapping[str, MixPolicy],
     bundle: DataBundle,
     part: str,
+    outside: Sequence[OutsideArms],
     *,
     runs_auto: bool,
+    renders: bool,
 ) -> tuple[MixPolicy, ...]:
     """What ``auto`` may choose: arms without a generator, ``MIXED`` with every share and filter,
-    and the configuration's own policies; where ``auto`` does not run, only the first, for their
-    strengths.
+    with images of the run's own generator (``renders``) and of sets, and the configuration's own
+    policies; where ``auto`` does not run, only the first, for their strengths.
     """
     pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
     usual = usual_bases(pool=pool, conditions=conditions)
@@ -361,7 +404,12 @@ def _candidates(
         else:
             known = ", ".join([*BASES, *own])
             raise ConfigError(f"gain.candidates: unknown candidate {name!r}; known: {known}")
-    mixed = _filling(settings) if conditions else _mixed(alone, settings)
+    mixed: list[MixPolicy] = []
+    for one in outside:
+        for policy in _mixed(alone, settings, OUTSIDE_MIXED):
+            mixed.append(replace(policy, outside=one.policy_name))
+    if renders:
+        mixed += _filling(settings) if conditions else _mixed(alone, settings)
     found = dict.fromkeys([*alone, *mixed, *mine] if runs_auto else alone)
     for policy in found:
         _require_fitting(f"gain.candidates: {policy.name!r}", policy.recipe, bundle, part)
@@ -374,12 +422,14 @@ def _filling(settings: GainConfig) -> list[MixPolicy]:
     return [MixPolicy(FILLED, share=share, fill=True) for share in shares]
 
 
-def _mixed(alone: Sequence[MixPolicy], settings: GainConfig) -> list[MixPolicy]:
+def _mixed(
+    alone: Sequence[MixPolicy], settings: GainConfig, bases: Sequence[str] = MIXED
+) -> list[MixPolicy]:
     found = []
     for share in sorted(set(settings.shares) - {0.0}):
         for confidence in sorted(set(settings.confidences)):
             for policy in alone:
-                if policy.base in MIXED:
+                if policy.base in bases:
                     found.append(replace(policy, share=share, confidence=confidence))
     return found
 

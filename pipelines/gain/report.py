@@ -237,7 +237,8 @@ def _kind_and_words(name: str, result: Mapping[str, Any]) -> tuple[str, str]:
     if name in ARMS:
         return ARMS[name].kind, ARMS[name].words
     if mixture := result["mixtures"].get(name):
-        return "synthetic", mixture
+        sets = [arm for one in result.get("outside", ()) for arm in one["arms"]]
+        return "outside" if name in sets else "synthetic", mixture
     base = ARMS[result["bases"][name]]
     return base.kind, f"a variant of {base.name}: {base.words}"
 

@@ -15,7 +15,6 @@ from augmentor.common.atomic_files import write_json, write_text
 from augmentor.common.types import DivergedError
 from augmentor.data.combinations import combinations_of
 from downstream.arms.policy import MixPolicy, policy_of
-from downstream.arms.table import ARMS
 from downstream.comparison import ArmScores, compare
 from downstream.metrics import Outputs
 from pipelines.config import Config, dump_config
@@ -25,6 +24,7 @@ from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
 from pipelines.gain.baselines import best_baselines, best_on_scored
+from pipelines.gain.outside import outside_notes, outside_pairs, outside_rows
 from pipelines.gain.plan import GainPlan, gain_plan, usual_comparisons
 from pipelines.gain.report import gain_report, read_gallery
 from pipelines.gain.screening import screen
@@ -72,6 +72,8 @@ def gain_run(
     processes, threads = config.gain.processes, config.threads
     with opened(out, make_trainings, progress, processes=processes, threads=threads) as job:
         RunDir(out).write_config(dump_config(config))
+        for one in plan.outside:
+            one.keep()
         policy = _policy(plan, job, out)
         chosen = policy_of(policy) if policy is not None and "auto" in plan.arms else None
         strengths = plan.first_strengths if policy is None else dict(policy["strengths"])
@@ -124,7 +126,7 @@ def gain_result(
     """
     bundle = plan.bundle
     scores = {arm: [plan.metric.of(one) for one in own] for arm, own in outputs.items()}
-    best = best_baselines(scores, plan.own, policy, plan.metric)
+    best = best_baselines(scores, plan.own, policy, plan.metric, plan.table)
     mixtures = _mixtures(plan, strengths)
     pairs = plan.comparisons
     if pairs is None:
@@ -132,6 +134,8 @@ def gain_result(
         classical = best.get("classical", "classical")
         with_pool = best.get("same_pool", "pseudo_label")
         pairs = tuple(usual_comparisons(plan.arms, mine, classical, with_pool))
+        more = outside_pairs(plan.outside, plan.arms, best)
+        pairs = tuple(dict.fromkeys([*pairs, *more]))
     measured, comparisons = compare(outputs, plan.metric, pairs, overlap=plan.overlap)
     arms = {name: scores.to_json(bundle.test.classes) for name, scores in measured.items()}
     _add_metrics(arms, plan, outputs, measured)
@@ -155,6 +159,8 @@ def gain_result(
         "notes": _notes(plan, parts),
         "setup": setup_of(plan),
     }
+    if plan.outside:
+        result["outside"] = outside_rows(plan.outside, plan.arms, best)
     if combinations := _combinations(plan):
         result["combinations"] = combinations
     on_scored = best_on_scored(best, policy)
@@ -168,6 +174,9 @@ def setup_of(plan: GainPlan) -> dict[str, Any]:
     setup |= classifier_setup(setting.trainer, bundle.train)
     if "generator" in kinds_of_steps(plan.expected_groups()):
         setup |= generator_setup(setting.source, bundle.train.image_shape[1])
+    for one in plan.outside:
+        words = f"{len(one.images)} images, {one.images.origin}"
+        setup[f"synthetic images {one.name}"] = words
     return setup | {
         "seed": setting.seed,
         "replicates": plan.settings.replicates,
@@ -205,16 +214,21 @@ def _add_metrics(
 
 
 def _mixtures(plan: GainPlan, strengths: Mapping[str, float]) -> dict[str, str]:
-    """The arms that use a generator whatever ``auto`` does, and how, in words."""
+    """The arms that use synthetic images whatever ``auto`` does, and how, in words."""
     found = {}
+    sets = {arm: one.policy_name for one in plan.outside for arm in one.arms}
     for arm in plan.arms:
-        if arm == "auto" or not plan.recipe(arm, None, strengths).uses_generator:
+        if arm == "auto" or not plan.recipe(arm, None, strengths).uses_synthetic:
             continue
         if arm in plan.own:
             found[arm] = plan.own[arm].name
-        elif base := ARMS[arm].mixes_into:
-            strength = plan.recipe(arm, None, strengths).strength
-            found[arm] = MixPolicy(base, plan.settings.synthetic_share, strength=strength).name
+        elif base := plan.table[arm].mixes_into:
+            strength, share = (
+                plan.recipe(arm, None, strengths).strength,
+                plan.settings.synthetic_share,
+            )
+            mixed = MixPolicy(base, share, strength=strength, outside=sets.get(arm, ""))
+            found[arm] = mixed.name
         else:
             found[arm] = MixPolicy(arm).name
     return found
@@ -248,6 +262,7 @@ def _combinations(plan: GainPlan) -> dict[str, Any] | None:
 def _notes(plan: GainPlan, parts: Sequence[FinishedPart]) -> list[str]:
     notes = {note for part in parts for note in part.notes}
     found = [plan.bundle.note, *sorted(notes)]
+    found += outside_notes(plan.outside, screened="auto" in plan.arms)
     if plan.overlap >= 1:
         found.append(
             "all replicates have the same training images: intervals speak of these training "

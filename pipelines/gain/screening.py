@@ -97,8 +97,8 @@ def screen(plan: GainPlan, job: OpenJob[Any]) -> dict[str, Any]:
     if not _can_screen(plan):
         return _unscreened(plan)
     race = Race(plan)
-    plain = [policy for policy in plan.candidates if not policy.uses_generator]
-    generating = [policy for policy in plan.candidates if policy.uses_generator]
+    plain = [policy for policy in plan.candidates if not policy.uses_synthetic]
+    generating = [policy for policy in plan.candidates if policy.uses_synthetic]
     _run(race, job, plain)
     if generating:
         _run_generating(race, job, plain, generating)
@@ -297,7 +297,7 @@ def _facts(plan: GainPlan, chosen: MixPolicy, ranked: Sequence[MixPolicy]) -> di
 
 def _words(race: Race, choice: Choice, wrong: float) -> str:
     chosen, has_record = choice.policy, choice.best.name in choice.record
-    without = "" if chosen.uses_generator else ", no synthetic images"
+    without = "" if chosen.uses_synthetic else ", no synthetic images"
     rounds = len(race.held_out)
     images = math.floor(sum(race.held_out) / rounds)
     record = f" Ties went by the record of runs of the kind '{choice.kind}'." if has_record else ""

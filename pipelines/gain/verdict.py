@@ -40,7 +40,7 @@ def verdict(
     """
     metric = metric_of(result["metric"])
     rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
-    lead = _lead(result, rows, baselines)
+    lead = _lead(_best_set_first(result, rows, baselines, metric), rows, baselines)
     about = [rows[lead, base] for base in baselines if (lead, base) in rows]
     lines = [_line(row, metric) for row in about]
     for pair in _others(baselines):
@@ -51,10 +51,35 @@ def verdict(
     lines.append(_caution(result))
     advice = _advice(result, about, rows, baselines, on_scored, metric)
     rehearsal = (result["policy"] or {}).get("rehearsal")
+    sets = {}
+    for one in result.get("outside", ()):
+        about = [rows[one["lead"], base] for base in baselines if (one["lead"], base) in rows]
+        sets[one["name"]] = _advice(result, about, rows, baselines, on_scored, metric)
+    lines = [*(f"{name}: {words}" for name, words in sets.items() if len(sets) > 1), *lines]
     if rehearsal is None:
-        return {"advice": advice, "lines": lines}
+        return {"advice": advice, "lines": lines} | ({"sets": sets} if sets else {})
     # What hidden combinations showed is all that a user without photos of the missing ones has.
     return {"advice": rehearsal["sentence"], "lines": [advice, *lines]}
+
+
+def _best_set_first(
+    result: Mapping[str, Any],
+    rows: Mapping[tuple[str, str], Row],
+    baselines: Sequence[str],
+    metric: Metric,
+) -> dict[str, Any]:
+    """The result with its sets of another generator's images in the order of what they add at
+    least; that the best of several is taken is allowed for by Holm's correction.
+    """
+    sign = 1.0 if metric.higher_is_better else -1.0
+
+    def least(one: Mapping[str, Any]) -> float:
+        gains = [
+            rows[one["lead"], base]["delta"] for base in baselines if (one["lead"], base) in rows
+        ]
+        return min((sign * float(gain) for gain in gains), default=float("-inf"))
+
+    return {**result, "outside": sorted(result.get("outside", ()), key=least, reverse=True)}
 
 
 def _others(baselines: Sequence[str]) -> list[tuple[str, str]]:
@@ -68,8 +93,9 @@ def _lead(
     result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], baselines: Sequence[str]
 ) -> str:
     policy = result["policy"]
-    uses = policy is not None and policy_of(policy).uses_generator
-    for arm in [*(["auto"] if uses else []), *FIRST, *result["mixtures"]]:
+    uses = policy is not None and policy_of(policy).uses_synthetic
+    sets = [one["lead"] for one in result.get("outside", ())]
+    for arm in [*(["auto"] if uses else []), *sets, *FIRST, *result["mixtures"]]:
         for base in baselines:
             if (arm, base) in rows:
                 return str(arm)
@@ -123,9 +149,15 @@ def _needed(row: Row) -> str:
 
 
 def _what(result: Mapping[str, Any], arm: str) -> str:
-    """Whether an arm with a generator mixes its images in, or takes labels from it."""
+    """What an arm with a generator uses: its images, labels from it, or images made elsewhere."""
+    for one in result.get("outside", ()):
+        if arm in one["arms"]:
+            return f"the synthetic images of {one['name']}"
     if arm == "auto":
-        renders = policy_of(result["policy"]).recipe.renders
+        policy = policy_of(result["policy"])
+        if policy.outside:
+            return f"the synthetic images of {policy.outside.rpartition(':')[0]}"
+        renders = policy.recipe.renders
     else:
         renders = "synthetic" in _mixture(result, arm)
     return "synthetic images" if renders else "labels from a generator"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, overlap
-from augmentor.quality.near_copies import Check, CopyFinder, NearCopies
+from augmentor.quality.near_copies import CHANGES, Check, CopyFinder, NearCopies
 
 SHOWN = 5  # copies that a message names
 
@@ -28,6 +31,11 @@ class KnownImages:
     names: Sequence[str]
     check: Check | None = None
 
+    @cached_property
+    def finder(self) -> CopyFinder | None:
+        """Looks for near copies; None with fewer than two images."""
+        return CopyFinder(self.images, self.check) if len(self.images) > 1 else None
+
     def look(self, images: Tensor, names: Sequence[str]) -> Copies:
         """The copies among other images of the same (C, H, W).
 
@@ -39,9 +47,11 @@ class KnownImages:
         number = {int(one): place for place, one in enumerate(own)}
         same = overlap(others, own).tolist()
         exact = [(names[i], self.names[number[int(others[i])]]) for i in same]
-        finder = CopyFinder(self.images, self.check) if len(self.images) > 1 else None
-        near = None if finder is None else finder.find(images)
-        return Copies(tuple(exact), _named(near, set(same), names, self.names), near)
+        if self.finder is None:
+            return Copies(tuple(exact), (), None)
+        left = np.setdiff1d(np.arange(len(images)), same).tolist()
+        near = self.finder.find(images[torch.tensor(left, dtype=torch.int64)])
+        return Copies(tuple(exact), _named(near, [names[i] for i in left], self.names), near)
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Copies:
     Args:
         exact: (file, test file) of images with the pixels of a test image.
         near: (file, test file, change) of the others.
-        found: What was measured; None with fewer than two test images.
+        found: What was measured of the others; None with fewer than two test images.
     """
 
     exact: tuple[tuple[str, str], ...]
@@ -61,7 +71,12 @@ class Copies:
     @property
     def certain(self) -> bool:
         """Whether false alarms cannot explain them."""
-        return bool(self.exact) or (self.found is not None and self.found.certain)
+        return bool(self.exact) or self.near_certain
+
+    @property
+    def near_certain(self) -> bool:
+        """Whether false alarms cannot explain those that are not exact."""
+        return self.found is not None and self.found.certain
 
     @property
     def rate(self) -> str:
@@ -75,8 +90,10 @@ class Copies:
 
     def lines(self, most: int = SHOWN) -> list[str]:
         """A few words for each, the exact ones first, with how many are not shown."""
-        found = [f"{name} is test image {known}" for name, known in self.exact]
-        found += [f"{name} is test image {known}, {change}" for name, known, change in self.near]
+        verb = "is" if self.certain else "looks like"
+        found = [f"{name} {verb} test image {known}" for name, known in self.exact]
+        for name, known, change in self.near:
+            found.append(f"{name} {verb} test image {known}, {change}")
         more = [f"and {len(found) - most} more"] if len(found) > most else []
         return found[:most] + more
 
@@ -110,16 +127,13 @@ class Copies:
 
 
 def _named(
-    near: NearCopies | None, exact: set[int], names: Sequence[str], known: Sequence[str]
+    near: NearCopies, names: Sequence[str], known: Sequence[str]
 ) -> tuple[tuple[str, str, str], ...]:
-    if near is None:
-        return ()
     found = []
     rows = zip(near.image.tolist(), near.known.tolist(), near.change, strict=True)
     for image, number, change in rows:
-        if image not in exact:
-            words = "slightly changed" if change == "the same picture" else change
-            found.append((names[image], known[number], words))
+        words = "slightly changed" if change == CHANGES[0] else change
+        found.append((names[image], known[number], words))
     return tuple(found)
 
 

@@ -150,7 +150,10 @@ def _outside_set(
 
 
 def _digest(stored: PixelImages) -> str:
-    found = hashlib.sha256(fingerprints(stored.pixels).tobytes() + stored.y.numpy().tobytes())
+    """Of classes, labels and pixels, whatever the order of the images."""
+    prints, y = fingerprints(stored.pixels), stored.y.numpy()
+    order = np.lexsort((prints, y))
+    found = hashlib.sha256(prints[order].tobytes() + y[order].tobytes())
     found.update(json.dumps(stored.classes).encode())
     return found.hexdigest()[:16]
 

@@ -29,6 +29,7 @@ from pipelines.experiment.setting import Setting
 from pipelines.generators.contact_sheet import firsts, shown_of
 from pipelines.generators.in_memory import at_side, for_generator, options_of
 from pipelines.interrupt import Watch
+from pipelines.workbench.outside_images import OutsideImages
 from pipelines.workbench.workbench import Workbench
 
 CODE = 1
@@ -69,6 +70,7 @@ class TrainingTask:
         judge: As in ``Workbench``.
         screen: Scores held-out training images of this split; None scores the test images.
         gallery: Pictures for the report, made where a generator was trained; None makes none.
+        outside: Folders of the sets of another generator's images, by digest.
     """
 
     setting: Setting
@@ -79,6 +81,7 @@ class TrainingTask:
     judge: Recipe
     screen: Screen | None = None
     gallery: Part | None = None
+    outside: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass
@@ -152,6 +155,7 @@ def training_group(
     has_pool: bool,
     screen: Screen | None = None,
     gallery: bool = False,
+    outside: Mapping[str, Path] | None = None,
 ) -> Group[TrainingTask]:
     """The trainings of one replicate as a group; arms with the same recipe share one part.
 
@@ -165,6 +169,7 @@ def training_group(
         has_pool: As in ``training_part``.
         screen: As in ``TrainingTask``.
         gallery: Whether to keep pictures for the report.
+        outside: As in ``TrainingTask``.
     """
     by_recipe: dict[Recipe, str] = {}
     for arm, recipe in recipes.items():
@@ -184,6 +189,7 @@ def training_group(
         judge=judge,
         screen=screen,
         gallery=pictures,
+        outside=outside or {},
     )
     return Group(task, tuple(parts), _shared_steps(setting, tuple(by_recipe), has_pool))
 
@@ -258,6 +264,10 @@ def bench_of(
     bench = Workbench(
         train, bundle.pool, setting, seed, on_part, check, task.judge, hidden=hidden, bins=bins
     )
+    if task.outside:
+        withheld = scored.x if task.screen is not None else None
+        folders = dict(task.outside)
+        bench.outside = OutsideImages(folders, train, withheld, check, bench.notes)
     return bench, scored
 
 

@@ -32,6 +32,7 @@ from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import for_generator, train_generator
 from pipelines.pool import CLEAREST, graph_labels, label_pool
 from pipelines.workbench.joint_labels import CoLabeller, product
+from pipelines.workbench.outside_images import OutsideImages
 from pipelines.workbench.smote import oversample_by_smote
 from pipelines.workbench.synthetic import SyntheticImages
 
@@ -53,6 +54,7 @@ class Workbench:
         judge: The arm whose classifier filters synthetic images and finds neighbours.
         hidden: Real images that the regime hid, for the control that trains on them; None without.
         bins: Of the conditions; None without conditions.
+        outside: Sets of another generator's images; None without.
         seconds: What was made and how long it took; filled as parts are made.
         notes: What a reader should know; filled likewise.
     """
@@ -66,6 +68,7 @@ class Workbench:
     judge: Recipe = BASES["classical"]
     hidden: LabelledImages | None = None
     bins: Bins | None = None
+    outside: OutsideImages | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _classifiers: dict[Recipe, nn.Module] = field(default_factory=dict)
@@ -214,7 +217,11 @@ class Workbench:
         return self._co_labelled[generator]
 
     def synthetic(self, recipe: Recipe) -> LabelledImages:
-        """Synthetic images of every class, equally many, as a recipe asks for them."""
+        """Synthetic images as a recipe asks for them: of a set, or rendered, equally many of every
+        class.
+        """
+        if recipe.outside:
+            return self._outside_images(recipe)
         key = Recipe(
             confidence=recipe.confidence,
             latents=recipe.latents,
@@ -251,6 +258,12 @@ class Workbench:
         trainer = self.setting.trainer
         draws = trainer.settings.steps * trainer.settings.batch_size / 2
         return math.ceil(draws / (trainer.views if trainer.part == "head" else 1))
+
+    def _outside_images(self, recipe: Recipe) -> LabelledImages:
+        if self.outside is None:
+            raise ValueError("there are no sets of another generator's images; give --synthetic")
+        accept = self._judged(recipe.confidence) if recipe.confidence else None
+        return self.outside.images(recipe.outside, accept)
 
     def _warm_start(self, recipe: Recipe) -> tuple[Tensor, Tensor] | None:
         """The labels that FixMatch begins with: a graph's, or those of two models."""

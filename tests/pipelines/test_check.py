@@ -5,7 +5,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageChops
 
 from augmentor.common.types import DataError
 from pipelines.check import check_data
@@ -105,3 +107,47 @@ def test_named_data_ignore_the_regime() -> None:
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder"):
         check_data(DataConfig(data=str(tmp_path / "nowhere")))
+
+
+def smooth_pictures(root: Path, counts: dict[str, int], seed: int) -> None:
+    """Pictures without sharp edges, as photos are."""
+    rng = np.random.default_rng(seed)
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+            coarse.resize((32, 32), Image.Resampling.BICUBIC).save(root / name / f"{number}.png")
+
+
+@pytest.mark.parametrize("way", ["mirrored", "shifted", "jpeg", "resized", "one pixel"])
+def test_near_copies_of_test_images_are_named(tmp_path: Path, way: str) -> None:
+    smooth_pictures(tmp_path / "train", {"cat": 20, "dog": 20}, seed=0)
+    smooth_pictures(tmp_path / "test", {"cat": 60, "dog": 60}, seed=1)
+    for number in range(2):
+        with Image.open(tmp_path / "test" / "dog" / f"{number}.png") as image:
+            copy = image.copy()
+        if way == "mirrored":
+            copy = copy.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        elif way == "shifted":
+            copy = ImageChops.offset(copy, 1, 0)
+        elif way == "resized":
+            copy = copy.resize((48, 48), Image.Resampling.BICUBIC)
+        elif way == "one pixel":
+            copy.putpixel((3, 4), (255, 0, 255))
+        name = f"copy{number}." + ("jpg" if way == "jpeg" else "png")
+        copy.save(tmp_path / "train" / "cat" / name)
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert not report.ok
+    assert len(report.problems) == 2
+    for number, problem in enumerate(report.problems):
+        assert f"copy{number}." in problem
+        assert f"is nearly test image {tmp_path}/test/dog/{number}.png" in problem
+        assert "% of images that are no copies would be named too" in problem
+
+
+def test_other_pictures_are_not_called_copies(tmp_path: Path, make_folder: MakeFolder) -> None:
+    make_folder(tmp_path / "train", {"cat": 50, "dog": 50}, size=(16, 16))
+    make_folder(tmp_path / "test", {"cat": 30, "dog": 30}, size=(16, 16), seed=1)
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert report.ok
+    assert report.remarks == ()
