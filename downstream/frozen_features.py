@@ -26,8 +26,8 @@ from downstream.augment import Augment, Mix, mixup
 from downstream.input_form import WithInputForm
 
 TOGETHER = 8
-"""Images of a pass, few enough that a processor keeps what it works on near. Always as many, so that
-rounding does not depend on what else is asked for."""
+"""Images of a pass: few, since on a processor larger passes wait for memory; and always as many, so
+that rounding does not depend on what else is asked for."""
 IN_A_FILE = 256
 """Features that one file holds at most: what is lost if a run is killed."""
 SUFFIX = ".safetensors"

@@ -182,9 +182,9 @@ def _stems(network: nn.Module) -> tuple[str, ...]:
 
 def _adapted(weight: Tensor, own: Tensor) -> Tensor:
     """The weights of a first layer for the number of channels of ``own``, (O, C, H, W)."""
-    wanted, given = own.shape[1], weight.shape[1]
-    if weight.ndim != 4 or wanted == given:
+    if weight.ndim != 4 or own.ndim != 4 or weight.shape[1] == own.shape[1]:
         return weight
+    wanted, given = own.shape[1], weight.shape[1]
     if wanted == 1:
         return weight.sum(dim=1, keepdim=True)
     copies = weight.repeat(1, math.ceil(wanted / given), 1, 1)[:, :wanted]
