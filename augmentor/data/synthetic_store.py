@@ -109,6 +109,8 @@ class Recipe:
             they are its own.
         fill: Of a source with conditions: the images of every combination; its totals are the
             counts. ``None`` where the source knows classes alone.
+        prompts: Of a pipeline that draws what it is asked for: the prompt or the number by which
+            it was asked for each class. ``None`` for all others.
         batch_size: Images rendered together.
         shard_size: Images of a full shard.
         device: Type of device the set was begun on.
@@ -132,6 +134,7 @@ class Recipe:
     format: Format = "folder"
     mixtures: dict[str, dict[str, float]] | None = None
     fill: Fill | None = None
+    prompts: dict[str, str | int] | None = None
     batch_size: int = 128
     shard_size: int = 256
     device: str = "cpu"
@@ -184,7 +187,7 @@ class Recipe:
 
     def _deciding(self) -> dict[str, Any]:
         left_out = {"device", "dtype", "versions"}
-        for name in ("mixtures", "fill"):
+        for name in ("mixtures", "fill", "prompts"):
             if getattr(self, name) is None:
                 left_out.add(name)  # so that sets without keep the hash of before there were any
         return {name: value for name, value in asdict(self).items() if name not in left_out}
@@ -487,6 +490,7 @@ def read_recipe(folder: Path) -> Recipe:
         stored.setdefault("mixtures", None)  # written since there are mixed classes
         if stored.setdefault("fill", None) is not None:  # since there are conditions
             stored["fill"] = Fill.from_json(stored["fill"])
+        stored.setdefault("prompts", None)  # since there are pipelines of others
         if unknown := stored.keys() - {f.name for f in fields(Recipe)}:
             raise ValueError(f"unknown key {min(unknown)!r}")
         return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
