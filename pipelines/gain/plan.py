@@ -34,6 +34,7 @@ from pipelines.workbench.training_parts import (
     TrainingTask,
     bins_of_bundle,
     training_group,
+    views_computed,
 )
 
 FILLED = ARMS["factored"].mixes_into
@@ -143,7 +144,10 @@ class GainPlan:
                 gallery=index == 0,
                 outside=self.outside_folders,
             )
-            groups.append(group)
+            scored = len(self.bundle.test) if index == 0 else 0
+            training = len(self.bundle.train)
+            views = views_computed(self.setting, recipes.values(), training, scored)
+            groups.append(replace(group, shared_steps={**group.shared_steps, **views}))
         return groups
 
     def screening_group(self, number: int, candidates: Sequence[MixPolicy]) -> Group[TrainingTask]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import torch
 
 from augmentor.common.types import LabelledImages
 from augmentor.training.loop import fit
+from downstream.frozen_features import PLAIN, FeatureStore, FrozenNetwork
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import start_session
 
 WARM_UP = 3
 CLASSIFIER_STEPS = 12
 GENERATOR_STEPS = 4
+TIMED_IMAGES = 16
 
 
 LIKE = {"pool labels": "classifier", "joint labels": "generator"}
@@ -35,6 +38,8 @@ def seconds_per_step(
     found: dict[str, float] = {}
     if "classifier" in timed:
         found["classifier"] = _classifier_seconds(setting, images)
+    if "features" in timed:
+        found["features"] = _feature_seconds(setting, images)
     if "generator" in timed:
         found["generator"] = _generator_seconds(setting, images)
     return {what: found[LIKE.get(what, what)] for what in trained}
@@ -42,12 +47,28 @@ def seconds_per_step(
 
 def _classifier_seconds(setting: Setting, images: LabelledImages) -> float:
     clock = _clock(setting.device)
-    marks: list[float] = []
-    trainer = setting.trainer.with_steps(WARM_UP + CLASSIFIER_STEPS)
-    trainer.train(
-        images, seed=0, augment=("classical",), on_step=lambda step, loss: marks.append(clock())
-    )
-    return (marks[-1] - marks[WARM_UP - 1]) / CLASSIFIER_STEPS
+    marks: dict[int, float] = {}
+    trainer = replace(setting.trainer.with_steps(WARM_UP + CLASSIFIER_STEPS), cache=None)
+    if trainer.part == "head":  # the features of all take long, and are timed by themselves
+        images = images.subset(torch.arange(min(TIMED_IMAGES, len(images))))
+
+    def note(step: int, loss: float) -> None:
+        marks[step] = clock()
+
+    trainer.train(images, seed=0, augment=("classical",), on_step=note)
+    return (marks[WARM_UP + CLASSIFIER_STEPS] - marks[WARM_UP]) / CLASSIFIER_STEPS
+
+
+def _feature_seconds(setting: Setting, images: LabelledImages) -> float:
+    """Seconds per image and view of a frozen network."""
+    clock, x = _clock(setting.device), images.x[:TIMED_IMAGES]
+    model = replace(setting.trainer, cache=None).build(images, seed=0)
+    if not isinstance(model, FrozenNetwork):
+        raise TypeError("only a frozen network computes features")
+    model.store = FeatureStore()
+    start = clock()
+    model.features(x, PLAIN)
+    return (clock() - start) / len(x)
 
 
 def _generator_seconds(setting: Setting, images: LabelledImages) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from augmentor.data.splits import tuning_split
 from augmentor.sampling.synthesize import synthesize
 from downstream.arms.recipe import CONSISTENCY, Recipe
 from downstream.arms.table import FILL_SHARE, FILL_SPREAD
+from downstream.augmentations import AUGMENTATIONS
 from downstream.evaluate import predict_logits
 from downstream.metrics import Outputs
 from downstream.train import NonFiniteLossError
@@ -395,6 +396,39 @@ def _shared_steps(setting: Setting, recipes: Sequence[Recipe], has_pool: bool) -
     if any(recipe.uses_generator and not recipe.renders for recipe in recipes):
         found["joint labels"] = setting.pool.joint_rounds * setting.pool.joint_steps
     return found
+
+
+def views_computed(
+    setting: Setting, recipes: Iterable[Recipe], training: int, scored: int
+) -> dict[str, int]:
+    """How many views of images a frozen network sees in a replicate, as steps for an estimate; none
+    where all of it learns. Images that replicates share are counted in each.
+
+    Args:
+        setting: What all parts share.
+        recipes: Of the arms.
+        training: Training images.
+        scored: Images to be scored that no other replicate has scored.
+    """
+    trainer = setting.trainer
+    if trainer.part != "head":
+        return {}
+    real: set[tuple[object, ...]] = {()}
+    rendered: set[tuple[object, ...]] = set()
+    for recipe in recipes:
+        names = tuple(name for name in recipe.augment if AUGMENTATIONS[name].of_images)
+        view = (*names, recipe.strength) if names else ()
+        real.add(view)
+        if recipe.renders:
+            rendered |= {(), view}
+    synthetic = trainer.settings.steps * trainer.settings.batch_size / 2 / trainer.views
+    count = scored + training * _views_of(real, trainer.views)
+    return {"features": round(count + synthetic * _views_of(rendered, trainer.views))}
+
+
+def _views_of(augmentations: Collection[tuple[object, ...]], views: int) -> int:
+    """The plain view once, and the others of every augmentation."""
+    return len(augmentations) and 1 + (len(augmentations) - 1) * (views - 1)
 
 
 def _since(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:

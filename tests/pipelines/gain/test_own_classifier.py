@@ -193,3 +193,22 @@ def test_semi_and_verify_train_whole_networks(
     config.write_text(json.dumps({"data": {"data": "digits"}, "classifier": classifier}))
     assert cli.main(["semi", str(config), "--out", str(tmp_path / "run")]) == 2
     assert "leave train: head out" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_and_times_the_features_and_leaves_nothing(
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = ["real", "oversample", "classical", "mixup", "trivialaugment"]
+    plan = gain_plan(small(weights, arms=arms), tmp_path / "run")
+    first, second = (group.shared_steps["features"] for group in plan.replicate_groups(None, {}))
+    assert second == 40 * (1 + 2 * (2 - 1))  # plain, and one more of two augmentations
+    assert first - second == len(plan.bundle.test)
+    whole = gain_plan(small(weights, arms=arms, train="all", views=4), tmp_path / "run")
+    assert "features" not in whole.replicate_groups(None, {})[0].shared_steps
+    options = ["--data", "digits", "--per-class", "4", "--classifier", "test_resnet"]
+    options += ["--weights", str(weights), "--train", "head", "--classifier-size", "32"]
+    options += ["--arms", "real,classical", "--dry-run", "--json", "--out", str(tmp_path / "run")]
+    assert cli.main(["gain", *options]) == 0
+    rows = {row["what"]: row for row in json.loads(capsys.readouterr().out)["plan"]}
+    assert rows["features"]["seconds"] > 0
+    assert not (tmp_path / "run").exists()
