@@ -6,6 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from augmentor.common.types import DataError
+from pipelines.config import DataConfig
+from pipelines.datasets import load_data
+from pipelines.gain.outside import open_outside
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -90,6 +95,20 @@ def test_edit_digits(example, tmp_path):
     assert torch.allclose(own, rows["reconstruct"][:, 1], atol=1e-5)
 
 
+def test_images_of_another_generator(example, tmp_path):
+    folders = {path.name: path for path in example("images_of_another_generator")(tmp_path, 20)}
+    data = load_data(DataConfig(data=str(folders.pop("digits"))), 0)
+    assert set(data.train.counts.values()) == {10}
+    copies = folders.pop("copies_of_test")
+    with pytest.raises(DataError, match=f"{len(data.test)} images are copies of test images"):
+        open_outside([copies], data, tmp_path)
+    names = ["copies_of_training", "kernel_density", "shuffled_labels"]
+    opened = open_outside([folders[name] for name in names], data, tmp_path)
+    assert [len(one.images) for one in opened] == [100, 200, 200]
+    assert "100 of 100 images are training images" in opened[0].remarks[0]
+    assert not any("may be copies" in words for one in opened[1:] for words in one.remarks)
+
+
 def test_the_ring_scores_itself_as_good_and_one_mode_as_one(example_module):
     ring = example_module("toy_ring")
     points = ring.real_points(4000, torch.Generator().manual_seed(0))
@@ -106,6 +125,7 @@ def test_the_ring_scores_itself_as_good_and_one_mode_as_one(example_module):
 def test_all_examples_are_run_here():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {
         "edit_digits",
+        "images_of_another_generator",
         "plug_into_imblearn",
         "plug_into_torchvision",
         "plug_into_albumentations",

@@ -108,6 +108,7 @@ def test_the_way_through_the_guide(place, capsys):
             run(language, _shortened_numbers(text), names)
     for file in (
         "photos-gain/report.html",
+        "photos-rendered/gain.json",
         "photos-policies/gain.json",
         "photos-families/compare.json",
         "screws-hidden/gain.json",
@@ -144,6 +145,10 @@ def _photos(root):
         write(root / "photos" / "train" / name, base, count)
         write(root / "photos" / "test" / name, base, 8)
         write(root / "more-photos" / name, base, 8)
+        (root / "rendered" / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = rng.integers(base - 40, base + 40, (12, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / "rendered" / name / f"{number}.png")
 
 
 def _screws(root):

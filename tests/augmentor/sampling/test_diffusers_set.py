@@ -73,8 +73,11 @@ def test_other_weights_options_or_prompts_are_another_recipe(tmp_path: Path) -> 
             write_diffusers_set(pipeline, tmp_path, prompts, 1)
 
 
+@pytest.mark.filterwarnings("ignore")  # what other packages deprecate is not ours to mend
 def test_a_tiny_pipeline_of_diffusers_itself(tmp_path: Path) -> None:
-    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    diffusers = pytest.importorskip(
+        "diffusers", reason="diffusers is not installed", exc_type=ImportError
+    )
     torch.manual_seed(0)
     vae = diffusers.AutoencoderKL(
         block_out_channels=(4,), norm_num_groups=2, latent_channels=4, sample_size=8
@@ -93,7 +96,8 @@ def test_a_tiny_pipeline_of_diffusers_itself(tmp_path: Path) -> None:
     pipeline = diffusers.DiTPipeline(transformer, vae, diffusers.DDIMScheduler())
     pipeline.set_progress_bar_config(disable=True)
     names = {"cat": 3, "dog": 7}
-    recipe = write_diffusers_set(pipeline, tmp_path, names, 2, num_inference_steps=2)
+    options = {"num_inference_steps": 2, "guidance_scale": 1.0}
+    recipe = write_diffusers_set(pipeline, tmp_path, names, 2, **options)
     found = read_set(tmp_path)
     assert recipe.family == "diffusers DiTPipeline"
     assert found.stored.pixels.shape == (4, 3, 8, 8)
