@@ -225,7 +225,13 @@ def synth(
 
 @cli.command("import", cls=JobCommand, short_help="Turn another generator's images into a set.")
 @click.argument("folder", type=click.Path(path_type=Path))
-@data_option
+@click.option(
+    "--data",
+    "data__data",
+    metavar="DATA",
+    help="The real images that these are for, as in gain: compare classes, look for copies of test "
+    "images.",
+)
 @key("--data-root", "data.data_root", type=click.Path(file_okay=False))
 @click.option("--size", type=click.IntRange(min=1), metavar="N", help="Cut squares of this side.")
 @click.option("--grey/--colour", default=None, help="One channel or three; default: as stored.")

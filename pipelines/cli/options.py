@@ -49,7 +49,7 @@ class KeyOption(click.Option):
         for part in self.key.split("."):
             field = model.model_fields[part]
             model = field.annotation
-        default = "" if field.default is None else f"  [default: {plain(field.default)}]"
+        default = "" if field.default in (None, ()) else f"  [default: {plain(field.default)}]"
         self.help = f"{field.description}{default}"
         return super().get_help_record(ctx)
 

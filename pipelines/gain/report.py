@@ -5,7 +5,7 @@ Nothing is computed anew but differences of means and coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ from pipelines.report.page import (
 from pipelines.workbench.training_parts import TrainingTask, bins_of_bundle
 
 CLASSES_SHOWN = 40
+SHOWN = 8  # images of a class
 SEEN_AUGMENTED = (
     "The generator saw classically augmented images and hands that on: compare with classical, not "
     "with real."
@@ -108,12 +109,17 @@ def _matrix(plan: GainPlan, tensors: Mapping[str, Tensor]) -> Image.Image | None
     return matrix_of(combinations_of(plan.bundle.train, bins), by_number[0], by_number[1])
 
 
-def gain_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> str:
+def gain_report(
+    result: Mapping[str, Any],
+    gallery: Gallery | None = None,
+    outside: Sequence[tuple[str, LabelledImages, LabelledImages]] = (),
+) -> str:
     """The report of one gain run as HTML text.
 
     Args:
         result: The contents of ``gain.json``.
         gallery: Pictures; without them those cards are left out.
+        outside: Of every set of another generator's images its name, real images, and its own.
     """
     metric, scored = METRICS[result["metric"]], scored_words(result["scored_on"])
     cards: list[Card] = [_arms(result, metric, scored)]
@@ -130,6 +136,7 @@ def gain_report(result: Mapping[str, Any], gallery: Gallery | None = None) -> st
         cards += [_images(gallery), _neighbours(gallery)]
         if gallery.matrix is not None:
             cards.insert(1 + ("rehearsal" in (result["policy"] or {})), _cells(gallery.matrix))
+    cards += [_outside_images(*one) for one in outside]
     report = Report(
         title=f"Gain on {result['dataset']}",
         eyebrow=f"{result['regime']} · {result['replicates']} replicates",
@@ -333,18 +340,29 @@ def _policy(policy: Mapping[str, Any], metric: Metric) -> Table:
 
 
 def _images(gallery: Gallery) -> Pictures:
-    groups = []
-    for index, name in enumerate(gallery.real.classes[:CLASSES_SHOWN]):
-        real = image_strip(gallery.real.x[gallery.real.y == index])
-        synthetic = image_strip(gallery.synthetic.x[gallery.synthetic.y == index])
-        groups.append((name, (("real", real, ""), ("synthetic", synthetic, ""))))
-    hidden = len(gallery.real.classes) - len(groups)
-    more = f" {hidden} more classes are not shown." if hidden else ""
     lead = (
         "First replicate; the synthetic ones are the first candidates of every class, unfiltered "
-        f"and not picked.{more}"
+        "and not picked."
     )
-    return Pictures("Real and synthetic images", lead, groups)
+    return _side_by_side("Real and synthetic images", lead, gallery.real, gallery.synthetic)
+
+
+def _outside_images(name: str, real: LabelledImages, made: LabelledImages) -> Pictures:
+    lead = f"The first images of every class of {name}, below real ones; not picked."
+    return _side_by_side(f"Images of {name}", lead, real, made)
+
+
+def _side_by_side(title: str, lead: str, real: LabelledImages, made: LabelledImages) -> Pictures:
+    """The first images of every class, real and synthetic."""
+    groups = []
+    for index, name in enumerate(real.classes[:CLASSES_SHOWN]):
+        rows = []
+        for words, images in (("real", real), ("synthetic", made)):
+            rows.append((words, image_strip(images.x[images.y == index][:SHOWN]), ""))
+        groups.append((name, tuple(rows)))
+    hidden = len(real.classes) - len(groups)
+    more = f" {hidden} more classes are not shown." if hidden else ""
+    return Pictures(title, lead + more, groups)
 
 
 def _cells(matrix: Image.Image) -> Pictures:

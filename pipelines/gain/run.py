@@ -84,7 +84,10 @@ def gain_run(
     result = gain_result(plan, outputs, parts, policy, strengths)
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)
     write_result(out / "gain.json", result, "gain")
-    write_text(out / "report.html", gain_report(result, read_gallery(plan, groups[0])))
+    train = plan.bundle.train
+    sets = [(one.name, train, one.images.images()) for one in plan.outside]
+    page = gain_report(result, read_gallery(plan, groups[0]), sets)
+    write_text(out / "report.html", page)
     return result
 
 

@@ -72,7 +72,10 @@ def test_a_folder_is_an_arm_alone_and_beside_the_augmentation(tmp_path: Path, ma
     (copy,) = (tmp_path / "run" / "outside").iterdir()
     assert read_recipe(copy).family == "origin unknown"
     assert read_result(tmp_path / "run" / "gain.json", "gain")["outside"] == [row]
-    assert "k-outside" in (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "k-outside" in page
+    assert "Images of made" in page
+    assert page.count("data:image/png") == 2 * 10
 
 
 def test_a_run_whose_folder_is_gone_reads_its_copy_and_trains_nothing(
