@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from downstream.arms.table import (
     arms_help,
     as_markdown,
     default_arms,
+    outside_arms,
     usual_bases,
 )
 from downstream.arms.training import TRAININGS
@@ -164,3 +166,38 @@ def test_a_policy_can_augment_otherwise_than_its_base() -> None:
     assert policy_of(policy.to_json()) == policy
     assert MixPolicy("real", strength=0.5, augment="classical").recipe.strength == 0.5
     assert not MixPolicy("classical", augment="none").recipe.augmented
+
+
+def test_images_made_elsewhere_are_arms_alone_and_beside_augmentations() -> None:
+    ran = ["real", "classical", "smote+classical", "mixup", "logit_adjusted", "fixmatch", "auto"]
+    arms = {arm.name: arm for arm in outside_arms("bought", "0f1e", ran)}
+    assert list(arms) == [
+        "synthetic:bought",
+        "synthetic:bought+classical",
+        "synthetic:bought+mixup",
+    ]
+    for arm in arms.values():
+        assert arm.kind == "outside"
+        assert arm.recipe is not None
+        assert arm.recipe.outside == "0f1e"
+        assert arm.recipe.uses_synthetic
+        assert not arm.recipe.uses_generator
+        assert replace(arm.recipe, outside="", share=0.0) == BASES[arm.mixes_into]
+    recipe = recipe_of(
+        "synthetic:bought+classical", share=0.25, strengths={"classical": 2.0}, table=arms
+    )
+    assert (recipe.share, recipe.strength) == (0.25, 2.0)
+
+
+def test_a_run_with_such_images_trains_no_generator_by_default() -> None:
+    names = default_arms(pool=False, own_generator=False)
+    assert set(default_arms(pool=False)) - set(names) == {"synthetic", "synthetic+classical"}
+
+
+def test_a_policy_with_such_images_says_whose_and_comes_back_from_json() -> None:
+    policy = MixPolicy("classical", share=0.5, outside="a:b:0f1e")
+    assert policy.name == "classical + 50% synthetic of a:b"
+    assert policy.recipe.outside == "0f1e"
+    assert policy.uses_synthetic
+    assert not policy.uses_generator
+    assert policy_of(json.loads(json.dumps(policy.to_json()))) == policy

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 import torch
 
 from augmentor.common.types import DataError, LabelledImages
-from augmentor.data.fingerprint import to_uint8
-from augmentor.data.synthetic_store import read_recipe
+from augmentor.data.fingerprint import fingerprints, to_uint8
+from augmentor.data.synthetic_store import read_recipe, trained_on_digest, write_set
 from pipelines import cli
 from pipelines.config import Config, ConfigError, DataConfig, config_from
 from pipelines.datasets import load_data
@@ -19,6 +20,7 @@ from pipelines.gain.outside import open_outside
 from pipelines.gain.plan import gain_plan
 from pipelines.gain.run import gain_run
 from pipelines.gain.verdict import verdict
+from pipelines.outside.sets import OutsideSet, import_recipe, open_set
 from pipelines.results import read_result
 from pipelines.workbench.outside_images import OutsideImages, some_of
 from tests.pipelines.outside.test_importing import write_images
@@ -220,3 +222,27 @@ def test_memory_bounds_a_set_evenly() -> None:
     images = LabelledImages(torch.zeros(40, 1, 2, 2), y, ("a", "b"))
     found = some_of(images, 20 * 16)
     assert torch.bincount(found.y).tolist() == [15, 5]
+
+
+def test_a_set_whose_source_saw_test_images_is_refused(
+    tmp_path: Path, made: Path, digits: tuple[LabelledImages, LabelledImages]
+) -> None:
+    seen = fingerprints(digits[1].x[:4])
+    images = read_images(made, digits[0])
+    recipe = replace(
+        import_recipe(digits[0].classes, images.counts(), (1, 8, 8), seen),
+        family="cvae_gan",
+        trained_on=trained_on_digest(seen),
+    )
+
+    def render(class_index: int, n: int, start: int) -> tuple[torch.Tensor, torch.Tensor]:
+        own = images.images().x[images.stored.y == class_index]
+        return own[start : start + n], torch.arange(start, start + n)
+
+    write_set(tmp_path / "set", recipe, seen, render)
+    with pytest.raises(DataError, match=r"was trained on 4 of the test images \(number 0, "):
+        gain_plan(tiny(tmp_path / "set"), tmp_path / "run")
+
+
+def read_images(folder: Path, real: LabelledImages) -> OutsideSet:
+    return open_set(folder, real.classes, real.image_shape)
