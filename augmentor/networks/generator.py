@@ -86,7 +86,11 @@ class Generator(nn.Module):
             if upsampling == "nearest"
             else doubling(widths[-1], channels, upsampling)
         )
-        self.apply(_start_small)
+        for part in (self.first, self.second, self.blocks, self.to_image):
+            part.apply(_start_small)
+        if not condition.numbers:
+            # Categories start as small as classes do; the small network of values would start deaf.
+            self.given.apply(_start_small)
 
     def forward(self, z: Tensor, given: Tensor) -> Tensor:
         """Render latents (N, latent_dim) of rows of class weights and condition (N, K + D): float32
