@@ -64,3 +64,8 @@ class PolicyConfig(Section):
         "most share; with "
         "base pseudo_label they balance the pseudo-labels.",
     )
+    fill: bool = Field(
+        default=False,
+        description="Render every combination of class and condition equally often, as the arm "
+        "factored does; needs conditions and a family that takes them.",
+    )

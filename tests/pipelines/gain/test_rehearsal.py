@@ -300,3 +300,13 @@ def test_a_condition_of_the_test_part_alone_is_noted_and_missing(tmp_path: Path)
         "1 in the test part alone: cannot be learned (snow)" in one for one in result["notes"]
     )
     assert 0 <= result["arms"]["factored"]["mean"] <= 1
+
+
+def test_an_own_policy_can_render_combinations_and_then_needs_conditions(tmp_path: Path) -> None:
+    own = {"rendered": {"base": "trivialaugment", "share": 0.9, "fill": True}}
+    gain = {"arms": ["trivialaugment", "rendered"], "policies": own}
+    recipe = gain_plan(tiny(gain=gain), tmp_path).recipe("rendered", None, {})
+    assert (recipe.fill, recipe.share, recipe.augment) == (True, 0.9, ("trivialaugment",))
+    without = {"data": "digits-conditions", "size": 16, "condition": None, "rare": None}
+    with pytest.raises(ConfigError, match="rendered.*--condition"):
+        gain_plan(tiny(gain={**gain, "rehearse": False}, data=without), tmp_path)
