@@ -5,7 +5,7 @@ keep their forms.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -73,6 +73,28 @@ class _Result(_Part):
     versions: dict[str, str]
     device: str
     seconds: dict[str, float]
+
+
+class _Result1Or2(_Result):
+    """A result whose schema 1 has no ``setup``, no outcomes, and one sentence as its verdict."""
+
+    setup: dict[str, Any] = Field(default_factory=dict)
+    verdict: Verdict | Annotated[str, Field(min_length=1)]
+
+    @property
+    def differences_told(self) -> Sequence[SemiDifference | VerifyDifference]:
+        """The rows that have an outcome from schema 2 on."""
+        return ()
+
+    @model_validator(mode="after")
+    def _of_its_schema(self) -> Self:
+        if self.schema_version == 1:
+            return self
+        if isinstance(self.verdict, str) or not self.setup:
+            raise ValueError("schema 2 needs a setup, and a verdict with advice and lines")
+        if any(row.outcome is None for row in self.differences_told):
+            raise ValueError("schema 2 needs the outcome of every difference")
+        return self
 
 
 class GainResult(_Result):
@@ -161,7 +183,7 @@ class SemiDifference(_Part):
     needed: int | None = None
 
 
-class SemiResult(_Result):
+class SemiResult(_Result1Or2):
     """semi.json; the inner keys of ``methods`` are numbers of labels. Schema 1 has no ``setup``,
     and its verdict is one sentence.
     """
@@ -174,8 +196,6 @@ class SemiResult(_Result):
     differences: list[SemiDifference]
     scored_on: Literal["test", "held-out training images"]
     metric: Literal["error"] = "error"
-    setup: dict[str, Any] = Field(default_factory=dict)
-    verdict: Verdict | Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -187,15 +207,10 @@ class SemiResult(_Result):
                     )
         return self
 
-    @model_validator(mode="after")
-    def _of_its_schema(self) -> Self:
-        if self.schema_version == 1:
-            return self
-        if isinstance(self.verdict, str) or not self.setup:
-            raise ValueError("schema 2 needs a setup, and a verdict with advice and lines")
-        if any(row.outcome is None for row in self.differences):
-            raise ValueError("schema 2 needs the outcome of every difference")
-        return self
+    @property
+    def differences_told(self) -> Sequence[SemiDifference | VerifyDifference]:
+        """The rows that have an outcome from schema 2 on."""
+        return self.differences
 
 
 class CompareRow(_Part):
@@ -233,15 +248,13 @@ class CompareBudget(_Part):
     images: int = Field(ge=1)
 
 
-class CompareResult(_Result):
+class CompareResult(_Result1Or2):
     """compare.json. Schema 1 has no ``setup``, and its verdict is one sentence."""
 
     dataset: str
     budget: CompareBudget
     real: CompareRow
     families: dict[str, CompareFamily] = Field(min_length=1)
-    setup: dict[str, Any] = Field(default_factory=dict)
-    verdict: Verdict | Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _equal(self) -> Self:
@@ -252,12 +265,6 @@ class CompareResult(_Result):
                 raise ValueError(
                     f"family {name!r} has {row.step} steps, the budget is {self.budget.steps}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _of_its_schema(self) -> Self:
-        if self.schema_version > 1 and (isinstance(self.verdict, str) or not self.setup):
-            raise ValueError("schema 2 needs a setup, and a verdict with advice and lines")
         return self
 
 
@@ -308,7 +315,7 @@ class VerifyDifference(_Part):
     needed: int | None = None
 
 
-class VerifyResult(_Result):
+class VerifyResult(_Result1Or2):
     """verify.json. Schema 1 has no ``setup``, and its verdict is one sentence."""
 
     dataset: str
@@ -316,8 +323,6 @@ class VerifyResult(_Result):
     replicates: int = Field(ge=1)
     arms: dict[str, VerifyArm] = Field(min_length=1)
     comparisons: list[VerifyDifference]
-    setup: dict[str, Any] = Field(default_factory=dict)
-    verdict: Verdict | Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -333,15 +338,10 @@ class VerifyResult(_Result):
                 )
         return self
 
-    @model_validator(mode="after")
-    def _of_its_schema(self) -> Self:
-        if self.schema_version == 1:
-            return self
-        if isinstance(self.verdict, str) or not self.setup:
-            raise ValueError("schema 2 needs a setup, and a verdict with advice and lines")
-        if any(row.outcome is None for row in self.comparisons):
-            raise ValueError("schema 2 needs the outcome of every comparison")
-        return self
+    @property
+    def differences_told(self) -> Sequence[SemiDifference | VerifyDifference]:
+        """The rows that have an outcome from schema 2 on."""
+        return self.comparisons
 
 
 _MODELS: dict[str, type[_Part]] = {

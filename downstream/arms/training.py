@@ -138,21 +138,22 @@ def _mixstyle(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
 
 
 def _group_dro(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
-    group = _combination(recipe, material)
-    return _told_more(train_group_dro, recipe, material, trainer, group=group)
+    more = {"group": _combination(recipe, material), "draw_weights": material.draw_weights}
+    return _told_more(train_group_dro, recipe, material, trainer, **more)
 
 
 def _domain_adversarial(
     recipe: Recipe, material: Material, trainer: ClassifierTrainer
 ) -> nn.Module:
     condition, bins = _combination(recipe, material) % material.bins, material.bins
-    train = train_domain_adversarial
-    return _told_more(train, recipe, material, trainer, condition=condition, bins=bins)
+    more: dict[str, Tensor | None] = {"condition": condition, "draw_weights": material.draw_weights}
+    return _told_more(train_domain_adversarial, recipe, material, trainer, bins=bins, **more)
 
 
 def _lisa(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
     condition = _combination(recipe, material) % material.bins
-    return _told_more(train_lisa, recipe, material, trainer, condition=condition)
+    more = {"condition": condition, "draw_weights": material.draw_weights}
+    return _told_more(train_lisa, recipe, material, trainer, **more)
 
 
 def _combination(recipe: Recipe, material: Material) -> Tensor:
@@ -166,7 +167,7 @@ def _told_more(
     recipe: Recipe,
     material: Material,
     trainer: ClassifierTrainer,
-    **more: Tensor | int,
+    **more: Tensor | int | None,
 ) -> nn.Module:
     """A training that is told ``more`` of the images than their classes."""
     images, on_step = material.images, _told(material, trainer.settings.steps)
@@ -179,7 +180,6 @@ def _told_more(
             images.y,
             trainer.settings,
             seed=material.seed,
-            draw_weights=material.draw_weights,
             augment=lesson.augment,
             on_step=on_step,
             **more,
@@ -188,21 +188,8 @@ def _told_more(
 
 
 def _decoupled(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
-    images, on_step = material.images, _told(material, trainer.settings.steps)
-    with memory_for(trainer.settings.batch_size, "classifier.batch_size:"):
-        model = trainer.build(images, material.seed)
-        lesson = trainer.lesson(model, images, recipe.augment, recipe.strength, on_step)
-        train_decoupled(
-            lesson.model,
-            lesson.x,
-            images.y,
-            trainer.settings,
-            seed=material.seed,
-            num_classes=len(images.classes),
-            augment=lesson.augment,
-            on_step=on_step,
-        )
-        return model.eval()
+    num_classes = len(material.images.classes)
+    return _told_more(train_decoupled, recipe, material, trainer, num_classes=num_classes)
 
 
 def _fixmatch(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
