@@ -12,11 +12,11 @@ from torch import Tensor
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.types import (
-    ConditionalSource,
     DataError,
     EncodingSource,
     IdentitySource,
     SampleSource,
+    conditional,
     conditions_of,
     device_of,
 )
@@ -218,17 +218,12 @@ class Source:
         if y is not None and z is not None:
             if condition is None:
                 return self.model.sample(y, z)
-            return self._conditional().sample(y, z, torch.as_tensor(condition))
+            return conditional(self.model).sample(y, z, torch.as_tensor(condition))
         if y is not None or z is not None:
             raise ValueError(
                 f"sample needs y and z together; {'z' if z is None else 'y'} is missing"
             )
         return self._of_class(label, n, seed, condition)
-
-    def _conditional(self) -> ConditionalSource:
-        if isinstance(self.model, ConditionalSource) and self.conditions:
-            return self.model
-        raise ValueError("the source knows classes alone; leave condition out")
 
     def _of_class(self, label: str, n: int, seed: int, condition: Any) -> Tensor:
         index = class_index(label, self.classes)
@@ -246,7 +241,7 @@ class Source:
             if condition is None:
                 images.append(self.model.sample(y, z))
             else:
-                source = self._conditional()
+                source = conditional(self.model)
                 images.append(source.sample(y, z, self.conditions.repeated(condition, len(z))))
         return torch.cat(images)
 
@@ -266,8 +261,7 @@ class EncoderSource(Source):
         """See ``types.EncodingSource.encode``; of a source with conditions it takes these too."""
         if condition is None:
             return self.encoding.encode(x, y)
-        if not self.conditions:
-            raise ValueError("the source knows classes alone; leave condition out")
+        conditional(self.encoding)
         return self.encoding.encode(x, y, condition)  # type: ignore[call-arg]
 
 

@@ -169,6 +169,17 @@ def conditions_of(source: SampleSource) -> Conditions:
     return getattr(source, "conditions", NO_CONDITIONS)
 
 
+def conditional(source: SampleSource) -> ConditionalSource:
+    """The source as one that takes a condition.
+
+    Raises:
+        ValueError: If it knows classes alone.
+    """
+    if isinstance(source, ConditionalSource) and source.conditions:
+        return source
+    raise ValueError("the source knows classes alone; leave condition out")
+
+
 @runtime_checkable
 class EncodingSource(SampleSource, Protocol):
     """A source that can also find the latent of an image."""

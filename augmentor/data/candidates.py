@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentor.common.types import ConditionalSource, SampleSource, device_of
+from augmentor.common.types import SampleSource, conditional, device_of
 from augmentor.data.fingerprint import to_uint8
 
 BATCH_SIZE = 128
@@ -106,6 +106,4 @@ def sample(source: SampleSource, y: Tensor, z: Tensor, condition: Tensor | None)
     """
     if condition is None:
         return source.sample(y, z)
-    if not isinstance(source, ConditionalSource) or not source.conditions:
-        raise ValueError("the source knows classes alone; leave condition out")
-    return source.sample(y, z, condition)
+    return conditional(source).sample(y, z, condition)

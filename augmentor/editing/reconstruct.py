@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from augmentor.common.types import EncodingSource, conditions_of
+from augmentor.common.types import EncodingSource, conditional
 from augmentor.data.candidates import sample
 
 
@@ -41,8 +41,7 @@ def encode(source: EncodingSource, x: Tensor, y: Tensor, condition: Tensor | Non
     """
     if condition is None:
         return source.encode(x, y)
-    if not conditions_of(source):
-        raise ValueError("the source knows classes alone; leave condition out")
+    conditional(source)
     return source.encode(x, y, condition)  # type: ignore[call-arg]
 
 
