@@ -62,6 +62,9 @@ class CvaeGanOptions:
         centre_decay: Share kept of the moving means of features, in [0, 1).
         conditional_norm: Class-conditional batch norm in the generator.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
+        recombine: Samples from the prior pair the class of one image with the condition of
+            another, so that the game covers combinations that were never seen; without, they keep
+            the pairs of the batch.
         projection: Projection discriminator.
         spectral_norm: Spectral norm and pooled features in the discriminator.
         diff_augment: Policies of ``networks.diff_augment``, joined by commas; empty for none.
@@ -87,6 +90,7 @@ class CvaeGanOptions:
     centre_decay: float = 0.9
     conditional_norm: bool = True
     upsampling: Upsampling = "transposed"
+    recombine: bool = True
     projection: bool = True
     spectral_norm: bool = True
     diff_augment: str = "translation"
@@ -208,7 +212,7 @@ class CvaeGanTrainer(Resumable):
         # The classes of the prior samples are the batch's own in another order: equal shares, no
         # absent class. Conditions stay, so that both meet in new combinations.
         order = torch.randperm(len(x), generator=generator).to(self.device)
-        weights_prior = weights[order]
+        weights_prior = weights[order] if o.recombine else weights
         given_prior = torch.cat([weights_prior, given[:, k:]], dim=1)
         policies = tuple(filter(None, o.diff_augment.split(",")))
 

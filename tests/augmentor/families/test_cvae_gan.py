@@ -114,8 +114,9 @@ def conditional_batch(n=24, seed=0):
     return x, y, condition
 
 
-def test_recombinations_keep_the_class_with_another_images_condition():
-    trainer = conditional_trainer()
+def given_to_the_generator(**overrides):
+    """Rows of the batch, and those that its reconstructions and samples are rendered of."""
+    trainer = conditional_trainer(**overrides)
     asked = []
     forward = trainer.model.generator.forward
 
@@ -126,8 +127,11 @@ def test_recombinations_keep_the_class_with_another_images_condition():
     trainer.model.generator.forward = note
     x, y, condition = conditional_batch()
     trainer.step(x, y, condition, generator=torch.Generator().manual_seed(0))
-    real = trainer.model.given(y, condition)
-    reconstructed, recombined = asked[0], asked[1]
+    return trainer.model.given(y, condition), *asked
+
+
+def test_recombinations_keep_the_class_with_another_images_condition():
+    real, reconstructed, recombined = given_to_the_generator()
     assert torch.equal(reconstructed, real)
     # Rows of a class in the one part, of a condition in the other, each as often as in the batch.
     for part in (slice(0, 3), slice(3, 5)):
@@ -135,6 +139,11 @@ def test_recombinations_keep_the_class_with_another_images_condition():
     assert not torch.equal(recombined, real)
     met = {tuple(row) for row in recombined.int().tolist()}
     assert (0, 0, 1, 0, 1) in met  # the combination that no image shows
+
+
+def test_without_recombination_samples_keep_the_pairs_of_the_batch():
+    real, _, sampled = given_to_the_generator(recombine=False)
+    assert torch.equal(sampled, real)
 
 
 def test_a_trained_source_follows_class_and_condition():
