@@ -18,7 +18,7 @@ Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 """Images (N, C, H, W), class probabilities (N, K) and a generator to mixed images and
 probabilities."""
 
-DOMAINS = ("digits", "natural")
+DOMAINS = ("digits", "signs", "natural")
 
 
 def classical(domain: str, strength: float = 1.0) -> Augment:
@@ -27,11 +27,12 @@ def classical(domain: str, strength: float = 1.0) -> Augment:
     ``digits`` (figures on an empty background): rotation up to 12 degrees, scale 0.85 to 1.15,
     shear up to 8 degrees, shift up to 10 % of the side; what comes in from outside is empty (-1).
     ``natural`` (photographs): the same with a mirrored border, horizontal flips of every second
-    image, and brightness, contrast and saturation changed by up to 20 %. Rotations stay small
-    because strong ones turn one digit into another.
+    image, and brightness, contrast and saturation changed by up to 20 %. ``signs`` (photographs of
+    what mirroring would turn into something else: house numbers, traffic signs): as ``natural``,
+    never flipped. Rotations stay small because strong ones turn one digit into another.
 
     Args:
-        domain: ``digits`` or ``natural``.
+        domain: ``digits``, ``signs`` or ``natural``.
         strength: Factor on all ranges, 0 or more; 0 leaves images bit for bit as they are.
 
     Returns:
@@ -48,12 +49,13 @@ def classical(domain: str, strength: float = 1.0) -> Augment:
         return lambda x, generator: x
     if domain == "digits":
         return lambda x, generator: random_affine(x, generator, strength, empty_border=True)
-    return lambda x, generator: _augment_natural(x, generator, strength)
+    flips = 0.5 * min(strength, 1.0) if domain == "natural" else 0.0
+    return lambda x, generator: _augment_photos(x, generator, strength, flips)
 
 
-def _augment_natural(x: Tensor, generator: Generator, strength: float) -> Tensor:
+def _augment_photos(x: Tensor, generator: Generator, strength: float, flips: float) -> Tensor:
     x = random_affine(x, generator, strength, empty_border=False)
-    x = random_flip(x, generator, 0.5 * min(strength, 1.0))
+    x = random_flip(x, generator, flips)
     return color_jitter(x, generator, 0.2 * strength)
 
 

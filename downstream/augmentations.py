@@ -19,8 +19,8 @@ class Augmentation:
 
     Args:
         words: What it does, for help, reports and docs.
-        of_images: Makes the augmentation for a domain (``digits`` or ``natural``) and a strength;
-            None for one of pairs.
+        of_images: Makes the augmentation for a domain (``digits``, ``signs`` or ``natural``) and a
+            strength; None for one of pairs.
         of_pairs: Mixes images and class probabilities of a batch; None for one of single images.
         has_strength: Whether ``of_images`` heeds the strength.
     """
@@ -55,7 +55,7 @@ def image_augmentation(names: Iterable[str], domain: str, strength: float = 1.0)
 
     Args:
         names: Keys of ``AUGMENTATIONS``; those of pairs are passed over.
-        domain: ``digits`` or ``natural``.
+        domain: ``digits``, ``signs`` or ``natural``.
         strength: Of those that have one, 0 or more.
 
     Returns:

@@ -67,11 +67,11 @@ def rand_augment(domain: str, operations: int = 2, magnitude: int = 9) -> Augmen
     sign.
 
     Resampling is bilinear and about the centre; what comes in from outside is empty (-1).
-    ``digits``: without ``NOT_FOR_DIGITS``, never flipped. ``natural``: every second image is
-    flipped first, as is usual with it.
+    ``digits``: without ``NOT_FOR_DIGITS``, never flipped. ``signs``: every operation, never
+    flipped. ``natural``: every second image is flipped first, as is usual with it.
 
     Args:
-        domain: ``digits`` or ``natural``.
+        domain: ``digits``, ``signs`` or ``natural``.
         operations: How many each image goes through, one after the other; it may draw one twice.
         magnitude: Of ``BINS``, 0 to 30.
 
@@ -104,12 +104,12 @@ def trivial_augment(domain: str) -> Augment:
     """TrivialAugment: every image goes through one random operation of random magnitude; nothing is
     to be tuned.
 
-    As ``rand_augment``, in the wide space for ``natural``; in the standard one for ``digits``, for
-    a rotation by up to 135 degrees turns one digit into another and a brightness of nearly 0 erases
-    it.
+    As ``rand_augment``, in the wide space for ``natural``; in the standard one for ``digits`` and
+    ``signs``, for a rotation by up to 135 degrees turns one digit into another and a brightness of
+    nearly 0 erases it.
 
     Args:
-        domain: ``digits`` or ``natural``.
+        domain: ``digits``, ``signs`` or ``natural``.
 
     Returns:
         An augmentation; equal inputs and equal generator states give equal images.
@@ -121,7 +121,7 @@ def trivial_augment(domain: str) -> Augment:
         Müller & Hutter 2021, arXiv:2103.10158; the space and its numbers are torchvision's
         ``TrivialAugmentWide``.
     """
-    names, space = _operations_of(domain), STANDARD if domain == "digits" else WIDE
+    names, space = _operations_of(domain), WIDE if domain == "natural" else STANDARD
 
     def augment(x: Tensor, generator: Generator) -> Tensor:
         bins = torch.randint(BINS, (len(x),), generator=generator, device=generator.device)
@@ -214,6 +214,6 @@ def _operations_of(domain: str) -> tuple[str, ...]:
 
 
 def _with_flips(domain: str, augment: Augment) -> Augment:
-    if domain == "digits":
+    if domain != "natural":
         return augment
     return lambda x, generator: augment(random_flip(x, generator, 0.5), generator)

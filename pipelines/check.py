@@ -19,18 +19,19 @@ from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import fingerprints
 from pipelines.conditions.attach import ConditionsError, FoundConditions
 from pipelines.conditions.table import CombinationTable, combination_table, without_pixels
-from pipelines.config import NAMED_DATA, DataConfig
-from pipelines.datasets import (
+from pipelines.config import DataConfig
+from pipelines.data.folders import (
     FolderLayout,
     chosen_form,
     find_folder,
     folder_layout,
     layout_conditions,
     layout_problems,
-    load_data,
     read_headers,
     same_pictures,
 )
+from pipelines.data.table import is_named
+from pipelines.datasets import load_data
 from pipelines.image_folder import BadFile, Header, ImageTree, printable, read_squares, shown
 from pipelines.outside.copies import Copies, KnownImages
 from pipelines.progress import Progress, Silent
@@ -140,7 +141,7 @@ def check_data(data: DataConfig, progress: Progress | None = None) -> CheckRepor
         DataError: If there is no such data set or it has no class folders; every other finding is
             in the report.
     """
-    if data.data in NAMED_DATA:
+    if is_named(data.data):
         return _check_named(data)
     layout = folder_layout(find_folder(data), data.test_fraction)
     return _check_layout(data, layout, progress or Silent())

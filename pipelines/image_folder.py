@@ -171,8 +171,17 @@ def read_pixels(path: Path | BinaryIO, *, grey: bool) -> Tensor:
         ImageFileError: As ``read_header``, and if the pixels are cut off.
     """
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        pixels = np.array(_opaque(_eight_bits(upright)).convert("L" if grey else "RGB"))
+        return pixels_of(image, grey=grey)
+
+
+def pixels_of(image: Image.Image, *, grey: bool) -> Tensor:
+    """The pixels of an image of Pillow, as ``read_pixels`` gives those of a file.
+
+    Returns:
+        uint8, shape (1, H, W) if ``grey`` else (3, H, W).
+    """
+    upright = ImageOps.exif_transpose(image)
+    pixels = np.array(_opaque(_eight_bits(upright)).convert("L" if grey else "RGB"))
     return torch.from_numpy(pixels).reshape(*pixels.shape[:2], -1).permute(2, 0, 1).contiguous()
 
 

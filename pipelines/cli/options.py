@@ -234,7 +234,7 @@ classifier_options = together(
     ),
     key("--classifier-size", "classifier.size", type=int, metavar="N"),
     key("--classifier-steps", "classifier.steps", type=int, metavar="N"),
-    key("--domain", "classifier.domain", type=click.Choice(["digits", "natural", "auto"])),
+    key("--domain", "classifier.domain", type=click.Choice(["digits", "signs", "natural", "auto"])),
 )
 source_options = together(
     key("--family", "source.family", metavar="NAME"),

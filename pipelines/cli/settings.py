@@ -59,7 +59,9 @@ def out_of(config: Config, path: Path | None) -> Path:
     if config.out is not None:
         return config.out
     if path is None:
-        return Path("runs") / Path(config.data.data).name
+        from pipelines.data.table import short_name
+
+        return Path("runs") / Path(short_name(config.data.data)).name
     # The config of a published run is called config.yaml in the folder of the run.
     return Path("runs") / (path.resolve().parent.name if path.stem == "config" else path.stem)
 

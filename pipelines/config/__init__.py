@@ -9,7 +9,6 @@ from pipelines.config.compare import CompareConfig, VariantConfig
 from pipelines.config.data import (
     GENERATED_SIZES,
     IMAGE_SIZES,
-    NAMED_DATA,
     DataConfig,
     data_root,
 )
@@ -25,7 +24,6 @@ from pipelines.config.whole import Config, config_from, dump_config, load_config
 __all__ = [
     "GENERATED_SIZES",
     "IMAGE_SIZES",
-    "NAMED_DATA",
     "ClassifierConfig",
     "CompareConfig",
     "Config",

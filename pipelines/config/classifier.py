@@ -82,10 +82,10 @@ class ClassifierConfig(Section):
         "learns.",
     )
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay.")
-    domain: Literal["digits", "natural", "auto"] = Field(
+    domain: Literal["digits", "signs", "natural", "auto"] = Field(
         default="auto",
-        description="Which classical augmentation: digits never flips; auto goes by the name of "
-        "the data.",
+        description="Which classical augmentation: digits and signs never flip; auto goes by the "
+        "name of the data.",
     )
     strength: float = Field(
         default=1.0, ge=0, description="Strength of the classical augmentation; 0 is none."

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.config.section import FilePath, Section
+from pipelines.data.table import NAMED_DATA
 
 GeneratedSize = Literal[8, 16, 28, 32, 64, 128]
 GENERATED_SIZES: tuple[GeneratedSize, ...] = (8, 16, 28, 32, 64, 128)
@@ -16,14 +17,6 @@ GENERATED_SIZES: tuple[GeneratedSize, ...] = (8, 16, 28, 32, 64, 128)
 ImageSize = Literal[8, 16, 28, 32, 64, 128, 160, 192, 224, 256]
 IMAGE_SIZES: tuple[ImageSize, ...] = (8, 16, 28, 32, 64, 128, 160, 192, 224, 256)
 """Sides of images in memory; the large ones are for classifiers that see as much."""
-NAMED_DATA = {
-    "digits": "digits",
-    "mnist": "digits",
-    "fashion-mnist": "natural",
-    "digits-conditions": "digits",
-    "mnist-conditions": "digits",
-}
-"""Data sets by name, and the domain of the augmentation that suits each."""
 FOLDER_LEVEL = "folder"
 """The condition that is not a column of metadata but the folder below the class."""
 Range = Annotated[tuple[float, float], Field(strict=False)]
@@ -83,9 +76,9 @@ class DataConfig(Section):
     data: str = Field(
         default="digits",
         min_length=1,
-        description=f"{', '.join(NAMED_DATA)}, or a folder: train/ and test/ with one folder "
-        "per class, or one "
-        "folder per class that is split here. A path that does not exist is looked for under "
+        description=f"{', '.join(NAMED_DATA)}; hf:OWNER/NAME[/CONFIG][#COLUMN] of the Hugging Face "
+        "hub; or a folder: train/ and test/ with one folder per class, or one folder per class "
+        "that is split here. A path that does not exist is looked for under "
         "data_root.",
     )
     data_root: FilePath | None = Field(

@@ -17,7 +17,6 @@ from downstream.trainer import ClassifierTrainer
 from downstream.weights import WeightsError
 from pipelines.config import (
     IMAGE_SIZES,
-    NAMED_DATA,
     ClassifierConfig,
     Config,
     ConfigError,
@@ -25,6 +24,7 @@ from pipelines.config import (
     PoolConfig,
     SourceConfig,
 )
+from pipelines.data.table import domain_of_data
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import device_named
 from pipelines.experiment.parts import described, digest_of_images
@@ -171,7 +171,7 @@ def domain_of(classifier: ClassifierConfig, data: DataConfig) -> str:
     """The domain of the augmentation; ``auto`` goes by the name of the data."""
     if classifier.domain != "auto":
         return classifier.domain
-    return NAMED_DATA.get(data.data, "natural")
+    return domain_of_data(data.data)
 
 
 @lru_cache(maxsize=8)

@@ -12,8 +12,8 @@ from sklearn.datasets import load_digits
 
 from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, overlap, to_uint8
-from pipelines import datasets
 from pipelines.config import DataConfig
+from pipelines.data import digits
 from pipelines.datasets import load_data
 from pipelines.image_folder import read_pixels
 
@@ -253,10 +253,10 @@ def test_real_photos_of_another_size(real_data: Path) -> None:
 def test_digits_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read from its file, and asked from it where that file is not found."""
     found = load_digits()
-    images, y = datasets._digits()
+    images, y = digits.digits()
     assert np.array_equal(images, found.images)
     assert np.array_equal(y, found.target)
-    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
-    images, y = datasets._digits()
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    images, y = digits.digits()
     assert np.array_equal(images, found.images)
     assert np.array_equal(y, found.target)

@@ -230,7 +230,7 @@ def test_a_metadata_file_with_other_conditions_gives_other_parts(
     names = []
     for shift in (0, 1):
         monkeypatch.setattr(
-            "pipelines.datasets.looks_of",
+            "pipelines.data.digits.looks_of",
             lambda part, count, shift=shift: (torch.arange(count) + shift) % 8,
         )
         setting._images_digest.cache_clear()

@@ -1,0 +1,248 @@
+"""Folders of images: which files are for training and for test, and their images as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from augmentor.common.types import DataError, LabelledImages
+from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
+from pipelines.conditions.attach import FoundConditions, find_conditions
+from pipelines.config import DataConfig, data_root
+from pipelines.data.full import FullData, require_memory, side_for, without_twins
+from pipelines.data.table import near_names
+from pipelines.image_folder import (
+    BadFile,
+    Header,
+    ImageFileError,
+    ImageTree,
+    hashed_split,
+    list_tree,
+    read_header,
+    read_squares,
+    shown,
+)
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """Training and test files of a folder; one tree for both if the folder has one level."""
+
+    train: ImageTree
+    test: ImageTree
+    train_index: list[int]
+    test_index: list[int]
+    note: str
+
+
+def layout_conditions(root: Path, layout: FolderLayout, names: tuple[str, ...]) -> FoundConditions:
+    """The conditions of the images of a folder.
+
+    Raises:
+        ConditionsError: If they are not known of every image, or do not fit together.
+    """
+    train, test = (layout.train, layout.train_index), (layout.test, layout.test_index)
+    return find_conditions(root, train, test, names)
+
+
+def find_folder(data: DataConfig) -> Path:
+    """The folder ``data.data`` means: itself, or the one of this name under the data root.
+
+    Raises:
+        DataError: If neither exists.
+    """
+    return existing_folder(data, data.data)
+
+
+def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
+    """Find the training and test files of a folder.
+
+    Raises:
+        DataError: If the folder is not an image tree, or the class lists of ``train`` and ``test``
+            differ.
+    """
+    if not (root / "train").is_dir():
+        return _one_level(root, test_fraction, "files sorted by SHA-256 of <class>/<file>")
+    if not (root / "test").is_dir():
+        return _one_level(
+            root / "train", test_fraction, "train/ alone, files sorted by SHA-256 of <class>/<file>"
+        )
+    train, test = list_tree(root / "train"), list_tree(root / "test")
+    if lost := sorted(set(train.classes) ^ set(test.classes)):
+        side = "train" if lost[0] in train.classes else "test"
+        raise DataError(
+            f"{shown(root)}: class {lost[0]!r} is only in {side}/; train/ and test/ need the same "
+            "classes"
+        )
+    return FolderLayout(
+        train, test, list(range(len(train.paths))), list(range(len(test.paths))), "train/ and test/"
+    )
+
+
+def layout_problems(layout: FolderLayout) -> list[str]:
+    """What keeps a layout from being used, in words; empty if nothing does. Bad files are listed
+    apart.
+    """
+    problems = []
+    if len(layout.train.classes) < 2:
+        problems.append(
+            f"only one class, {layout.train.classes[0]!r}; a classifier needs two at least"
+        )
+    one_level = layout.train is layout.test
+    for tree in [layout.train] if one_level else [layout.train, layout.test]:
+        needed = 2 if one_level else 1
+        few = {name: n for name, n in tree.counts().items() if n < needed}
+        problems += [
+            f"class {name!r} in {shown(tree.root)} has {n} images, needs {needed}; add images or "
+            "remove the folder"
+            for name, n in few.items()
+        ]
+    return problems
+
+
+def read_headers(paths: Sequence[Path]) -> tuple[dict[Path, Header], list[BadFile]]:
+    """Headers of the readable files, and the others."""
+    headers: dict[Path, Header] = {}
+    bad: list[BadFile] = []
+    for path in paths:
+        try:
+            headers[path] = read_header(path)
+        except ImageFileError as problem:
+            bad.append(BadFile(path, str(problem)))
+    return headers, bad
+
+
+def chosen_form(data: DataConfig, headers: Sequence[Header]) -> tuple[int, bool]:
+    """Side and greyness: as asked for, else the largest size that the smallest image fills, grey if
+    every file is.
+    """
+    smallest = min(min(header.width, header.height) for header in headers)
+    size = side_for(data, min(smallest, data.max_size))
+    grey = data.grey if data.grey is not None else all(header.grey for header in headers)
+    return size, grey
+
+
+def same_pictures(
+    train: NDArray[np.int64],
+    train_paths: Sequence[Path],
+    test: NDArray[np.int64],
+    test_paths: Sequence[Path],
+) -> list[str]:
+    """A sentence for every test image whose pixels are also a training image's: memory would count
+    as success.
+
+    Args:
+        train: Fingerprints of the training images, as used (resized).
+        train_paths: Their files.
+        test: Fingerprints of the test images.
+        test_paths: Their files.
+    """
+    known = dict(zip(train.tolist(), train_paths, strict=True))
+    return [
+        f"test image {shown(test_paths[i])} is the same picture as training image "
+        f"{shown(known[int(test[i])])}; "
+        "remove one of them"
+        for i in overlap(test, train).tolist()
+    ]
+
+
+def load_folder(data: DataConfig) -> FullData:
+    """Read the folder that ``data.data`` means.
+
+    Raises:
+        DataError: If it cannot be used, or does not fit in memory.
+    """
+    root = find_folder(data)
+    layout = folder_layout(root, data.test_fraction)
+    bad = [*layout.train.bad, *(layout.test.bad if layout.test is not layout.train else ())]
+    refuse_files(root, layout_problems(layout), bad)
+    train_paths = [layout.train.paths[i] for i in layout.train_index]
+    test_paths = [layout.test.paths[i] for i in layout.test_index]
+    found = layout_conditions(root, layout, data.condition) if data.condition else None
+    headers, bad = read_headers([*train_paths, *test_paths])
+    refuse_files(root, [], bad)
+    size, grey = chosen_form(data, list(headers.values()))
+    require_memory(shown(root), len(headers), size, grey=grey)
+    train = _read(root, layout.train, layout.train_index, size, grey)
+    test = _read(root, layout.test, layout.test_index, size, grey)
+    note = f"{layout.note}; {size}x{size} {'grey' if grey else 'RGB'}"
+    full = FullData(root.resolve().name, train, test, note, tuple(test_paths))
+    if found is not None:
+        full = _with_conditions(full, found)
+        if layout.train is layout.test:
+            full = without_twins(full)
+    _refuse_leak(full.train.x, train_paths, full.test.x, full.test_paths or ())
+    return full
+
+
+def _with_conditions(full: FullData, found: FoundConditions) -> FullData:
+    return replace(
+        full,
+        train=replace(full.train, condition=found.train, conditions=found.conditions),
+        test=replace(full.test, condition=found.test, conditions=found.conditions),
+        note=f"{full.note}; {found.note()}",
+    )
+
+
+def _one_level(root: Path, test_fraction: float, rule: str) -> FolderLayout:
+    tree = list_tree(root)
+    train, test = hashed_split(tree, test_fraction)
+    return FolderLayout(
+        tree, tree, train, test, f"{rule}, first {test_fraction:g} of a class is test"
+    )
+
+
+def _read(root: Path, tree: ImageTree, index: list[int], size: int, grey: bool) -> LabelledImages:
+    images, bad = read_squares([tree.paths[i] for i in index], size=size, grey=grey)
+    refuse_files(root, [], bad)
+    return LabelledImages(
+        from_uint8(images),
+        torch.tensor([tree.y[i] for i in index], dtype=torch.int64),
+        tree.classes,
+    )
+
+
+def refuse_files(root: Path, problems: Sequence[str], bad: Sequence[BadFile]) -> None:
+    """Name the first problems and damaged files, if there are any.
+
+    Raises:
+        DataError: If there are.
+    """
+    lines = [*problems, *map(str, bad)]
+    if not lines:
+        return
+    more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
+    raise DataError(
+        f"{shown(root)}: {'; '.join(lines[:3])}{more}; repair or remove them, `augmentor check` "
+        "lists everything"
+    )
+
+
+def _refuse_leak(
+    train: Tensor, train_paths: Sequence[Path], test: Tensor, test_paths: Sequence[Path]
+) -> None:
+    if twins := same_pictures(fingerprints(train), train_paths, fingerprints(test), test_paths):
+        more = f" (and {len(twins) - 1} more)" if len(twins) > 1 else ""
+        raise DataError(f"{twins[0]}{more}")
+
+
+def existing_folder(data: DataConfig, name: str) -> Path:
+    """The folder itself, or the one of this name under the data root.
+
+    Raises:
+        DataError: If neither exists; names of the table that are nearly this one are told.
+    """
+    here, there = Path(name).expanduser(), data_root(data) / name
+    for folder in (here, there):
+        if folder.is_dir():
+            return folder
+    raise DataError(
+        f"no folder {shown(here)} and no {shown(there)}; name a folder, or set --data-root or "
+        f"$AUGMENTOR_DATA{near_names(name)}"
+    )

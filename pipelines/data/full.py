@@ -1,0 +1,131 @@
+"""Training and test part of a data set before a regime, and what all readers share: the form of
+the images, and whether they fit in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from augmentor.common.types import DataError, LabelledImages
+from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
+from augmentor.data.resize import fit_square
+from pipelines.config import IMAGE_SIZES, DataConfig
+
+SPLIT_SEED = 0  # of sets without an official split; this one never changes
+BYTES_PER_VALUE = 5  # one of 8 bits while it is read, and the float32 it becomes
+TOGETHER = 4096
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where Linux says how much memory a container may take."""
+
+
+@dataclass(frozen=True)
+class FullData:
+    """A whole data set.
+
+    Args:
+        name: Its name, or that of its folder.
+        train: All training images.
+        test: All test images.
+        note: Where the split and the form of the images come from, in words.
+        test_paths: Files of the test images, in their order; None where they have none of their
+            own.
+    """
+
+    name: str
+    train: LabelledImages
+    test: LabelledImages
+    note: str
+    test_paths: tuple[Path, ...] | None = None
+
+
+def side_for(data: DataConfig, side: int | None) -> int:
+    """Side of the images: as asked for, else the largest one offered that the stored side fills.
+
+    Args:
+        data: What was asked for.
+        side: Pixels of the stored images; None for photos, which fill ``data.max_size``.
+    """
+    most = data.max_size if side is None else side
+    return data.size or max((int(s) for s in IMAGE_SIZES if s <= most), default=IMAGE_SIZES[0])
+
+
+def images_of_pixels(
+    data: DataConfig, pixels: Tensor, y: Tensor, names: Sequence[str]
+) -> LabelledImages:
+    """Stored squares in the form asked for; their own side and channels unless others are given.
+
+    Args:
+        data: What was asked for.
+        pixels: uint8 (N, C, H, W) with one or three channels.
+        y: Class indices, int64 (N,).
+        names: Names of the classes.
+    """
+    size = side_for(data, pixels.shape[-1])
+    grey = pixels.shape[1] == 1 if data.grey is None else data.grey
+    channels = 1 if grey else 3
+    squares = torch.empty(len(pixels), channels, size, size, dtype=torch.uint8)
+    for start in range(0, len(pixels), TOGETHER):
+        part = fit_square(pixels[start : start + TOGETHER], size)
+        squares[start : start + TOGETHER] = with_channels(part, channels)
+    return LabelledImages(from_uint8(squares), y.long(), (*names,))
+
+
+def with_channels(pixels: Tensor, channels: int) -> Tensor:
+    r"""Images with one or three channels, (N, C, H, W) uint8; grey is Pillow's luma.
+
+    .. math:: L = (19595 R + 38470 G + 7471 B + 2^{15}) / 2^{16}
+    """
+    if pixels.shape[1] == channels:
+        return pixels
+    if channels == 3:
+        return pixels.repeat(1, 3, 1, 1)
+    weights = torch.tensor([19595, 38470, 7471], dtype=torch.int32).view(1, 3, 1, 1)
+    total = (pixels.int() * weights).sum(dim=1, keepdim=True) + 2**15
+    return (total >> 16).to(torch.uint8)
+
+
+def without_twins(full: FullData) -> FullData:
+    """Leave out test images that are also training images, where the split is not the user's own
+    and no file can be removed.
+
+    One picture under two conditions, such as a letter that two fonts draw alike, is no fault of
+    the data, and a split that is made here may part the two.
+    """
+    twins = overlap(fingerprints(full.test.x), fingerprints(full.train.x)).tolist()
+    if not twins:
+        return full
+    kept = sorted(set(range(len(full.test))) - set(twins))
+    note = f"{full.note}; {len(twins)} test images are pictures of the training part too: left out"
+    paths = full.test_paths and tuple(full.test_paths[i] for i in kept)
+    test = full.test.subset(torch.tensor(kept, dtype=torch.int64))
+    return replace(full, test=test, note=note, test_paths=paths)
+
+
+def require_memory(name: str, count: int, size: int, *, grey: bool) -> None:
+    """Refuse images that do not fit in memory, before the first one is read.
+
+    Raises:
+        DataError: If ``count`` images of this form take more than there is.
+    """
+    needed = count * (1 if grey else 3) * size * size * BYTES_PER_VALUE
+    if needed > (there := memory_bytes()):
+        form = f"{size}x{size} {'grey' if grey else 'RGB'}"
+        raise DataError(
+            f"{name}: {count} images of {form} take {needed / 1e9:.1f} GB of memory, of which "
+            f"there are {there / 1e9:.1f} GB; ask for a smaller --size"
+        )
+
+
+def memory_bytes() -> int:
+    """Memory that this process may take at most: the machine's, or its container's."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in map(Path, LIMITS):
+        if path.is_file() and (text := path.read_text().strip()).isdigit():
+            found.append(int(text))
+    return min(found)
