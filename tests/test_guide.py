@@ -19,6 +19,7 @@ from pipelines.config import ClassifierConfig, Config
 from pipelines.gain.verdict import verdict
 from pipelines.generators.evaluate import evaluate_run
 from pipelines.generators.quality import EvaluateSettings
+from pipelines.python import settings as python_settings
 from tests.pipelines.faces import photo, write_pairs, write_photos
 from tests.test_readme import run
 
@@ -76,6 +77,10 @@ def place(tmp_path, monkeypatch):
     strict."""
     monkeypatch.chdir(tmp_path)
     read, keep = commands.config_of, filters.confidence_filter
+    made = python_settings.config_from
+    monkeypatch.setattr(
+        python_settings, "config_from", lambda *given, **asked: shortened(made(*given, **asked))
+    )
     for module in (commands, settings):
         monkeypatch.setattr(
             module, "config_of", lambda *given, **asked: shortened(read(*given, **asked))
@@ -121,6 +126,7 @@ def test_the_way_through_the_guide(place, capsys):
     assert len(set(counts.values())) == 1, counts  # of three cameras each, equally many
     assert len(names["X_more"]) > len(names["X"])
     assert names["predicted"].shape == names["few"].test.y.shape
+    assert (place / "kept" / "gain.json").is_file()
     assert "SyntheticMix(" in capsys.readouterr().out
 
 

@@ -35,17 +35,7 @@ from pipelines.cli.options import (
     split_numbers,
     verbose,
 )
-from pipelines.cli.output import (
-    as_lines,
-    compare_text,
-    gain_text,
-    jsonable,
-    parts_text,
-    print_config,
-    print_result,
-    semi_text,
-    verify_text,
-)
+from pipelines.cli.output import as_lines, jsonable, parts_text, print_config, print_result
 from pipelines.cli.plans import (
     print_compare_plan,
     print_gain_plan,
@@ -59,6 +49,7 @@ from pipelines.cli.settings import (
     out_of,
     settings_and_folder,
 )
+from pipelines.python.words import compare_text, gain_text, semi_text, verify_text
 
 
 @click.group(cls=JobGroup, invoke_without_command=True, context_settings=SETTINGS, epilog=EPILOG)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -127,20 +126,6 @@ def plain(value: Any) -> str:
     return ", ".join(map(plain, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def gain_text(result: Mapping[str, Any], out: Path) -> str:
-    """The table of arms, the verdict, and where to read on."""
-    from pipelines.gain.tables import gain_table
-
-    return _with_verdict(gain_table(result), result, out / "report.html", out / "gain.json")
-
-
-def compare_text(result: Mapping[str, Any], out: Path) -> str:
-    """The table of families, the verdict, and where to read on."""
-    from pipelines.compare.tables import compare_table
-
-    return _with_verdict(compare_table(result), result, out / "report.html", out / "compare.json")
-
-
 def print_edit(report: Any, as_json: bool) -> None:
     """Print where the pictures of an edit are."""
     print_result(
@@ -148,25 +133,3 @@ def print_edit(report: Any, as_json: bool) -> None:
         as_json,
         lambda: f"{len(report.images)} images in {report.out}; all of them: {report.picture}",
     )
-
-
-def semi_text(result: Mapping[str, Any], out: Path) -> str:
-    """The table of errors, the verdict, and where to read on."""
-    from pipelines.semi.tables import semi_table
-
-    return _with_verdict(semi_table(result), result, out / "report.html", out / "semi.json")
-
-
-def verify_text(result: Mapping[str, Any], out: Path) -> str:
-    """The table of arms, the verdict, and where to read on."""
-    from pipelines.verify.tables import verify_table
-
-    return _with_verdict(verify_table(result), result, out / "report.html", out / "verify.json")
-
-
-def _with_verdict(table: str, result: Mapping[str, Any], *files: Path) -> str:
-    """Table, advice, its lines, and where to read on."""
-    verdict = result["verdict"]
-    lines = [f"- {line}" for line in verdict["lines"]]
-    said = "\n".join([verdict["advice"], *lines])
-    return "\n\n".join([table, said, "  ".join(map(str, files))])

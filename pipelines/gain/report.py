@@ -122,7 +122,7 @@ def gain_report(
         outside: Of every set of another generator's images its name, real images, and its own.
     """
     metric, scored = METRICS[result["metric"]], scored_words(result["scored_on"])
-    cards: list[Card] = [_arms(result, metric, scored)]
+    cards: list[Card] = [arms_table(result)]
     if (result["policy"] or {}).get("rehearsal"):
         cards.insert(0, _photograph(result["policy"]["rehearsal"]))
     if result["comparisons"]:
@@ -202,7 +202,9 @@ def _combinations(combinations: Mapping[str, Any]) -> Table:
     return Table("Class × condition", ["class", *names], rows, lead, look="tall")
 
 
-def _arms(result: Mapping[str, Any], metric: Metric, scored: str) -> Table:
+def arms_table(result: Mapping[str, Any]) -> Table:
+    """The arms of ``gain.json`` with their scores on one axis."""
+    metric, scored = METRICS[result["metric"]], scored_words(result["scored_on"])
     unit, reference = metric.unit, _reference(result)
     values: list[float] = []
     for arm in result["arms"].values():

@@ -21,6 +21,7 @@ from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.cli import exit_codes
 from pipelines.config import IMAGE_SIZES, Config, ConfigError
+from pipelines.gain import tables
 from pipelines.interrupt import Interrupted, watch_signals
 from pipelines.run_dir import RunLockedError
 
@@ -375,7 +376,7 @@ def test_gain_prints_the_table_and_the_verdict(
 ) -> None:
     verdict = {"advice": "Use `mixup`.", "lines": ["one", "two"]}
     job("gain.run", "gain_run", {"verdict": verdict})
-    monkeypatch.setattr("pipelines.gain.tables.gain_table", lambda result: "the table")
+    monkeypatch.setattr(tables, "gain_table", lambda result: "the table")
     assert cli.main(["gain", "--data", "digits"]) == 0
     files = "runs/digits/report.html  runs/digits/gain.json"
     said = "Use `mixup`.\n- one\n- two"

@@ -1,0 +1,1 @@
+"""The jobs as functions of objects: data sets, arrays and tables in, results out."""

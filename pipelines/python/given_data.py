@@ -1,0 +1,248 @@
+"""Images that users hold in memory, written once as a folder that every job can read.
+
+Written are PNG files, which lose nothing of 8-bit images; files that were given are copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from augmentor.common.atomic_files import publish_folder, write_json
+from pipelines.config import ConfigError
+from pipelines.python.items import Items, is_arrays, is_table, items_of
+from pipelines.python.labels import class_folders, class_name
+from pipelines.python.pictures import Range, picture_of, value_range_of
+from pipelines.run_dir import RunDir
+
+RECORD = "given.json"
+"""What a written folder holds, beside its images."""
+QUICK = 1
+"""How hard PNG files are compressed."""
+
+
+@dataclass(frozen=True)
+class GivenData:
+    """Training, test and synthetic images as a user gave them.
+
+    Args:
+        train: A name, a folder, or images in memory.
+        test: Likewise, or None.
+        synthetic: Sets of synthetic images by name: folders, or images in memory.
+        class_names: By label, where labels are whole numbers.
+        value_range: What black and white are in arrays; None to tell by a look.
+    """
+
+    train: Any
+    test: Any = None
+    synthetic: Mapping[str, Any] | None = None
+    class_names: Sequence[str] | None = None
+    value_range: Range | None = None
+
+    @property
+    def on_disk(self) -> str | None:
+        """The name or folder that holds training and test images already; None if none does."""
+        if not isinstance(self.train, str | Path):
+            return None
+        if self.test is None:
+            return str(self.train)
+        if isinstance(self.test, str | Path):
+            train, test = Path(self.train), Path(self.test)
+            if train.parent == test.parent and (train.name, test.name) == ("train", "test"):
+                return str(train.parent)
+        return None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether anything has to be written."""
+        sets = (self.synthetic or {}).values()
+        return self.on_disk is None or not all(isinstance(one, str | Path) for one in sets)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Images in a temporary folder.
+
+    Args:
+        folder: Where they lie.
+        place: Where they belong, below the folder of the run.
+        digest: Changes with any pixel, class, order or name.
+    """
+
+    folder: Path
+    place: Path
+    digest: str
+
+    def publish(self, out: Path) -> Path:
+        """Move them to their place in the folder of a run; equal images may be there already.
+
+        Raises:
+            ConfigError: If the folder holds other images.
+        """
+        final = out / self.place
+        if final.exists():
+            if _digest_in(final) != self.digest:
+                raise ConfigError(
+                    f"{final} holds other images than those given; give another out, or remove "
+                    f"{out}"
+                )
+            return final
+        final.parent.mkdir(parents=True, exist_ok=True)
+        publish_folder(self.folder, final)
+        return final
+
+
+def sets_by_name(given: Any) -> dict[str, Any]:
+    """Synthetic sets by their names: those given, that of the folder, or ``synthetic``.
+
+    Args:
+        given: None, one set, a list of sets, or sets by name.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return dict(given)
+    several = isinstance(given, list | tuple) and not is_arrays(given) and not is_table(given)
+    found = dict[str, Any]()
+    for number, one in enumerate(given if several else [given], start=1):
+        name = f"synthetic-{number}" if several else "synthetic"
+        found[str(one) if isinstance(one, str | Path) else name] = one
+    return found
+
+
+@contextmanager
+def written(given: GivenData, out: Path | None) -> Iterator[list[Written]]:
+    """Write what is not on the disk into a temporary folder, which is removed at the end.
+
+    Args:
+        given: The images.
+        out: Folder of the run, which is locked meanwhile; None where it has no name yet.
+
+    Raises:
+        ConfigError: From :meth:`Written.publish`.
+        ValueError: If images or labels cannot be used; names the item and says what to do.
+        RunLockedError: If another process works in ``out``.
+    """
+    base = out or Path("runs")
+    temporary = base / f".given-{os.getpid()}.tmp"
+    if not given.in_memory:
+        yield []
+        return
+    with RunDir(out).lock() if out else nullcontext():
+        temporary.mkdir(parents=True)
+        try:
+            yield _write_all(given, temporary)
+        finally:
+            shutil.rmtree(temporary)
+
+
+def _write_all(given: GivenData, temporary: Path) -> list[Written]:
+    data = {} if given.on_disk else _train_and_test(given)
+    sets = dict[str, Items]()
+    for name, one in (given.synthetic or {}).items():
+        if not isinstance(one, str | Path):
+            sets[name] = items_of(one, f"synthetic {name!r}")
+    every = [*data.values(), *sets.values()]
+    black_white = given.value_range or value_range_of(every)
+    names = given.class_names or _first_names(every)
+    found, classes = [], dict[str, str]()
+    if data:
+        folder = temporary / "data"
+        digest, classes = _write_parts(data, folder, names, black_white)
+        found.append(Written(folder, Path("data"), digest))
+    for name, items in sets.items():
+        folder, place = temporary / place_of(name), place_of(name)
+        digest, _ = _write_parts({"": items}, folder, names, black_white)
+        for lacking in classes.values():  # a class without synthetic images is an empty folder
+            (folder / lacking).mkdir(exist_ok=True)
+        found.append(Written(folder, place, digest))
+    return found
+
+
+def place_of(name: str) -> Path:
+    """Where a synthetic set belongs, below the folder of the run."""
+    return Path("synthetic") / next(iter(class_folders([name]).values()))
+
+
+def _train_and_test(given: GivenData) -> dict[str, Items]:
+    found = {"train": items_of(given.train, "train_set")}
+    if given.test is not None:
+        found["test"] = items_of(given.test, "test_set")
+    return found
+
+
+def _first_names(sets: Sequence[Items]) -> Sequence[str] | None:
+    """A set that knows no class names takes those of another, so that all have the same."""
+    return next((items.names for items in sets if items.names is not None), None)
+
+
+def _write_parts(
+    sets: Mapping[str, Items], folder: Path, names: Sequence[str] | None, black_white: Range
+) -> tuple[str, dict[str, str]]:
+    """Write every part into a folder of its name, and the record.
+
+    Returns:
+        A digest of all, and the folder of every class.
+    """
+    images, classes, total = dict[str, int](), dict[str, str](), hashlib.sha256()
+    for name, items in sets.items():
+        own, digest = _write_items(items, folder / name, names, black_white)
+        if name and len(own) < 2:
+            raise ValueError(
+                f"{items.words} has {items.count} images of {len(own)} classes; give images of two "
+                "classes at least"
+            )
+        classes |= own
+        images[name or "all"] = items.count
+        total.update(f"{name} {digest}\n".encode())
+    digest = total.hexdigest()[:16]
+    write_json(folder / RECORD, {"digest": digest, "images": images, "classes": classes})
+    return digest, classes
+
+
+def _write_items(
+    items: Items, folder: Path, names: Sequence[str] | None, black_white: Range
+) -> tuple[dict[str, str], str]:
+    """Write the images of one part; returns the folder of every class and a digest."""
+    found, total = dict[str, Path](), hashlib.sha256()
+    folder.mkdir(parents=True)
+    for i in range(items.count):
+        where = f"{items.words}: item {i}"
+        image, label = items.item(i)
+        name = class_name(label, names, where)
+        if name not in found:
+            found[name] = folder / f".{len(found)}"
+            found[name].mkdir(parents=True)
+        total.update(f"{i} {name!r} ".encode())
+        total.update(_write_image(picture_of(image, black_white, where), found[name], i))
+    folders = class_folders(list(found))
+    for name, path in found.items():
+        path.rename(folder / folders[name])
+    return folders, total.hexdigest()
+
+
+def _write_image(image: Image.Image | Path, folder: Path, number: int) -> bytes:
+    """Write or copy an image; returns a digest of its pixels, or of its file."""
+    if isinstance(image, Path):
+        shutil.copyfile(image, folder / f"{number:07}{image.suffix.lower()}")
+        return hashlib.sha256(image.read_bytes()).digest()
+    image.save(folder / f"{number:07}.png", compress_level=QUICK)
+    shape = f"{image.mode} {image.size}".encode()
+    return hashlib.sha256(shape + image.tobytes()).digest()
+
+
+def _digest_in(folder: Path) -> str | None:
+    try:
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return str(found["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

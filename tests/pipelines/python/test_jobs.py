@@ -1,0 +1,143 @@
+"""The functions of objects: the jobs of the command line, with tiny budgets."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pipelines
+from pipelines import check, gain, synthesize, train
+from pipelines.config import ConfigError
+from pipelines.python import items, jobs, labels, pictures, results
+
+FAST: dict[str, Any] = {
+    "progress": False,
+    "device": "cpu",
+    "size": 8,
+    "threads": 1,
+    "classifier": {"steps": 2, "batch_size": 8},
+}
+
+
+def images(count: int, seed: int) -> tuple[np.ndarray[Any, Any], list[str]]:
+    """Noise of two brightnesses."""
+    rng = np.random.default_rng(seed)
+    y = [("dark", "light")[i % 2] for i in range(count)]
+    base = np.array([60 + 120 * (i % 2) for i in range(count)]).reshape(-1, 1, 1, 1)
+    return (base + rng.integers(-40, 40, (count, 10, 10, 3))).astype(np.uint8), y
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> results.GainResult:
+    """Arrays of all three kinds of images."""
+    out = tmp_path_factory.mktemp("gain") / "run"
+    sets = {"theirs": images(8, 3)}
+    arms, many = ["real", "classical"], {"candidates": ["real"]}
+    return gain(
+        images(12, 1), images(8, 2), sets, arms=arms, replicates=2, out=out, gain=many, **FAST
+    )
+
+
+def test_gain_of_arrays(result: results.GainResult) -> None:
+    assert list(result.arms)[2:] == ["synthetic:theirs", "synthetic:theirs+classical"]
+    assert set(result.arms["real"]) == {"mean", "ci95"}
+    assert result.verdict.startswith("No recommendation: 2 replicates are too few")
+    assert result.comparisons
+    assert result.report.is_file()
+    assert result.document["command"].startswith("pipelines.gain(")
+    assert "data={'size': 8}" in result.document["command"]
+    assert result.document["setup"]["scored images"] == 8
+
+
+def test_the_result_shows_itself(result: results.GainResult) -> None:
+    assert result.verdict in repr(result)
+    assert "95 % interval" in repr(result)
+    html = result._repr_html_()
+    assert "<svg" in html
+    assert "theirs" in html
+    assert "<script" not in html
+
+
+def test_the_result_as_a_frame(result: results.GainResult, monkeypatch: Any) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = result.to_frame()
+    assert frame.loc["real", "mean"] == result.arms["real"]["mean"]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="to_frame needs pandas"):
+        result.to_frame()
+
+
+def test_the_result_is_saved_without_images(result: results.GainResult, tmp_path: Path) -> None:
+    folder = result.save(tmp_path / "kept")
+    names = {path.name for path in folder.iterdir()}
+    assert {"gain.json", "report.html", "config.yaml"} <= names
+    assert not names & {"parts", "data", "synthetic"}
+
+
+def test_a_repeat_trains_nothing_and_other_images_are_refused(result: results.GainResult) -> None:
+    parts = {path: path.stat().st_mtime_ns for path in (result.folder / "parts").iterdir()}
+    usual = {"arms": ["real", "classical"], "replicates": 2, "out": result.folder}
+    usual |= {"gain": {"candidates": ["real"]}}
+    again = gain(images(12, 1), images(8, 2), {"theirs": images(8, 3)}, **usual, **FAST)
+    assert again.arms == result.arms
+    assert {p: p.stat().st_mtime_ns for p in (result.folder / "parts").iterdir()} == parts
+    with pytest.raises(ConfigError, match="holds other images"):
+        gain(images(12, 9), images(8, 2), **usual, **FAST)
+
+
+def test_wrong_names_are_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"gain\(\): unknown key 'gian' \(did you mean 'gain'"):
+        gain(images(4, 0), gian={})
+    with pytest.raises(ConfigError, match=r"gain\(\): gain.replicates"):
+        gain(images(4, 0), replicates=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_and_synthesize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = {"source": {"batch_size": 8, "options": {"width": 4, "latent_dim": 8}}}
+    usual = {"steps": 2, "progress": False, "size": 8, "device": "cpu", "threads": 1}
+    trained = train(images(12, 1), **usual, **small)
+    assert trained.run.parent == Path("runs")
+    assert trained.run.name.startswith("train-")
+    assert train(images(12, 1), **usual, **small).run == trained.run
+    made = synthesize(trained, per_class=2, progress=False)
+    assert made.counts == {"dark": 2, "light": 2}
+    assert made.out == trained.run / "synthetic"
+
+
+def test_check_of_arrays(tmp_path: Path) -> None:
+    report = check(images(12, 1), images(8, 2), out=tmp_path, progress=False)
+    assert report.ok, report.text()
+    assert report.test == {"dark": 4, "light": 4}
+
+
+def test_functions_keep_their_names_when_packages_are_imported() -> None:
+    lines = (
+        "import sys, pipelines; assert 'torch' not in sys.modules",
+        "import pipelines.gain.tables",
+        "from pipelines import gain; assert callable(gain)",
+        "import pipelines.gain.tables; assert callable(pipelines.gain)",
+    )
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'loss'"):
+        pipelines.loss  # noqa: B018
+    assert set(pipelines.__all__) <= set(dir(pipelines))
+
+
+@pytest.mark.parametrize("module", [items, labels, pictures, jobs])
+def test_the_examples_run(module: Any, tmp_path: Path) -> None:
+    import numpy
+
+    found = doctest.testmod(module, extraglobs={"folder": tmp_path, "np": numpy})
+    assert found.attempted > 0
+    assert found.failed == 0
