@@ -5,10 +5,12 @@ Written are PNG files, which lose nothing of 8-bit images; files that were given
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
-import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from typing import Any
 
 from PIL import Image
 
-from augmentor.common.atomic_files import publish_folder, write_json
+from augmentor.common.atomic_files import publish_folder, write_json, write_text
+from pipelines.conditions.metadata import FILE_COLUMN, FILES
 from pipelines.config import ConfigError
 from pipelines.python.items import Items, is_arrays, is_table, items_of
 from pipelines.python.labels import class_folders, class_name
@@ -40,6 +43,7 @@ class GivenData:
         synthetic: Sets of synthetic images by name: folders, or images in memory.
         class_names: By label, where labels are whole numbers.
         value_range: What black and white are in arrays; None to tell by a look.
+        condition: Columns that are known beside the class.
     """
 
     train: Any
@@ -47,6 +51,7 @@ class GivenData:
     synthetic: Mapping[str, Any] | None = None
     class_names: Sequence[str] | None = None
     value_range: Range | None = None
+    condition: Sequence[str] = ()
 
     @property
     def on_disk(self) -> str | None:
@@ -133,16 +138,14 @@ def written(given: GivenData, out: Path | None) -> Iterator[list[Written]]:
         RunLockedError: If another process works in ``out``.
     """
     base = out or Path("runs")
-    temporary = base / f".given-{os.getpid()}.tmp"
     if not given.in_memory:
         yield []
         return
     with RunDir(out).lock() if out else nullcontext():
-        temporary.mkdir(parents=True)
-        try:
-            yield _write_all(given, temporary)
-        finally:
-            shutil.rmtree(temporary)
+        base.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix=".given-", suffix=".tmp", dir=base)
+        with temporary as folder:
+            yield _write_all(given, Path(folder))
 
 
 def _write_all(given: GivenData, temporary: Path) -> list[Written]:
@@ -157,7 +160,7 @@ def _write_all(given: GivenData, temporary: Path) -> list[Written]:
     found, classes = [], dict[str, str]()
     if data:
         folder = temporary / "data"
-        digest, classes = _write_parts(data, folder, names, black_white)
+        digest, classes = _write_parts(data, folder, names, black_white, given.condition)
         found.append(Written(folder, Path("data"), digest))
     for name, items in sets.items():
         folder, place = temporary / place_of(name), place_of(name)
@@ -186,7 +189,11 @@ def _first_names(sets: Sequence[Items]) -> Sequence[str] | None:
 
 
 def _write_parts(
-    sets: Mapping[str, Items], folder: Path, names: Sequence[str] | None, black_white: Range
+    sets: Mapping[str, Items],
+    folder: Path,
+    names: Sequence[str] | None,
+    black_white: Range,
+    condition: Sequence[str] = (),
 ) -> tuple[str, dict[str, str]]:
     """Write every part into a folder of its name, and the record.
 
@@ -204,6 +211,9 @@ def _write_parts(
         classes |= own
         images[name or "all"] = items.count
         total.update(f"{name} {digest}\n".encode())
+        if condition:
+            known = _write_metadata(items, folder / name, condition)
+            total.update(known.encode())
     digest = total.hexdigest()[:16]
     write_json(folder / RECORD, {"digest": digest, "images": images, "classes": classes})
     return digest, classes
@@ -228,6 +238,30 @@ def _write_items(
     for name, path in found.items():
         path.rename(folder / folders[name])
     return folders, total.hexdigest()
+
+
+def _write_metadata(items: Items, folder: Path, condition: Sequence[str]) -> str:
+    """Write the columns of every image into ``metadata.csv``; returns its text.
+
+    Raises:
+        ValueError: If the items have no such columns.
+    """
+    known = items.columns(0) if items.columns else {}
+    if items.columns is None or (lost := [name for name in condition if name not in known]):
+        raise ValueError(
+            f"{items.words} has no column {lost[0] if known else condition[0]!r}; give a table of "
+            f"path, label and {', '.join(condition)}, or a Hugging Face data set with it"
+        )
+    files = {int(path.stem): path for path in folder.glob("*/*")}
+    rows = [(FILE_COLUMN, *condition)]
+    for i in range(items.count):
+        own = items.columns(i)
+        values = [str(own[name]) for name in condition]
+        rows.append((files[i].relative_to(folder).as_posix(), *values))
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    write_text(folder / FILES[0], text.getvalue())
+    return text.getvalue()
 
 
 def _write_image(image: Image.Image | Path, folder: Path, number: int) -> bytes:

@@ -30,12 +30,14 @@ class Items:
         count: How many.
         item: Reads item i: a PIL image, an array, a tensor or the path of a file, and its label.
         names: The class names that the data set knows, by label.
+        columns: Reads what else is known of item i, by column; None where nothing is.
     """
 
     words: str
     count: int
     item: Callable[[int], tuple[Any, Any]]
     names: Sequence[str] | None = None
+    columns: Callable[[int], Mapping[str, Any]] | None = None
 
 
 def items_of(given: Any, words: str) -> Items:
@@ -113,8 +115,13 @@ def _table(table: Any, words: str) -> Items:
             f"{words}: the columns {names} do not say which holds the path and which the label; "
             "rename them to path and label"
         )
-    paths, labels = list(table[path[0]]), list(table[label[0]])
-    return Items(words, len(paths), lambda i: (paths[i], labels[i]))
+    values = {name: list(table[name]) for name in names}
+    paths, labels = values.pop(path[0]), values.pop(label[0])
+
+    def columns(i: int) -> dict[str, Any]:
+        return {name: column[i] for name, column in values.items()}
+
+    return Items(words, len(paths), lambda i: (paths[i], labels[i]), columns=columns)
 
 
 def _data_set(given: Any, words: str) -> Items:
@@ -127,17 +134,14 @@ def _data_set(given: Any, words: str) -> Items:
         images, labels = base.tensors
         return Items(words, len(places), lambda i: (images[places[i]], labels[places[i]].item()))
     if hasattr(base, "features") and hasattr(base, "with_format"):
-        read, names = _hugging_face(base, words)
-    else:
-        columns = columns_of(base) if len(base) else None
-        keys = (columns.image, columns.label) if columns else None
-        read, names = _reader(_without_transform(base), words, keys), class_names_of(base)
-    return Items(words, len(places), lambda i: read(places[i]), names)
+        return _hugging_face(base, places, words)
+    found = columns_of(base) if len(base) else None
+    keys = (found.image, found.label) if found else None
+    read = _reader(_without_transform(base), words, keys)
+    return Items(words, len(places), lambda i: read(places[i]), class_names_of(base))
 
 
-def _hugging_face(
-    base: Any, words: str
-) -> tuple[Callable[[int], tuple[Any, Any]], Sequence[str] | None]:
+def _hugging_face(base: Any, places: Sequence[int], words: str) -> Items:
     """Reads a ``datasets.Dataset`` without its format or transform."""
     features = base.features
     images = [key for key, one in features.items() if type(one).__name__ == "Image"]
@@ -149,7 +153,11 @@ def _hugging_face(
             "label; choose two by select_columns"
         )
     names = getattr(features[labels[0]], "names", None)
-    return _reader(base.with_format(None), words, (images[0], labels[0])), names
+    plain = base.with_format(None)
+    read, known = _reader(plain, words, (images[0], labels[0])), plain.remove_columns(images)
+    return Items(
+        words, len(places), lambda i: read(places[i]), names, lambda i: known[int(places[i])]
+    )
 
 
 def _reader(

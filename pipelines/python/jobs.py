@@ -64,7 +64,8 @@ def gain(
         metric: What arms are compared by; ``balanced_accuracy`` unless given.
         arms: Names of the arms to run.
         replicates: Repetitions with seeds of their own; 5 unless given.
-        condition: Columns that are known beside the class, for images in a folder.
+        condition: What is known beside the class: columns of a table or Hugging Face data set, or
+            of the metadata of a folder.
         family: The generator; ``cvae_gan`` unless given.
         steps: Training steps of the generator.
         class_names: Names of the labels, where these are whole numbers.
@@ -95,8 +96,9 @@ def gain(
     from pipelines.gain.run import gain_run
 
     sets = sets_by_name(synthetic)
-    given = GivenData(train_set, test_set, sets, class_names, value_range)
-    keys = _usual(size, condition, family, steps, seed, device) | {
+    columns = _names(condition)
+    given = GivenData(train_set, test_set, sets, class_names, value_range, columns)
+    keys = _usual(size, columns, family, steps, seed, device) | {
         "classifier.name": model,
         "classifier.pretrained": pretrained,
         "gain.metric": metric,
@@ -135,7 +137,8 @@ def train(
         family: The generator; ``cvae_gan`` unless given.
         steps: Training steps.
         size: Side of the square images.
-        condition: Columns that are known beside the class, for images in a folder.
+        condition: What is known beside the class: columns of a table or Hugging Face data set, or
+            of the metadata of a folder.
         class_names: Names of the labels, where these are whole numbers.
         value_range: What black and white are in arrays of other numbers.
         out: Folder of the run; ``runs/train-<digest>`` unless given.
@@ -154,8 +157,9 @@ def train(
     """
     from pipelines.generators.train import train_run
 
-    given = GivenData(train_set, test_set, None, class_names, value_range)
-    keys = _usual(size, condition, family, steps, seed, device)
+    columns = _names(condition)
+    given = GivenData(train_set, test_set, None, class_names, value_range, columns)
+    keys = _usual(size, columns, family, steps, seed, device)
     config, folder = prepared("train", given, keys, settings, out)
     with reporter(progress) as shown:
         return train_run(config, folder, resume=True, progress=shown)
@@ -270,7 +274,7 @@ def semi(
     from pipelines.semi.run import semi_run
 
     given = GivenData(train_set, test_set, None, class_names, value_range)
-    keys = _usual(size, None, None, None, seed, device) | {
+    keys = _usual(size, (), None, None, seed, device) | {
         "classifier.name": model,
         "semi.labels": labels,
         "semi.methods": methods,
@@ -327,7 +331,7 @@ def compare(
     from pipelines.compare.run import compare_run
 
     given = GivenData(train_set, test_set, None, class_names, value_range)
-    keys = _usual(size, None, None, steps, seed, device) | {
+    keys = _usual(size, (), None, steps, seed, device) | {
         "compare.families": families,
         "compare.samples": samples,
         "compare.processes": processes,
@@ -385,7 +389,7 @@ def verify(
 
     sets = sets_by_name(synthetic)
     given = GivenData(train_set, test_set, sets, class_names, value_range)
-    keys = _usual(size, None, None, None, seed, device) | {
+    keys = _usual(size, (), None, None, seed, device) | {
         "verify.pairs": None if pairs is None else str(pairs),
         "classifier.name": model,
         "verify.replicates": replicates,
@@ -415,7 +419,8 @@ def check(
         train_set: Training images with labels.
         test_set: Test images; without them the part of a folder that ``data.test_fraction`` says.
         size: Side of the square images.
-        condition: Columns that are known beside the class, for images in a folder.
+        condition: What is known beside the class: columns of a table or Hugging Face data set, or
+            of the metadata of a folder.
         class_names: Names of the labels, where these are whole numbers.
         value_range: What black and white are in arrays of other numbers.
         out: Folder that images in memory are written to; ``runs/check-<digest>`` unless given.
@@ -434,26 +439,30 @@ def check(
     """
     from pipelines.check import check_data
 
-    given = GivenData(train_set, test_set, None, class_names, value_range)
-    keys = _usual(size, condition, None, None, None, None)
+    columns = _names(condition)
+    given = GivenData(train_set, test_set, None, class_names, value_range, columns)
+    keys = _usual(size, columns, None, None, None, None)
     config, _ = prepared("check", given, keys, settings, out)
     with reporter(progress) as shown:
         return check_data(config.data, shown)
 
 
+def _names(condition: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (condition,) if isinstance(condition, str) else tuple(condition or ())
+
+
 def _usual(
     size: int | None,
-    condition: str | Sequence[str] | None,
+    condition: Sequence[str],
     family: str | None,
     steps: int | None,
     seed: int | None,
     device: str | None,
 ) -> dict[str, Any]:
     """Keys that several jobs have."""
-    columns = (condition,) if isinstance(condition, str) else condition
     return {
         "data.size": size,
-        "data.condition": columns,
+        "data.condition": condition or None,
         "source.family": family,
         "source.steps": steps,
         "seed": seed,

@@ -179,3 +179,22 @@ def test_folders_pass_through_and_sets_have_names() -> None:
     assert list(sets_by_name((PIXELS, LABELS))) == ["synthetic"]
     assert list(sets_by_name(["rendered", (PIXELS, LABELS)])) == ["rendered", "synthetic-2"]
     assert list(sets_by_name({"diffusion": (PIXELS, LABELS)})) == ["diffusion"]
+
+
+def test_conditions_are_columns_of_a_table(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    rows = kinds(tmp_path)["paths"]
+    table = pandas.DataFrame(rows, columns=["path", "label"]).assign(camera=list("nsns"))
+    folder = place(tmp_path / "run", table, condition=("camera",))
+    lines = (folder / "train" / "metadata.csv").read_text().split()
+    assert lines == [
+        "file_name,camera",
+        "cat/0000000.png,n",
+        "dog/0000001.png,s",
+        "dog/0000002.png,n",
+        "cat/0000003.png,s",
+    ]
+    with pytest.raises(ValueError, match="no column 'light'; give a table of path, label and"):
+        place(tmp_path / "other", table, condition=("camera", "light"))
+    with pytest.raises(ValueError, match="train_set has no column 'light'"):
+        place(tmp_path / "other", (PIXELS, LABELS), condition=("light",))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pipelines
 from pipelines import check, gain, synthesize, train
@@ -119,6 +120,19 @@ def test_check_of_arrays(tmp_path: Path) -> None:
     report = check(images(12, 1), images(8, 2), out=tmp_path, progress=False)
     assert report.ok, report.text()
     assert report.test == {"dark": 4, "light": 4}
+
+
+def test_check_of_a_table_with_conditions(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    rows = []
+    for i, (pixels, label) in enumerate(zip(*images(16, 4), strict=True)):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        rows.append((tmp_path / f"{i}.png", label, ("north", "south")[i // 2 % 2]))
+    table = pandas.DataFrame(rows, columns=["path", "label", "camera"])
+    report = check(table, condition="camera", out=tmp_path / "run", progress=False)
+    assert report.ok, report.text()
+    assert report.combinations is not None
+    assert "north" in report.text()
 
 
 def test_functions_keep_their_names_when_packages_are_imported() -> None:
