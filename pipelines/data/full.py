@@ -117,8 +117,8 @@ def require_memory(name: str, count: int, size: int, *, grey: bool) -> None:
     if needed > (there := memory_bytes()):
         form = f"{size}x{size} {'grey' if grey else 'RGB'}"
         raise DataError(
-            f"{name}: {count} images of {form} take {needed / 1e9:.1f} GB of memory, of which "
-            f"there are {there / 1e9:.1f} GB; ask for a smaller --size"
+            f"{name}: {count} images of {form} take {_bytes(needed)} of memory, of which there "
+            f"are {_bytes(there)}; ask for a smaller --size"
         )
 
 
@@ -129,3 +129,8 @@ def memory_bytes() -> int:
         if path.is_file() and (text := path.read_text().strip()).isdigit():
             found.append(int(text))
     return min(found)
+
+
+def _bytes(count: int) -> str:
+    """``2.0 MB`` or ``24.8 GB``."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

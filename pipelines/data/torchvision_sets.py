@@ -80,13 +80,16 @@ def class_names(parts: Sequence[Any]) -> tuple[str, ...]:
     Raises:
         DataError: If two parts disagree.
     """
-    found = []
-    for part in parts:
-        first = [one if isinstance(one, str) else one[0] for one in part.classes]
-        found.append(tuple(name.split(" - ")[0] for name in first))
-    if lost := sorted(set(found[0]).symmetric_difference(*found[1:])):
-        raise DataError(f"class {lost[0]!r} is in one part of the data only; repair the files")
+    found = [_names_of(part) for part in parts]
+    for names in found[1:]:
+        if lost := sorted(set(names) ^ set(found[0])):
+            raise DataError(f"class {lost[0]!r} is in one part of the data only; repair the files")
     return found[0]
+
+
+def _names_of(part: Any) -> tuple[str, ...]:
+    first = [one if isinstance(one, str) else one[0] for one in part.classes]
+    return tuple(name.split(" - ")[0] for name in first)
 
 
 def _read(data: DataConfig, found: Any, names: Sequence[str]) -> LabelledImages:
