@@ -15,6 +15,8 @@ from pipelines.report.page import render_page
 LEFT_OUT = ("parts", "features", "data", "synthetic", "outside", "lock")
 """What ``save`` does not copy: work in progress, and the images."""
 MOST_COLUMNS = 9
+OF_FAMILIES = ("top1", "fid", "kid", "precision", "recall", "diversity", "cas", "memorisation_p")
+"""What the table of families begins with."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,7 +165,7 @@ class CompareResult(JobResult):
         """One row per family, without the sizes of its networks."""
         found = []
         for name, measured in self.document["families"].items():
-            row: dict[str, Any] = {"name": name}
+            row: dict[str, Any] = {"name": name} | {key: measured[key] for key in OF_FAMILIES}
             for key, value in measured.items():
                 if value is None or isinstance(value, int | float):
                     row[key] = value
