@@ -95,7 +95,7 @@ def demo(out: Path | None, conditions: bool, as_json: bool) -> None:
 @as_json
 @verbose
 def check(data: str, as_json: bool, **values: Any) -> None:
-    """Read every image of DATA: digits, mnist, fashion-mnist, mnist-conditions or a folder.
+    """Read every image of DATA: a name such as digits or cifar10, hf:NAME, or a folder.
 
     Lists classes, counts, sizes, and bad files with their paths; with --condition the combinations
     of class and condition too, and which are thin or missing. Exit code 3 if something has to be

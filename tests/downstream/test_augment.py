@@ -16,7 +16,7 @@ def generator(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("domain", ["digits", "natural"])
+@pytest.mark.parametrize("domain", ["digits", "signs", "natural"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_classical_keeps_shape_and_range_and_repeats_for_a_seed(domain: str, channels: int) -> None:
     x = images(channels=channels)
@@ -29,7 +29,7 @@ def test_classical_keeps_shape_and_range_and_repeats_for_a_seed(domain: str, cha
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("domain", ["digits", "natural"])
+@pytest.mark.parametrize("domain", ["digits", "signs", "natural"])
 def test_strength_zero_is_the_identity(domain: str) -> None:
     x = images()
     assert torch.equal(classical(domain, 0)(x, generator()), x)

@@ -30,7 +30,9 @@ def generator(seed: int = 0) -> Generator:
 
 
 @pytest.mark.parametrize("make", BOTH)
-@pytest.mark.parametrize(("domain", "channels"), [("digits", 1), ("natural", 3), ("natural", 1)])
+@pytest.mark.parametrize(
+    ("domain", "channels"), [("digits", 1), ("signs", 3), ("natural", 3), ("natural", 1)]
+)
 def test_shape_and_range_stay_and_draws_repeat_for_a_seed(
     make: type[Augment], domain: str, channels: int
 ) -> None:
