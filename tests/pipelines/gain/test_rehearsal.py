@@ -308,5 +308,5 @@ def test_an_own_policy_can_render_combinations_and_then_needs_conditions(tmp_pat
     recipe = gain_plan(tiny(gain=gain), tmp_path).recipe("rendered", None, {})
     assert (recipe.fill, recipe.share, recipe.augment) == (True, 0.9, ("trivialaugment",))
     without = {"data": "digits-conditions", "size": 16, "condition": None, "rare": None}
-    with pytest.raises(ConfigError, match="rendered.*--condition"):
+    with pytest.raises(ConfigError, match=r"rendered.*--condition"):
         gain_plan(tiny(gain={**gain, "rehearse": False}, data=without), tmp_path)
