@@ -5,7 +5,7 @@ r"""How many altered copies of test images are found, and how many real images a
 
 It writes the file, and beside it a page of the same name. Of every data set, test images are
 altered in each way and looked for among the test images, as ``augmentor check`` looks for them in a
-training part. The training images, which are real and no copies, are looked for likewise: what is
+training part. The training images, which are real and not copies, are looked for likewise: what is
 found there is a false alarm, or a near duplicate inside the data set.
 """
 

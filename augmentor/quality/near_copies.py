@@ -4,7 +4,7 @@ Two pictures are compared by their normalised correlation on a small grey thumbn
 brightness, contrast and the size they are stored in hardly change. How near is too near depends on
 the picture: two handwritten digits are alike, two photos of faces are not. So the distance from an
 image to a known one is divided by the distance from that known image to its second nearest
-neighbour among the other known ones, which are no copies of each other. The ratio that counts as a
+neighbour among the other known ones, which are not copies of each other. The ratio that counts as a
 copy is set by the known images too: one half of them is looked for in the other half, and at most
 0.5 % of these may be called copies (more where the known images hold near duplicates themselves,
 which the stated rate of false alarms then says).
@@ -60,7 +60,7 @@ class NearCopies:
         threshold: Ratio below which an image counts as a copy.
         certain_below: Ratio below which one image alone is certain; 0 where the known images hold
             duplicates themselves.
-        false_alarm_rate: Share of images that are no copies and would be called so, estimated from
+        false_alarm_rate: Share of images that are not copies but would be called so, estimated from
             the known images.
     """
 

@@ -81,7 +81,7 @@ def write_diffusers_set(
         whether it has seen test images; ``augmentor gain --synthetic`` looks for copies of them.
 
     Raises:
-        ValueError: If there are no classes, or prompts and numbers are mixed.
+        ValueError: If classes are missing, or prompts and numbers are mixed.
         DataError: If ``out`` holds other files or a set of another recipe.
 
     Example:

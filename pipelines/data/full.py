@@ -94,7 +94,7 @@ def without_twins(full: FullData) -> FullData:
     """Leave out test images that are also training images, where the split is not the user's own
     and no file can be removed.
 
-    One picture under two conditions, such as a letter that two fonts draw alike, is no fault of
+    One picture under two conditions, such as a letter that two fonts draw alike, is not a fault of
     the data, and a split that is made here may part the two.
     """
     twins = overlap(fingerprints(full.test.x), fingerprints(full.train.x)).tolist()

@@ -80,11 +80,11 @@ class Copies:
 
     @property
     def rate(self) -> str:
-        """How often an image that is no copy would be named, in words."""
+        """How often an image that is not a copy would be named, in words."""
         if self.found is None:
             return ""
         return (
-            f"about {100 * self.found.false_alarm_rate:.1f} % of images that are no copies would "
+            f"about {100 * self.found.false_alarm_rate:.1f} % of images that are not copies would "
             "be named too"
         )
 

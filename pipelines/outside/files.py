@@ -186,7 +186,7 @@ def _samples(shard: Path) -> Iterator[tuple[str, Place]]:
     """The label and the image of every sample of a shard.
 
     Raises:
-        DataError: If it is no tar file, or a sample lacks its image or its label.
+        DataError: If it is not a tar file, or a sample lacks its image or its label.
     """
     samples: dict[str, dict[str, tarfile.TarInfo]] = {}
     try:

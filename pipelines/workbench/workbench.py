@@ -261,7 +261,7 @@ class Workbench:
 
     def _outside_images(self, recipe: Recipe) -> LabelledImages:
         if self.outside is None:
-            raise ValueError("there are no sets of another generator's images; give --synthetic")
+            raise ValueError("this run has no set of another generator's images; give --synthetic")
         accept = self._judged(recipe.confidence) if recipe.confidence else None
         return self.outside.images(recipe.outside, accept)
 

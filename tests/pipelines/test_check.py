@@ -142,7 +142,7 @@ def test_near_copies_of_test_images_are_named(tmp_path: Path, way: str) -> None:
     for number, problem in enumerate(report.problems):
         assert f"copy{number}." in problem
         assert f"is nearly test image {tmp_path}/test/dog/{number}.png" in problem
-        assert "% of images that are no copies would be named too" in problem
+        assert "% of images that are not copies would be named too" in problem
 
 
 def test_other_pictures_are_not_called_copies(tmp_path: Path, make_folder: MakeFolder) -> None:

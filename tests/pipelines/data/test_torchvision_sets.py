@@ -117,8 +117,8 @@ def test_parts_with_other_classes_are_refused(
 
 def test_a_damaged_photo_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     food101(tmp_path, monkeypatch)
-    spoiled = tmp_path / "food-101" / "images" / "waffles" / "train0.jpg"
-    spoiled.write_bytes(spoiled.read_bytes()[:500])
+    cut_short = tmp_path / "food-101" / "images" / "waffles" / "train0.jpg"
+    cut_short.write_bytes(cut_short.read_bytes()[:500])
     with pytest.raises(DataError, match=r"food101: image 2 cannot be read .* in .*food-101 anew"):
         load_data(named("food101", tmp_path), seed=0)
 
