@@ -37,7 +37,9 @@ from pipelines.workbench.training_parts import (
     views_computed,
 )
 
-FILLED = ARMS["factored"].mixes_into
+FILLED = ("classical", "trivialaugment")  # which of them suits rendered images is up to the data
+FEWEST_FOR_SYNTHETIC = 3
+"""Rounds of the race, as far as it has as many."""
 MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
 OUTSIDE_MIXED = (ALONE, *MIXED)  # images from elsewhere may need no augmentation beside them
 
@@ -94,6 +96,11 @@ class GainPlan:
         if self.settings.rehearse:
             return self.settings.rehearsal_folds
         return self.settings.screening_rounds
+
+    @property
+    def fewest_for_synthetic(self) -> int:
+        """Rounds that a candidate with synthetic images must have run to be taken."""
+        return min(FEWEST_FOR_SYNTHETIC, self.rounds)
 
     @property
     def screening_metric(self) -> Metric:
@@ -421,9 +428,9 @@ def _candidates(
 
 
 def _filling(settings: GainConfig) -> list[MixPolicy]:
-    """Rendered combinations with the augmentation that the arm ``factored`` has, in every share."""
+    """Rendered combinations with each augmentation of ``FILLED``, in every share."""
     shares = sorted(set(settings.shares) - {0.0})
-    return [MixPolicy(FILLED, share=share, fill=True) for share in shares]
+    return [MixPolicy(base, share=share, fill=True) for base in FILLED for share in shares]
 
 
 def _mixed(

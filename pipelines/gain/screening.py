@@ -42,7 +42,6 @@ RULE = (
     "images are taken only if they are ahead of the best candidate without a generator by more "
     "than one standard error in three rounds or more."
 )
-FEWEST_FOR_SYNTHETIC = 3
 
 
 @dataclass
@@ -99,7 +98,7 @@ def screen(plan: GainPlan, job: OpenJob[Any]) -> dict[str, Any]:
     race = Race(plan)
     plain = [policy for policy in plan.candidates if not policy.uses_synthetic]
     generating = [policy for policy in plan.candidates if policy.uses_synthetic]
-    _run(race, job, plain)
+    _run(race, job, plain, least=plan.fewest_for_synthetic if generating else 0)
     if generating:
         _run_generating(race, job, plain, generating)
     choice = _chosen(race, plain, generating)
@@ -119,15 +118,17 @@ def _can_screen(plan: GainPlan) -> bool:
     return bool(len(held_out))
 
 
-def _run(race: Race, job: OpenJob[Any], candidates: Sequence[MixPolicy]) -> None:
-    """Race the candidates without a generator."""
+def _run(race: Race, job: OpenJob[Any], candidates: Sequence[MixPolicy], least: int) -> None:
+    """Race the candidates without a generator, in ``least`` rounds or more: those with one have no
+    more rounds than their leader.
+    """
     number = 0
     while number < race.plan.rounds:
         left = race.alive(candidates)
         width = _rounds_at_once(race.plan, number)
         _add_rounds(race, job, left, range(number, number + width))
         number += width
-        if is_decided(race.of(candidates)):
+        if number >= least and is_decided(race.of(candidates)):
             return
 
 
@@ -215,7 +216,7 @@ def _chosen(race: Race, plain: Sequence[MixPolicy], generating: Sequence[MixPoli
     name = best
     for policy in generating:
         ahead, error = difference(race.results[policy.name], race.results[name])
-        enough = len(race.results[policy.name]) >= min(FEWEST_FOR_SYNTHETIC, plan.rounds)
+        enough = len(race.results[policy.name]) >= plan.fewest_for_synthetic
         if enough and ahead > AHEAD * error and ahead > 0:
             name = policy.name
     return Choice(by_name[name], by_name[best], kind, known)

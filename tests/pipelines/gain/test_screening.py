@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from downstream.arms.policy import MixPolicy
 from downstream.racing import Result
+from pipelines.gain import screening
 from pipelines.gain.screening import Race
 
 
@@ -36,3 +40,33 @@ def test_a_candidate_that_missed_a_round_does_not_come_back() -> None:
 def test_all_candidates_start_alive() -> None:
     policies = [MixPolicy("real"), MixPolicy("classical")]
     assert Race(cast(Any, None)).alive(policies) == policies
+
+
+def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a generator far ahead could never be taken where its rivals are told apart early."""
+    plain, rendered = MixPolicy("classical"), MixPolicy("classical", share=0.5)
+    scores = {plain: 0.5, MixPolicy("real"): 0.1, rendered: 0.9}
+    plan = SimpleNamespace(
+        candidates=tuple(scores),
+        settings=SimpleNamespace(rehearse=True, processes=1),
+        rounds=5,
+        bundle=SimpleNamespace(train=None),
+        has_pool=False,
+        fewest_for_synthetic=3,
+    )
+    monkeypatch.setattr(screening, "kind_of_regime", lambda *_, **__: "full")
+    race = Race(cast(Any, plan))
+
+    def add(race: Race, job: Any, policies: Sequence[MixPolicy], numbers: range) -> None:
+        for _ in numbers:
+            for policy in policies:
+                race.results.setdefault(policy.name, []).append(result(scores[policy], images=100))
+
+    monkeypatch.setattr(screening, "_add_rounds", add)
+    alone = [policy for policy in scores if not policy.uses_synthetic]
+    screening._run(race, cast(Any, None), alone, least=plan.fewest_for_synthetic)
+    screening._run_generating(race, cast(Any, None), alone, [rendered])
+    assert len(race.results[rendered.name]) == 3
+    assert screening._chosen(race, alone, [rendered]).policy == rendered
