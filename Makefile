@@ -7,7 +7,10 @@ PACKAGES := augmentor downstream pipelines
 # Two test processes on two cores; `make test JOBS=0` runs in one.
 JOBS ?= 2
 
-.PHONY: setup demo demo-conditions test faults check format clean
+# What `make lowest` and `make newest` run.
+TESTS ?= tests
+
+.PHONY: setup demo demo-conditions test wheel lowest newest faults check format clean
 
 setup: $(READY)
 
@@ -31,6 +34,18 @@ test: $(READY)
 faults: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "" --durations=25 tests/faults
 
+# The wheel, installed into an empty environment outside of the checkout, walks through the README.
+wheel: $(READY)
+	rm -rf dist
+	$(BIN)/uv build --quiet --wheel --out-dir dist .
+	$(BIN)/python -m tests.wheel_walk dist/*.whl
+
+# The tests with the lowest versions of what pyproject.toml names, or with the newest of everything.
+lowest newest: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)-$@
+	$(BIN)/uv pip install --quiet --python $(VENV)-$@ --resolution $(if $(filter lowest,$@),lowest-direct,highest) -e '.[dev]'
+	OMP_NUM_THREADS=1 $(VENV)-$@/bin/python -m pytest -n $(JOBS) $(TESTS)
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,4 +57,4 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage .coverage.*
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage .coverage.*

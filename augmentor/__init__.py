@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from augmentor.sampling.mixed_classes import MixedClasses
     from augmentor.sampling.synthesize import synthesize
 
-    __version__: str
+__version__ = "0.2.0"
 
 __all__ = [
     "CvaeGan",
@@ -62,12 +62,9 @@ _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in na
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        value: Any = import_module("importlib.metadata").version("augmentor")
-    elif name in _MODULE_OF:
-        value = getattr(import_module(f"augmentor.{_MODULE_OF[name]}"), name)
-    else:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'augmentor' has no attribute {name!r}")
+    value = getattr(import_module(f"augmentor.{_MODULE_OF[name]}"), name)
     globals()[name] = value  # found without this function from now on
     return value
 

@@ -14,16 +14,7 @@ from pipelines.cli import main
 from pipelines.config import ClassifierConfig
 from pipelines.generators.evaluate import evaluate_run
 from pipelines.generators.quality import EvaluateSettings
-
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, flags=re.DOTALL)
-SMALL_CONFIG = """
-data: {data: digits, per_class: 80, imbalance: 20, unlabelled: rest}
-source: {steps: 4, batch_size: 16, options: {width: 4, latent_dim: 8}}
-classifier: {steps: 4}
-pool: {threshold: 0.0}
-gain: {replicates: 2, screening_rounds: 2, shares: [0.5], confidences: [0.0]}
-"""
+from tests.readme_walk import BLOCKS, SMALL_CONFIG, make_photos
 
 
 def run(language, text, names=None):
@@ -47,27 +38,13 @@ def test_the_walk_through_the_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(
         evaluate_run.__kwdefaults__, "settings", EvaluateSettings(judge=short, student=short)
     )
-    _photos(tmp_path / "photos")
+    make_photos(tmp_path / "photos")
     torch.manual_seed(0)
     greeting, *walk = BLOCKS
     for language, text in [*walk, greeting]:  # the first lines load what the walk trains
         run(language, text)
     assert (tmp_path / "runs" / "digits-gain" / "report.html").exists()
     assert "SyntheticMix(" in capsys.readouterr().out
-
-
-def _photos(folder):
-    """The folder of one's own that the README speaks of."""
-    from PIL import Image
-
-    generator = torch.Generator().manual_seed(0)
-    for name, base in (("cat", 60), ("dog", 180)):
-        (folder / name).mkdir(parents=True)
-        for number in range(12):
-            pixels = torch.randint(
-                base - 50, base + 50, (20, 24, 3), dtype=torch.uint8, generator=generator
-            )
-            Image.fromarray(pixels.numpy()).save(folder / name / f"{number}.png")
 
 
 def test_every_shell_line_is_a_command_that_this_test_or_make_runs():

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import click
 
+from augmentor import __version__
 from pipelines.cli.edit_commands import edit
 from pipelines.cli.options import (
     EPILOG,
@@ -53,7 +54,7 @@ from pipelines.python.words import compare_text, gain_text, semi_text, verify_te
 
 
 @click.group(cls=JobGroup, invoke_without_command=True, context_settings=SETTINGS, epilog=EPILOG)
-@click.version_option(package_name="augmentor", message="%(package)s %(version)s")
+@click.version_option(__version__, message="augmentor %(version)s")
 @verbose
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -86,6 +87,30 @@ def demo(out: Path | None, conditions: bool, as_json: bool) -> None:
     with show() as progress:
         result = demo_run(out, conditions=conditions, progress=progress)
     print_result(result, as_json, lambda: gain_text(result, out))
+
+
+@cli.command(cls=JobCommand, short_help="List the configs to begin with, or write them.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write them into this folder; files that exist stay as they are.",
+)
+@as_json
+@verbose
+def configs(out: Path | None, as_json: bool) -> None:
+    """List the configs to begin with, each with the command that runs it, or write them to --out.
+
+    A checkout has them in configs/start.
+    """
+    from pipelines.config.start import start_texts, write_start_configs
+
+    if out is None:
+        commands = {name: text.splitlines()[0][2:] for name, text in start_texts().items()}
+        print_result(commands, as_json, lambda: as_lines(commands))
+        return
+    words = {True: "written", False: "exists already, left as it is"}
+    files = {str(file): words[new] for file, new in write_start_configs(out).items()}
+    print_result(files, as_json, lambda: as_lines(files))
 
 
 @cli.command(cls=JobCommand, short_help="Read every image of a data set; list what is wrong.")

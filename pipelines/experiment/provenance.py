@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from augmentor import __version__
+
 if TYPE_CHECKING:
     from pipelines.experiment.parts import FinishedPart
 
@@ -87,8 +89,8 @@ def package_versions() -> dict[str, str]:
 
 @cache
 def _versions() -> Mapping[str, str]:
-    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in ("augmentor", *PACKAGES):
+    versions = {"python": ".".join(map(str, sys.version_info[:3])), "augmentor": __version__}
+    for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

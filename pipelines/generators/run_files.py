@@ -72,7 +72,7 @@ class Saver:
 
 @contextmanager
 def open_log(run: RunDir, start: int) -> Iterator[Callable[[StepReport], None]]:
-    """A JSONL file and TensorBoard events.
+    """A JSONL file, and TensorBoard events where ``tensorboard`` is installed.
 
     Args:
         run: Folder of the run.
@@ -84,20 +84,30 @@ def open_log(run: RunDir, start: int) -> Iterator[Callable[[StepReport], None]]:
     if run.log.exists():
         _drop_lines_after(run, start)
     with room_for(run.log, LOG_BLOCK), run.log.open("a", encoding="utf-8") as file:
-        from torch.utils.tensorboard import SummaryWriter
-
-        board = SummaryWriter(str(run.tensorboard), purge_step=start + 1)
+        board = _board(run, start)
 
         def write(report: StepReport) -> None:
             file.write(json.dumps({"step": report.step, **report.losses}) + "\n")
             file.flush()
+            if board is None:
+                return
             for name, value in report.losses.items():
                 board.add_scalar(f"loss/{name}", value, report.step)
 
         try:
             yield write
         finally:
-            board.close()
+            if board is not None:
+                board.close()
+
+
+def _board(run: RunDir, start: int) -> Any:
+    """The writer of TensorBoard events; None without the extra ``tensorboard``."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(run.tensorboard), purge_step=start + 1)
 
 
 def _drop_lines_after(run: RunDir, step: int) -> None:

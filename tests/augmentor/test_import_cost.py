@@ -94,7 +94,7 @@ def test_lazy_names_are_the_objects_of_their_modules() -> None:
     from augmentor.sampling.synthesize import synthesize
 
     assert augmentor.synthesize is synthesize
-    assert augmentor.__version__ == version("augmentor")
+    assert augmentor.__version__ == version("augmentor-synth")
     with pytest.raises(AttributeError, match="module 'augmentor' has no attribute 'sythesize'"):
         augmentor.sythesize  # noqa: B018
 

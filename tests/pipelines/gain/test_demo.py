@@ -5,19 +5,11 @@ from pathlib import Path
 import pytest
 
 from augmentor.data.combinations import MISSING, combinations_of
-from pipelines.config import Config, load_config
+from pipelines.config import Config
 from pipelines.datasets import load_data
 from pipelines.gain import demo
 from pipelines.gain.demo import demo_config, demo_run
 from pipelines.workbench.training_parts import bins_of_bundle
-
-REPOSITORY = Path(__file__).parents[3]
-
-
-@pytest.mark.parametrize(("file", "conditions"), [("demo", False), ("conditions", True)])
-def test_the_config_file_says_the_same_as_the_code(file: str, conditions: bool) -> None:
-    path = REPOSITORY / "configs" / "start" / f"{file}.yaml"
-    assert load_config(path) == demo_config(conditions=conditions)
 
 
 def test_the_demo_of_conditions_lacks_combinations_and_rehearses() -> None:

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -61,6 +62,14 @@ def test_a_run_leaves_config_checkpoints_samples_log_and_events(tmp_path):
     ]
     assert [json.loads(line)["step"] for line in run.log.read_text().splitlines()] == [6]
     assert list(run.tensorboard.glob("events*"))
+
+
+def test_without_tensorboard_a_run_leaves_all_but_its_events(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    train_run(config(steps=2), tmp_path / "run")
+    run = RunDir(tmp_path / "run")
+    assert len(run.log.read_text().splitlines()) == 1
+    assert not run.tensorboard.exists()
 
 
 def test_what_is_loaded_knows_what_it_was_trained_on(tmp_path):
