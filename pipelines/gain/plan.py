@@ -5,43 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from augmentor.common.types import DataError, LabelledImages
-from augmentor.data.combinations import combinations_of
-from augmentor.data.rehearsal import rehearsal_fold
 from downstream.arms.policy import MixPolicy, recipe_of
 from downstream.arms.recipe import Recipe
-from downstream.arms.table import ALONE, ARMS, BASES, Arm, default_arms, fits, usual_bases
+from downstream.arms.table import ARMS, BASES, Arm
 from downstream.comparison import expected_overlap
-from downstream.frozen_features import trains_head
-from downstream.metrics import Metric, Outputs, metric_of
-from downstream.metrics.metric import MissingOutputError
-from pipelines.config import Config, ConfigError, GainConfig, PolicyConfig, SourceConfig
+from downstream.metrics import Metric, metric_of
+from pipelines.config import Config, ConfigError, GainConfig
 from pipelines.datasets import DataBundle
 from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
-from pipelines.gain.outside import OutsideArms, arms_to_run, open_outside
-from pipelines.generators.in_memory import chosen_family, families_with_conditions, for_generator
+from pipelines.gain.arms import arms_of, candidates_of, own_policies, renders
+from pipelines.gain.outside import OutsideArms, open_outside
+from pipelines.gain.requirements import (
+    require_able_family,
+    require_factored_source,
+    require_rehearsable,
+    require_scored,
+)
+from pipelines.generators.in_memory import chosen_family
 from pipelines.run_dir import RunDir
-from pipelines.workbench.synthetic import discriminator_of
 from pipelines.workbench.training_parts import (
     Screen,
     TrainingTask,
-    bins_of_bundle,
     training_group,
     views_computed,
 )
 
-FILLED = ("classical", "trivialaugment")  # which of them suits rendered images is up to the data
 FEWEST_FOR_SYNTHETIC = 3
 """Rounds of the race, as far as it has as many."""
-MIXED = ("classical", "pseudo_label")  # SMOTE and repeated images do what synthetic ones do
-OUTSIDE_MIXED = (ALONE, *MIXED)  # images from elsewhere may need no augmentation beside them
 
 
 @dataclass(frozen=True)
@@ -213,28 +207,28 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
     setting = setting_of(config, screening=config.gain.screening)
     setting = replace(setting, trainer=replace(setting.trainer, cache=RunDir(out).features))
     settings = config.gain
-    own = _own_policies(settings.policies)
+    own = own_policies(settings.policies)
     bundle = setting.bundle(setting.replicate_seed(0))
     metric, metrics = _metrics(settings, bundle)
     setting.require_network(bundle.train)
-    _require_rehearsable(settings, bundle, setting.replicate_seed(0))
+    require_rehearsable(settings, bundle, setting.replicate_seed(0))
     part = setting.trainer.part
     outside = open_outside(settings.synthetic, bundle, out)
     table = dict(ARMS)
     for one in outside:
         table |= one.arms
-    arms = _arms(settings, own, bundle, part, outside, table)
+    arms = arms_of(settings, own, bundle, part, outside, table)
     runs_auto = "auto" in arms or settings.rehearse
-    renders = not outside or any(_renders(arm, own, table) for arm in arms)
-    candidates = _candidates(
+    renders = not outside or any(renders(arm, own, table) for arm in arms)
+    candidates = candidates_of(
         settings, own, bundle, part, outside, runs_auto=runs_auto, renders=renders
     )
     used = {name: policy for name, policy in own.items() if name in arms or policy in candidates}
-    _require_able_family(used, setting.source, bundle.train)
+    require_able_family(used, setting.source, bundle.train)
     recipes = {f"gain.arms: {arm!r}": table[arm].recipe for arm in arms if arm in table}
     recipes |= {f"gain.arms: {arm!r}": own[arm].recipe for arm in arms if arm in own}
     recipes |= {f"gain.candidates: {one.name!r}": one.recipe for one in candidates}
-    _require_factored_source(recipes, setting.source, bundle)
+    require_factored_source(recipes, setting.source, bundle)
     return GainPlan(
         setting=setting,
         bundle=bundle,
@@ -292,163 +286,8 @@ def _metrics(settings: GainConfig, bundle: DataBundle) -> tuple[Metric, tuple[Me
         if set(one.needs) & {"combination", "coverage"} and not bundle.train.conditions:
             raise ConfigError(f"gain.metrics: {one.name} needs conditions; give --condition")
     if any("coverage" in one.needs for one in shown):
-        _require_scored(shown, bundle)
+        require_scored(shown, bundle)
     return metric, tuple(shown)
-
-
-def _require_scored(metrics: Sequence[Metric], bundle: DataBundle) -> None:
-    """Refuse a metric of combinations that no scored image belongs to, before any training.
-
-    Raises:
-        DataError: If the first replicate has none.
-    """
-    test, table = bundle.test, combinations_of(bundle.train, bins_of_bundle(bundle))
-    sure = torch.full((len(test), len(test.classes)), 1 / len(test.classes))
-    outputs = Outputs(test.y, sure, coverage=table.coverage_of(test), combination=table.of(test))
-    for one in metrics:
-        if "coverage" not in one.needs:
-            continue
-        try:
-            one.of(outputs)
-        except MissingOutputError as error:
-            raise DataError(f"gain.metrics: {one.name}: {error}") from error
-
-
-def _require_rehearsable(settings: GainConfig, bundle: DataBundle, seed: int) -> None:
-    """Refuse a rehearsal where nothing is incomplete, before anything is trained."""
-    if not settings.rehearse:
-        return
-    bins = bins_of_bundle(bundle)
-    if bins is None:
-        raise ConfigError("gain.rehearse: a rehearsal needs conditions; give --condition")
-    rehearsal_fold(bundle.train, bins, seed, 0)
-
-
-def _own_policies(asked: Mapping[str, PolicyConfig]) -> dict[str, MixPolicy]:
-    found = {}
-    for name, one in asked.items():
-        if name in ARMS:
-            raise ConfigError(f"gain.policies: {name!r} is the name of an arm; give it another one")
-        try:
-            found[name] = MixPolicy(**one.model_dump())
-        except ValueError as error:
-            raise ConfigError(f"gain.policies.{name}: {error}") from error
-    return found
-
-
-def _arms(
-    settings: GainConfig,
-    own: Mapping[str, MixPolicy],
-    bundle: DataBundle,
-    part: str,
-    outside: Sequence[OutsideArms],
-    table: Mapping[str, Arm],
-) -> tuple[str, ...]:
-    """The arms to run: those of the configuration, else the usual ones that the part of the network
-    which learns can have.
-    """
-    pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
-    usual = default_arms(pool=pool, conditions=conditions, own_generator=not outside)
-    arms = settings.arms or tuple(arm for arm in usual if _learns(part, ARMS[arm].recipe))
-    arms = arms_to_run(outside, arms)
-    known = ", ".join([*table, *own])
-    for arm in arms:
-        if arm not in table and arm not in own:
-            raise ConfigError(f"gain.arms: unknown arm {arm!r}; known: {known}")
-        if arms.count(arm) > 1:
-            raise ConfigError(f"gain.arms: {arm!r} is named twice")
-        recipe = own[arm].recipe if arm in own else table[arm].recipe
-        _require_fitting(f"gain.arms: the arm {arm!r}", recipe, bundle, part)
-    return tuple(arms)
-
-
-def _renders(arm: str, own: Mapping[str, MixPolicy], table: Mapping[str, Arm]) -> bool:
-    """Whether an arm needs images of the run's own generator."""
-    recipe = own[arm].recipe if arm in own else table[arm].recipe
-    return recipe is not None and recipe.renders
-
-
-def _learns(part: str, recipe: Recipe | None) -> bool:
-    """Whether the part of a network that learns can learn by a recipe."""
-    return recipe is None or part == "all" or trains_head(recipe.training, recipe.augment)
-
-
-def _require_fitting(what: str, recipe: Recipe | None, bundle: DataBundle, part: str) -> None:
-    """Refuse a recipe that needs what the data do not have, or changes what stays frozen."""
-    if not _learns(part, recipe):
-        raise ConfigError(
-            f"{what} changes the features of the network, which train: head leaves as they are; "
-            "give --train all, or leave it out"
-        )
-    if not fits(recipe, pool=bundle.pool is not None):
-        raise ConfigError(f"{what} needs unlabelled images; give --unlabelled, or leave it out")
-    if not fits(recipe, pool=True, conditions=bool(bundle.train.conditions)):
-        raise ConfigError(f"{what} needs conditions; give --condition, or leave it out")
-    if recipe is not None and recipe.hidden and bundle.hidden is None:
-        raise ConfigError(f"{what} trains on images that data.rare hides; set it, or leave it out")
-
-
-def _candidates(
-    settings: GainConfig,
-    own: Mapping[str, MixPolicy],
-    bundle: DataBundle,
-    part: str,
-    outside: Sequence[OutsideArms],
-    *,
-    runs_auto: bool,
-    renders: bool,
-) -> tuple[MixPolicy, ...]:
-    """What ``auto`` may choose: arms without a generator, ``MIXED`` with every share and filter,
-    with images of the run's own generator (``renders``) and of sets, and the configuration's own
-    policies; where ``auto`` does not run, only the first, for their strengths.
-    """
-    pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
-    usual = usual_bases(pool=pool, conditions=conditions)
-    wanted = settings.candidates or tuple(base for base in usual if _learns(part, BASES[base]))
-    alone: list[MixPolicy] = []
-    mine: list[MixPolicy] = []
-    for name in wanted:
-        if name in own:
-            mine.append(own[name])
-        elif name in BASES:
-            alone += _in_all_strengths(name, settings.strengths)
-        else:
-            known = ", ".join([*BASES, *own])
-            raise ConfigError(f"gain.candidates: unknown candidate {name!r}; known: {known}")
-    mixed: list[MixPolicy] = []
-    for one in outside:
-        for policy in _mixed(alone, settings, OUTSIDE_MIXED):
-            mixed.append(replace(policy, outside=one.policy_name))
-    if renders:
-        mixed += _filling(settings) if conditions else _mixed(alone, settings)
-    found = dict.fromkeys([*alone, *mixed, *mine] if runs_auto else alone)
-    for policy in found:
-        _require_fitting(f"gain.candidates: {policy.name!r}", policy.recipe, bundle, part)
-    return tuple(found)
-
-
-def _filling(settings: GainConfig) -> list[MixPolicy]:
-    """Rendered combinations with each augmentation of ``FILLED``, in every share."""
-    shares = sorted(set(settings.shares) - {0.0})
-    return [MixPolicy(base, share=share, fill=True) for base in FILLED for share in shares]
-
-
-def _mixed(
-    alone: Sequence[MixPolicy], settings: GainConfig, bases: Sequence[str] = MIXED
-) -> list[MixPolicy]:
-    found = []
-    for share in sorted(set(settings.shares) - {0.0}):
-        for confidence in sorted(set(settings.confidences)):
-            for policy in alone:
-                if policy.base in bases:
-                    found.append(replace(policy, share=share, confidence=confidence))
-    return found
-
-
-def _in_all_strengths(base: str, strengths: Sequence[float]) -> list[MixPolicy]:
-    """An arm in every strength, if it has classical augmentation."""
-    tunable = "classical" in BASES[base].augment
-    return [MixPolicy(base, strength=one) for one in (strengths if tunable else (1.0,))]
 
 
 def _declared(settings: GainConfig, arms: Sequence[str]) -> tuple[tuple[str, str], ...] | None:
@@ -458,48 +297,3 @@ def _declared(settings: GainConfig, arms: Sequence[str]) -> tuple[tuple[str, str
                 ran = ", ".join(arms)
                 raise ConfigError(f"gain.comparisons: arm {arm!r} is not run; arms: {ran}")
     return settings.comparisons
-
-
-def _require_able_family(
-    policies: Mapping[str, MixPolicy], source: SourceConfig, images: LabelledImages
-) -> None:
-    """Refuse a family without an encoder or an image discriminator where a policy needs one."""
-    family, options = chosen_family(source)
-    images = for_generator(images.subset(torch.arange(0)), source)
-    model: Any = family.model
-    for name, policy in policies.items():
-        if policy.latents != "prior" and not hasattr(model, "encode"):
-            raise ConfigError(
-                f"gain.policies: {name!r} needs an encoder; family {source.family!r} has none"
-            )
-        if not policy.realism:
-            continue
-        try:
-            with torch.random.fork_rng(devices=[]):
-                discriminator_of(model(images.classes, images.image_shape, options))
-        except DataError as error:
-            raise ConfigError(
-                f"gain.policies: {name!r} sets realism, but family {source.family!r} has no "
-                "image discriminator; use for example cvae_gan"
-            ) from error
-
-
-def _require_factored_source(
-    recipes: Mapping[str, Recipe | None], source: SourceConfig, bundle: DataBundle
-) -> None:
-    """Refuse rendered combinations where the generator would not know the conditions."""
-    family, _ = chosen_family(source)
-    for what, recipe in recipes.items():
-        if recipe is None or not recipe.fill:
-            continue
-        if not family.takes_conditions:
-            raise ConfigError(
-                f"{what} renders combinations of class and condition, but family "
-                f"{source.family!r} knows classes alone; use one of {families_with_conditions()}, "
-                "or name other arms"
-            )
-        if bundle.pool is not None:
-            raise ConfigError(
-                f"{what} renders combinations of class and condition, but the conditions of images "
-                "without labels are not known; leave out --unlabelled, or name other arms"
-            )
