@@ -68,10 +68,10 @@ def candidates_of(
     outside: Sequence[OutsideArms],
     *,
     runs_auto: bool,
-    renders: bool,
+    rendering: bool,
 ) -> tuple[MixPolicy, ...]:
     """What ``auto`` may choose: arms without a generator, ``MIXED`` with every share and filter,
-    with images of the run's own generator (``renders``) and of sets, and the configuration's own
+    with images of the run's own generator (``rendering``) and of sets, and the configuration's own
     policies; where ``auto`` does not run, only the first, for their strengths.
     """
     pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
@@ -91,7 +91,7 @@ def candidates_of(
     for one in outside:
         for policy in _mixed(alone, settings, OUTSIDE_MIXED):
             mixed.append(replace(policy, outside=one.policy_name))
-    if renders:
+    if rendering:
         mixed += _filling(settings) if conditions else _mixed(alone, settings)
     found = dict.fromkeys([*alone, *mixed, *mine] if runs_auto else alone)
     for policy in found:

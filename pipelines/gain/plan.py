@@ -219,9 +219,9 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
         table |= one.arms
     arms = arms_of(settings, own, bundle, part, outside, table)
     runs_auto = "auto" in arms or settings.rehearse
-    renders = not outside or any(renders(arm, own, table) for arm in arms)
+    rendering = not outside or any(renders(arm, own, table) for arm in arms)
     candidates = candidates_of(
-        settings, own, bundle, part, outside, runs_auto=runs_auto, renders=renders
+        settings, own, bundle, part, outside, runs_auto=runs_auto, rendering=rendering
     )
     used = {name: policy for name, policy in own.items() if name in arms or policy in candidates}
     require_able_family(used, setting.source, bundle.train)
