@@ -17,11 +17,11 @@ from typing import Any, cast
 import safetensors.torch
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Generator, Tensor, nn
 
 from augmentor.common.atomic_files import write_bytes
 from augmentor.common.randomness import rng_for
+from augmentor.common.tensor_files import mapped_tensors
 from downstream.augment import Augment, Mix, mixup
 from downstream.input_form import WithInputForm
 
@@ -113,10 +113,10 @@ class FeatureStore:
 def _rows_in(path: Path) -> dict[str, Tensor]:
     """Features by key in a file; none if it is damaged."""
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in ("features", "keys")}
-            checksum = (file.metadata() or {}).get("sha256")
-    except (SafetensorError, OSError):
+        found, metadata = mapped_tensors(path)
+        tensors = {name: found[name] for name in ("features", "keys")}
+        checksum = metadata.get("sha256")
+    except (OSError, KeyError, ValueError):
         return {}
     if checksum != _checksum(tensors):
         return {}

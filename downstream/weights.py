@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
+
+from augmentor.common.given_files import MOST_TENSORS, open_given
+from augmentor.common.tensor_files import mapped_tensors
 
 WRAPPED_IN = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which training scripts keep the weights, the best ones first."""
@@ -147,14 +148,15 @@ def names_differ(network: nn.Module, found: Mapping[str, Tensor]) -> bool:
 def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+            return mapped_tensors(path)[0]
+        with open_given(path, MOST_TENSORS) as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} is damaged, or holds more than tensors, which is never loaded; save the "
             "state dict of the network alone"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).partition("\n")[0][:120]
         raise WeightsError(
             f"{path} is not a file of weights, or damaged ({reason}); give safetensors or a state "

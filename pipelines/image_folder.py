@@ -9,7 +9,7 @@ import os
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +19,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from augmentor.common.given_files import MOST_IMAGE, leads_outside, open_given
 from augmentor.common.types import DataError
 from augmentor.data.resize import fit_square
 
@@ -140,10 +141,11 @@ def file_problem(path: Path, home: Path) -> str | None:
     """Why a file may not be opened, or None: it must be a regular one, and a link must stay below
     ``home``, which is resolved.
     """
-    if path.is_symlink() and not path.resolve().is_relative_to(home):
+    linked = path.is_symlink()
+    if linked and leads_outside(path, home):
         return "a link that leads outside the folder"
     if not path.is_file():
-        return "a broken link" if path.is_symlink() else "not a regular file"
+        return "a broken link" if linked else "not a regular file"
     return None
 
 
@@ -308,7 +310,7 @@ def _opened(path: Path | BinaryIO) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # Damaged metadata only warns; the pixels are what counts here.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            with _file_of(path) as file, Image.open(file, formats=FORMATS) as image:
                 _check(image)
                 yield image
     except ImageFileError:
@@ -319,6 +321,11 @@ def _opened(path: Path | BinaryIO) -> Iterator[Image.Image]:
         raise ImageFileError("not an image, or damaged at the start") from error
     except Exception as error:  # Pillow's decoders raise a dozen types on damaged files.
         raise ImageFileError(f"damaged: {error or type(error).__name__}") from error
+
+
+def _file_of(path: Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    """The file of a path, which is closed afterwards, or one that is open, which stays so."""
+    return open_given(path, MOST_IMAGE) if isinstance(path, Path) else nullcontext(path)
 
 
 def _check(image: Image.Image) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from augmentor.common.atomic_files import write_json
+from augmentor.common.given_files import read_text
 from augmentor.common.types import DataError
 
 Kind = Literal["gain", "gain_summary", "semi", "compare", "evaluate", "verify"]
@@ -382,11 +383,11 @@ def read_result(path: Path, kind: Kind) -> dict[str, Any]:
             key.
     """
     try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result: dict[str, Any] = json.loads(read_text(path))
         _MODELS[kind].model_validate(result)
     except ValidationError as error:
         raise DataError(f"{path}: {_first(error)}; run the command that made it again") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as a result: {error}") from error
     return result
 

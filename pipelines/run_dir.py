@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augmentor.common.atomic_files import remove_leftovers, room_for, write_bytes, write_text
+from augmentor.common.given_files import read_text
+from pipelines.config import ConfigError
+from pipelines.strict_yaml import LARGEST_FILE
 
 
 class RunLockedError(RuntimeError):
@@ -46,9 +49,19 @@ class RunDir:
 
     def write_config(self, text: str) -> None:
         """Keep the config that a job runs with; nothing is written where it is there already."""
-        there = self.config.is_file() and self.config.read_text(encoding="utf-8") == text
-        if not there:
+        if not self.config.exists() or self.read_config() != text:
             write_text(self.config, text)
+
+    def read_config(self) -> str:
+        """The text of the config.
+
+        Raises:
+            ConfigError: If the file cannot be read.
+        """
+        try:
+            return read_text(self.config, LARGEST_FILE)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.config}: cannot be read: {error}") from error
 
     @property
     def checkpoints(self) -> Path:

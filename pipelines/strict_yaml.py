@@ -11,7 +11,13 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from augmentor.common.given_files import read_text
+
 LARGEST_FILE = 1_000_000
+MOST_VALUES = 10_000
+"""Keys and values of one document: about half a second's work for the parser."""
+MOST_PROBLEMS = 10
+"""Mistakes that one message names."""
 LONGEST_SHOWN = 200
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -28,9 +34,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         YamlError: If it is missing, too large, not UTF-8, or not the plain YAML of ``parse_yaml``.
     """
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise YamlError(f"{path}: too large for a config (more than {LARGEST_FILE} bytes)")
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, LARGEST_FILE)
     except (OSError, UnicodeDecodeError) as error:
         raise YamlError(f"{path}: cannot be read: {error}") from error
     return parse_yaml(text, where=str(path))
@@ -67,7 +71,10 @@ def validated(model: type[Model], mapping: Mapping[str, Any], where: str) -> Mod
     try:
         return model.model_validate(dict(mapping))
     except ValidationError as error:
-        problems = [_explain(one, where, model) for one in error.errors()]
+        found = error.errors(include_url=False, include_context=False)
+        problems = [_explain(one, where, model) for one in found[:MOST_PROBLEMS]]
+        if len(found) > MOST_PROBLEMS:
+            problems.append(f"and {len(found) - MOST_PROBLEMS} more")
         raise YamlError("; ".join(problems)) from error
 
 
@@ -79,8 +86,16 @@ class _StrictLoader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    values = 0
+    """Keys and values read so far."""
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
+        self.values += 1
+        if self.values > MOST_VALUES:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {MOST_VALUES} keys and values", problem_mark=event.start_mark
+            )
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.MarkedYAMLError(
                 problem="anchors and aliases are not allowed", problem_mark=event.start_mark

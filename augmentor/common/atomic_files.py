@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from augmentor.common.given_files import open_given
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that a crash leaves the old content or the new, never a part.
@@ -131,7 +133,15 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes as 64 hex digits."""
-    with path.open("rb") as file:
+def sha256_of(path: Path, most: int | None = None) -> str:
+    """SHA-256 of the bytes of a regular file, as 64 hex digits.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have; None for any number.
+
+    Raises:
+        OSError: If it cannot be read, is not a regular file, or is larger.
+    """
+    with open_given(path, most) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from augmentor.common.given_files import read_text
 from augmentor.common.types import DataError
 from augmentor.data.class_names import class_index, listed
 
@@ -208,8 +209,8 @@ def _class_index(key: str | int, classes: Sequence[str]) -> int:
 
 def _read_totals(path: Path) -> dict[str, int]:
     try:
-        totals = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        totals = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(totals, dict) or not all(type(n) is int for n in totals.values()):
         raise DataError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from augmentor.common.given_files import read_text
 from augmentor.common.randomness import rng_for
 from augmentor.common.types import DataError, LabelledImages, SampleSource
 from augmentor.data.candidates import first_candidates
@@ -392,8 +393,8 @@ def _read_policy(policy: Policy) -> Mapping[str, Any]:
     if isinstance(policy, Mapping):
         return policy
     try:
-        document = json.loads(Path(policy).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        document = json.loads(read_text(Path(policy)))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{policy}: cannot be read as a policy ({error}); augmentor gain writes one"
         ) from error

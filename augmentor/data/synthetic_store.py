@@ -36,10 +36,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 import torch
 from numpy.typing import NDArray
@@ -48,6 +47,17 @@ from torch import Tensor
 
 from augmentor.common import atomic_files
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
+from augmentor.common.given_files import (
+    MOST_IMAGE,
+    MOST_LINES,
+    MOST_SHARD,
+    leads_outside,
+    open_given,
+    read_bytes,
+    read_text,
+)
+from augmentor.common.tar_files import regular_members
+from augmentor.common.tensor_files import read_tensors
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fill import Fill
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap, to_uint8
@@ -71,6 +81,8 @@ ORIGIN_UNKNOWN, UNKNOWN = "origin unknown", "unknown"
 """The family and the augmentation of the source of imported images."""
 MOST_PIXELS = 64_000_000
 """Of one image; what a recipe from elsewhere says must not decide how much memory is taken."""
+MOST_IMAGES, MOST_SHARDS = 10_000_000, 1_000_000
+"""Of one set; its plan is in memory."""
 ROUNDING = 1e-3
 """How far beyond [-1, 1] an image may be for its 8-bit pixels to be right."""
 PIECE = 1024
@@ -118,8 +130,9 @@ class Recipe:
         versions: Packages the set was begun with.
 
     Raises:
-        ValueError: If names repeat, a count is negative or of no class, or the images are neither
-            grey nor RGB or have more than 64 million pixels.
+        ValueError: If names repeat, a count is negative or of no class, there are more than
+            ``MOST_IMAGES`` images or ``MOST_SHARDS`` shards, or the images are neither grey nor
+            RGB or have more than 64 million pixels.
     """
 
     family: str
@@ -150,6 +163,12 @@ class Recipe:
             )
         if any(n < 0 for n in self.counts.values()):
             raise ValueError(f"counts must not be negative, got {self.counts}")
+        require_feasible(self.total)
+        if self.shard_size >= 1 and _planned(self) > MOST_SHARDS:
+            raise ValueError(
+                f"{_planned(self)} shards are more than the {MOST_SHARDS} of one set; raise "
+                "shard_size"
+            )
         if self.fill is not None:
             _require_totals(self.fill, self.counts)
         channels, height, width = self.image_shape
@@ -193,6 +212,19 @@ class Recipe:
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
+def require_feasible(images: int) -> None:
+    """Refuse more images than one set may have, before anything is planned.
+
+    Raises:
+        ValueError: If there are more than ``MOST_IMAGES``.
+    """
+    if images > MOST_IMAGES:
+        raise ValueError(
+            f"{images} synthetic images are more than the {MOST_IMAGES} of one set; ask for fewer, "
+            "or make several sets with other seeds"
+        )
+
+
 def _require_totals(fill: Fill, counts: dict[str, int]) -> None:
     if fill.totals != {name: n for name, n in counts.items() if n}:
         raise ValueError(f"counts must be those of the combinations, {fill.totals}, got {counts}")
@@ -234,7 +266,9 @@ class Shard:
         """
         for name, digest in self.sha256.items():
             try:
-                if not (folder / name).is_file() or atomic_files.sha256_of(folder / name) != digest:
+                if leads_outside(folder / name, folder):
+                    return name
+                if atomic_files.sha256_of(folder / name, MOST_SHARD) != digest:
                     return name
             except (
                 OSError,
@@ -481,7 +515,7 @@ def read_recipe(folder: Path) -> Recipe:
         DataError: If the folder holds no set, or its recipe cannot be read.
     """
     try:
-        stored = _unchecked(json.loads((folder / RECIPE).read_text("utf-8")))
+        stored = _unchecked(json.loads(read_text(folder / RECIPE, inside=folder)))
         _require_types(stored)
         stored["classes"], stored["image_shape"] = (
             tuple(stored["classes"]),
@@ -512,9 +546,13 @@ def read_manifest(folder: Path) -> list[Shard]:
         DataError: If a line cannot be read or names a file outside the folder.
     """
     path = folder / MANIFEST
-    if not path.is_file():
+    try:
+        text = read_text(path, MOST_LINES, inside=folder, errors="replace")
+    except FileNotFoundError:
         return []
-    lines = path.read_text("utf-8", errors="replace").split("\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
+    lines = text.split("\n")
     return [
         _parse_line(line, f"{path}, line {number}")
         for number, line in enumerate(lines[:-1], start=1)
@@ -597,10 +635,9 @@ class ShardReader:
         self.path, self.image_shape = path, image_shape
         members: dict[str, dict[str, tuple[int, int]]] = {}
         try:
-            with tarfile.open(path, "r:") as tar:
-                for member in filter(tarfile.TarInfo.isreg, tar):
-                    key, _, extension = member.name.partition(".")
-                    members.setdefault(key, {})[extension] = (member.offset_data, member.size)
+            for member in regular_members(path):
+                key, _, extension = member.name.partition(".")
+                members.setdefault(key, {})[extension] = (member.offset_data, member.size)
         except (OSError, tarfile.TarError) as error:
             raise DataError(f"{path}: cannot be read as a tar shard ({error}); {_AGAIN}") from error
         if any(not parts.keys() >= {"png", "cls", "json"} for parts in members.values()):
@@ -619,7 +656,7 @@ class ShardReader:
 
     def __getitem__(self, index: int) -> Sample:
         key = self._keys[index]
-        with self.path.open("rb") as file:
+        with open_given(self.path) as file:
             png, label, info = (self._read(file, *span) for span in self._spans[index].tolist())
         pixels = _decode(png, self.image_shape, f"{self.path}, {key}")
         try:
@@ -630,7 +667,7 @@ class ShardReader:
             ) from error
 
     @staticmethod
-    def _read(file: io.BufferedReader, offset: int, size: int) -> bytes:
+    def _read(file: BinaryIO, offset: int, size: int) -> bytes:
         file.seek(offset)
         return file.read(size)
 
@@ -897,7 +934,7 @@ def _read_shard(folder: Path, recipe: Recipe, shard: Shard) -> Iterator[Tensor]:
         return
     for name in sorted(shard.sha256):
         try:
-            data = (folder / name).read_bytes()
+            data = read_bytes(folder / name, MOST_IMAGE, inside=folder)
         except (OSError, ValueError) as error:
             raise DataError(f"{folder / name}: cannot be read ({error}); {_AGAIN}") from error
         yield _decode(data, recipe.image_shape, str(folder / name))
@@ -905,9 +942,9 @@ def _read_shard(folder: Path, recipe: Recipe, shard: Shard) -> Iterator[Tensor]:
 
 def _read_trained_on(folder: Path, recipe: Recipe) -> NDArray[np.int64]:
     try:
-        stored = safetensors.numpy.load((folder / TRAINED_ON).read_bytes())
-        trained_on: NDArray[np.int64] = stored["fingerprints"].astype(np.int64)
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        stored = read_tensors(folder / TRAINED_ON, inside=folder)
+        trained_on: NDArray[np.int64] = stored["fingerprints"].numpy().astype(np.int64)
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / TRAINED_ON}: cannot be read ({error}); {_AGAIN}") from error
     if trained_on_digest(trained_on) != recipe.trained_on:
         raise DataError(f"{folder / TRAINED_ON}: not the fingerprints the recipe names; {_AGAIN}")

@@ -22,7 +22,7 @@ from augmentor.common.types import (
 )
 from augmentor.data.candidates import BATCH_SIZE, combination_latents, latents, sample
 from augmentor.data.fill import Fill
-from augmentor.data.synthetic_store import Recipe, write_set
+from augmentor.data.synthetic_store import Recipe, require_feasible, write_set
 
 Accept = Callable[[Tensor, Tensor], Tensor]
 """A filter: images (N, C, H, W) and their classes (N,) int64 to bool (N,), true for those to
@@ -116,11 +116,13 @@ def synthesize(
         More images of a class begin with those one gets when asking for fewer.
 
     Raises:
-        ValueError: If a class is unknown or a count negative.
+        ValueError: If a class is unknown, a count is negative, or the counts are more than one set
+            may have.
         DataError: If the filter accepts too few of a class.
     """
     if any(n < 0 for n in counts.values()):
         raise ValueError(f"counts must not be negative, got {dict(counts)}")
+    require_feasible(sum(counts.values()))
     wanted = sorted(counts.items())
     images = [
         render(source, index, n, seed, accept=accept, batch_size=batch_size)[0]

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from augmentor.common.atomic_files import (
@@ -27,9 +26,13 @@ from augmentor.common.atomic_files import (
     write_json,
     write_text,
 )
+from augmentor.common.given_files import MOST_JSON, MOST_TENSORS, read_bytes, read_text
+from augmentor.common.tensor_files import read_tensors
 from augmentor.common.types import DataError
 
 FORMAT = 1
+MOST_OF = {"tensors.safetensors": MOST_TENSORS, "state.json": MOST_JSON}
+"""Bytes that a file of a checkpoint may have."""
 
 
 @dataclass(frozen=True)
@@ -139,20 +142,20 @@ def _read(folder: Path, passed_over: tuple[str, ...]) -> Checkpoint:
     # A right hash says that nobody changed the files by accident, not that they hold what they
     # should.
     try:
-        record = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        record = json.loads(read_text(folder / "state.json"))
         if record["format"] != FORMAT:
             raise DataError(
                 f"{folder}: checkpoint format {record['format']}, this version reads {FORMAT}"
             )
-        state = _unpack(record["state"], load((folder / "tensors.safetensors").read_bytes()))
+        state = _unpack(record["state"], read_tensors(folder / "tensors.safetensors"))
         step, meta = record["step"], record["meta"]
         if type(step) is not int or not isinstance(meta, dict) or not isinstance(state, dict):
             raise TypeError("step, meta and state must be a whole number and two mappings")
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise _CorruptedError(
             f"{folder}: not what save_checkpoint writes ({type(error).__name__}: {error})"
         ) from error
-    if (folder / "manifest.json").read_bytes() != json_bytes(_manifest(hashes)):
+    if read_bytes(folder / "manifest.json", MOST_JSON) != json_bytes(_manifest(hashes)):
         raise _CorruptedError(f"{folder / 'manifest.json'}: not the bytes that were saved")
     return Checkpoint(step, meta, state, hashes["tensors.safetensors"], passed_over)
 
@@ -161,7 +164,7 @@ def _verified_hashes(folder: Path) -> dict[str, str]:
     """The manifest's hashes, after the files were found to have them."""
     manifest = folder / "manifest.json"
     try:
-        hashes: dict[str, str] = json.loads(manifest.read_text(encoding="utf-8"))["sha256"]
+        hashes: dict[str, str] = json.loads(read_text(manifest))["sha256"]
         expected = {
             "tensors.safetensors": hashes["tensors.safetensors"],
             "state.json": hashes["state.json"],
@@ -170,7 +173,7 @@ def _verified_hashes(folder: Path) -> dict[str, str]:
         raise _CorruptedError(f"{manifest}: {type(error).__name__}") from error
     for name, expected_hash in expected.items():
         try:
-            found = sha256_of(folder / name)
+            found = sha256_of(folder / name, MOST_OF[name])
         except OSError as error:
             raise _CorruptedError(f"{folder / name}: {error.strerror}") from error
         if found != expected_hash:

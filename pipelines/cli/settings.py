@@ -29,6 +29,7 @@ def config_to_resume(values: Mapping[str, Any]) -> Config:
     """
     from pipelines.config import config_from
     from pipelines.generators.load import training_config
+    from pipelines.run_dir import RunDir
 
     context = click.get_current_context()
     if values["out"] is None:
@@ -38,7 +39,7 @@ def config_to_resume(values: Mapping[str, Any]) -> Config:
     file = Path(values["out"]) / "config.yaml"
     if not file.is_file():
         raise click.UsageError(f"{file} cannot be read: name the folder of a run by --out", context)
-    kept = training_config(file.read_text(encoding="utf-8"), where=str(file))
+    kept = training_config(RunDir(file.parent).read_config(), where=str(file))
     return config_from(_with_options(kept.model_dump(), values), where=str(file))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from augmentor.common.given_files import read_bytes
 from augmentor.common.types import DataError
 from pipelines.image_folder import file_problem, printable, shown
 
@@ -129,7 +130,7 @@ def _text(file: Path) -> str:
                 f"{shown(file)}: {size // 2**20} MiB are more than {MOST_BYTES // 2**20}; leave "
                 "out the columns that are not needed"
             )
-        raw = file.read_bytes()
+        raw = read_bytes(file, MOST_BYTES)
     except OSError as error:
         raise DataError(f"{shown(file)}: cannot be read: {error.strerror}") from error
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.config.section import RowName, Section
+from pipelines.config.section import MOST_REPEATS, MOST_SAMPLES, RowName, Section
 
 
 class VariantConfig(Section):
@@ -37,6 +37,7 @@ class CompareConfig(Section):
     samples: int = Field(
         default=5000,
         ge=2,
+        le=MOST_SAMPLES,
         description="Generated images that each row rests on; a PixelCNN makes at most 500.",
     )
     judge_steps: int = Field(
@@ -48,7 +49,7 @@ class CompareConfig(Section):
         description="Training steps of the classifiers that learn from generated images alone.",
     )
     processes: int = Field(
-        default=1, ge=1, description="Families that are trained at the same time."
+        default=1, ge=1, le=MOST_REPEATS, description="Families that are trained at the same time."
     )
 
     @field_validator("families", mode="before")

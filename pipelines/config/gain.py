@@ -8,7 +8,7 @@ from pydantic import Field
 
 from downstream.arms.table import arms_help
 from pipelines.config.policy import PolicyConfig
-from pipelines.config.section import FilePath, Fraction, RowName, Section
+from pipelines.config.section import MOST_REPEATS, FilePath, Fraction, RowName, Section
 
 
 class GainConfig(Section):
@@ -49,9 +49,11 @@ class GainConfig(Section):
         description="{name: {base: …, share: …, latents: …}}: policies to run as arms.",
     )
     replicates: int = Field(
-        default=5, ge=2, description="Paired repetitions, each with its own seeds."
+        default=5, ge=2, le=MOST_REPEATS, description="Paired repetitions, each with its own seeds."
     )
-    processes: int = Field(default=1, ge=1, description="Replicates that run at the same time.")
+    processes: int = Field(
+        default=1, ge=1, le=MOST_REPEATS, description="Replicates that run at the same time."
+    )
     synthetic_share: Fraction = Field(
         default=0.5, description="Synthetic part of a batch in the synthetic arms."
     )
@@ -70,6 +72,7 @@ class GainConfig(Section):
     screening_rounds: int = Field(
         default=8,
         ge=2,
+        le=MOST_REPEATS,
         description="Most splits of the training part on which auto races its candidates; those "
         "clearly behind drop out, and it stops when no other can be a point better. In a long "
         "tail every other common class stands in for a rare one, by turns.",
@@ -89,6 +92,7 @@ class GainConfig(Section):
     rehearsal_folds: int = Field(
         default=3,
         ge=1,
+        le=MOST_REPEATS,
         description="Most folds of a rehearsal; three hide combinations of every well covered "
         "class once.",
     )

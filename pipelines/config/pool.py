@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.config.section import Augmentation, Fraction, Section
+from pipelines.config.section import MOST_REPEATS, Augmentation, Fraction, Section
 
 
 class PoolConfig(Section):
@@ -26,6 +26,7 @@ class PoolConfig(Section):
     rounds: int = Field(
         default=2,
         ge=1,
+        le=MOST_REPEATS,
         description="Times the pool is labelled; later rounds learn from the earlier.",
     )
     balanced: bool = Field(
@@ -45,6 +46,7 @@ class PoolConfig(Section):
     joint_rounds: int = Field(
         default=2,
         ge=1,
+        le=MOST_REPEATS,
         description="Times that the arm joint_label asks classifier and CVAE together.",
     )
     joint_steps: int = Field(

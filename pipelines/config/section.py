@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 FilePath = Annotated[Path, Field(strict=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Augmentation = Literal["none", "classical", "trivialaugment", "randaugment"]
+MOST_REPEATS = 10_000
+"""Replicates, rounds, subsets or workers of one run: a plan names every one of them."""
+MOST_SAMPLES = 1_000_000
+"""Images that a measurement renders."""
 RowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]  # also that of a folder
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipelines.config.section import Section
+from pipelines.config.section import MOST_REPEATS, Section
 
 
 class SemiConfig(Section):
@@ -19,7 +19,10 @@ class SemiConfig(Section):
         description="Numbers of labelled images, balanced by class.",
     )
     subsets: int = Field(
-        default=5, ge=1, description="Labelled subsets of every size, drawn by seeds."
+        default=5,
+        ge=1,
+        le=MOST_REPEATS,
+        description="Labelled subsets of every size, drawn by seeds.",
     )
     methods: tuple[str, ...] | None = Field(
         default=None,
@@ -46,7 +49,9 @@ class SemiConfig(Section):
     gan_steps: int = Field(
         default=6000, ge=1, description="Steps of improved_gan; published with 180,000."
     )
-    processes: int = Field(default=1, ge=1, description="Trainings that run at the same time.")
+    processes: int = Field(
+        default=1, ge=1, le=MOST_REPEATS, description="Trainings that run at the same time."
+    )
     screening: bool = Field(
         default=False,
         description="Subset seeds of its own, and errors on a sixth of the training images held "

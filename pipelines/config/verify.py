@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.config.section import FilePath, Fraction, Section
+from pipelines.config.section import MOST_REPEATS, FilePath, Fraction, Section
 
 
 class VerifyConfig(Section):
@@ -53,6 +53,8 @@ class VerifyConfig(Section):
         description="File with weights of the timm network (classifier.name) to start from.",
     )
     replicates: int = Field(
-        default=3, ge=1, description="Paired repetitions, each with its own seeds."
+        default=3, ge=1, le=MOST_REPEATS, description="Paired repetitions, each with its own seeds."
     )
-    processes: int = Field(default=1, ge=1, description="Replicates that run at the same time.")
+    processes: int = Field(
+        default=1, ge=1, le=MOST_REPEATS, description="Replicates that run at the same time."
+    )

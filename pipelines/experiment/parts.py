@@ -20,11 +20,11 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from augmentor.common.atomic_files import write_bytes
+from augmentor.common.tensor_files import mapped_tensors
 from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import fingerprints
 from pipelines.experiment.provenance import device_name, package_versions
@@ -351,12 +351,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise PartError(f"{path}: no such part")
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors, metadata = mapped_tensors(path)
         text = metadata["part"]
         header: dict[str, Any] = json.loads(text)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, RecursionError) as error:
         raise PartError(f"{path}: damaged ({str(error) or type(error).__name__})") from error
     if metadata.get("sha256") != _checksum(text, tensors):
         raise PartError(f"{path}: damaged (its checksum is wrong)")

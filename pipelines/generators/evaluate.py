@@ -12,6 +12,8 @@ from augmentor.common.atomic_files import write_bytes, write_text
 from augmentor.common.types import DataError, SampleSource, device_of
 from augmentor.data.fingerprint import fingerprints
 from augmentor.sampling.occurring_conditions import OccurringConditions
+from pipelines.config import ConfigError
+from pipelines.config.section import MOST_SAMPLES
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import use_threads
 from pipelines.experiment.provenance import provenance
@@ -60,6 +62,8 @@ def evaluate_run(
         DataError: If there is no intact run, the data no longer fit its source, or the source saw a
             test image.
     """
+    if samples > MOST_SAMPLES:
+        raise ConfigError(f"--samples: at most {MOST_SAMPLES} images are rendered, got {samples}")
     loaded = load_source(run, device)
     config, target = loaded.config, out or run
     use_threads(config.threads)

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 from torch import nn
 
 from augmentor.common.atomic_files import sha256_of, write_bytes
 from augmentor.common.randomness import seed_for
+from augmentor.common.tensor_files import read_tensors
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import trained_on_digest
@@ -116,8 +116,8 @@ def _save(judge: nn.Module, path: Path) -> None:
 
 def _restored(judge: nn.Module, path: Path) -> nn.Module:
     try:
-        judge.load_state_dict(safetensors.torch.load(path.read_bytes()))
-    except (safetensors.SafetensorError, RuntimeError) as error:
+        judge.load_state_dict(read_tensors(path))
+    except (OSError, ValueError, RuntimeError) as error:
         raise DataError(
             f"{path}: cannot be read as the filter's judge; delete it, then run again"
         ) from error

@@ -65,8 +65,7 @@ def load_source(run: Path, device: str | None = None) -> LoadedRun:
     folder = RunDir(run)
     if not folder.config.exists():
         raise DataError(f"{run}: no run here (config.yaml is missing); augmentor train makes one")
-    text = folder.config.read_text(encoding="utf-8")
-    config = training_config(text, where=str(folder.config))
+    config = training_config(folder.read_config(), where=str(folder.config))
     if device is not None:
         config = config_from(config.model_dump() | {"device": device}, where="options")
     where = device_named(config.device)  # asked for before the checkpoint is read

@@ -20,6 +20,7 @@ from augmentor.data.synthetic_store import (
     Recipe,
     read_manifest,
     read_set,
+    require_feasible,
     trained_on_digest,
 )
 from augmentor.sampling.synthesize import synthesize_set
@@ -186,12 +187,14 @@ def _filled(loaded: LoadedRun, total: int, chosen: Sequence[str]) -> Fill:
         )
     if total < 0:
         raise ConfigError("--fill must not be negative")
+    _require_feasible(total)
     plan = fill_up_to(loaded.seen, total or None, chosen)
     if not plan.totals:
         raise DataError(
             "no combination of these classes lacks an image; say how many images with --fill N or "
             "--per-class"
         )
+    _require_feasible(sum(plan.totals.values()))
     return plan
 
 
@@ -252,6 +255,7 @@ def _counts(
             "there is nothing to add to these classes; say how many images with --per-class or "
             "--ratio"
         )
+    _require_feasible(sum(counts.values()))
     return counts
 
 
@@ -265,6 +269,13 @@ def _balanced(strategy: str, train: LabelledImages) -> dict[str, int]:
     except ValueError as error:
         raise ConfigError(f"--class-balance: {error}") from error
     return {train.classes[label]: count for label, count in added.items()}
+
+
+def _require_feasible(images: int) -> None:
+    try:
+        require_feasible(images)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def recipe_of(

@@ -115,7 +115,7 @@ def require_run_of(run: Path, config: Config) -> None:
     folder = RunDir(run)
     if not folder.config.exists():
         return
-    if not _same_but_longer(folder.config.read_text(encoding="utf-8"), dump_config(config)):
+    if not _same_but_longer(folder.read_config(), dump_config(config)):
         raise ConfigError(
             f"{folder.config} differs from the config given; give another --out, or remove {run}"
         )
@@ -143,7 +143,7 @@ def _open_run(run: RunDir, wanted: str, resume: bool) -> Checkpoint | None:
         raise ConfigError(
             f"{run.path} holds a run already; give --resume to continue it, or another --out"
         )
-    found = run.config.read_text(encoding="utf-8") if run.config.exists() else wanted
+    found = run.read_config() if run.config.exists() else wanted
     if resume and not _same_but_longer(found, wanted):
         raise ConfigError(
             f"{run.config} differs from the config given; resume with the same one (steps may "

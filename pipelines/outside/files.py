@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor
 
+from augmentor.common.given_files import open_given, read_text
+from augmentor.common.tar_files import regular_members
 from augmentor.common.types import DataError
 from augmentor.data.class_names import listed
 from augmentor.data.resize import fit_square, resize
@@ -34,7 +36,6 @@ CLASS_NAMES = "classnames.txt"
 """Beside tar shards whose labels are numbers: a class name per line, as WebDataset's users have
 it."""
 LARGEST_FILE, LARGEST_LABEL = 2**28, 2**16  # bytes of one image, and of one label
-MOST_MEMBERS = 2_000_000
 KEYS_OF_CLASS = ("class", "label", "class_name")
 """Keys of a sample's JSON that may name its class."""
 
@@ -62,7 +63,7 @@ class Place:
         """What the image can be read from."""
         if not self.key:
             return self.path
-        with self.path.open("rb") as file:
+        with open_given(self.path) as file:
             file.seek(self.offset)
             return io.BytesIO(file.read(self.size))
 
@@ -190,12 +191,9 @@ def _samples(shard: Path) -> Iterator[tuple[str, Place]]:
     """
     samples: dict[str, dict[str, tarfile.TarInfo]] = {}
     try:
-        with tarfile.open(shard, "r:") as tar:
-            for number, member in enumerate(filter(tarfile.TarInfo.isreg, tar)):
-                if number >= MOST_MEMBERS:
-                    raise DataError(f"{shown(shard)}: more than {MOST_MEMBERS:,} files; split it")
-                key, extension = _split(member.name)
-                samples.setdefault(key, {})[extension] = member
+        for member in regular_members(shard):
+            key, extension = _split(member.name)
+            samples.setdefault(key, {})[extension] = member
     except (OSError, tarfile.TarError) as error:
         raise DataError(f"{shown(shard)}: cannot be read as a tar file ({error})") from error
     for key, members in samples.items():
@@ -258,9 +256,12 @@ def _read_label(data: bytes, extension: str) -> str:
 def _class_names(folder: Path) -> list[str]:
     """The names of numbered classes; empty if nobody wrote them down."""
     path = folder / CLASS_NAMES
-    if not path.is_file():
+    try:
+        lines = read_text(path, inside=folder, errors="replace").splitlines()
+    except FileNotFoundError:
         return []
-    lines = path.read_text("utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read: {error.strerror}") from error
     return [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]
 
 

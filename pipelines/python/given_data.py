@@ -9,7 +9,6 @@ import csv
 import hashlib
 import io
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -20,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from augmentor.common.atomic_files import publish_folder, write_json, write_text
+from augmentor.common.given_files import MOST_IMAGE, read_bytes, read_text
 from pipelines.conditions.metadata import FILE_COLUMN, FILES
 from pipelines.config import ConfigError
 from pipelines.python.items import Items, is_arrays, is_table, items_of
@@ -267,8 +267,9 @@ def _write_metadata(items: Items, folder: Path, condition: Sequence[str]) -> str
 def _write_image(image: Image.Image | Path, folder: Path, number: int) -> bytes:
     """Write or copy an image; returns a digest of its pixels, or of its file."""
     if isinstance(image, Path):
-        shutil.copyfile(image, folder / f"{number:07}{image.suffix.lower()}")
-        return hashlib.sha256(image.read_bytes()).digest()
+        data = read_bytes(image, MOST_IMAGE)
+        (folder / f"{number:07}{image.suffix.lower()}").write_bytes(data)
+        return hashlib.sha256(data).digest()
     image.save(folder / f"{number:07}.png", compress_level=QUICK)
     shape = f"{image.mode} {image.size}".encode()
     return hashlib.sha256(shape + image.tobytes()).digest()
@@ -276,7 +277,7 @@ def _write_image(image: Image.Image | Path, folder: Path, number: int) -> bytes:
 
 def _digest_in(folder: Path) -> str | None:
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = json.loads(read_text(folder / RECORD))
         return str(found["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from augmentor.common.given_files import read_text
 from augmentor.common.types import DataError
 from downstream.arms.policy import MixPolicy
 from downstream.arms.table import ARMS
@@ -184,8 +185,8 @@ def _labels_by_generator(arm: str) -> bool:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as a result: {error}") from error
     if not isinstance(document, dict):
         raise DataError(f"{path}: is not a result of augmentor")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augmentor.common.given_files import read_text
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
 from pipelines.image_folder import BadFile, list_images, read_squares, shown
@@ -180,7 +181,7 @@ def _rows(folder: Path) -> list[_Row]:
             raise DataError(
                 f"{shown(path)}: too large for a list of pairs (more than {LARGEST_FILE} bytes)"
             )
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, LARGEST_FILE).removeprefix("\ufeff")
         lines = list(csv.reader(io.StringIO(text), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{shown(path)}: cannot be read: {error}") from error
