@@ -18,10 +18,13 @@ if TYPE_CHECKING:
         SampleSource,
     )
     from augmentor.data.synthetic_mix import SyntheticMix
+    from augmentor.exporting import export_onnx, export_sample
     from augmentor.families.cvae_gan import CvaeGan, CvaeGanOptions, CvaeGanTrainer
     from augmentor.oversampler import GanOverSampler
     from augmentor.sampling.mixed_classes import MixedClasses
     from augmentor.sampling.synthesize import synthesize
+    from augmentor.sharing import from_pretrained, push_to_hub, save_pretrained
+    from augmentor.trained import train
 
 __version__ = "0.2.0"
 
@@ -39,8 +42,14 @@ __all__ = [
     "Source",
     "SyntheticMix",
     "__version__",
+    "export_onnx",
+    "export_sample",
+    "from_pretrained",
     "load",
+    "push_to_hub",
+    "save_pretrained",
     "synthesize",
+    "train",
 ]
 
 _NAMES_OF = {
@@ -53,10 +62,13 @@ _NAMES_OF = {
         "SampleSource",
     ),
     "data.synthetic_mix": ("SyntheticMix",),
+    "exporting": ("export_onnx", "export_sample"),
     "families.cvae_gan": ("CvaeGan", "CvaeGanOptions", "CvaeGanTrainer"),
     "oversampler": ("GanOverSampler",),
     "sampling.mixed_classes": ("MixedClasses",),
     "sampling.synthesize": ("synthesize",),
+    "sharing": ("from_pretrained", "push_to_hub", "save_pretrained"),
+    "trained": ("train",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
+from augmentor.common.picklable import picklable
 from augmentor.common.types import (
     DataError,
     EncodingSource,
@@ -27,6 +30,23 @@ from augmentor.training.checkpoint import Checkpoint, load_checkpoint
 
 OneCondition = str | Sequence[float]
 """One condition as a user writes it: the name of a category, or a number per column."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of the training of a source.
+
+    Args:
+        description: As ``describe`` gives it, and more that the training told: JSON values.
+        steps: Training steps done.
+        trained_on: Fingerprints of the images that it saw, int64 (n,).
+        counts: Images of every class that it saw, by name; None if that was not kept.
+    """
+
+    description: Mapping[str, Any]
+    steps: int
+    trained_on: NDArray[np.int64]
+    counts: Mapping[str, int] | None = None
 
 
 def describe(family: str, model: Any) -> dict[str, Any]:
@@ -123,9 +143,25 @@ def source_of(checkpoint: Checkpoint, device: str | torch.device = "cpu") -> Sou
             f"the checkpoint of step {checkpoint.step} holds no source ({error}); train again"
         ) from error
     model.to(device, memory_format=torch.channels_last).eval()
+    return source_from(model, _record(checkpoint))
+
+
+def source_from(model: Any, record: Record | None = None) -> Source:
+    """A trained model as the kind of source that it is."""
     if isinstance(model, IdentitySource):
-        return RenderSource(model)
-    return EncoderSource(model) if isinstance(model, EncodingSource) else Source(model)
+        return RenderSource(model, record)
+    if isinstance(model, EncodingSource):
+        return EncoderSource(model, record)
+    return Source(model, record)
+
+
+def _record(checkpoint: Checkpoint) -> Record | None:
+    """None for a checkpoint that does not tell what was seen."""
+    seen = checkpoint.state.get("facts", {}).get("trained_on")
+    if seen is None:
+        return None
+    meta = dict(checkpoint.meta)
+    return Record(meta, checkpoint.step, seen.numpy(), meta.pop("counts", None))
 
 
 def _require_weights_of(checkpoint: Checkpoint) -> None:
@@ -148,10 +184,15 @@ class Source:
 
     Args:
         model: The model; rendering happens where it lives.
+        record: What is known of its training.
     """
 
-    def __init__(self, model: SampleSource) -> None:
-        self.model = model
+    def __init__(self, model: SampleSource, record: Record | None = None) -> None:
+        self.model, self.record = model, record
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        model = picklable(self.model) if isinstance(self.model, nn.Module) else self.model
+        return type(self), (model, self.record)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -251,10 +292,11 @@ class EncoderSource(Source):
 
     Args:
         model: The model; rendering happens where it lives.
+        record: What is known of its training.
     """
 
-    def __init__(self, model: EncodingSource) -> None:
-        super().__init__(model)
+    def __init__(self, model: EncodingSource, record: Record | None = None) -> None:
+        super().__init__(model, record)
         self.encoding = model
 
     def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -270,10 +312,11 @@ class RenderSource(EncoderSource):
 
     Args:
         model: The model; rendering happens where it lives.
+        record: What is known of its training.
     """
 
-    def __init__(self, model: IdentitySource) -> None:
-        super().__init__(model)
+    def __init__(self, model: IdentitySource, record: Record | None = None) -> None:
+        super().__init__(model, record)
         self.rendering = model
 
     def render(self, identity_image: Tensor, attribute_image: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from augmentor.common.traced import has_values
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -78,13 +80,11 @@ class Conditions:
         if self.are_numbers:
             return self._scaled(condition)
         if condition.ndim == 1 and not condition.is_floating_point():
-            low, high = (int(condition.min()), int(condition.max())) if len(condition) else (0, 0)
-            if not 0 <= low <= high < self.size:
-                raise ValueError(f"conditions must lie in [0, {self.size}), got {low} to {high}")
+            self._require_categories(condition)
             return one_hot(condition, self.size).float()
         self._require_shape(condition)
         sums = condition.sum(dim=1)
-        if not torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        if has_values(condition) and not torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
             raise ValueError("every row of a mixture of conditions must sum to one")
         return condition.float()
 
@@ -114,9 +114,16 @@ class Conditions:
             raise ValueError(f"unknown {', '.join(self.names)} {one!r}; known: {known}")
         return torch.full((n,), self.categories.index(str(one)))
 
+    def _require_categories(self, condition: Tensor) -> None:
+        if not has_values(condition):
+            return
+        low, high = int(condition.min()), int(condition.max())
+        if not 0 <= low <= high < self.size:
+            raise ValueError(f"conditions must lie in [0, {self.size}), got {low} to {high}")
+
     def _scaled(self, condition: Tensor) -> Tensor:
         self._require_shape(condition)
-        if not bool(condition.isfinite().all()):
+        if has_values(condition) and not bool(condition.isfinite().all()):
             raise ValueError("a condition is not a finite number")
         centre, scale = condition.new_tensor(self.centre), condition.new_tensor(self.scale)
         return ((condition - centre) / scale).float()

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
+from augmentor.common.traced import has_values
+
 MIN_SIZE, MAX_SIZE = 8, 128
 
 
@@ -46,7 +48,7 @@ def class_weights(y: Tensor, num_classes: int) -> Tensor:
         ValueError: If the shape, a label or a row sum is out of range.
     """
     if y.ndim == 1 and not y.is_floating_point():
-        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
+        if has_values(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
             raise ValueError(
                 f"labels must lie in [0, {num_classes}), got {int(y.min())} to {int(y.max())}"
             )
@@ -55,7 +57,7 @@ def class_weights(y: Tensor, num_classes: int) -> Tensor:
         raise ValueError(
             f"y must be int64 (N,) or float (N, {num_classes}), got {y.dtype} {tuple(y.shape)}"
         )
-    if not torch.allclose(y.sum(dim=1), torch.ones_like(y[:, 0]), atol=1e-4):
+    if has_values(y) and not torch.allclose(y.sum(1), torch.ones_like(y[:, 0]), atol=1e-4):
         raise ValueError("every row of y must sum to one")
     return y.float()
 

@@ -168,7 +168,7 @@ class DenseGenerator(nn.Module):
         normal ones.
         """
         pixels: Tensor = self.layers(torch.special.ndtr(z))
-        return (2 * pixels.float().sigmoid() - 1).view(len(z), *self.image_shape)
+        return (2 * pixels.float().sigmoid() - 1).view(z.shape[0], *self.image_shape)
 
 
 def standardise(network: nn.Module, x: Tensor, generator: torch.Generator) -> None:

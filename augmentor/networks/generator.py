@@ -38,8 +38,10 @@ class UpBlock(nn.Module):
 class Generator(nn.Module):
     """Two fully connected layers, then convolutions that double the side until it is the image's.
 
-    The class, and the condition if there is one, enter beside the latent and, with
-    ``conditional_norm``, in every normalisation: each adds its own scales and shifts.
+    The class enters beside the latent and, with ``conditional_norm``, in every normalisation. The
+    condition, if there is one, enters in the normalisations alone: each adds its own scales and
+    shifts to those of the class. Beside the latent, where two layers mix what they get, a class
+    that was seen under few conditions would lose its shape under the others.
 
     Args:
         image_shape: (C, H, W), square; see ``blocks.halvings`` for the sizes.
@@ -51,6 +53,8 @@ class Generator(nn.Module):
             resolution, as in the paper; or ``transposed`` 4x4 convolutions of stride 2, the last
             one to the image, as in DCGAN (Radford et al. 2016), at a third of the time on a CPU.
         condition: Form of the condition beside the class.
+        condition_at_start: The condition enters beside the latent too, as it has to without
+            ``conditional_norm``.
     """
 
     def __init__(
@@ -62,10 +66,13 @@ class Generator(nn.Module):
         conditional_norm: bool,
         upsampling: Upsampling,
         condition: ConditionInput = NO_CONDITION,
+        condition_at_start: bool = False,
     ) -> None:
         super().__init__()
         channels, size, _ = image_shape
         self.given = Given(num_classes, condition)
+        at_start = condition_at_start or not conditional_norm
+        self.start_features = self.given.num_features if at_start else num_classes
         more = self.given.num_features - num_classes
         steps = halvings(size)
         last = 0 if upsampling == "nearest" else 1
@@ -73,7 +80,7 @@ class Generator(nn.Module):
         self.base = size >> steps
         hidden = 8 * width
         self.first = nn.Sequential(
-            nn.Linear(latent_dim + self.given.num_features, hidden), nn.ReLU()
+            nn.Linear(latent_dim + self.start_features, hidden), nn.ReLU()
         )
         self.second = nn.Linear(hidden, widths[0] * self.base**2, bias=False)
         self.norm = batch_norm(widths[0], num_classes, conditional_norm, more)
@@ -103,8 +110,9 @@ class Generator(nn.Module):
         being bright.
         """
         given = self.given(given)
-        h = self.second(self.first(torch.cat([z, given], dim=1)))
-        h = h.view(len(z), -1, self.base, self.base).contiguous(memory_format=torch.channels_last)
+        start = torch.cat([z, given[:, : self.start_features]], dim=1)
+        h = self.second(self.first(start))
+        h = h.unflatten(1, (-1, self.base, self.base)).contiguous(memory_format=torch.channels_last)
         h = torch.relu(self.norm(h, given))
         for block in self.blocks:
             h = block(h, given)

@@ -120,7 +120,7 @@ class PixelCnnNetwork(nn.Module):
             One tensor (N, 2 * width, 1, W) a layer.
         """
         if x.shape[2] == 0:
-            return [x.new_zeros(len(x), 2 * self.width, 1, x.shape[3])] * len(self.layers)
+            return [x.new_zeros(x.shape[0], 2 * self.width, 1, x.shape[3])] * len(self.layers)
         handed, v = [], x
         for layer in self._gated_layers():
             rows, v = layer.look_up(v, weights)

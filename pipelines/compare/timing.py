@@ -11,12 +11,13 @@ from torch import Tensor
 
 from augmentor.api import Source
 from augmentor.common.types import LabelledImages
+from augmentor.trained import Session
 from augmentor.training.loop import fit
 from pipelines.compare.parts import trained
 from pipelines.compare.plan import ComparePlan
 from pipelines.config import DataConfig, SourceConfig
 from pipelines.experiment.setting import Setting, trainer_of
-from pipelines.generators.in_memory import Session, start_session
+from pipelines.generators.in_memory import start_session
 
 WARM_UP, TIMED = 3, 20
 """Steps whose time goes into the table."""

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
-import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 
 from augmentor.common.types import LabelledImages, SampleSource
 from augmentor.data.fingerprint import from_uint8, to_uint8
 from augmentor.data.resize import fit_square
 from augmentor.families import FAMILIES
 from augmentor.families.family import Family
-from augmentor.training.batches import Batches
-from augmentor.training.ema import averaged
-from augmentor.training.loop import Trainer, fit
+from augmentor.trained import Session, new_session
+from augmentor.training.loop import fit
 from downstream.augment import Augment
 from downstream.trainer import memory_for
 from pipelines.config import ConfigError, SourceConfig
-
-
-@dataclass(frozen=True)
-class Session:
-    """What is trained, with everything that changes while it is.
-
-    Args:
-        trainer: Networks and optimisers.
-        average: The moving average of the networks.
-        batches: The batch of every step.
-        seed: Of batches and noise.
-        images: What it learns from, without conditions where the family knows none.
-    """
-
-    trainer: Trainer
-    average: AveragedModel
-    batches: Batches
-    seed: int
-    images: LabelledImages
 
 
 def train_generator(
@@ -92,17 +70,16 @@ def start_session(
     ``train_generator``.
     """
     family, options = chosen_family(settings)
-    images = for_generator(images, settings)
-    if not family.takes_conditions:
-        images = images.without_conditions()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # manual_seed would reseed a GPU's too, for good
-        model: nn.Module = family.build(
-            images.classes, images.image_shape, options, images.conditions
-        )
-    model.to(device).to(memory_format=torch.channels_last)
-    batches = Batches(images, settings.batch_size, seed, settings.class_power, augment)
-    return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed, images)
+    return new_session(
+        for_generator(images, settings),
+        family,
+        options,
+        seed,
+        batch_size=settings.batch_size,
+        class_power=settings.class_power,
+        augment=augment,
+        device=device,
+    )
 
 
 def for_generator(images: LabelledImages, settings: SourceConfig) -> LabelledImages:

@@ -14,9 +14,9 @@ from augmentor.api import describe
 from augmentor.common.atomic_files import room_for, write_bytes, write_text
 from augmentor.common.types import LabelledImages, StepReport
 from augmentor.data.candidates import latents, sample
+from augmentor.trained import Session
 from augmentor.training.checkpoint import Checkpoint, save_checkpoint
 from pipelines.config import SourceConfig
-from pipelines.generators.in_memory import Session
 from pipelines.report.pictures import png_bytes, sample_grid
 from pipelines.run_dir import RunDir
 
@@ -48,7 +48,9 @@ class Saver:
             return
         model = self.session.trainer.model
         meta = describe(self.settings.family, model)
-        meta |= {"source_augment": self.settings.source_augment}
+        images = self.session.images
+        counts = {images.classes[label]: n for label, n in images.counts.items()}
+        meta |= {"source_augment": self.settings.source_augment, "counts": counts}
         state = {
             "model": model.state_dict(),
             "average": self.session.average.module.state_dict(),

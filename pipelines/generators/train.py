@@ -15,6 +15,7 @@ from augmentor.common.atomic_files import write_text
 from augmentor.common.types import DataError, LabelledImages, StepReport
 from augmentor.data.class_names import listed
 from augmentor.data.fingerprint import fingerprints
+from augmentor.trained import Session
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
 from augmentor.training.loop import fit
 from downstream.trainer import memory_for
@@ -23,7 +24,6 @@ from pipelines.datasets import DataBundle, load_data
 from pipelines.device import use_threads
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.generators.in_memory import (
-    Session,
     chosen_family,
     families_with_conditions,
     require_generated,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from imblearn.pipeline import make_pipeline
+from imblearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
@@ -202,8 +203,15 @@ def test_data_frames_stay():
 
 
 def tiny(**more):
+    small = {"width": 4, "latent_dim": 3}
     return GanOverSampler(
-        family="cvae_gan", steps=2, batch_size=4, random_state=0, value_range=(0, 1), **more
+        family="cvae_gan",
+        steps=2,
+        batch_size=4,
+        options=small,
+        random_state=0,
+        value_range=(0, 1),
+        **more,
     )
 
 
@@ -226,9 +234,9 @@ def test_a_family_in_a_cross_validation_sees_the_rows_of_its_fold(monkeypatch):
     seen = []
     train = GanOverSampler._train
 
-    def watched(self, x, labels, seed):
-        seen.append(set(fingerprints(x).tolist()))
-        train(self, x, labels, seed)
+    def watched(self, images, seed):
+        seen.append(set(fingerprints(images.x).tolist()))
+        train(self, images, seed)
 
     monkeypatch.setattr(GanOverSampler, "_train", watched)
     rng = np.random.default_rng(0)
@@ -256,6 +264,60 @@ def test_wrong_families():
         GanOverSampler(family="gann").fit_resample(BLACK, LABELS)
     with pytest.raises(ValueError, match="say image_shape"):
         GanOverSampler(family="cvae").fit_resample(BLACK.reshape(13, 16), LABELS)
+
+
+class OfAnyWidth(GanOverSampler):
+    """The checks of imbalanced-learn bring rows of 2, 3 and 20 numbers; a source has one shape."""
+
+    def _require_shape(self, images):
+        self.source = Levels(("0", "1", "2"), (1, 1, images.shape[1]))
+        return super()._require_shape(images)
+
+
+CHECKS = parametrize_with_checks([OfAnyWidth(Levels(), random_state=0, value_range=(-10, 10))]).mark
+EVERY = list(CHECKS.args[1])  # pytest 9 wants a list; the mark holds a generator
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"), EVERY, ids=lambda one: getattr(one, "__name__", "")
+)
+def test_the_checks_of_imbalanced_learn(estimator, check):
+    check(estimator)
+
+
+def test_what_the_checks_read():
+    tags = OfAnyWidth(Levels()).__sklearn_tags__()
+    assert tags.input_tags.dataframe
+    assert not tags.no_validation  # otherwise they would check nothing
+    assert len(EVERY) >= 14
+
+
+def test_lists_stay_lists():
+    x, y = GanOverSampler(Levels(), random_state=0).fit_resample(BLACK.tolist(), LABELS.tolist())
+    expected, labels = GanOverSampler(Levels(), random_state=0).fit_resample(BLACK, LABELS)
+    assert (x, y) == (expected.tolist(), labels.tolist())
+
+
+def test_a_column_per_class():
+    columns = (LABELS[:, None] == [3, 5, 7]).astype(int)
+    source = Levels(("1", "0", "2"))  # 5 is column 1, 3 is column 0
+    x, y = GanOverSampler(source, random_state=0).fit_resample(BLACK, columns)
+    expected, labels = GanOverSampler(Levels(), random_state=0).fit_resample(BLACK, LABELS)
+    assert (x == expected).all()
+    assert (y == (labels[:, None] == [3, 5, 7])).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS + 0.5, "Unknown label type: labels are class names or whole numbers"),
+        (np.ones((13, 2)), "Multilabel and multioutput targets are not supported"),
+        (LABELS * 0 + 7, "a single class"),
+    ],
+)
+def test_wrong_labels(labels, message):
+    with pytest.raises(ValueError, match=message):
+        GanOverSampler(Levels()).fit_resample(BLACK, labels)
 
 
 def test_the_example_runs():
