@@ -22,7 +22,7 @@ from augmentor.common.atomic_files import publish_folder, write_json, write_text
 from augmentor.common.given_files import MOST_IMAGE, read_bytes, read_text
 from pipelines.conditions.metadata import FILE_COLUMN, FILES
 from pipelines.config import ConfigError
-from pipelines.python.items import Items, is_arrays, is_table, items_of
+from pipelines.python.items import Items, is_arrays, is_table, items_of, with_conditions
 from pipelines.python.labels import class_folders, class_name
 from pipelines.python.pictures import Range, picture_of, value_range_of
 from pipelines.run_dir import RunDir
@@ -44,6 +44,9 @@ class GivenData:
         class_names: By label, where labels are whole numbers.
         value_range: What black and white are in arrays; None to tell by a look.
         condition: Columns that are known beside the class.
+        conditions: What is known of every training image, by column; instead of the columns of a
+            table. A column of the test images has the same name.
+        test_conditions: Likewise of every test image.
     """
 
     train: Any
@@ -52,6 +55,14 @@ class GivenData:
     class_names: Sequence[str] | None = None
     value_range: Range | None = None
     condition: Sequence[str] = ()
+    conditions: Mapping[str, Sequence[Any]] | None = None
+    test_conditions: Mapping[str, Sequence[Any]] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.conditions or self.test_conditions) and self.on_disk is not None:
+            raise ValueError(
+                "conditions are for images in memory; those of a folder stand in its metadata.csv"
+            )
 
     @property
     def on_disk(self) -> str | None:
@@ -177,9 +188,11 @@ def place_of(name: str) -> Path:
 
 
 def _train_and_test(given: GivenData) -> dict[str, Items]:
-    found = {"train": items_of(given.train, "train_set")}
+    train = items_of(given.train, "train_set")
+    found = {"train": with_conditions(train, given.conditions, "conditions")}
     if given.test is not None:
-        found["test"] = items_of(given.test, "test_set")
+        test = items_of(given.test, "test_set")
+        found["test"] = with_conditions(test, given.test_conditions, "test_conditions")
     return found
 
 
@@ -249,8 +262,9 @@ def _write_metadata(items: Items, folder: Path, condition: Sequence[str]) -> str
     known = items.columns(0) if items.columns else {}
     if items.columns is None or (lost := [name for name in condition if name not in known]):
         raise ValueError(
-            f"{items.words} has no column {lost[0] if known else condition[0]!r}; give a table of "
-            f"path, label and {', '.join(condition)}, or a Hugging Face data set with it"
+            f"{items.words} has no column {lost[0] if known else condition[0]!r}; give it by "
+            f"conditions, or a table of path, label and {', '.join(condition)}, or a Hugging Face "
+            "data set with it"
         )
     files = {int(path.stem): path for path in folder.glob("*/*")}
     rows = [(FILE_COLUMN, *condition)]

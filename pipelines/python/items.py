@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,50 @@ def items_of(given: Any, words: str) -> Items:
     return _data_set(given, words)
 
 
+def with_conditions(
+    items: Items, conditions: Mapping[str, Sequence[Any]] | None, words: str
+) -> Items:
+    """The same items, of which more is known.
+
+    Args:
+        items: Images with labels.
+        conditions: A value per item, by the name of the column.
+        words: The argument, for messages.
+
+    Raises:
+        ValueError: If it is not a mapping, or a column has not one value per item.
+
+    Example:
+        >>> import numpy as np
+        >>> items = items_of((np.zeros((2, 8, 8)), ["a", "b"]), "train_set")
+        >>> with_conditions(items, {"light": ["day", "night"]}, "conditions").columns(1)
+        {'light': 'night'}
+    """
+    if conditions is None:
+        return items
+    if not hasattr(conditions, "items"):
+        raise ValueError(f"{words} must be a dict of columns, such as {{'light': [...]}}")
+    columns = {str(name): _plain(values) for name, values in conditions.items()}
+    for name, values in columns.items():
+        if len(values) != items.count:
+            raise ValueError(
+                f"{words}: {name!r} has {len(values)} values, {items.words} has {items.count} "
+                "images; give one for every image"
+            )
+    known = items.columns
+
+    def read(i: int) -> dict[str, Any]:
+        own = {name: values[i] for name, values in columns.items()}
+        return {**(known(i) if known else {}), **own}
+
+    return replace(items, columns=read)
+
+
+def _plain(values: Any) -> list[Any]:
+    found: list[Any] = values.tolist() if hasattr(values, "tolist") else list(values)
+    return found
+
+
 def is_arrays(given: Any) -> bool:
     """Whether it is a pair of images, an array or tensor, and their labels."""
     return isinstance(given, tuple | list) and len(given) == 2 and _ndim(given[0]) >= 3
@@ -94,7 +138,7 @@ def _folder(folder: Path, words: str) -> Items:
 
 
 def _arrays(images: Any, labels: Any, words: str) -> Items:
-    labels = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    labels = _plain(labels)
     if len(images) != len(labels):
         raise ValueError(
             f"{words} has {len(images)} images and {len(labels)} labels; give a label for every "

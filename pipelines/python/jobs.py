@@ -12,7 +12,7 @@ Every function takes further sections of the configuration by name, with the key
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pipelines.generators.synthesize import SynthesisReport
     from pipelines.generators.train import TrainResult
 
+Known = Mapping[str, Sequence[Any]]
+"""What is known of every image beside its class, by column."""
+
 
 def gain(
     train_set: Any,
@@ -40,6 +43,8 @@ def gain(
     arms: Sequence[str] | None = None,
     replicates: int | None = None,
     condition: str | Sequence[str] | None = None,
+    conditions: Known | None = None,
+    test_conditions: Known | None = None,
     family: str | None = None,
     steps: int | None = None,
     class_names: Sequence[str] | None = None,
@@ -65,7 +70,10 @@ def gain(
         arms: Names of the arms to run.
         replicates: Repetitions with seeds of their own; 5 unless given.
         condition: What is known beside the class: columns of a table or Hugging Face data set, or
-            of the metadata of a folder.
+            of the metadata of a folder; all columns of ``conditions`` unless given.
+        conditions: For images in memory: a value per training image, by column, such as
+            ``{"light": ["day", "night", …]}``.
+        test_conditions: Likewise per test image.
         family: The generator; ``cvae_gan`` unless given.
         steps: Training steps of the generator.
         class_names: Names of the labels, where these are whole numbers.
@@ -96,8 +104,9 @@ def gain(
     from pipelines.gain.run import gain_run
 
     sets = sets_by_name(synthetic)
-    columns = _names(condition)
-    given = GivenData(train_set, test_set, sets, class_names, value_range, columns)
+    columns = _names(condition, conditions)
+    known = (columns, conditions, test_conditions)
+    given = GivenData(train_set, test_set, sets, class_names, value_range, *known)
     keys = _usual(size, columns, family, steps, seed, device) | {
         "classifier.name": model,
         "classifier.pretrained": pretrained,
@@ -120,6 +129,8 @@ def train(
     steps: int | None = None,
     size: int | None = None,
     condition: str | Sequence[str] | None = None,
+    conditions: Known | None = None,
+    test_conditions: Known | None = None,
     class_names: Sequence[str] | None = None,
     value_range: Range | None = None,
     out: str | Path | None = None,
@@ -138,7 +149,10 @@ def train(
         steps: Training steps.
         size: Side of the square images.
         condition: What is known beside the class: columns of a table or Hugging Face data set, or
-            of the metadata of a folder.
+            of the metadata of a folder; all columns of ``conditions`` unless given.
+        conditions: For images in memory: a value per training image, by column, such as
+            ``{"light": ["day", "night", …]}``.
+        test_conditions: Likewise per test image.
         class_names: Names of the labels, where these are whole numbers.
         value_range: What black and white are in arrays of other numbers.
         out: Folder of the run; ``runs/train-<digest>`` unless given.
@@ -157,8 +171,9 @@ def train(
     """
     from pipelines.generators.train import train_run
 
-    columns = _names(condition)
-    given = GivenData(train_set, test_set, None, class_names, value_range, columns)
+    columns = _names(condition, conditions)
+    known = (columns, conditions, test_conditions)
+    given = GivenData(train_set, test_set, None, class_names, value_range, *known)
     keys = _usual(size, columns, family, steps, seed, device)
     config, folder = prepared("train", given, keys, settings, out)
     with reporter(progress) as shown:
@@ -407,6 +422,8 @@ def check(
     *,
     size: int | None = None,
     condition: str | Sequence[str] | None = None,
+    conditions: Known | None = None,
+    test_conditions: Known | None = None,
     class_names: Sequence[str] | None = None,
     value_range: Range | None = None,
     out: str | Path | None = None,
@@ -420,7 +437,10 @@ def check(
         test_set: Test images; without them the part of a folder that ``data.test_fraction`` says.
         size: Side of the square images.
         condition: What is known beside the class: columns of a table or Hugging Face data set, or
-            of the metadata of a folder.
+            of the metadata of a folder; all columns of ``conditions`` unless given.
+        conditions: For images in memory: a value per training image, by column, such as
+            ``{"light": ["day", "night", …]}``.
+        test_conditions: Likewise per test image.
         class_names: Names of the labels, where these are whole numbers.
         value_range: What black and white are in arrays of other numbers.
         out: Folder that images in memory are written to; ``runs/check-<digest>`` unless given.
@@ -439,16 +459,19 @@ def check(
     """
     from pipelines.check import check_data
 
-    columns = _names(condition)
-    given = GivenData(train_set, test_set, None, class_names, value_range, columns)
+    columns = _names(condition, conditions)
+    known = (columns, conditions, test_conditions)
+    given = GivenData(train_set, test_set, None, class_names, value_range, *known)
     keys = _usual(size, columns, None, None, None, None)
     config, _ = prepared("check", given, keys, settings, out)
     with reporter(progress) as shown:
         return check_data(config.data, shown)
 
 
-def _names(condition: str | Sequence[str] | None) -> tuple[str, ...]:
-    return (condition,) if isinstance(condition, str) else tuple(condition or ())
+def _names(condition: str | Sequence[str] | None, conditions: Known | None) -> tuple[str, ...]:
+    if isinstance(condition, str):
+        return (condition,)
+    return tuple(condition or (str(name) for name in conditions or ()))
 
 
 def _usual(

@@ -8,6 +8,7 @@ import tarfile
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -194,6 +195,28 @@ def test_metadata_names_every_file(tmp_path: Path, seen: LabelledImages) -> None
         assert {row["elevation"] for row in rows} == {"0.0", "0.1"}
     else:
         assert [row["font"] for row in rows] == [FONTS.categories[i] for i in images.condition]
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library itself
+@pytest.mark.parametrize("seen", [words(), numbers()], ids=["words", "numbers"])
+def test_hugging_face_reads_labels_and_conditions(tmp_path: Path, seen: LabelledImages) -> None:
+    datasets = pytest.importorskip("datasets", reason="Hugging Face datasets is not installed")
+    written(tmp_path / "set", seen, "folder")
+    found = datasets.load_dataset(
+        "imagefolder",
+        data_dir=str(tmp_path / "set"),
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+    images = read_set(tmp_path / "set").images
+    assert found["label"][:] == [images.classes[label] for label in images.y]
+    pixels = [torch.from_numpy(np.asarray(one)) for one in found["image"]]
+    assert torch.equal(torch.stack(pixels)[:, None], to_uint8(images.x))
+    if seen.conditions.are_numbers:
+        columns = torch.tensor([found["azimuth"][:], found["elevation"][:]])
+        assert torch.equal(columns.T.float(), images.condition)
+    else:
+        assert found["font"][:] == [FONTS.categories[i] for i in images.condition]
 
 
 def test_a_shards_json_names_the_condition(tmp_path: Path) -> None:

@@ -194,7 +194,38 @@ def test_conditions_are_columns_of_a_table(tmp_path: Path) -> None:
         "dog/0000002.png,n",
         "cat/0000003.png,s",
     ]
-    with pytest.raises(ValueError, match="no column 'light'; give a table of path, label and"):
+    with pytest.raises(
+        ValueError, match="no column 'light'; give it by conditions, or a table of path, label and"
+    ):
         place(tmp_path / "other", table, condition=("camera", "light"))
     with pytest.raises(ValueError, match="train_set has no column 'light'"):
         place(tmp_path / "other", (PIXELS, LABELS), condition=("light",))
+
+
+def test_conditions_of_arrays(tmp_path: Path) -> None:
+    light = {"light": np.array([3, 4, 5, 6]), "camera": list("nsns")}
+    other = {"light": [1, 1, 2, 2], "camera": ["n"] * 4}
+    more: dict[str, Any] = {"condition": ("camera", "light"), "class_names": NAMES}
+    arrays = PIXELS, LABELS
+    folder = place(tmp_path, arrays, arrays, conditions=light, test_conditions=other, **more)
+    assert (folder / "train" / "metadata.csv").read_text().split() == [
+        "file_name,camera,light",
+        "cat/0000000.png,n,3",
+        "dog/0000001.png,s,4",
+        "dog/0000002.png,n,5",
+        "cat/0000003.png,s,6",
+    ]
+    assert "dog/0000002.png,n,2" in (folder / "test" / "metadata.csv").read_text()
+
+
+def test_conditions_that_cannot_be_used(tmp_path: Path) -> None:
+    arrays = PIXELS, LABELS
+    with pytest.raises(ValueError, match="'light' has 3 values, train_set has 4 images"):
+        place(tmp_path, arrays, conditions={"light": [1, 2, 3]}, condition=("light",))
+    with pytest.raises(ValueError, match="conditions must be a dict of columns"):
+        place(tmp_path, arrays, conditions=[1, 2, 3, 4], condition=("light",))
+    known = {"light": [1, 2, 1, 2]}
+    with pytest.raises(ValueError, match="test_set has no column 'light'; give it by conditions"):
+        place(tmp_path, arrays, arrays, conditions=known, condition=("light",))
+    with pytest.raises(ValueError, match="those of a folder stand in its metadata"):
+        GivenData("photos", conditions={"light": [1]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,69 @@ def test_check_of_a_table_with_conditions(tmp_path: Path) -> None:
     assert report.ok, report.text()
     assert report.combinations is not None
     assert "north" in report.text()
+
+
+def test_check_of_arrays_with_conditions(tmp_path: Path) -> None:
+    light = {"light": [("day", "night")[i // 2 % 2] for i in range(16)]}
+    report = check(images(16, 4), conditions=light, out=tmp_path / "run", progress=False)
+    assert report.ok, report.text()
+    assert report.combinations is not None
+    assert "night" in report.text()
+
+
+def test_gain_of_arrays_with_conditions_scores_combinations(tmp_path: Path) -> None:
+    light = [("day", "night")[i // 2 % 2] for i in range(16)]
+    light[1::4], light[3::4] = ["day"] * 4, ["day"] * 4  # "light" is never seen by night
+    train_set, test_set = images(16, 4), images(16, 5)
+    by_night = {"light": [("day", "night")[i // 2 % 2] for i in range(16)]}
+    result = gain(
+        train_set,
+        test_set,
+        conditions={"light": light},
+        test_conditions=by_night,
+        arms=["real"],
+        metric="missing_combinations",
+        replicates=2,
+        out=tmp_path / "run",
+        **FAST,
+    )
+    assert result.document["metric"] == "missing_combinations"
+    assert result.document["setup"]["scored images"] == 16
+    assert result.document["combinations"]
+
+
+SCRIPT = """
+import numpy as np
+from pipelines import gain
+
+def main():
+    x = np.random.default_rng(0).integers(0, 256, (24, 8, 8), dtype=np.uint8)
+    y = np.arange(24) % 2
+    result = gain(
+        (x[:12], y[:12]), (x[12:], y[12:]), arms=["real", "classical"], replicates=2, processes=2,
+        classifier={"steps": 1, "batch_size": 4}, device="cpu", threads=1, progress=False,
+        out="run",
+    )
+    print(sorted(result.arms))
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_two_processes_from_a_script(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    root = Path(__file__).parents[3]
+    found = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == "['classical', 'real']\n"
 
 
 def test_functions_keep_their_names_when_packages_are_imported() -> None:
