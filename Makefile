@@ -37,7 +37,7 @@ faults: $(READY)
 # The wheel, installed into an empty environment outside of the checkout, walks through the README.
 wheel: $(READY)
 	rm -rf dist
-	$(BIN)/uv build --quiet --wheel --out-dir dist .
+	$(BIN)/uv build --quiet --out-dir dist .
 	$(BIN)/python -m tests.wheel_walk dist/*.whl
 
 # The tests with the lowest versions of what pyproject.toml names, or with the newest of everything.

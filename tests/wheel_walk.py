@@ -45,7 +45,7 @@ def main() -> None:
 
 def built(folder: Path) -> Path:
     """Build the wheel of this checkout."""
-    run("build", "--wheel", "--quiet", "--out-dir", str(folder), str(ROOT))
+    run("build", "--quiet", "--out-dir", str(folder), str(ROOT))  # sdist, then wheel from it
     return next(folder.glob("*.whl"))
 
 
