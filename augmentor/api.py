@@ -250,16 +250,19 @@ class Source:
             seed: Which images; the first n of a longer draw are the same.
 
         Returns:
-            Images, float32 (N, C, H, W) in [-1, 1].
+            Images, float32 (N, C, H, W) in [-1, 1], on the device of the source, wherever the
+            inputs are.
 
         Raises:
             ValueError: If only one of ``y`` and ``z`` is given, or neither they nor a label, or the
                 class is unknown; the message says what is missing, or names the known classes.
         """
         if y is not None and z is not None:
+            y, z = y.to(self.device), z.to(self.device)
             if condition is None:
                 return self.model.sample(y, z)
-            return conditional(self.model).sample(y, z, torch.as_tensor(condition))
+            given = torch.as_tensor(condition).to(self.device)
+            return conditional(self.model).sample(y, z, given)
         if y is not None or z is not None:
             raise ValueError(
                 f"sample needs y and z together; {'z' if z is None else 'y'} is missing"
@@ -301,10 +304,12 @@ class EncoderSource(Source):
 
     def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.EncodingSource.encode``; of a source with conditions it takes these too."""
+        x, y = x.to(self.device), y.to(self.device)
         if condition is None:
             return self.encoding.encode(x, y)
         conditional(self.encoding)
-        return self.encoding.encode(x, y, condition)  # type: ignore[call-arg]
+        given = condition.to(self.device)
+        return self.encoding.encode(x, y, given)  # type: ignore[call-arg]
 
 
 class RenderSource(EncoderSource):
@@ -321,4 +326,5 @@ class RenderSource(EncoderSource):
 
     def render(self, identity_image: Tensor, attribute_image: Tensor) -> Tensor:
         """See ``types.IdentitySource.render``."""
-        return self.rendering.render(identity_image, attribute_image)
+        where = self.device
+        return self.rendering.render(identity_image.to(where), attribute_image.to(where))

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from augmentor.common.types import LabelledImages
+from augmentor.common.value_range import checked_range
 
 CHANNELS = (1, 3)
 """Where an axis may hold the channels of images whose shape is not known."""
@@ -127,10 +128,16 @@ def labelled(
 def as_tensor(
     images: NDArray[Any], image_shape: tuple[int, int, int], value_range: tuple[float, float]
 ) -> torch.Tensor:
-    """Images as float32 (N, C, H, W) in [-1, 1]."""
+    """Images as float32 (N, C, H, W) in [-1, 1].
+
+    Raises:
+        ValueError: If the range does not fit the numbers.
+    """
     if is_channels_last(images, image_shape):
         images = images.transpose(0, 3, 1, 2)
     low, high = value_range
+    if images.size:
+        low, high = checked_range(value_range, float(images.min()), float(images.max()))
     scaled = (images.reshape(-1, *image_shape).astype(np.float64) - low) * (2 / (high - low)) - 1
     return torch.from_numpy(scaled.astype(np.float32))
 

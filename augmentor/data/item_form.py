@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from augmentor.common.types import DataError
+from augmentor.common.value_range import checked_range
 from augmentor.data.synthetic_images import fit_shape
 
 PIL_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
@@ -234,7 +235,8 @@ def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> I
 
     Raises:
         TypeError: If the items are of a form that synthetic images cannot be given.
-        ValueError: If the range has to be given, because the numbers do not lie in the default one.
+        ValueError: If the range has to be given, because the numbers do not lie in the default one,
+            or the one given does not fit them.
     """
     base, indices = base_of(dataset)
     if isinstance(base, MixedItems):
@@ -251,7 +253,7 @@ def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> I
             )
         return ItemForm(image, target, 0, 255, columns)
     _shape(image)
-    low, high = value_range or _usual_range([image for image, _ in images])
+    low, high = _range_of([image for image, _ in images], value_range)
     return ItemForm(image, target, low, high, columns)
 
 
@@ -364,6 +366,14 @@ def _usual_range(images: list[Any]) -> tuple[float, float]:
             "value_range"
         )
     return 0, 1
+
+
+def _range_of(images: list[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
+    """The range that was given, once it fits these images, or the usual one."""
+    if value_range is None:
+        return _usual_range(images)
+    smallest = min(float(image.min()) for image in images)
+    return checked_range(value_range, smallest, max(float(image.max()) for image in images))
 
 
 def _cast(image: Tensor, like: Any) -> Any:

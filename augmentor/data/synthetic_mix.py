@@ -19,7 +19,7 @@ from augmentor.common.randomness import rng_for
 from augmentor.common.types import DataError, LabelledImages, SampleSource
 from augmentor.data.candidates import first_candidates
 from augmentor.data.class_counts import Strategy, fill_up, resolve_counts
-from augmentor.data.class_names import match_classes
+from augmentor.data.class_names import listed, match_classes
 from augmentor.data.draw_weights import mixed_draw_weights
 from augmentor.data.item_form import (
     MixedItems,
@@ -43,6 +43,14 @@ INSTEAD = {
     "spread": "render images with augmentor.sampling.spread_latents and mix them by share",
 }
 """What a policy may ask for that draws from a mix cannot do, and what to do instead."""
+POLICY_BASES = (
+    "classical", "cutmix", "decoupled", "domain_adversarial", "even_conditions", "fixmatch",
+    "fourier", "graph_fixmatch", "group_dro", "joint_fixmatch", "joint_label", "lisa",
+    "logit_adjusted", "mixstyle", "mixup", "oversample", "pair_fixmatch", "pair_label",
+    "pseudo_label", "randaugment", "real", "retrieval", "reweight", "smote", "smote+classical",
+    "trivialaugment",
+)  # fmt: skip
+"""The arms that a policy may begin with; a test compares them with those of ``downstream``."""
 AS_USUAL = {"schedule": "mixed", "realism": 0, "latents": "prior", "spread": 1}
 
 
@@ -324,6 +332,7 @@ def _class_names(
 
 def _drawing_of(policy: Mapping[str, Any], synthetic: Synthetic) -> _Drawing:
     """How a policy draws, once it is clear that a mix of these images can do what it asks for."""
+    _require_base(policy.get("base", "real"))
     share, balanced = _share_of(policy), _flag(policy, "balanced")
     if not share:
         return _Drawing(share, balanced is not False)
@@ -342,6 +351,11 @@ def _drawing_of(policy: Mapping[str, Any], synthetic: Synthetic) -> _Drawing:
             "equally often"
         )
     return _Drawing(share, balanced, short_only)
+
+
+def _require_base(base: object) -> None:
+    if base not in POLICY_BASES:
+        raise DataError(f"the policy has an unknown base {base!r}; known: {listed(POLICY_BASES)}")
 
 
 def _share_of(policy: Mapping[str, Any]) -> float:

@@ -29,7 +29,7 @@ def inception_score(logits: Tensor) -> float:
         classes are equal.
 
     Raises:
-        ValueError: If the logits are not a filled matrix.
+        ValueError: If the logits are not a filled matrix of finite numbers.
 
     Source:
         Salimans et al. 2016, arXiv:1606.03498, section 4, without its splits.
@@ -59,7 +59,7 @@ def frechet_distance(real: Tensor, fake: Tensor) -> float:
         symmetric.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        ValueError: If the shapes do not fit, or a value is not finite.
 
     Source:
         Heusel et al. 2017, arXiv:1706.08500, equation 6.
@@ -94,7 +94,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
         negative.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        ValueError: If the shapes do not fit, or a value is not finite.
 
     Source:
         Bińkowski et al. 2018, arXiv:1801.01401, equation 4, on all images instead of random
@@ -125,7 +125,7 @@ def precision_recall_density_coverage(real: Tensor, fake: Tensor, k: int = 5) ->
         The four by name; all in [0, 1] but ``density``, which may exceed 1.
 
     Raises:
-        ValueError: If the shapes do not fit or a set has no k-th neighbour.
+        ValueError: If the shapes do not fit, a value is not finite or a set has no k-th neighbour.
 
     Source:
         Kynkäänniemi et al. 2019, arXiv:1904.06991 (precision, recall); Naeem et al. 2020,
@@ -162,8 +162,13 @@ def class_spread(x: Tensor, y: Tensor, num_classes: int) -> Tensor:
     Returns:
         Mean Euclidean distance of all pairs of a class, float64 (K,); NaN for a class of fewer than
         two images. It does not depend on the order of the images.
+
+    Raises:
+        ValueError: If a value is not finite.
     """
     flat = x.flatten(1)
+    if not bool(flat.isfinite().all()):
+        raise ValueError("x holds NaN or infinite values")
     spreads = [_mean_distance(flat[y == index]) for index in range(num_classes)]
     return torch.tensor(spreads, dtype=torch.float64)
 
@@ -214,3 +219,5 @@ def _require_matrix(name: str, values: Tensor, least: int) -> None:
         raise ValueError(
             f"{name} must be (N, D) with N >= {least} and D >= 1, got {tuple(values.shape)}"
         )
+    if not bool(values.isfinite().all()):
+        raise ValueError(f"{name} holds NaN or infinite values")

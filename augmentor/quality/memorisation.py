@@ -49,12 +49,14 @@ def nearest(a: Tensor, b: Tensor, chunk: int = 512) -> tuple[Tensor, Tensor]:
         Both do not depend on ``chunk``.
 
     Raises:
-        ValueError: If ``b`` is empty or the sizes differ.
+        ValueError: If ``b`` is empty, the sizes differ or a value is not finite.
     """
     if len(b) == 0 or a.shape[1:] != b.shape[1:]:
         raise ValueError(
             f"need a filled b of the size of a, got {tuple(a.shape)} and {tuple(b.shape)}"
         )
+    if not bool(a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("a or b holds NaN or infinite values")
     a, b = a.flatten(1), b.flatten(1)
     found = [_squared_distances(rows, b).argmin(dim=1) for rows in torch.split(a, chunk)]
     indices = torch.cat(found) if found else torch.zeros(0, dtype=torch.int64, device=a.device)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from augmentor.common.types import LabelledImages
-from augmentor.data.synthetic_mix import SyntheticMix
+from augmentor.common.types import DataError, LabelledImages
+from augmentor.data.synthetic_mix import POLICY_BASES, SyntheticMix, _drawing_of
 from downstream.arms.policy import MixPolicy
 from downstream.arms.recipe import Recipe
+from downstream.arms.table import BASES
 from pipelines.config import config_from
 from pipelines.experiment.setting import setting_of
 from pipelines.workbench.workbench import Workbench
@@ -64,3 +65,13 @@ def test_classes_with_few_images_only() -> None:
     policy = MixPolicy("classical", SHARE, short_only=True)
     torch.testing.assert_close(drawn_by_gain(policy), drawn_by_the_mix(policy))
     assert float(drawn_by_gain(policy)[10:14].sum()) == 0  # the largest class lacks nothing
+
+
+def test_the_bases_that_a_mix_knows_are_those_of_the_arms() -> None:
+    assert set(POLICY_BASES) == set(BASES)
+
+
+def test_a_policy_with_an_unknown_base_is_refused() -> None:
+    policy = {"base": "clasical", "share": 0.5, "balanced": True}
+    with pytest.raises(DataError, match="unknown base 'clasical'; known: 'classical'"):
+        _drawing_of(policy, None)  # type: ignore[arg-type]
