@@ -61,6 +61,8 @@ class CvaeGanOptions:
         game: What the discriminator minimises, and the generator if ``weight_adversarial`` > 0.
         centre_decay: Share kept of the moving means of features, in [0, 1).
         conditional_norm: Class-conditional batch norm in the generator.
+        condition_at_start: The condition enters the generator beside the latent too, not in its
+            normalisations alone; combinations that were never seen come out worse.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         recombine: Samples from the prior pair the class of one image with the condition of
             another, so that the game covers combinations that were never seen; without, they keep
@@ -89,6 +91,7 @@ class CvaeGanOptions:
     game: Game = "hinge"
     centre_decay: float = 0.9
     conditional_norm: bool = True
+    condition_at_start: bool = False
     upsampling: Upsampling = "transposed"
     recombine: bool = True
     projection: bool = True
@@ -151,7 +154,14 @@ class CvaeGan(EncodingRenderer):
         norm: Norm = "spectral" if o.spectral_norm else "batch"
         self.encoder = Encoder(image_shape, k, o.latent_dim, o.width, condition)
         self.generator = Generator(
-            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling, condition
+            image_shape,
+            k,
+            o.latent_dim,
+            o.width,
+            o.conditional_norm,
+            o.upsampling,
+            condition,
+            o.condition_at_start,
         )
         self.discriminator = Discriminator(
             image_shape, k, o.width, conditioning, norm, condition=condition

@@ -42,6 +42,8 @@ class VaeOptions:
             generator is deaf to its label.
         weight_kl: Weight of the KL term, beta; 1 is the bound of the paper.
         conditional_norm: Class-conditional batch norm in the generator.
+        condition_at_start: The condition enters the generator beside the latent too, not in its
+            normalisations alone; combinations that were never seen come out worse.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         learning_rate: Adam's.
         beta1: Adam's first decay.
@@ -56,6 +58,7 @@ class VaeOptions:
     sigma: float = 1.0
     weight_kl: float = 1.0
     conditional_norm: bool = True
+    condition_at_start: bool = False
     upsampling: Upsampling = "transposed"
     learning_rate: float = 1e-3
     beta1: float = 0.9
@@ -98,7 +101,14 @@ class Vae(EncodingRenderer):
             else Encoder(image_shape, 0, o.latent_dim, o.width)
         )
         self.generator = Generator(
-            image_shape, k, o.latent_dim, o.width, o.conditional_norm, o.upsampling, condition
+            image_shape,
+            k,
+            o.latent_dim,
+            o.width,
+            o.conditional_norm,
+            o.upsampling,
+            condition,
+            o.condition_at_start,
         )
 
     def posterior(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:

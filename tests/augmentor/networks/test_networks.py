@@ -10,6 +10,7 @@ from augmentor.networks.classifier import Classifier
 from augmentor.networks.discriminator import Discriminator
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator
+from augmentor.networks.given import ConditionInput
 from augmentor.networks.minibatch_discrimination import MinibatchDiscrimination
 from augmentor.networks.moving_mean import MovingMean
 
@@ -163,3 +164,22 @@ def test_the_gradient_of_a_moving_mean_is_that_of_the_batchs_own():
     value.sum().backward()
     assert batch_mean.grad.tolist() == [[1.0] * 3, [0.0] * 3]
     assert value[0].tolist() == pytest.approx([0.1] * 3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("conditional_norm", "at_start", "hears"),
+    [(True, False, False), (True, True, True), (False, False, True)],
+)
+def test_the_condition_enters_beside_the_latent_only_where_it_has_to(
+    conditional_norm, at_start, hears
+):
+    """New normalisations are deaf to it, so that all it changes in a new generator comes from the
+    start.
+    """
+    torch.manual_seed(0)
+    generator = Generator(
+        (1, 16, 16), 3, 5, 4, conditional_norm, "transposed", ConditionInput(2), at_start
+    ).eval()
+    given = torch.cat([torch.eye(3)[[0, 0]], torch.eye(2)], dim=1)
+    one, other = generator(torch.randn(1, 5).expand(2, 5), given)
+    assert torch.equal(one, other) != hears
