@@ -6,7 +6,7 @@ Nothing is computed anew but differences of means and coordinates.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
@@ -20,6 +20,7 @@ from pipelines.experiment.parts import PartError
 from pipelines.experiment.plan import Group
 from pipelines.gain.plan import GainPlan
 from pipelines.generators.contact_sheet import MOST_COLUMNS, MOST_ROWS, matrix_of, some_of
+from pipelines.generators.copied import copies_words
 from pipelines.report.cards import (
     Card,
     Cell,
@@ -63,6 +64,7 @@ class Gallery:
             W), nearest first.
         distances: Root mean square pixel differences to them on the scale [0, 1], shape (M, k).
         matrix: Photos and rendered images by class and condition; None without conditions.
+        copies: What ``copies_among`` found; empty in runs of earlier versions.
     """
 
     real: LabelledImages
@@ -71,6 +73,7 @@ class Gallery:
     neighbours: Tensor
     distances: Tensor
     matrix: Image.Image | None = None
+    copies: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_gallery(plan: GainPlan, group: Group[TrainingTask]) -> Gallery | None:
@@ -79,10 +82,10 @@ def read_gallery(plan: GainPlan, group: Group[TrainingTask]) -> Gallery | None:
     if part is None or not plan.store.has(part):
         return None
     try:
-        tensors = plan.store.read(part).tensors
+        found = plan.store.read(part)
     except PartError:  # pictures are no result: a page without them is better than none
         return None
-    classes = plan.bundle.train.classes
+    classes, tensors = plan.bundle.train.classes, found.tensors
     images = {}
     for name in ("real", "synthetic", "samples"):
         images[name] = LabelledImages(tensors[f"{name}_x"], tensors[f"{name}_y"], classes)
@@ -94,6 +97,7 @@ def read_gallery(plan: GainPlan, group: Group[TrainingTask]) -> Gallery | None:
         neighbours,
         distances,
         _matrix(plan, tensors),
+        found.content.get("copies", {}),
     )
 
 
@@ -144,9 +148,16 @@ def gain_report(
         footer="All arms of a replicate share the classifier, its first weights, its steps and its "
         "schedule; every replicate draws its own labelled images where the regime draws them, and "
         "trains its own generator where an arm needs one.",
-        warnings=[SEEN_AUGMENTED] if result["source_augment"] != "none" else [],
+        warnings=_warnings(result),
     )
     return render_report(result, report)
+
+
+def _warnings(result: Mapping[str, Any]) -> list[str]:
+    found = [SEEN_AUGMENTED] if result["source_augment"] != "none" else []
+    if (copies := result.get("generator_copies")) and copies["certain"]:
+        found.append(f"First replicate: {copies_words(copies)}.")
+    return found
 
 
 def _photograph(rehearsal: Mapping[str, Any]) -> Table:
@@ -390,4 +401,6 @@ def _neighbours(gallery: Gallery) -> Pictures:
         "The numbers are root mean square differences of pixels, 0 for a copy, 1 for black against "
         "white."
     )
+    if gallery.copies:
+        lead += f" One by one: {copies_words(gallery.copies)}."
     return Pictures("Nearest training neighbours", lead, groups, zoom=64)

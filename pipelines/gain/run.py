@@ -29,6 +29,7 @@ from pipelines.gain.plan import GainPlan, gain_plan, usual_comparisons
 from pipelines.gain.report import gain_report, read_gallery
 from pipelines.gain.screening import screen
 from pipelines.gain.verdict import verdict
+from pipelines.generators.copied import copies_words
 from pipelines.progress import Progress, Silent
 from pipelines.results import write_result
 from pipelines.run_dir import RunDir, require_writable
@@ -83,10 +84,15 @@ def gain_run(
     parts = [part for replicate in finished for part in replicate]
     result = gain_result(plan, outputs, parts, policy, strengths)
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)
+    gallery = read_gallery(plan, groups[0])
+    if gallery is not None and gallery.copies:
+        result["generator_copies"] = dict(gallery.copies)
+        if gallery.copies["certain"]:
+            result["notes"].append(f"first replicate: {copies_words(gallery.copies)}")
     write_result(out / "gain.json", result, "gain")
     train = plan.bundle.train
     sets = [(one.name, train, one.images.images()) for one in plan.outside]
-    page = gain_report(result, read_gallery(plan, groups[0]), sets)
+    page = gain_report(result, gallery, sets)
     write_text(out / "report.html", page)
     return result
 

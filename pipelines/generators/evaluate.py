@@ -19,6 +19,7 @@ from pipelines.device import use_threads
 from pipelines.experiment.provenance import provenance
 from pipelines.experiment.setting import domain_of
 from pipelines.generators.compared import Section
+from pipelines.generators.copied import copies_words
 from pipelines.generators.findings import summary
 from pipelines.generators.load import LoadedRun, load_source, published_name
 from pipelines.generators.quality import EvaluateSettings, Evaluation, evaluate_source
@@ -188,6 +189,12 @@ def _memorisation(memorisation: Section) -> str:
             f"| {kind} | {m['median_sample']:.3f} | {m['median_holdout']:.3f} | {m['p']:.2g} | "
             f"{_shown(m['near_copies'], 100, 1)} | {_shown(m['copied_share'], 100, 1)} ± "
             f"{_shown(m['copied_share_error'], 100, 1)} |"
+        )
+    if copies := memorisation.get("copies"):
+        unseen = copies["unseen"]
+        lines.append(
+            f"\nOne by one: {copies_words(copies)}. Of unseen real images {unseen['found']} of "
+            f"{unseen['looked_at']} were called so."
         )
     return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from augmentor.quality.memorisation import nearest
 from pipelines.generators.compared import KINDS, Compared, Section, evenly_spaced, first_of_each
+from pipelines.generators.copied import copies_words
 from pipelines.generators.measures import NUMBERS
 from pipelines.report.pictures import class_rows, sample_grid
 
@@ -47,6 +48,7 @@ def find_warnings(metrics: Section, classes: Sequence[str]) -> list[str]:
         *_about_collapse(metrics["diversity"]["pixels_ratio_of_class"], classes),
         *_about_labels(metrics, len(classes)),
         *_about_copies(metrics["memorisation"]["pixels"]),
+        *_about_single_copies(metrics["memorisation"].get("copies")),
     ]
 
 
@@ -95,6 +97,10 @@ def _about_copies(pixels: Section) -> list[str]:
             "source has seen as only 1 % of unseen images are; blurred samples can do that too"
         )
     return words
+
+
+def _about_single_copies(copies: Section | None) -> list[str]:
+    return [copies_words(copies)] if copies and copies["certain"] else []
 
 
 def _some(names: Sequence[str]) -> str:

@@ -22,9 +22,12 @@ from augmentor.quality.memorisation import copied_share, memorisation_test
 from downstream.evaluate import predict_logits
 from downstream.metrics import METRICS, Outputs
 from pipelines.generators.compared import KINDS, Compared, Section, evenly_spaced
+from pipelines.generators.copied import copies_among
 
 NUMBERS = ("fid", "kid", "precision", "recall", "density", "coverage")
 """What fidelity consists of."""
+MOST_COPIES = 1000
+"""Samples, and unseen images, among which copies are looked for one by one."""
 MOST_LABELS = 32
 """Classes among which the effect of the label is measured."""
 
@@ -105,7 +108,7 @@ def _label_effect(sets: Compared, seed: int, draws: int = 16) -> float:
 
 def memorisation(sets: Compared, copies: int, seed: int) -> Section:
     """Whether samples lie nearer to what the source has seen than unseen real images do, in pixels
-    and in features.
+    and in features; and which of them are near copies, one by one.
 
     Args:
         sets: What is compared.
@@ -120,6 +123,7 @@ def memorisation(sets: Compared, copies: int, seed: int) -> Section:
     classes = None if sets.has_pool else (sets.train.images.y, sets.test.images.y, samples.images.y)
     sizes = {"seen": len(sets.seen["pixels"]), "unseen": len(unseen), "samples": len(samples)}
     result: Section = dict(sizes)
+    result["copies"] = _copies(sets, samples.images.x, unseen.images.x)
     for kind in KINDS:
         seen, drawn = sets.seen[kind], samples.values(kind)
         test = memorisation_test(seen, unseen.values(kind), drawn)
@@ -127,6 +131,15 @@ def memorisation(sets: Compared, copies: int, seed: int) -> Section:
         shares = {"copied_share": _number(share), "copied_share_error": _number(error)}
         result[kind] = asdict(test) | shares
     return result
+
+
+def _copies(sets: Compared, samples: Tensor, unseen: Tensor) -> Section:
+    """Near copies among the samples, and among as many real images that the source has not seen."""
+    seen = sets.seen["pixels"]
+    found = copies_among(seen, samples[:MOST_COPIES])
+    if found:
+        found["unseen"] = copies_among(seen, unseen[:MOST_COPIES])
+    return found
 
 
 def _number(value: Tensor | float) -> float | None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from augmentor.common.randomness import seed_for
-from augmentor.common.types import DivergedError, LabelledImages, conditions_of
+from augmentor.common.types import DivergedError, LabelledImages, SampleSource, conditions_of
 from augmentor.data.combinations import Bins, Combinations, bins_of, combinations_of
 from augmentor.data.rehearsal import rehearsal_fold
 from augmentor.data.splits import tuning_split
@@ -28,6 +28,7 @@ from pipelines.experiment.parts import FinishedPart, Part, PartStore, described
 from pipelines.experiment.plan import PART_MADE, Group
 from pipelines.experiment.setting import Setting
 from pipelines.generators.contact_sheet import firsts, shown_of
+from pipelines.generators.copied import copies_among
 from pipelines.generators.in_memory import at_side, for_generator, options_of
 from pipelines.interrupt import Watch
 from pipelines.workbench.outside_images import OutsideImages
@@ -35,8 +36,11 @@ from pipelines.workbench.workbench import Workbench
 
 CODE = 1
 """Of the training of arms; raise it when the same settings give other outputs."""
+GENERATOR_CODE = 2
+"""Of the training of generators, likewise."""
 POINTS = 50  # most points of a training curve
 PER_CLASS = 8  # images of a class in the gallery
+LOOKED_THROUGH = 240  # rendered images among which copies of training images are looked for
 SAMPLES = 12  # generated images whose neighbours are shown
 NEIGHBOURS = 4
 FILLED = Recipe(share=FILL_SHARE, spread=FILL_SPREAD, fill=True)
@@ -134,6 +138,7 @@ def training_part(
     if recipe.confidence or recipe.images == "retrieval":
         found["judge"] = described(judge)
     if recipe.uses_generator:
+        found["generator_code"] = GENERATOR_CODE
         found["generator"] = described(setting.source)
         found["generator_options"] = options_of(setting.source)
     if recipe.needs_pool or (recipe.uses_generator and has_pool):
@@ -349,7 +354,16 @@ def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
         table = combinations_of(train, bench.bins)
         tensors |= _of_every_combination("photo", train, table)
         tensors |= _of_every_combination("made", filled, table)
-    store.write(part, {}, tensors, seconds={}, device=bench.setting.device)
+    rendered = filled if conditions_of(source) else _more(source, bench.seed)
+    some = torch.linspace(0, len(rendered) - 1, min(LOOKED_THROUGH, len(rendered))).long()
+    copies = copies_among(known, rendered.x[some], bench.check)
+    store.write(part, {"copies": copies}, tensors, seconds={}, device=bench.setting.device)
+
+
+def _more(source: SampleSource, seed: int) -> LabelledImages:
+    """Rendered images to look through for copies, equally many of every class."""
+    per_class = max(1, LOOKED_THROUGH // len(source.classes))
+    return synthesize(source, dict.fromkeys(range(len(source.classes)), per_class), seed)
 
 
 def _of_every_combination(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -215,3 +216,24 @@ def test_the_policy_and_its_scores_are_shown() -> None:
     texts = Page(report.gain_report({**RESULT, "policy": policy}, gallery())).texts
     assert "classical (chosen)" in texts
     assert "−1.2" in texts
+
+
+def test_a_generator_that_returns_training_images_is_told_first() -> None:
+    example = {"rendered": 3, "training": 7, "change": "mirrored"}
+    copies = {
+        "looked_at": 240,
+        "found": 12,
+        "false_alarm_rate": 0.005,
+        "certain": True,
+        "examples": [example],
+    }
+    shown = replace(gallery(), copies=copies)
+    text = report.gain_report({**RESULT, "generator_copies": copies}, shown)
+    words = "memorised: 12 of 240 rendered images (5.0 %) are near copies of training images"
+    assert text.count(words) == 2
+    assert "rendered image 3, which is training image 7, mirrored" in text
+    calm = {**copies, "found": 1, "certain": False}
+    shown = replace(gallery(), copies=calm)
+    text = report.gain_report({**RESULT, "generator_copies": calm}, shown)
+    assert "memorised" not in text
+    assert text.count("1 of 240 rendered images (0.4 %)") == 1

@@ -18,6 +18,7 @@ from augmentor.data.fingerprint import fingerprints
 from pipelines.config import ClassifierConfig, Config
 from pipelines.datasets import DataBundle
 from pipelines.generators.compared import equal_shares, first_of_each, matched
+from pipelines.generators.copied import copies_among, copies_words
 from pipelines.generators.evaluate import as_markdown, evaluate_run
 from pipelines.generators.load import LoadedRun
 from pipelines.generators.quality import (
@@ -162,6 +163,8 @@ def test_copies_of_training_images_are_reported(copies: Evaluation) -> None:
     warnings = " ".join(copies.result["warnings"])
     assert "memorised: about" in warnings
     assert "near copies:" in warnings
+    found = copies.result["metrics"]["memorisation"]["copies"]
+    assert found["found"] > 0.95 * found["looked_at"]
 
 
 def test_unseen_images_are_not_called_copies(unseen: Evaluation) -> None:
@@ -169,6 +172,20 @@ def test_unseen_images_are_not_called_copies(unseen: Evaluation) -> None:
     assert abs(memorisation["copied_share"]) < 3 * memorisation["copied_share_error"]
     assert memorisation["near_copies"] < 0.06
     assert unseen.result["warnings"] == []
+    copies = unseen.result["metrics"]["memorisation"]["copies"]
+    assert copies["found"] <= 0.02 * copies["looked_at"]
+    assert copies["unseen"]["found"] <= 0.02 * copies["unseen"]["looked_at"]
+
+
+def test_five_percent_of_shifted_copies_are_reported() -> None:
+    """Too few to move a distribution of distances."""
+    data = digits()
+    seen, drawn = data.train.x, data.test.x[:152].clone()
+    drawn[:8] = torch.nn.functional.pad(seen[40:48], (1, 0), value=-1)[..., :-1]
+    copies = copies_among(seen, drawn)
+    assert copies["certain"]
+    assert "memorised: 8 of 152 rendered images (5.3 %) are near copies" in copies_words(copies)
+    assert copies_among(seen[:1], drawn) == {}
 
 
 def test_a_source_that_ignores_its_latent_is_reported() -> None:
