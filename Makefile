@@ -6,11 +6,15 @@ READY := $(VENV)/.ready
 PACKAGES := augmentor downstream pipelines
 # Two test processes on two cores; `make test JOBS=0` runs in one.
 JOBS ?= 2
+# Of `make fuzz`: inputs for each reader, and most seconds for it. Of `make soak`: seconds.
+FUZZ ?= 1000000
+SECONDS ?= 28800
+SOAK ?= 3600
 
 # What `make lowest` and `make newest` run.
 TESTS ?= tests
 
-.PHONY: setup demo demo-conditions test wheel lowest newest faults check format clean
+.PHONY: setup demo demo-conditions test wheel lowest newest faults fuzz soak check format clean
 
 setup: $(READY)
 
@@ -33,6 +37,16 @@ test: $(READY)
 # Every fault of tests/faults, the long ones too, and the table of what was survived.
 faults: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -m "" --durations=25 tests/faults
+
+# As many inputs for every reader as FUZZ says, new ones each day; SECONDS bounds each reader.
+fuzz: $(READY)
+	AUGMENTOR_FUZZ_INPUTS=$(FUZZ) AUGMENTOR_FUZZ_SECONDS=$(SECONDS) \
+	AUGMENTOR_FUZZ_FIRST=$$(($$(date +%s) / 86400 * $(FUZZ))) OMP_NUM_THREADS=1 \
+	$(BIN)/python -m pytest -n $(JOBS) -m faults tests/faults/test_21_fuzzed_readers.py
+
+# Trains, stops, resumes, renders and measures in random order for SOAK seconds, with kills.
+soak: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/soak.py --seconds $(SOAK)
 
 # The wheel, installed into an empty environment outside of the checkout, walks through the README.
 wheel: $(READY)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import resource
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,13 @@ from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import load_checkpoint, save_checkpoint
 from pipelines.config import ConfigError, load_config
 
-MANY = pytest.mark.parametrize("inputs", [500, pytest.param(20_000, marks=pytest.mark.faults)])
+NIGHTLY = int(os.environ.get("AUGMENTOR_FUZZ_INPUTS", 20_000))
+"""Inputs for each reader in ``make faults``; ``make fuzz`` sets a million."""
+SECONDS = float(os.environ.get("AUGMENTOR_FUZZ_SECONDS", "inf"))
+"""A reader stops after so long; the table says how many inputs it got."""
+FIRST = int(os.environ.get("AUGMENTOR_FUZZ_FIRST", 0))
+"""Number of the first input, so that every night has others."""
+MANY = pytest.mark.parametrize("inputs", [500, pytest.param(NIGHTLY, marks=pytest.mark.faults)])
 BITS = [
     b"null",
     b"-1",
@@ -160,10 +168,14 @@ def crashes(
     spoil: Callable[[random.Random], object],
     read: Callable[[], object],
     documented: type[Exception],
-) -> list[str]:
-    """What was raised beside the documented error."""
-    found = []
-    for number in range(inputs):
+) -> tuple[list[str], int]:
+    """What was raised beside the documented error, and how many inputs there was time for."""
+    found, end = [], time.monotonic() + SECONDS
+    done = 0
+    for number in range(FIRST, FIRST + inputs):
+        if time.monotonic() > end:
+            break
+        done += 1
         spoil(random.Random(number))
         try:
             read()
@@ -171,7 +183,7 @@ def crashes(
             pass
         except Exception as error:
             found.append(f"input {number}: {type(error).__name__}: {str(error)[:200]}")
-    return found
+    return found, done
 
 
 @MANY
@@ -181,8 +193,8 @@ def test_configs(tmp_path: Path, tally: Callable[[int, int, str], None], inputs:
     def spoil(chance: random.Random) -> None:
         path.write_bytes(with_changed_bytes(chance, CONFIG))
 
-    found = crashes(inputs, spoil, lambda: load_config(path), ConfigError)
-    tally(inputs, inputs - len(found), "fuzzed config: it is read, or an error names the file")
+    found, done = crashes(inputs, spoil, lambda: load_config(path), ConfigError)
+    tally(done, done - len(found), "fuzzed config: it is read, or an error names the file")
     assert not found, found[:5]
 
 
@@ -219,10 +231,10 @@ def test_recipes_and_manifests(
         for name, data in files.items():
             (tmp_path / name).write_bytes(data)
 
-    found = crashes(inputs // 2, spoil, lambda: read_set(tmp_path), DataError)
+    found, done = crashes(inputs // 2, spoil, lambda: read_set(tmp_path), DataError)
     tally(
-        inputs // 2,
-        inputs // 2 - len(found),
+        done,
+        done - len(found),
         f"fuzzed recipe or manifest ({form}): it is read, or an error names it",
     )
     assert not found, found[:5]
@@ -297,6 +309,6 @@ def test_checkpoints(tmp_path: Path, tally: Callable[[int, int, str], None], inp
             source = augmentor.load(tmp_path)
             assert source.sample(label=source.classes[0], n=1).shape[0] == 1
 
-    found = crashes(inputs, spoil, read, DataError)
-    tally(inputs, inputs - len(found), "fuzzed checkpoint: it is loaded, or an error names it")
+    found, done = crashes(inputs, spoil, read, DataError)
+    tally(done, done - len(found), "fuzzed checkpoint: it is loaded, or an error names it")
     assert not found, found[:5]
