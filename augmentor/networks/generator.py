@@ -79,9 +79,7 @@ class Generator(nn.Module):
         widths = [width * min(2**level, 8) for level in range(steps, last - 1, -1)]
         self.base = size >> steps
         hidden = 8 * width
-        self.first = nn.Sequential(
-            nn.Linear(latent_dim + self.start_features, hidden), nn.ReLU()
-        )
+        self.first = nn.Sequential(nn.Linear(latent_dim + self.start_features, hidden), nn.ReLU())
         self.second = nn.Linear(hidden, widths[0] * self.base**2, bias=False)
         self.norm = batch_norm(widths[0], num_classes, conditional_norm, more)
         self.blocks = nn.ModuleList(
