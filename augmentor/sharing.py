@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from augmentor.api import Record, Source, source_of
 from augmentor.common.atomic_files import sha256_of, write_bytes, write_json, write_text
+from augmentor.common.given_files import read_text
+from augmentor.common.tensor_files import read_tensors
 from augmentor.common.types import DataError
 from augmentor.model_card import model_card
 from augmentor.training.checkpoint import Checkpoint
@@ -31,8 +32,6 @@ CONFIG, WEIGHTS, SEEN, CARD = (
     "README.md",
 )
 FILES = (CONFIG, WEIGHTS, SEEN, CARD)
-MOST_CONFIG = 10_000_000
-"""Bytes of a description that is read."""
 
 
 def save_pretrained(
@@ -171,17 +170,15 @@ def _read(folder: Path) -> Checkpoint:
         DataError: If one is missing or not what ``save_pretrained`` writes.
     """
     try:
-        if (folder / CONFIG).stat().st_size > MOST_CONFIG:
-            raise ValueError(f"{CONFIG} is too large")
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = json.loads(read_text(folder / CONFIG))
         if config["format"] != FORMAT:
             raise ValueError(f"format {config['format']}, this version reads {FORMAT}")
         meta, steps = dict(config["source"]), int(config["steps"])
-        weights = load((folder / WEIGHTS).read_bytes())
-        seen = load((folder / SEEN).read_bytes())["trained_on"]
+        weights = read_tensors(folder / WEIGHTS)
+        seen = read_tensors(folder / SEEN)["trained_on"]
         if seen.ndim != 1 or seen.dtype != torch.int64:
             raise ValueError(f"{SEEN} does not hold fingerprints")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{folder}: not a source that save_pretrained wrote ({type(error).__name__}: {error})"
         ) from error

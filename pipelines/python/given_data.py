@@ -166,7 +166,7 @@ def _write_all(given: GivenData, temporary: Path) -> list[Written]:
         if not isinstance(one, str | Path):
             sets[name] = items_of(one, f"synthetic {name!r}")
     every = [*data.values(), *sets.values()]
-    black_white = given.value_range or value_range_of(every)
+    black_white = value_range_of(every, given.value_range)
     names = given.class_names or _first_names(every)
     found, classes = [], dict[str, str]()
     if data:

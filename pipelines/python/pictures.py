@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from augmentor.common.value_range import checked_range
 from pipelines.image_folder import SUFFIXES
 from pipelines.python.items import Items
 
@@ -23,20 +24,28 @@ Range = tuple[float, float]
 """What black and white are in the numbers of images."""
 
 
-def value_range_of(sets: Sequence[Items]) -> Range:
+def value_range_of(sets: Sequence[Items], given: Range | None = None) -> Range:
     """What black and white are in the images of several sets, by a look at some of each.
 
+    Args:
+        sets: The images.
+        given: What the user says they are.
+
     Returns:
-        (0, 255) for uint8 or where no image is an array, (0, 1) or (-1, 1) for float.
+        What is given; else (0, 255) for uint8 or where no image is an array, (0, 1) or (-1, 1) for
+        float.
 
     Raises:
-        ValueError: If the numbers fit none of these; says to give ``value_range``.
+        ValueError: If the numbers do not fit what is given, or none of these; says to give
+            ``value_range``.
     """
     numbers = [pixels for items in sets for pixels in _some_arrays(items)]
+    low = min((float(pixels.min()) for pixels in numbers), default=0.0)
+    high = max((float(pixels.max()) for pixels in numbers), default=0.0)
+    if given is not None:
+        return checked_range(given, low, high) if numbers else given
     if all(pixels.dtype == np.uint8 for pixels in numbers):
         return 0, 255
-    low = min(float(pixels.min()) for pixels in numbers)
-    high = max(float(pixels.max()) for pixels in numbers)
     known = all(pixels.dtype.kind == "f" for pixels in numbers)
     if known and low >= -1 - TOLERANCE and high <= 1 + TOLERANCE:
         return (0, 1) if low >= 0 else (-1, 1)

@@ -163,6 +163,12 @@ def test_the_range_can_be_told(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["0"], PIXELS[[0, 3]])
 
 
+@pytest.mark.parametrize("wrong", [(255, 0), (0, 1), (float("nan"), 255)])
+def test_a_range_that_the_images_do_not_have_is_refused(tmp_path: Path, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="value_range="):
+        place(tmp_path, (PIXELS.astype(np.float32), LABELS), value_range=wrong)
+
+
 def test_a_number_without_a_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="give one for every label by class_names"):
         place(tmp_path, (PIXELS, [0, 1, 2, 0]), class_names=NAMES)
