@@ -227,16 +227,22 @@ def _mixtures(plan: GainPlan, strengths: Mapping[str, float]) -> dict[str, str]:
     found = {}
     sets = {arm: one.policy_name for one in plan.outside for arm in one.arms}
     for arm in plan.arms:
-        if arm == "auto" or not plan.recipe(arm, None, strengths).uses_synthetic:
+        if arm == "auto":
+            continue
+        recipe = plan.recipe(arm, None, strengths)
+        if not recipe.uses_synthetic:
             continue
         if arm in plan.own:
             found[arm] = plan.own[arm].name
         elif base := plan.table[arm].mixes_into:
-            strength, share = (
-                plan.recipe(arm, None, strengths).strength,
-                plan.settings.synthetic_share,
+            mixed = MixPolicy(
+                base,
+                recipe.share,
+                strength=recipe.strength,
+                latents=recipe.latents,
+                fill=recipe.fill,
+                outside=sets.get(arm, ""),
             )
-            mixed = MixPolicy(base, share, strength=strength, outside=sets.get(arm, ""))
             found[arm] = mixed.name
         else:
             found[arm] = MixPolicy(arm).name

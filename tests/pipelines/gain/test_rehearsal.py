@@ -154,6 +154,7 @@ def test_a_run_chooses_by_rehearsal_and_says_so_first(
     other = gain_run(asked, tmp_path)
     assert other["metric"] == "covered_combinations"
     assert 0 <= other["arms"]["factored"]["mean"] <= 1
+    assert other["mixtures"]["factored"] == ("trivialaugment + 75% synthetic, of all combinations")
 
 
 def test_the_rehearsal_stands_in_the_result_where_auto_is_no_arm(tmp_path: Path) -> None:
