@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = read_text(path, LARGEST_FILE)
     except (OSError, UnicodeDecodeError) as error:
+        if getattr(error, "errno", None) == errno.EFBIG:
+            raise YamlError(
+                f"{path}: too large for a config (more than {LARGEST_FILE} bytes)"
+            ) from error
         raise YamlError(f"{path}: cannot be read: {error}") from error
     return parse_yaml(text, where=str(path))
 
