@@ -100,7 +100,7 @@ def export_onnx(source: Source, file: str | Path) -> Path:
 
 
 def _traced(source: Source) -> tuple[nn.Module, tuple[Tensor, ...], tuple[Any, ...]]:
-    """The module, inputs of two images, and which sizes may differ."""
+    """The module, inputs of ``IMAGES`` images, and which sizes may differ."""
     sampling = _Sampling(picklable(source.model).cpu().eval())  # type: ignore[arg-type]
     inputs = [torch.zeros(IMAGES, dtype=torch.int64), torch.zeros(IMAGES, source.latent_dim)]
     if source.conditions:

@@ -105,7 +105,7 @@ def from_pretrained(
 
     Raises:
         DataError: If the files cannot be used; names the folder.
-        ImportError: If ``name`` is no folder and the extra ``hub`` is not installed.
+        ImportError: If ``name`` is not a folder and the extra ``hub`` is missing.
     """
     folder = Path(name)
     if not folder.is_dir():

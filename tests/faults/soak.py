@@ -104,7 +104,7 @@ def soak(home: Path, seconds: float, seed: int) -> Counter[str]:
 
 
 def _step_of(home: Path, least: int) -> int:
-    """Steps of the newest checkpoint, which loads and is no older than it was."""
+    """Steps of the newest checkpoint, which loads and has as many as before, or more."""
     from augmentor.training.checkpoint import load_checkpoint
 
     checkpoints = home / "run" / "checkpoints"

@@ -44,7 +44,7 @@ class Door(NamedTuple):
 
     file: str
     read: Callable[[Path], object]
-    error: type[Exception]
+    error: type[Exception] | tuple[type[Exception], ...]
     make: Callable[[Path], object] = Path.mkdir
     """Puts the other files of the folder there."""
 
@@ -106,8 +106,8 @@ DOORS = {
     "pairs": Door(PAIRS, lambda path: read_pairs(path.parent, (1, 8, 8)), DataError),
     "image": Door("i.png", read_header, ImageFileError),
     "tar of images": Door("s.tar", lambda path: find_images(path.parent), DataError),
-    "weights": Door("w.safetensors", read_weights, (WeightsError, OSError)),  # type: ignore[arg-type]
-    "state dict": Door("w.pt", read_weights, (WeightsError, OSError)),  # type: ignore[arg-type]
+    "weights": Door("w.safetensors", read_weights, (WeightsError, OSError)),
+    "state dict": Door("w.pt", read_weights, (WeightsError, OSError)),
 }
 
 
