@@ -17,14 +17,14 @@ from augmentor.common.given_files import (
 
 
 @pytest.fixture(autouse=True)
-def _two_seconds() -> Iterator[None]:
+def _a_minute() -> Iterator[None]:
     """A reader that waits for a writer fails its test instead of hanging it."""
 
     def late(*_: object) -> None:
-        raise TimeoutError("still reading after two seconds")
+        raise TimeoutError("still reading after a minute")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(2)
+    signal.alarm(60)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
