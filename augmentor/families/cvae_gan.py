@@ -62,7 +62,7 @@ class CvaeGanOptions:
         centre_decay: Share kept of the moving means of features, in [0, 1).
         conditional_norm: Class-conditional batch norm in the generator.
         condition_at_start: The condition enters the generator beside the latent too, not in its
-            normalisations alone; combinations that were never seen come out worse.
+            normalisations alone; faces under light that was never seen of them come out worse.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         recombine: Samples from the prior pair the class of one image with the condition of
             another, so that the game covers combinations that were never seen; without, they keep

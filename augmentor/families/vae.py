@@ -43,7 +43,7 @@ class VaeOptions:
         weight_kl: Weight of the KL term, beta; 1 is the bound of the paper.
         conditional_norm: Class-conditional batch norm in the generator.
         condition_at_start: The condition enters the generator beside the latent too, not in its
-            normalisations alone; combinations that were never seen come out worse.
+            normalisations alone; faces under light that was never seen of them come out worse.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         learning_rate: Adam's.
         beta1: Adam's first decay.
