@@ -14,7 +14,11 @@ SOAK ?= 3600
 # What `make lowest` and `make newest` run.
 TESTS ?= tests
 
+# Tools that are run and not installed: what is looked at must not change by looking.
+TOOL := $(BIN)/uv tool run --quiet
+
 .PHONY: setup demo demo-conditions test wheel lowest newest faults fuzz soak check format clean
+.PHONY: lock licences sbom audit
 
 setup: $(READY)
 
@@ -65,6 +69,28 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# lock.txt: the pinned versions with SHA-256 sums, for every system; SECURITY.md says how to install from it.
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --all-extras \
+	--custom-compile-command "make lock" -c constraints.txt -o lock.txt pyproject.toml
+
+licences: $(READY)
+	$(TOOL) pip-licenses@5.5.5 --python $(BIN)/python --from mixed --order license
+
+# dist/sbom.cdx.json: what is installed, with licences; addresses and paths of this machine are taken out.
+sbom: $(READY)
+	mkdir -p dist
+	$(TOOL) --from cyclonedx-bom==7.5.0 cyclonedx-py environment --no-validate --output-reproducible \
+	--pyproject pyproject.toml -o dist/sbom.raw $(BIN)/python
+	$(BIN)/python -c 'import json, sys; \
+	kept = lambda found: {key: value for key, value in found.items() if key != "externalReferences"}; \
+	json.dump(json.load(sys.stdin, object_hook=kept), sys.stdout, indent=1)' < dist/sbom.raw > dist/sbom.cdx.json
+	rm dist/sbom.raw
+
+# Known weaknesses of the locked versions; it fails too where the list of them cannot be reached.
+audit: $(READY)
+	$(TOOL) pip-audit@2.10.1 --strict --disable-pip --require-hashes --progress-spinner off -r lock.txt
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
