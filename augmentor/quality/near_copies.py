@@ -35,7 +35,7 @@ FEWEST = 20  # known images from which their own distances are a guide
 CLOSEST = 5  # candidates for a copy that are looked at pixel by pixel
 LEFT_OUT = 0.03  # part of the pixels that may differ as much as they like
 SMALLEST_SCALE = 0.02
-PREPARED_TOGETHER, COMPARED_TOGETHER = 1024, 2**24
+PREPARED_TOGETHER, COMPARED_TOGETHER = 2**22, 2**24  # pixels, and products, held at a time
 FAR = 9.0  # more than any distance between two normalised pictures
 CHANGES = (
     "the same picture",
@@ -182,16 +182,16 @@ class _Reference:
         none = torch.zeros(0, dtype=torch.int64)
         parts = [(torch.zeros(0), none, none)]
         parts += [
-            self._nearest(some) for some in torch.split(images, PREPARED_TOGETHER) if len(some)
+            self._nearest(some) for some in torch.split(images, _together(images)) if len(some)
         ]
         ratio, known, change = (torch.cat(column) for column in zip(*parts, strict=True))
         return ratio, known, change
 
     def _nearest(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As ``ratios``: the nearest by any view."""
-        found = []
+        grey, found = _grey(images), []
         for view, (plain, trimmed) in zip(self.views, self.scales, strict=True):
-            near = view.nearest(view.of(images))
+            near = view.nearest(view.of(grey))
             ratios = torch.minimum(
                 near.plain / plain[near.known], near.trimmed / trimmed[near.known]
             )
@@ -235,7 +235,7 @@ class _View:
     """One way to look at pictures: whole, or without their border, where shifts are looked for.
 
     Args:
-        of: Images to normalised thumbnails (M, D).
+        of: Brightness, as of ``_grey``, to normalised thumbnails (M, D).
         pictures: The known images in V variants, the unchanged one first, (N, V, D).
         change: Index into ``CHANGES`` of every variant, int64 (V,).
         check: As in ``CopyFinder``.
@@ -300,8 +300,8 @@ def _evenly(count: int, most: int) -> Tensor:
 
 def _views(known: Tensor, check: Check | None) -> list[_View]:
     """The whole pictures and their mirror images; and without the border, shifted."""
-    whole = [_whole, _mirrored(_whole)]
-    views = [_View(_whole, _prepared(whole, known), torch.tensor([0, 1]), check)]
+    whole = [_thumbnails, _mirrored(_thumbnails)]
+    views = [_View(_thumbnails, _prepared(whole, known), torch.tensor([0, 1]), check)]
     if min(known.shape[2:]) >= SMALLEST_SHIFTED:
         shifted, change = [_inner(1, 1)], [0]
         for dy, dx in ((y, x) for y in range(3) for x in range(3)):
@@ -314,16 +314,16 @@ def _views(known: Tensor, check: Check | None) -> list[_View]:
 
 def _prepared(ways: list[Callable[[Tensor], Tensor]], known: Tensor) -> Tensor:
     """Thumbnails of known images in several ways, (N, V, D)."""
-    return torch.cat(
-        [
-            torch.stack([way(some) for way in ways], dim=1)
-            for some in torch.split(known, PREPARED_TOGETHER)
-        ]
-    )
+    parts = []
+    for some in torch.split(known, _together(known)):
+        grey = _grey(some)
+        parts.append(torch.stack([way(grey) for way in ways], dim=1))
+    return torch.cat(parts)
 
 
-def _whole(images: Tensor) -> Tensor:
-    return _thumbnails(_grey(images))
+def _together(images: Tensor) -> int:
+    """How many images are prepared at a time."""
+    return max(1, PREPARED_TOGETHER // max(1, images[0].numel())) if len(images) else 1
 
 
 def _inner(top: int, left: int) -> Callable[[Tensor], Tensor]:
@@ -331,15 +331,15 @@ def _inner(top: int, left: int) -> Callable[[Tensor], Tensor]:
     edge; (1, 1) is the middle.
     """
 
-    def cut(images: Tensor) -> Tensor:
-        height, width = images.shape[-2] - 2, images.shape[-1] - 2
-        return _thumbnails(_grey(images)[..., top : top + height, left : left + width])
+    def cut(grey: Tensor) -> Tensor:
+        height, width = grey.shape[-2] - 2, grey.shape[-1] - 2
+        return _thumbnails(grey[..., top : top + height, left : left + width])
 
     return cut
 
 
 def _mirrored(way: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    return lambda images: way(images.flip(-1))
+    return lambda grey: way(grey.flip(-1))
 
 
 def _grey(images: Tensor) -> Tensor:
