@@ -53,7 +53,8 @@ def install(wheel: Path, environment: Path) -> None:
     """Make an environment that holds the wheel and what it asks for, in the tested versions."""
     run("venv", "--quiet", "--python", sys.executable, str(environment))
     tested = ["-c", str(ROOT / "constraints.txt")]
-    run("pip", "install", "--quiet", "--python", str(environment), *tested, str(wheel))
+    compiled = ["--quiet", "--compile-bytecode"]  # as pip does
+    run("pip", "install", *compiled, "--python", str(environment), *tested, str(wheel))
 
 
 def run(*arguments: str) -> None:
