@@ -6,7 +6,6 @@ Nothing is pickled: the files are safetensors, JSON and Markdown.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from augmentor.api import Record, Source, source_of
 from augmentor.common.atomic_files import sha256_of, write_bytes, write_json, write_text
-from augmentor.common.given_files import read_text
+from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.tensor_files import read_tensors
 from augmentor.common.types import DataError
 from augmentor.model_card import model_card
@@ -170,7 +169,7 @@ def _read(folder: Path) -> Checkpoint:
         DataError: If one is missing or not what ``save_pretrained`` writes.
     """
     try:
-        config = json.loads(read_text(folder / CONFIG))
+        config = parse_json(read_text(folder / CONFIG))
         if config["format"] != FORMAT:
             raise ValueError(f"format {config['format']}, this version reads {FORMAT}")
         meta, steps = dict(config["source"]), int(config["steps"])
@@ -178,7 +177,7 @@ def _read(folder: Path) -> Checkpoint:
         seen = read_tensors(folder / SEEN)["trained_on"]
         if seen.ndim != 1 or seen.dtype != torch.int64:
             raise ValueError(f"{SEEN} does not hold fingerprints")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{folder}: not a source that save_pretrained wrote ({type(error).__name__}: {error})"
         ) from error

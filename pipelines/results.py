@@ -4,7 +4,6 @@ keep their forms.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from augmentor.common.atomic_files import write_json
-from augmentor.common.given_files import read_text
+from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.types import DataError
 
 Kind = Literal["gain", "gain_summary", "semi", "compare", "evaluate", "verify"]
@@ -383,11 +382,11 @@ def read_result(path: Path, kind: Kind) -> dict[str, Any]:
             key.
     """
     try:
-        result: dict[str, Any] = json.loads(read_text(path))
+        result: dict[str, Any] = parse_json(read_text(path))
         _MODELS[kind].model_validate(result)
     except ValidationError as error:
         raise DataError(f"{path}: {_first(error)}; run the command that made it again") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a result: {error}") from error
     return result
 

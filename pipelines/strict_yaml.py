@@ -17,6 +17,8 @@ from augmentor.common.given_files import read_text
 LARGEST_FILE = 1_000_000
 MOST_VALUES = 10_000
 """Keys and values of one document: about half a second's work for the parser."""
+MOST_DEPTH = 50
+"""Levels of mappings and lists in one document; the keys of a config need six."""
 MOST_PROBLEMS = 10
 """Mistakes that one message names."""
 LONGEST_SHOWN = 200
@@ -58,8 +60,6 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         value = yaml.load(text, Loader=_StrictLoader)  # a SafeLoader that reads less
     except yaml.YAMLError as error:
         raise YamlError(f"{where}{_yaml_problem(error)}") from error
-    except RecursionError as error:
-        raise YamlError(f"{where}: nested too deeply") from error
     if not isinstance(value, dict | None):
         raise YamlError(
             f"{where}: must be a mapping such as 'seed: 0', found {type(value).__name__}"
@@ -93,6 +93,8 @@ class _StrictLoader(yaml.SafeLoader):
 
     values = 0
     """Keys and values read so far."""
+    depth = 0
+    """Mappings and lists around the one that is read."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
@@ -109,7 +111,22 @@ class _StrictLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(
                 problem=f"tag {event.tag} is not allowed", problem_mark=event.start_mark
             )
-        return super().compose_node(parent, index)
+        self._require_shallow(self.depth, event.start_mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def fetch_flow_collection_start(self, kind: Any) -> None:
+        """Of ``[`` and ``{``: the scanner's own work grows with the square of the depth."""
+        self._require_shallow(self.flow_level, self.get_mark())
+        super().fetch_flow_collection_start(kind)
+
+    def _require_shallow(self, depth: int, mark: yaml.Mark) -> None:
+        if depth > MOST_DEPTH:
+            raise yaml.MarkedYAMLError(
+                problem=f"nested too deeply, more than {MOST_DEPTH} levels", problem_mark=mark
+            )
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""The lock file holds every pinned version with its hashes, and nothing about where it came from."""
+"""The lock file holds every pinned version with its hashes, and no address."""
 
 from __future__ import annotations
 

@@ -7,10 +7,13 @@ ever. Every reader of the project opens files here, so the limits of ``SECURITY.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
+from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 MEGABYTE = 2**20
 MOST_JSON = 32 * MEGABYTE
@@ -23,6 +26,9 @@ MOST_SHARD = 16 * 2**30
 """Bytes of one tar file."""
 MOST_TENSORS = 64 * 2**30
 """Bytes of one file of weights."""
+
+MOST_DEPTH = 100
+"""Levels of lists and objects in one JSON document; our deepest, a checkpoint, has about 20."""
 
 
 class UnusableFileError(OSError):
@@ -110,6 +116,41 @@ def read_text(
     """
     text = read_bytes(path, most, inside).decode("utf-8", errors)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON document, whatever it is; what walks through it needs no great stack.
+
+    Args:
+        text: The document.
+
+    Raises:
+        ValueError: If it is not JSON, or nested more than ``MOST_DEPTH`` levels deep.
+
+    Example:
+        >>> parse_json("[" * 101 + "]" * 101)
+        Traceback (most recent call last):
+        ValueError: nested more than 100 levels deep
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        level: list[Any] = [None]
+    else:
+        level = _containers([value])
+        for _ in range(MOST_DEPTH):
+            level = [inner for one in level for inner in _containers(_items(one))]
+    if level:
+        raise ValueError(f"nested more than {MOST_DEPTH} levels deep")
+    return value
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [one for one in values if isinstance(one, list | dict)]
+
+
+def _items(container: Any) -> Iterable[Any]:
+    return container.values() if isinstance(container, dict) else container
 
 
 def leads_outside(path: Path, folder: Path) -> bool:

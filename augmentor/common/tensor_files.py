@@ -6,14 +6,13 @@ read.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from augmentor.common.given_files import MOST_TENSORS, open_given, read_bytes
+from augmentor.common.given_files import MOST_TENSORS, open_given, parse_json, read_bytes
 
 MOST_NAMES = 20_000
 """Tensors in one file."""
@@ -74,8 +73,8 @@ def _require_few(path: Path, inside: Path | None) -> None:
             raise TensorFileError(f"its header has {length} bytes, at most {MOST_HEADER} are read")
         head = file.read(length)
     try:
-        found = json.loads(head)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(head)
+    except ValueError as error:
         raise TensorFileError("its header is damaged") from error
     if not isinstance(found, dict):
         raise TensorFileError("its header is not a JSON object")

@@ -4,7 +4,6 @@ n_to_add}``.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from augmentor.common.given_files import read_text
+from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.types import DataError
 from augmentor.data.class_names import class_index, listed
 
@@ -209,8 +208,8 @@ def _class_index(key: str | int, classes: Sequence[str]) -> int:
 
 def _read_totals(path: Path) -> dict[str, int]:
     try:
-        totals = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
+        totals = parse_json(read_text(path))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(totals, dict) or not all(type(n) is int for n in totals.values()):
         raise DataError(

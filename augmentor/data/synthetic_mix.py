@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from augmentor.common.given_files import read_text
+from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.randomness import rng_for
 from augmentor.common.types import DataError, LabelledImages, SampleSource
 from augmentor.data.candidates import first_candidates
@@ -407,8 +406,8 @@ def _read_policy(policy: Policy) -> Mapping[str, Any]:
     if isinstance(policy, Mapping):
         return policy
     try:
-        document = json.loads(read_text(Path(policy)))
-    except (OSError, ValueError, RecursionError) as error:
+        document = parse_json(read_text(Path(policy)))
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{policy}: cannot be read as a policy ({error}); augmentor gain writes one"
         ) from error

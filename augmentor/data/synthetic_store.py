@@ -53,6 +53,7 @@ from augmentor.common.given_files import (
     MOST_SHARD,
     leads_outside,
     open_given,
+    parse_json,
     read_bytes,
     read_text,
 )
@@ -515,7 +516,7 @@ def read_recipe(folder: Path) -> Recipe:
         DataError: If the folder holds no set, or its recipe cannot be read.
     """
     try:
-        stored = _unchecked(json.loads(read_text(folder / RECIPE, inside=folder)))
+        stored = _unchecked(parse_json(read_text(folder / RECIPE, inside=folder)))
         _require_types(stored)
         stored["classes"], stored["image_shape"] = (
             tuple(stored["classes"]),
@@ -532,7 +533,7 @@ def read_recipe(folder: Path) -> Recipe:
         raise DataError(
             f"{folder}: no {RECIPE} there, so no synthetic set; write one with augmentor synth"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder / RECIPE}: cannot be read ({error}); synthesize again into a new folder"
         ) from error
@@ -660,8 +661,8 @@ class ShardReader:
             png, label, info = (self._read(file, *span) for span in self._spans[index].tolist())
         pixels = _decode(png, self.image_shape, f"{self.path}, {key}")
         try:
-            return Sample(key, pixels, int(label), json.loads(info))
-        except (ValueError, RecursionError) as error:
+            return Sample(key, pixels, int(label), parse_json(info))
+        except ValueError as error:
             raise DataError(
                 f"{self.path}, {key}: its cls or json cannot be read ({error}); {_AGAIN}"
             ) from error
@@ -871,13 +872,13 @@ def _require_types(stored: dict[str, Any]) -> None:
 
 def _parse_line(line: str, where: str) -> Shard:
     try:
-        stored = _unchecked(json.loads(line))
+        stored = _unchecked(parse_json(line))
         stored["candidates"] = tuple(stored["candidates"])
         shard = Shard(**stored)
         if not shard.well_formed():
             raise TypeError("a field is of another type")
         paths = [PurePosixPath(name) for name in shard.sha256]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{where}: cannot be read ({error}); synthesize again into a new folder"
         ) from error

@@ -8,7 +8,6 @@ first; a corrupted checkpoint is passed over for the one before it.
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from augmentor.common.atomic_files import (
     write_json,
     write_text,
 )
-from augmentor.common.given_files import MOST_JSON, MOST_TENSORS, read_bytes, read_text
+from augmentor.common.given_files import MOST_JSON, MOST_TENSORS, parse_json, read_bytes, read_text
 from augmentor.common.tensor_files import read_tensors
 from augmentor.common.types import DataError
 
@@ -142,7 +141,7 @@ def _read(folder: Path, passed_over: tuple[str, ...]) -> Checkpoint:
     # A right hash says that nobody changed the files by accident, not that they hold what they
     # should.
     try:
-        record = json.loads(read_text(folder / "state.json"))
+        record = parse_json(read_text(folder / "state.json"))
         if record["format"] != FORMAT:
             raise DataError(
                 f"{folder}: checkpoint format {record['format']}, this version reads {FORMAT}"
@@ -164,12 +163,12 @@ def _verified_hashes(folder: Path) -> dict[str, str]:
     """The manifest's hashes, after the files were found to have them."""
     manifest = folder / "manifest.json"
     try:
-        hashes: dict[str, str] = json.loads(read_text(manifest))["sha256"]
+        hashes: dict[str, str] = parse_json(read_text(manifest))["sha256"]
         expected = {
             "tensors.safetensors": hashes["tensors.safetensors"],
             "state.json": hashes["state.json"],
         }
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise _CorruptedError(f"{manifest}: {type(error).__name__}") from error
     for name, expected_hash in expected.items():
         try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from augmentor.common.given_files import read_text
+from augmentor.common.given_files import parse_json, read_text
 from pipelines.cli.output import print_plan
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ def _groups_of_gain(plan: GainPlan, file: Path) -> list[Group[Any]]:
 
     if not file.is_file():
         return list(plan.expected_groups())
-    policy: dict[str, Any] = json.loads(read_text(file))
+    policy: dict[str, Any] = parse_json(read_text(file))
     raced = {row["name"]: row["rounds"] for row in policy["screening"]["candidates"]}
     groups: list[Group[Any]] = []
     for number in range(max(raced.values(), default=0)):

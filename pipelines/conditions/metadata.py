@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from augmentor.common.given_files import read_bytes
+from augmentor.common.given_files import parse_json, read_bytes
 from augmentor.common.types import DataError
 from pipelines.image_folder import file_problem, printable, shown
 
@@ -179,8 +179,8 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         if not one.strip():
             continue
         try:
-            found = json.loads(one)
-        except (ValueError, RecursionError) as error:
+            found = parse_json(one)
+        except ValueError as error:
             raise DataError(
                 f"{shown(file)}:{line}: is not JSON; write one object a line"
             ) from error

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from augmentor.api import describe
 from augmentor.common.atomic_files import room_for, write_bytes, write_text
-from augmentor.common.given_files import MOST_LINES, read_text
+from augmentor.common.given_files import MOST_LINES, parse_json, read_text
 from augmentor.common.types import LabelledImages, StepReport
 from augmentor.data.candidates import latents, sample
 from augmentor.trained import Session
@@ -116,7 +116,7 @@ def _board(run: RunDir, start: int) -> Any:
 def _drop_lines_after(run: RunDir, step: int) -> None:
     kept = []
     for line in read_text(run.log, MOST_LINES).splitlines(keepends=True):
-        if line.endswith("\n") and json.loads(line)["step"] <= step:
+        if line.endswith("\n") and parse_json(line)["step"] <= step:
             kept.append(line)
     write_text(run.log, "".join(kept))
 

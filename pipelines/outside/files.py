@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor
 
-from augmentor.common.given_files import open_given, read_text
+from augmentor.common.given_files import open_given, parse_json, read_text
 from augmentor.common.tar_files import regular_members
 from augmentor.common.types import DataError
 from augmentor.data.class_names import listed
@@ -244,8 +243,8 @@ def _read_label(data: bytes, extension: str) -> str:
     if extension == "cls":
         return text
     try:
-        known = json.loads(text)
-    except (ValueError, RecursionError):
+        known = parse_json(text)
+    except ValueError:
         return ""
     for key in KEYS_OF_CLASS:
         if isinstance(known, dict) and isinstance(known.get(key), str | int):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from augmentor.common.atomic_files import publish_folder, write_json, write_text
-from augmentor.common.given_files import MOST_IMAGE, read_bytes, read_text
+from augmentor.common.given_files import MOST_IMAGE, parse_json, read_bytes, read_text
 from pipelines.conditions.metadata import FILE_COLUMN, FILES
 from pipelines.config import ConfigError
 from pipelines.python.items import Items, is_arrays, is_table, items_of, with_conditions
@@ -291,7 +290,7 @@ def _write_image(image: Image.Image | Path, folder: Path, number: int) -> bytes:
 
 def _digest_in(folder: Path) -> str | None:
     try:
-        found = json.loads(read_text(folder / RECORD))
+        found = parse_json(read_text(folder / RECORD))
         return str(found["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

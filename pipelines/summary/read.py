@@ -6,13 +6,12 @@ A file of schema 1 is brought into the form of schema 2; no measured number chan
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from augmentor.common.given_files import read_text
+from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.types import DataError
 from downstream.arms.policy import MixPolicy
 from downstream.arms.table import ARMS
@@ -185,8 +184,8 @@ def _labels_by_generator(arm: str) -> bool:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
+        document = parse_json(read_text(path))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a result: {error}") from error
     if not isinstance(document, dict):
         raise DataError(f"{path}: is not a result of augmentor")
