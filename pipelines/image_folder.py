@@ -106,7 +106,7 @@ def list_tree(root: Path) -> ImageTree:
     names = sorted(folders)
     paths: list[Path] = []
     y: list[int] = []
-    bad, ignored = [BadFile(path, "a link to a folder is not followed") for path in linked], 0
+    bad, ignored = linked, 0
     for index, name in enumerate(names):
         found, problems, other = list_images(folders[name], inside=root)
         paths += found
@@ -251,17 +251,20 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
-    """Class folders by NFC name, and the links to folders that are not followed."""
+def _class_folders(root: Path) -> tuple[dict[str, Path], list[BadFile]]:
+    """Class folders by NFC name, and the links in their place: they are not followed."""
     if not root.is_dir():
         raise DataError(f"{shown(root)}: no such folder")
     folders: dict[str, Path] = {}
-    linked: list[Path] = []
+    linked: list[BadFile] = []
     for path in sorted(_entries(root)):
-        if path.name.startswith(".") or path.name == "__MACOSX" or not path.is_dir():
+        if path.name.startswith(".") or path.name == "__MACOSX":
             continue
-        if path.is_symlink():
-            linked.append(path)
+        if path.is_symlink() and (path.is_dir() or not path.exists()):
+            what = "a link to a folder is not followed" if path.is_dir() else "a broken link"
+            linked.append(BadFile(path, what))
+            continue
+        if not path.is_dir():
             continue
         name = unicodedata.normalize("NFC", path.name)
         if name in folders:
@@ -300,7 +303,7 @@ def _walk(folder: Path, bad: list[BadFile]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         linked = [here / name for name in folders if (here / name).is_symlink()]
         bad += [BadFile(path, "a link to a folder is not followed") for path in linked]
-        yield from (here / name for name in files)
+        yield from (here / name for name in sorted(files))
 
 
 @contextmanager

@@ -6,7 +6,10 @@ read.
 
 from __future__ import annotations
 
+import operator
+import os
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -18,6 +21,7 @@ MOST_NAMES = 20_000
 """Tensors in one file."""
 MOST_HEADER = 8 * 2**20
 """Bytes of the header that names them."""
+METADATA = "__metadata__"
 LENGTH = 8  # bytes of a file that say how long its header is
 
 
@@ -36,7 +40,7 @@ def read_tensors(path: Path, inside: Path | None = None) -> dict[str, Tensor]:
         OSError: If the file cannot be read, or is not a regular one.
         TensorFileError: If it is damaged, or names more than ``MOST_NAMES`` tensors.
     """
-    _require_few(path, inside)
+    require_whole(path, inside)
     try:
         found: dict[str, Tensor] = safetensors.torch.load(read_bytes(path, MOST_TENSORS, inside))
     except safetensors.SafetensorError as error:
@@ -56,7 +60,7 @@ def mapped_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         OSError: As ``read_tensors``.
         TensorFileError: As ``read_tensors``.
     """
-    _require_few(path, None)
+    require_whole(path)
     try:
         with safetensors.safe_open(path, "pt") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -65,9 +69,20 @@ def mapped_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise TensorFileError(str(error)) from error
 
 
-def _require_few(path: Path, inside: Path | None) -> None:
-    """Refuse a file whose header names more tensors than are read in two seconds."""
+def require_whole(path: Path, inside: Path | None = None) -> None:
+    """Look at a file's header and size, and at nothing else of it.
+
+    Args:
+        path: The file.
+        inside: As in ``read_tensors``.
+
+    Raises:
+        OSError: As ``read_tensors``.
+        TensorFileError: If its header is damaged or names more tensors than are read in two
+            seconds, or the file is not as long as the header says.
+    """
     with open_given(path, MOST_TENSORS, inside) as file:
+        size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(LENGTH), "little")
         if length > MOST_HEADER:
             raise TensorFileError(f"its header has {length} bytes, at most {MOST_HEADER} are read")
@@ -80,3 +95,15 @@ def _require_few(path: Path, inside: Path | None) -> None:
         raise TensorFileError("its header is not a JSON object")
     if len(found) > MOST_NAMES:
         raise TensorFileError(f"it names {len(found)} tensors, at most {MOST_NAMES} are read")
+    wanted = LENGTH + length + _end(found)
+    if size != wanted:
+        raise TensorFileError(f"it has {size} bytes, its header says {wanted}")
+
+
+def _end(header: dict[str, Any]) -> int:
+    """Where the last tensor ends, in bytes behind the header."""
+    try:
+        ends = [one["data_offsets"][1] for name, one in header.items() if name != METADATA]
+        return max(map(operator.index, ends), default=0)
+    except (KeyError, IndexError, TypeError) as error:
+        raise TensorFileError("its header is damaged") from error

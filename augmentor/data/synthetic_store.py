@@ -25,6 +25,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -57,7 +58,7 @@ from augmentor.common.given_files import (
     read_bytes,
     read_text,
 )
-from augmentor.common.tar_files import regular_members
+from augmentor.common.tar_files import MOST_MEMBERS, regular_members
 from augmentor.common.tensor_files import read_tensors
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fill import Fill
@@ -84,6 +85,8 @@ MOST_PIXELS = 64_000_000
 """Of one image; what a recipe from elsewhere says must not decide how much memory is taken."""
 MOST_IMAGES, MOST_SHARDS = 10_000_000, 1_000_000
 """Of one set; its plan is in memory."""
+MOST_WORDS = 2**16
+"""Bytes that an image of a set may have beside its pixels: headers, class, condition."""
 ROUNDING = 1e-3
 """How far beyond [-1, 1] an image may be for its 8-bit pixels to be right."""
 PIECE = 1024
@@ -261,15 +264,15 @@ class Shard:
     dtype: str
     versions: dict[str, str]
 
-    def broken_file(self, folder: Path) -> str | None:
+    def broken_file(self, folder: Path, most: int = MOST_SHARD) -> str | None:
         """The first of its files that is missing or whose bytes have changed; ``None`` if all are
-        whole.
+        whole. A file of more than ``most`` bytes is not read.
         """
         for name, digest in self.sha256.items():
             try:
                 if leads_outside(folder / name, folder):
                     return name
-                if atomic_files.sha256_of(folder / name, MOST_SHARD) != digest:
+                if atomic_files.sha256_of(folder / name, most) != digest:
                     return name
             except (
                 OSError,
@@ -720,8 +723,18 @@ def _whole_shards(folder: Path, recipe: Recipe) -> list[Shard]:
     return [
         s
         for s in shards
-        if (s.class_index, s.number, s.count) in planned and s.broken_file(folder) is None
+        if (s.class_index, s.number, s.count) in planned
+        and s.broken_file(folder, _most_bytes(recipe, s)) is None
     ]
+
+
+def _most_bytes(recipe: Recipe, shard: Shard) -> int:
+    """Bytes that a file of a shard can have: twice its raw pixels, and what is said about them."""
+    image = 2 * math.prod(recipe.image_shape) + MOST_WORDS
+    if recipe.format == "folder":
+        return min(MOST_IMAGE, image)
+    samples = min(shard.count, MOST_MEMBERS // 3)
+    return min(MOST_SHARD, samples * (image + 12 * len(shard.class_name)) + MOST_WORDS)
 
 
 def _write_shard(
@@ -914,7 +927,7 @@ def _read_class(
     for shard in sorted(shards, key=lambda shard: shard.number):
         if read >= wanted:
             break
-        if verify and (broken := shard.broken_file(folder)):
+        if verify and (broken := shard.broken_file(folder, _most_bytes(recipe, shard))):
             raise DataError(
                 f"{folder / broken}: missing or not the bytes that were written; {_AGAIN}"
             )

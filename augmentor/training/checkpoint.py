@@ -26,7 +26,7 @@ from augmentor.common.atomic_files import (
     write_text,
 )
 from augmentor.common.given_files import MOST_JSON, MOST_TENSORS, parse_json, read_bytes, read_text
-from augmentor.common.tensor_files import read_tensors
+from augmentor.common.tensor_files import read_tensors, require_whole
 from augmentor.common.types import DataError
 
 FORMAT = 1
@@ -170,6 +170,11 @@ def _verified_hashes(folder: Path) -> dict[str, str]:
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _CorruptedError(f"{manifest}: {type(error).__name__}") from error
+    try:  # before minutes go into the sum of a file that is not as long as it says
+        require_whole(folder / "tensors.safetensors")
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise _CorruptedError(f"{folder / 'tensors.safetensors'}: {said}") from error
     for name, expected_hash in expected.items():
         try:
             found = sha256_of(folder / name, MOST_OF[name])

@@ -29,6 +29,9 @@ from pipelines.image_folder import (
     shown,
 )
 
+MOST_NAMED = 10
+"""Files that one message names."""
+
 
 @dataclass(frozen=True)
 class FolderLayout:
@@ -217,10 +220,10 @@ def refuse_files(root: Path, problems: Sequence[str], bad: Sequence[BadFile]) ->
     lines = [*problems, *map(str, bad)]
     if not lines:
         return
-    more = f" (and {len(lines) - 3} more)" if len(lines) > 3 else ""
+    more = f" (and {len(lines) - MOST_NAMED} more)" if len(lines) > MOST_NAMED else ""
     raise DataError(
-        f"{shown(root)}: {'; '.join(lines[:3])}{more}; repair or remove them, `augmentor check` "
-        "lists everything"
+        f"{shown(root)}: {'; '.join(lines[:MOST_NAMED])}{more}; repair or remove them, "
+        "`augmentor check` lists everything"
     )
 
 

@@ -222,6 +222,47 @@ def test_a_loop_of_links_is_listed_like_a_damaged_file(
         assert "a/loop.png: a broken link" in found.out + found.err
 
 
+LOOPS = {
+    "a/loop.png": "loop.png",
+    "b/one.png": "two.png",
+    "b/two.png": "one.png",
+    "b/up": "..",
+    "c": "c",
+    "d": "../data",
+}
+
+
+def test_synth_and_gain_list_loops_of_files_and_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tally: Tally
+) -> None:
+    """In the folder that a source was trained on, loops came later."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    for name in "ab":
+        _images(data / name)
+    (tmp_path / "c.yaml").write_text(
+        f"data: {{data: {data}, size: 8, grey: true}}\n"
+        "source: {family: cgan, steps: 1, batch_size: 4, options: {width: 1}}\ndevice: cpu\n"
+    )
+    assert cli.main(["train", str(tmp_path / "c.yaml"), "--out", str(run)]) == 0
+    for name, target in LOOPS.items():
+        (data / name).symlink_to(target)
+    jobs = [
+        ["synth", str(run)],
+        ["synth", str(run), "--per-class", "2", "--filter", "confidence=0.1"],
+        ["gain", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "gain")],
+    ]
+    told = []
+    for job in jobs:
+        capsys.readouterr()
+        code = cli.main(job)
+        found = capsys.readouterr()
+        words = found.out + found.err
+        told.append((job[0], code, [name for name in LOOPS if f"data/{name}: " not in words]))
+    tally(len(told), sum(code == 3 and not left for _, code, left in told), "loops of links in "
+          "an image folder: synth and gain list them, exit 3")  # fmt: skip
+    assert told == [(job[0], 3, []) for job in jobs]
+
+
 def _images(folder: Path) -> Path:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)

@@ -23,6 +23,7 @@ from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import (
     MOST_IMAGES,
+    Format,
     Recipe,
     ShardReader,
     read_recipe,
@@ -31,10 +32,12 @@ from augmentor.data.synthetic_store import (
     write_set,
 )
 from augmentor.sampling.synthesize import synthesize
+from augmentor.training.checkpoint import load_checkpoint
 from pipelines.config import ConfigError, config_from, load_config
 from pipelines.outside.files import find_images
 from pipelines.strict_yaml import MOST_VALUES, YamlError, parse_yaml
 from tests.faults.test_12_bombs import peak_of
+from tests.faults.test_22_special_files import SHARD, STEP, a_run, a_set
 
 Tally = Callable[[int, int, str], None]
 SECONDS, BYTES = 2.0, 200 * 10**6
@@ -147,6 +150,46 @@ def test_a_count_beyond_any_use_is_refused(tmp_path: Path, tally: Tally, count: 
     with cheaply(DataError, r"recipe\.json: cannot be read \(.* more than the 10000000"):
         read_set(tmp_path / "s")
     tally(3, 3, f"count of {count:.0e} synthetic images: refused")
+
+
+def grown(path: Path, size: int) -> bytes:
+    """Zeros without end behind the bytes of a file, which take no room on the disk."""
+    before = path.read_bytes()
+    with path.open("r+b") as file:
+        file.truncate(size)
+    return before
+
+
+@pytest.mark.parametrize(("form", "file"), [("folder", "a/00000000.png"), ("shards", SHARD)])
+def test_a_huge_file_of_a_set_is_refused_by_its_size(
+    tmp_path: Path, tally: Tally, form: Format, file: str
+) -> None:
+    a_set(tmp_path / "s", form)
+    before = grown(tmp_path / "s" / file, 12 * 2**30)
+    with cheaply(DataError, f"{file}: missing or not the bytes that were written"):
+        read_set(tmp_path / "s")
+    start = time.process_time()
+    a_set(tmp_path / "s", form)  # restores it
+    assert time.process_time() - start < SECONDS
+    assert (tmp_path / "s" / file).read_bytes() == before
+    tally(2, 2, f"sparse file of 12 GiB in a set ({form}): refused by its size, then restored")
+
+
+def test_huge_tensors_are_refused_by_their_size(tmp_path: Path, tally: Tally) -> None:
+    a_set(tmp_path / "s", "folder")
+    a_run(tmp_path / "r")
+    grown(tmp_path / "s" / "trained_on.safetensors", 12 * 2**30)
+    grown(tmp_path / "r" / STEP / "tensors.safetensors", 12 * 2**30)
+
+    def refused() -> None:
+        with cheaply(DataError, r"trained_on\.safetensors: cannot be read \(it has 128849"):
+            read_set(tmp_path / "s")
+        with cheaply(DataError, r"tensors\.safetensors: it has 12884901888 bytes"):
+            load_checkpoint(tmp_path / "r" / "checkpoints")
+
+    peak = peak_of(refused)
+    tally(2, 2 * (peak < BYTES), "sparse file of 12 GiB in the place of tensors: refused")
+    assert peak < BYTES
 
 
 def test_shards_beyond_any_use_are_refused() -> None:
