@@ -40,8 +40,9 @@ def test_the_domain_goes_by_the_name(data: str, domain: str) -> None:
     assert domain_of(ClassifierConfig(domain="digits"), DataConfig(data=data)) == "digits"
 
 
-def test_the_guide_shows_the_table() -> None:
-    assert markdown_table() in (ROOT / "docs" / "guide.md").read_text("utf-8"), markdown_table()
+def test_the_page_of_names_shows_the_table() -> None:
+    page = (ROOT / "docs" / "how-to" / "data-by-name.md").read_text("utf-8")
+    assert markdown_table() in page, markdown_table()
 
 
 def test_the_help_names_every_set() -> None:
