@@ -17,7 +17,7 @@ TESTS ?= tests
 # Tools that are run and not installed: what is looked at must not change by looking.
 TOOL := $(BIN)/uv tool run --quiet
 
-.PHONY: setup demo demo-conditions test wheel lowest newest faults fuzz soak check format clean
+.PHONY: setup demo demo-conditions docs test wheel lowest newest faults fuzz soak check format clean
 .PHONY: lock licences sbom audit
 
 setup: $(READY)
@@ -69,6 +69,14 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site of the documents in build/site. A broken link, or a page that loads something from elsewhere,
+# is an error.
+docs: $(READY)
+	$(BIN)/python docs/site/assemble.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	! grep -rlE '<(script|img|iframe)[^>]*src="(https?:)?//|<link[^>]*rel="(stylesheet|preconnect)"[^>]*//' \
+	build/site --include='*.html'
 
 # lock.txt: the pinned versions with SHA-256 sums, for every system; SECURITY.md says how to install from it.
 lock: $(READY)

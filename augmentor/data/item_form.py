@@ -30,7 +30,7 @@ class MixedItems(Dataset[Any]):
     """A dataset of the items of ``real`` and others of the same form, sent through the same
     transforms.
 
-    Args:
+    Attributes:
         real: The dataset below; a mix itself, perhaps.
         form: What its raw items look like.
     """
