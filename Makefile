@@ -55,7 +55,7 @@ soak: $(READY)
 # The wheel, installed into an empty environment outside of the checkout, walks through the README.
 wheel: $(READY)
 	rm -rf dist
-	$(BIN)/uv build --quiet --out-dir dist .
+	$(BIN)/uv build --out-dir dist .
 	$(BIN)/python -m tests.wheel_walk dist/*.whl
 
 # The tests with the lowest versions of what pyproject.toml names, or with the newest of everything.
@@ -71,10 +71,10 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 # The site of the documents in build/site. A broken link, or a page that loads something from elsewhere,
-# is an error.
+# is an error. Without --quiet, which would hide warnings from strict mode too.
 docs: $(READY)
 	$(BIN)/python docs/site/assemble.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	! grep -rlE '<(script|img|iframe)[^>]*src="(https?:)?//|<link[^>]*rel="(stylesheet|preconnect)"[^>]*//' \
 	build/site --include='*.html'
 

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+import augmentor
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -75,3 +77,8 @@ def test_formulas_and_examples_of_docstrings_are_rendered() -> None:
     assert "\nExamples:\n    >>> 1" in found
     assert "math:" not in found
     assert "\\" not in found
+
+
+def test_the_citation_names_this_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {augmentor.__version__}\n" in text
