@@ -4,8 +4,12 @@ regime leaves.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,6 +62,66 @@ class DataBundle:
     hidden: LabelledImages | None = None
 
 
+@dataclass(frozen=True)
+class AllImages:
+    """All that the files of a data set hold, from which every regime and seed draws.
+
+    Args:
+        full: The data set.
+        unlabelled: Images (N, C, H, W) of the folder without labels, or None.
+        unlabelled_paths: Their files.
+    """
+
+    full: FullData
+    unlabelled: Tensor | None = None
+    unlabelled_paths: tuple[Path, ...] = ()
+
+
+_sent: ContextVar[Mapping[DataConfig, AllImages] | None] = ContextVar("sent", default=None)
+
+
+@contextmanager
+def images_at_hand(images: Mapping[DataConfig, AllImages]) -> Iterator[None]:
+    """Let ``load_data`` draw from these images instead of files that this machine may not have.
+
+    Args:
+        images: By what ``files_of`` makes of their configuration.
+    """
+    token = _sent.set(images)
+    try:
+        yield
+    finally:
+        _sent.reset(token)
+
+
+def files_of(data: DataConfig) -> DataConfig:
+    """The configuration without all that chooses among the images of the files.
+
+    Example:
+        >>> files_of(DataConfig(data="digits", per_class=3)) == files_of(DataConfig(data="digits"))
+        True
+    """
+    rest = None if data.unlabelled == "rest" else data.unlabelled
+    chosen: dict[str, Any] = {"per_class": None, "imbalance": 1.0, "labels": None}
+    chosen |= {"max_pool": None, "unlabelled": rest, "rare": None}
+    return data.model_copy(update=chosen)
+
+
+def all_images(data: DataConfig) -> AllImages:
+    """Read the files of a data set, unless their images are at hand.
+
+    Raises:
+        DataError: If the data are missing, damaged or too few.
+    """
+    sent = _sent.get() or {}
+    if (found := sent.get(files_of(data))) is not None:
+        return found
+    full = _load_named(data) if is_named(data.data) else load_folder(data)
+    if data.unlabelled in (None, "rest"):
+        return AllImages(full)
+    return AllImages(full, *_read_pool(data, full))
+
+
 def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundle:
     """Load a data set and draw the labelled part and the pool.
 
@@ -72,11 +136,11 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
         DataError: If the data are missing, damaged, too few, or if a test image is also a training
             image.
     """
-    full = _load_named(data) if is_named(data.data) else load_folder(data)
-    full = _for_tuning(full) if tuning else full
+    images = all_images(data)
+    full = _for_tuning(images.full) if tuning else images.full
     chosen = _labelled_indices(data, full.train, seed)
     train = full.train if chosen is None else full.train.subset(chosen)
-    pool = _pool(data, full, chosen, seed)
+    pool = _pool(data, replace(images, full=full), chosen, seed)
     regime, hidden = _regime(data, train, pool), None
     if data.rare is not None:
         kept, rest = hide(data.rare, train, seed)
@@ -135,14 +199,15 @@ def _labelled_indices(data: DataConfig, train: LabelledImages, seed: int) -> Ten
     return None
 
 
-def _pool(data: DataConfig, full: FullData, chosen: Tensor | None, seed: int) -> Tensor | None:
-    parts = []
+def _pool(data: DataConfig, images: AllImages, chosen: Tensor | None, seed: int) -> Tensor | None:
+    full, parts = images.full, []
     if chosen is not None and (data.labels is not None or data.unlabelled == "rest"):
         left = torch.ones(len(full.train), dtype=torch.bool)
         left[chosen] = False
         parts.append(full.train.x[left])
-    if data.unlabelled not in (None, "rest"):
-        parts.append(_read_pool(data, full))
+    if images.unlabelled is not None:
+        _refuse_twins(images)
+        parts.append(images.unlabelled)
     if not parts or not sum(map(len, parts)):
         return None
     pool = torch.cat(parts)
@@ -152,8 +217,8 @@ def _pool(data: DataConfig, full: FullData, chosen: Tensor | None, seed: int) ->
     return pool[order[: data.max_pool]]
 
 
-def _read_pool(data: DataConfig, full: FullData) -> Tensor:
-    """Unlabelled images of a folder, in the form of the training images."""
+def _read_pool(data: DataConfig, full: FullData) -> tuple[Tensor, tuple[Path, ...]]:
+    """Unlabelled images of a folder, in the form of the training images, and their files."""
     assert data.unlabelled is not None
     root = existing_folder(data, data.unlabelled)
     paths, bad, _ = list_images(root)
@@ -161,13 +226,20 @@ def _read_pool(data: DataConfig, full: FullData) -> Tensor:
     channels, size, _ = full.train.image_shape
     images, bad = read_squares(paths, size=size, grey=channels == 1)
     refuse_files(root, [], bad)
-    pool = from_uint8(images)
-    if len(twins := overlap(fingerprints(pool), fingerprints(full.test.x))):
+    return from_uint8(images), tuple(paths)
+
+
+def _refuse_twins(images: AllImages) -> None:
+    """Refuse unlabelled images that are also scored."""
+    if images.unlabelled is None:
+        return
+    twins = overlap(fingerprints(images.unlabelled), fingerprints(images.full.test.x))
+    if len(twins):
+        first = images.unlabelled_paths[twins[0]]
         raise DataError(
-            f"{shown(paths[twins[0]])} is also a test image; remove it (one of {len(twins)}) from "
-            f"{shown(root)}"
+            f"{shown(first)} is also a test image; remove it (one of {len(twins)}) from the folder "
+            "of unlabelled images"
         )
-    return pool
 
 
 def _regime(data: DataConfig, train: LabelledImages, pool: Tensor | None) -> str:

@@ -24,6 +24,7 @@ from pipelines.cli.options import (
     data_options,
     device_option,
     dry_run,
+    engine_options,
     form_options,
     format_option,
     key,
@@ -308,6 +309,7 @@ def import_(
 @key("--metrics", "gain.metrics", metavar="A,B", callback=split_commas)
 @key("--replicates", "gain.replicates", type=int, metavar="N")
 @key("--processes", "gain.processes", type=int, metavar="N")
+@engine_options
 @key("--screening", "gain.screening", is_flag=True, flag_value=True)
 @key("--rehearse", "gain.rehearse", is_flag=True, flag_value=True)
 @budget_option
@@ -421,6 +423,7 @@ def write_pages(results: tuple[Path, ...], out: Path | None, as_json: bool) -> N
 @key("--baseline-subsets", "semi.baseline_subsets", type=int, metavar="N")
 @key("--gan-steps", "semi.gan_steps", type=int, metavar="N")
 @key("--processes", "semi.processes", type=int, metavar="N")
+@engine_options
 @key("--screening", "semi.screening", is_flag=True, flag_value=True)
 @dry_run
 @run_options
@@ -452,6 +455,7 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 @key("--judge-steps", "compare.judge_steps", type=int, metavar="N")
 @key("--student-steps", "compare.student_steps", type=int, metavar="N")
 @key("--processes", "compare.processes", type=int, metavar="N")
+@engine_options
 @dry_run
 @run_options
 def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> None:
@@ -490,6 +494,7 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
 @key("--weights", "verify.weights", type=click.Path(exists=True, dir_okay=False))
 @key("--replicates", "verify.replicates", type=int, metavar="N")
 @key("--processes", "verify.processes", type=int, metavar="N")
+@engine_options
 @key("--classifier", "classifier.name", metavar="NAME")
 @key("--classifier-steps", "classifier.steps", type=int, metavar="N")
 @dry_run

@@ -23,6 +23,7 @@ SECTIONS = {
     "semi": "Few labels",
     "verify": "Verification",
     "compare": "Families",
+    "engine": "Where it runs",
 }
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 EPILOG = (
@@ -248,6 +249,12 @@ source_size_option = key(
     "source.size",
     type=click.Choice(["8", "16", "28", "32", "64", "128"]),
     callback=lambda c, o, v: v and int(v),
+)
+engine_options = together(
+    key("--engine", "engine.name", metavar="local|ray[://HOST:PORT]"),
+    key("--cpus", "engine.cpus", type=int, metavar="N"),
+    key("--gpus", "engine.gpus", type=float, metavar="N"),
+    key("--memory", "engine.memory", type=float, metavar="GB"),
 )
 run_options = together(
     key("--seed", "seed", type=int),

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import CompareConfig, Config, SourceConfig
-from pipelines.experiment.parts import Part, PartStore, described
+from pipelines.experiment.engine import Needs
+from pipelines.experiment.parts import Part, PartStore, described, needs_of
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import options_of
@@ -65,6 +66,10 @@ class JudgeTask:
     part: Part
     folder: Path
 
+    def needs(self) -> Needs:
+        """What it reads and leaves on another machine."""
+        return needs_of([self.part], self.folder, beside=self.setting.files)
+
 
 @dataclass(frozen=True)
 class RowTask:
@@ -85,6 +90,14 @@ class RowTask:
     judge: Part
     part: Part
     folder: Path
+
+    def needs(self) -> Needs:
+        """What it reads and leaves on another machine: its training returns too."""
+        run, beside = self.row.run, list(self.setting.files)
+        if not self.row.equal_budget:
+            beside.append(run)
+        trained_in = run if self.row.equal_budget else None
+        return needs_of([self.part], self.folder, reads=[self.judge], beside=beside, run=trained_in)
 
 
 CompareTask = JudgeTask | RowTask

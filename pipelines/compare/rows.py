@@ -17,8 +17,8 @@ from pipelines.compare.parts import CompareTask, JudgeTask, PlannedRow, RowTask
 from pipelines.compare.pictures import pictures_of
 from pipelines.compare.timing import Stopwatch, new_session, seconds_per_1000_steps
 from pipelines.datasets import DataBundle
+from pipelines.experiment.engine import PART_MADE
 from pipelines.experiment.parts import FinishedPart, PartStore
-from pipelines.experiment.plan import PART_MADE
 from pipelines.generators.compared import Section
 from pipelines.generators.findings import summary
 from pipelines.generators.load import LoadedRun, load_source

@@ -62,7 +62,15 @@ def compare_run(
     progress, start = progress or Silent(), time.perf_counter()
     plan = compare_plan(config, out)
     processes, threads = config.compare.processes, config.threads
-    with opened(out, make_compared, progress, processes=processes, threads=threads) as job:
+    with opened(
+        out,
+        make_compared,
+        progress,
+        processes=processes,
+        threads=threads,
+        engine=config.engine,
+        device=plan.setting.device,
+    ) as job:
         RunDir(out).write_config(dump_config(config))
         [[judge]] = job.finished([plan.judge], "judge")
         finished = [parts[0] for parts in job.finished(plan.row_groups, "compare")]

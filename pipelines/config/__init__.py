@@ -12,6 +12,7 @@ from pipelines.config.data import (
     DataConfig,
     data_root,
 )
+from pipelines.config.engine import EngineConfig
 from pipelines.config.gain import GainConfig
 from pipelines.config.policy import PolicyConfig
 from pipelines.config.pool import PoolConfig
@@ -29,6 +30,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataConfig",
+    "EngineConfig",
     "GainConfig",
     "PolicyConfig",
     "PoolConfig",

@@ -13,6 +13,7 @@ from pydantic import Field
 from pipelines.config.classifier import ClassifierConfig
 from pipelines.config.compare import CompareConfig
 from pipelines.config.data import DataConfig
+from pipelines.config.engine import EngineConfig
 from pipelines.config.gain import GainConfig
 from pipelines.config.pool import PoolConfig
 from pipelines.config.section import ConfigError, FilePath, Section
@@ -33,6 +34,7 @@ class Config(Section):
     semi: SemiConfig = SemiConfig()
     compare: CompareConfig = CompareConfig()
     verify: VerifyConfig = VerifyConfig()
+    engine: EngineConfig = EngineConfig()
     seed: int = Field(default=0, ge=0, lt=2**31, description="Seed of everything random.")
     device: str = Field(
         default="auto",

@@ -1,4 +1,8 @@
-"""Independent jobs in worker processes, or here one after another; stopped by a signal."""
+"""Who makes the tasks of a job: processes of this machine, or a Ray cluster; stopped by a signal.
+
+Both engines make the same parts with the same bytes on one type of device. What is of Ray stays in
+``ray_engine``; what a task takes to another machine and brings back is in ``travel``.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,100 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
+from pipelines.config import EngineConfig
 from pipelines.interrupt import Watch
 
 T = TypeVar("T")
+Task = TypeVar("Task", contravariant=True)
 OnPart = Callable[[str], None]
+OnJob = Callable[[int, str], None]
 Work = Callable[[T, OnPart, Watch | None], None]
 """A job: its description, a progress reporter, and a watch to check (None in a worker)."""
 
 POLL = 0.2  # seconds between two looks at the watch
+PART_MADE = "\x01"
+"""First character of a worker's report that a part, and not only a step on the way, is finished."""
+
+
+class Engine(Protocol[Task]):
+    """Runs independent tasks at the same time."""
+
+    def run(self, jobs: Sequence[Task], on_part: OnJob) -> None:
+        """Run all tasks; a failing one stops those that have not begun.
+
+        Args:
+            jobs: What to do.
+            on_part: Called here with the number of a task and a few words when a part of it is
+                finished and its files are here, and with an empty text when all of it is.
+
+        Raises:
+            Interrupted: If a signal came; running tasks are cut off.
+            RuntimeError: If a worker died too often; names what it was making.
+            Exception: What the first failing task raised.
+        """
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task reads and leaves, for a machine that has none of it.
+
+    Args:
+        label: What it makes next, for people.
+        root: Folder that it works in.
+        below: Files and folders below ``root`` that it reads, as far as they are there.
+        beside: Other files and folders that it reads.
+        returns: Folders below ``root`` whose new files are the result.
+    """
+
+    label: str
+    root: Path
+    below: tuple[Path, ...] = ()
+    beside: tuple[Path, ...] = ()
+    returns: tuple[Path, ...] = ()
+
+
+class Travelling(Protocol):
+    """A task that can be done on another machine."""
+
+    def needs(self) -> Needs:
+        """What it reads and leaves, as things stand now."""
+
+
+def engine_of(
+    settings: EngineConfig,
+    work: Work[Any],
+    processes: int,
+    threads: int | None,
+    watch: Watch,
+    device: str = "cpu",
+) -> AbstractContextManager[Engine[Any]]:
+    """The engine that a configuration names.
+
+    Args:
+        settings: Its name, and what a task takes of a cluster.
+        work: What a worker does with a task; a function of a module, as it travels by name.
+        processes: Tasks that are made at the same time, at most.
+        threads: CPU threads of a worker; None shares the cores out evenly.
+        watch: Looked at while tasks run.
+        device: Where tasks compute, as torch names it.
+
+    Raises:
+        ImportError: If Ray is asked for and not installed.
+    """
+    if settings.name == "local":
+        return Workers(work, processes, threads, watch)
+    from pipelines.experiment.ray_engine import RayWorkers
+
+    return RayWorkers(work, processes, threads, watch, settings, device)
+
 
 _parts: Any = None  # in a worker: the queue to the parent
 
@@ -61,7 +146,7 @@ class Workers(Generic[T]):
                 child.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def run(self, jobs: Sequence[T], on_part: Callable[[int, str], None]) -> None:
+    def run(self, jobs: Sequence[T], on_part: OnJob) -> None:
         """Run all jobs.
 
         A failing job stops those that have not begun; those that have run to their end first.
@@ -83,7 +168,7 @@ class Workers(Generic[T]):
         elif jobs:
             self._run_in_workers(jobs, on_part)
 
-    def _reporter(self, on_part: Callable[[int, str], None], index: int) -> OnPart:
+    def _reporter(self, on_part: OnJob, index: int) -> OnPart:
         """Passes the parts of one job on, and stops it at a signal."""
 
         def report(part: str) -> None:
@@ -92,7 +177,7 @@ class Workers(Generic[T]):
 
         return report
 
-    def _run_in_workers(self, jobs: Sequence[T], on_part: Callable[[int, str], None]) -> None:
+    def _run_in_workers(self, jobs: Sequence[T], on_part: OnJob) -> None:
         pool = self._started()
         self._call += 1
         waiting: dict[Future[None], int] = {}
@@ -128,7 +213,7 @@ class Workers(Generic[T]):
             )
         return self._pool
 
-    def _hear(self, on_part: Callable[[int, str], None]) -> None:
+    def _hear(self, on_part: OnJob) -> None:
         while True:
             try:
                 (call, index), part = self._queue.get_nowait()

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pipelines.config import EngineConfig
 from pipelines.device import use_threads
-from pipelines.experiment.engine import Work, Workers
+from pipelines.experiment.engine import Engine, Work, engine_of
 from pipelines.experiment.parts import FinishedPart, PartStore
 from pipelines.experiment.plan import Group, make_missing, read_all
 from pipelines.interrupt import Watch, watch_signals
@@ -25,13 +26,13 @@ class OpenJob(Generic[T]):
 
     Args:
         store: Its finished parts.
-        workers: Who make the missing ones.
+        engine: Who makes the missing ones.
         watch: Whether a signal has come.
         progress: Progress reporter.
     """
 
     store: PartStore
-    workers: Workers[T]
+    engine: Engine[T]
     watch: Watch
     progress: Progress
 
@@ -46,7 +47,7 @@ class OpenJob(Generic[T]):
             Interrupted: After a signal; finished parts stay.
             PartError: If a part cannot be read back.
         """
-        make_missing(groups, self.store, self.workers, self.progress, task)
+        make_missing(groups, self.store, self.engine, self.progress, task)
         return read_all(groups, self.store)
 
 
@@ -57,7 +58,14 @@ def parts_folder(out: Path) -> Path:
 
 @contextmanager
 def opened(
-    out: Path, work: Work[Any], progress: Progress, *, processes: int, threads: int | None
+    out: Path,
+    work: Work[Any],
+    progress: Progress,
+    *,
+    processes: int,
+    threads: int | None,
+    engine: EngineConfig | None = None,
+    device: str = "cpu",
 ) -> Iterator[OpenJob[Any]]:
     """Lock a folder and start the workers of a job.
 
@@ -67,14 +75,15 @@ def opened(
         progress: Progress reporter.
         processes: Groups made at the same time.
         threads: CPU threads; None is torch's own choice, shared out among workers.
+        engine: Where groups are made; processes of this machine unless given.
+        device: Where they compute, as torch names it.
 
     Raises:
+        ImportError: If the engine is not installed; says how to install it.
         RunLockedError: If another process works in the folder.
     """
     use_threads(threads)
-    with (
-        RunDir(out).lock(),
-        watch_signals() as watch,
-        Workers(work, processes, threads, watch) as workers,
-    ):
-        yield OpenJob(PartStore(parts_folder(out)), workers, watch, progress)
+    with RunDir(out).lock(), watch_signals() as watch:
+        chosen = engine_of(engine or EngineConfig(), work, processes, threads, watch, device)
+        with chosen as workers:
+            yield OpenJob(PartStore(parts_folder(out)), workers, watch, progress)

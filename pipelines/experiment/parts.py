@@ -27,6 +27,7 @@ from augmentor.common.atomic_files import write_bytes
 from augmentor.common.tensor_files import mapped_tensors
 from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import fingerprints
+from pipelines.experiment.engine import Needs
 from pipelines.experiment.provenance import device_name, package_versions
 
 FORM = 1
@@ -274,6 +275,32 @@ class PartStore:
             return PartRow(path.name, "", "", "damaged", str(error))
         kind, label = header["description"]["kind"], header["label"]
         return PartRow(path.name, kind, label, "of another plan", self.explain(path, part))
+
+
+def needs_of(
+    parts: Sequence[Part],
+    folder: Path,
+    *,
+    reads: Sequence[Part] = (),
+    beside: Iterable[Path] = (),
+    run: Path | None = None,
+) -> Needs:
+    """What a task that makes parts needs on another machine.
+
+    Args:
+        parts: What it makes; those that are there are not made again.
+        folder: Of the store.
+        reads: Finished parts that it reads.
+        beside: Files and folders of other places that it reads.
+        run: Folder beside that of the store where it trains, if it leaves more than parts.
+    """
+    store = PartStore(folder)
+    below, returns = [store.path(one) for one in (*parts, *reads) if store.has(one)], [folder]
+    if run is not None:
+        returns.append(run)
+        below += [run] if run.is_dir() else []
+    label = next(iter(store.missing(parts)), parts[0]).label
+    return Needs(label, folder.parent, tuple(below), tuple(beside), tuple(returns))
 
 
 def described(value: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from pipelines.experiment.engine import Workers
+from pipelines.experiment.engine import PART_MADE, Engine
 from pipelines.experiment.parts import FinishedPart, Part, PartStore
 from pipelines.progress import Progress
 
@@ -54,7 +54,7 @@ class PlanRow:
 def make_missing(
     groups: Sequence[Group[T]],
     store: PartStore,
-    workers: Workers[T],
+    engine: Engine[T],
     progress: Progress,
     task: str,
 ) -> None:
@@ -63,7 +63,7 @@ def make_missing(
     Args:
         groups: What the job needs.
         store: Where the parts are.
-        workers: Who make them; a task is handed to ``Workers.work``.
+        engine: Who makes them.
         progress: Progress reporter; the bar counts parts.
         task: Name of the bar.
 
@@ -92,11 +92,7 @@ def make_missing(
         progress.step(task, sum(done.values()), len(parts), note)
 
     progress.step(task, sum(done.values()), len(parts))
-    workers.run([groups[index].task for index in todo], on_part)
-
-
-PART_MADE = "\x01"
-"""First character of a worker's report that a part, and not only a step on the way, is finished."""
+    engine.run([groups[index].task for index in todo], on_part)
 
 
 def parts_of(groups: Iterable[Group[Any]]) -> list[Part]:

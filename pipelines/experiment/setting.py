@@ -25,7 +25,7 @@ from pipelines.config import (
     SourceConfig,
 )
 from pipelines.data.table import domain_of_data
-from pipelines.datasets import DataBundle, load_data
+from pipelines.datasets import DataBundle, files_of, load_data
 from pipelines.device import device_named
 from pipelines.experiment.parts import described, digest_of_images
 
@@ -76,6 +76,12 @@ class Setting:
     def with_labels(self, labels: int) -> Setting:
         """The same setting with another number of labels."""
         return replace(self, data=self.data.model_copy(update={"labels": labels}))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What a training reads beside the images."""
+        weights = self.trainer.weights
+        return () if weights is None else (weights,)
 
     def images_digest(self) -> str:
         """Changes with any image that a replicate may draw, labelled, scored or of the pool."""
@@ -177,10 +183,7 @@ def domain_of(classifier: ClassifierConfig, data: DataConfig) -> str:
 @lru_cache(maxsize=8)
 def _images_digest(data: DataConfig, screening: bool) -> str:
     """Of everything that the replicates draw theirs from: no regime, the whole pool."""
-    rest = None if data.unlabelled == "rest" else data.unlabelled
-    no_regime: dict[str, Any] = {"per_class": None, "imbalance": 1.0, "labels": None}
-    no_regime |= {"max_pool": None, "unlabelled": rest, "rare": None}
-    everything = load_data(data.model_copy(update=no_regime), 0, tuning=screening)
+    everything = load_data(files_of(data), 0, tuning=screening)
     return digest_of_images(everything.train, everything.test, everything.pool)
 
 

@@ -71,7 +71,15 @@ def gain_run(
     require_writable(out)  # before any work
     plan = gain_plan(config, out)
     processes, threads = config.gain.processes, config.threads
-    with opened(out, make_trainings, progress, processes=processes, threads=threads) as job:
+    with opened(
+        out,
+        make_trainings,
+        progress,
+        processes=processes,
+        threads=threads,
+        engine=config.engine,
+        device=plan.setting.device,
+    ) as job:
         RunDir(out).write_config(dump_config(config))
         for one in plan.outside:
             one.keep()

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from augmentor.common.types import DataError, DivergedError
-from pipelines.experiment.parts import Part, PartStore, described
-from pipelines.experiment.plan import PART_MADE, Group
+from pipelines.experiment.engine import PART_MADE, Needs
+from pipelines.experiment.parts import Part, PartStore, described, needs_of
+from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import options_of
 from pipelines.interrupt import Watch
@@ -43,6 +44,10 @@ class GanTask:
     seed: int
     part: Part
     folder: Path
+
+    def needs(self) -> Needs:
+        """What it reads and leaves on another machine."""
+        return needs_of([self.part], self.folder, beside=self.setting.files)
 
 
 SemiTask = TrainingTask | GanTask

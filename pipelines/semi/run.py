@@ -63,7 +63,15 @@ def semi_run(
     progress, start = progress or Silent(), time.perf_counter()
     plan = semi_plan(config, out)
     processes, threads = config.semi.processes, config.threads
-    with opened(out, make_semi, progress, processes=processes, threads=threads) as job:
+    with opened(
+        out,
+        make_semi,
+        progress,
+        processes=processes,
+        threads=threads,
+        engine=config.engine,
+        device=plan.setting.device,
+    ) as job:
         RunDir(out).write_config(dump_config(config))
         groups = plan.groups
         read = job.finished(groups, "trainings")

@@ -21,8 +21,9 @@ from downstream.heads import margin_of
 from downstream.train import balanced_weights
 from pipelines.config import Config, ConfigError, VerifyConfig, data_root
 from pipelines.datasets import DataBundle
+from pipelines.experiment.engine import Needs
 from pipelines.experiment.job import parts_folder
-from pipelines.experiment.parts import Part, PartStore, digest_of_images
+from pipelines.experiment.parts import Part, PartStore, digest_of_images, needs_of
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, data_for, setting_of
 from pipelines.verify.pairs import VerificationPairs, find_pairs, read_pairs
@@ -85,6 +86,10 @@ class VerifierTask:
     seed: int
     parts: tuple[Part, ...]
     folder: Path
+
+    def needs(self) -> Needs:
+        """What it reads and leaves on another machine."""
+        return needs_of(self.parts, self.folder, beside=self.setting.files)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from downstream.classifier import features
 from downstream.metrics import Outputs
 from downstream.train import NonFiniteLossError
 from pipelines.config import Config, dump_config
+from pipelines.experiment.engine import PART_MADE
 from pipelines.experiment.job import opened
 from pipelines.experiment.parts import FinishedPart, PartStore
-from pipelines.experiment.plan import PART_MADE
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup
 from pipelines.interrupt import Watch
@@ -66,7 +66,15 @@ def verify_run(
     require_writable(out)
     plan = verify_plan(config, out)
     processes, threads = config.verify.processes, config.threads
-    with opened(out, make_verifiers, progress, processes=processes, threads=threads) as job:
+    with opened(
+        out,
+        make_verifiers,
+        progress,
+        processes=processes,
+        threads=threads,
+        engine=config.engine,
+        device=plan.setting.device,
+    ) as job:
         RunDir(out).write_config(dump_config(config))
         finished = job.finished(plan.groups, "verify")
     result = verify_result(plan, finished)

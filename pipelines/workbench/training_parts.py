@@ -24,8 +24,9 @@ from downstream.evaluate import predict_logits
 from downstream.metrics import Outputs
 from downstream.train import NonFiniteLossError
 from pipelines.datasets import DataBundle
-from pipelines.experiment.parts import FinishedPart, Part, PartStore, described
-from pipelines.experiment.plan import PART_MADE, Group
+from pipelines.experiment.engine import PART_MADE, Needs
+from pipelines.experiment.parts import FinishedPart, Part, PartStore, described, needs_of
+from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting
 from pipelines.generators.contact_sheet import firsts, shown_of
 from pipelines.generators.copied import copies_among
@@ -87,6 +88,12 @@ class TrainingTask:
     screen: Screen | None = None
     gallery: Part | None = None
     outside: Mapping[str, Path] = field(default_factory=dict)
+
+    def needs(self) -> Needs:
+        """What it reads and leaves on another machine."""
+        pictures = [] if self.gallery is None else [self.gallery]
+        beside = [*self.setting.files, *self.outside.values()]
+        return needs_of(self.parts, self.folder, reads=pictures, beside=beside)
 
 
 @dataclass

@@ -87,7 +87,7 @@ def test_dump_and_parse_give_the_config_back(mapping: dict[str, object]) -> None
         ),
         (
             {"dat": {}},
-            ["'dat'", "did you mean 'data'", "pool, classifier, gain, semi, compare, verify, seed"],
+            ["'dat'", "did you mean 'data'", "gain, semi, compare, verify, engine, seed"],
         ),
         ({"source": {"steps": "100"}}, ["source.steps", "valid integer", "'100'"]),
         ({"source": {"steps": True}}, ["source.steps", "valid integer"]),

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.experiment.engine import Workers
+from pipelines.experiment.engine import PART_MADE, Workers
 from pipelines.experiment.job import opened
 from pipelines.experiment.parts import Part, PartStore
 from pipelines.experiment.plan import (
-    PART_MADE,
     Group,
     estimated_seconds,
     fit_budget,

@@ -20,9 +20,9 @@ from downstream.metrics import Outputs
 from pipelines import cli, datasets
 from pipelines.config import Config, ConfigError, config_from, load_config
 from pipelines.datasets import DataBundle, load_data
-from pipelines.experiment.engine import Workers
+from pipelines.experiment.engine import PART_MADE, Workers
 from pipelines.experiment.parts import PartStore
-from pipelines.experiment.plan import PART_MADE, parts_of, plan_rows
+from pipelines.experiment.plan import parts_of, plan_rows
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.interrupt import Interrupted, Watch
 from pipelines.results import read_result

@@ -1,0 +1,145 @@
+"""The Ray engine against a real cluster of two nodes on this machine."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.config import ConfigError, EngineConfig
+from pipelines.experiment import ray_engine
+from pipelines.experiment.engine import Workers, engine_of
+from pipelines.experiment.parts import PartStore
+from pipelines.experiment.plan import Group, make_missing, read_all
+from pipelines.interrupt import Interrupted, Watch
+from pipelines.progress import Silent
+from tests.pipelines.experiment.travellers import make_numbers, numbers
+
+pytest.importorskip("ray", reason="needs the extra ray")
+
+RAY = EngineConfig(name="ray")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes with three CPUs in all; joined once for all tests."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        node = {"object_store_memory": 100 * 2**20}
+        head = {**node, "num_cpus": 1, "include_dashboard": False}
+        found = Cluster(initialize_head=True, head_node_args=head)
+        found.add_node(**node, num_cpus=2)
+        ray.init(found.address, logging_level="ERROR", log_to_driver=False)
+        yield found
+        ray.shutdown()
+        found.shutdown()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def make(groups: list[Group[Any]], processes: int = 3, settings: EngineConfig = RAY) -> list[Any]:
+    store = PartStore(groups[0].task.folder)
+    with engine_of(settings, make_numbers, processes, 1, Watch()) as engine:
+        make_missing(groups, store, engine, Silent(), "numbers")
+    return [part.content["number"] for parts in read_all(groups, store) for part in parts]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "parts"
+
+
+def test_parts_are_those_of_the_local_engine(cluster: Any, folder: Path, tmp_path: Path) -> None:
+    groups = [numbers(folder, n, n + 1) for n in (1, 10, 20, 30)]
+    assert make(groups) == [1001, 1002, 1010, 1011, 1020, 1021, 1030, 1031]
+    (tmp_path / "local").mkdir()
+    local = [numbers(tmp_path / "local" / "parts", n, n + 1) for n in (1, 10, 20, 30)]
+    with Workers(make_numbers, 1, 1, Watch()) as engine:
+        make_missing(local, PartStore(local[0].task.folder), engine, Silent(), "numbers")
+    for mine, other in zip(groups, local, strict=True):
+        for part in mine.parts:
+            one, two = (PartStore(group.task.folder).read(part) for group in (mine, other))
+            assert one == two
+
+
+@pytest.mark.faults
+def test_workers_that_die_lose_only_the_part_they_were_at(
+    cluster: Any, folder: Path, tmp_path: Path
+) -> None:
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+    for number in range(3):
+        (deaths / str(number)).touch()
+    groups = [numbers(folder, n, n + 1, deaths=str(deaths)) for n in (1, 10)]
+    assert make(groups, processes=2) == [1001, 1002, 1010, 1011]
+    assert not list(deaths.iterdir())
+    assert len(list(folder.iterdir())) == 4
+
+
+@pytest.mark.faults
+def test_a_part_that_kills_every_worker_is_named(
+    cluster: Any, folder: Path, tmp_path: Path
+) -> None:
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+    for number in range(9):
+        (deaths / str(number)).touch()
+    with pytest.raises(RuntimeError, match=r"^number 5: its worker died 4 times"):
+        make([numbers(folder, 5, deaths=str(deaths))])
+    assert len(list(deaths.iterdir())) == 5
+
+
+def test_what_a_task_raises_comes_through_and_the_others_end(cluster: Any, folder: Path) -> None:
+    groups = [numbers(folder, 1, wrong="no such number"), numbers(folder, 2)]
+    with pytest.raises(ValueError, match="no such number"):
+        make(groups)
+
+
+@pytest.mark.faults
+def test_a_signal_stops_all_workers_and_leaves_what_is_finished(cluster: Any, folder: Path) -> None:
+    groups, watch = [numbers(folder, n, n + 1, seconds=1.0) for n in (1, 10)], Watch()
+    first = PartStore(folder)
+
+    def stop() -> None:
+        end = time.monotonic() + 60
+        while not list(folder.glob("*.safetensors")) and time.monotonic() < end:
+            time.sleep(0.05)
+        watch.signum = signal.SIGINT
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(Interrupted), engine_of(RAY, make_numbers, 2, 1, watch) as engine:
+        make_missing(groups, first, engine, Silent(), "numbers")
+    thread.join()
+    finished = len(list(folder.iterdir()))
+    assert 1 <= finished < 4
+    time.sleep(1.5)
+    assert len(list(folder.iterdir())) == finished
+    assert make(groups, processes=2) == [1001, 1002, 1010, 1011]
+
+
+def test_more_than_any_node_has_is_refused(cluster: Any, folder: Path) -> None:
+    with pytest.raises(ConfigError, match="no node of the cluster has 64 CPUs, 1 GPUs"):
+        make([numbers(folder, 1)], settings=EngineConfig(name="ray", cpus=64, gpus=1))
+
+
+def test_one_cpu_stays_free(cluster: Any) -> None:
+    for cpus, most in ((1, 2), (2, 1)):
+        settings = EngineConfig(name="ray", cpus=cpus)
+        assert ray_engine.RayWorkers(make_numbers, 99, 1, Watch(), settings)._most() == most
+
+
+def test_without_ray_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_engine, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"install augmentor-synth\[ray\]"):
+        engine_of(RAY, make_numbers, 1, 1, Watch())
