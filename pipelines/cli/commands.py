@@ -354,6 +354,26 @@ def parts(run: Path, as_json: bool) -> None:
     print_result({"parts": rows}, as_json, lambda: parts_text(rows))
 
 
+@cli.command(cls=JobCommand, short_help="Write the report of a finished run anew, and open it.")
+@run_argument
+@click.option("--open", "open_", is_flag=True, help="Open the page in a browser.")
+@as_json
+@verbose
+def report(run: Path, open_: bool, as_json: bool) -> None:
+    """Write report.html of RUN anew, a folder of gain, semi, compare or verify.
+
+    Results and pictures are read from the folder; nothing is trained or scored.
+    """
+    from pipelines.cli.reports import report_of_run
+
+    page = report_of_run(run)
+    print_result({"report": page}, as_json, lambda: str(page))
+    if open_:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+
+
 @cli.command(cls=JobCommand, short_help="Many gain results on one page, or a page of each run.")
 @click.argument(
     "results",

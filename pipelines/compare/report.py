@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipelines.compare.pictures import Shown, shown_images, strips_of
@@ -19,7 +21,8 @@ from pipelines.compare.tables import (
 from pipelines.compare.verdict import leaders, paper_order
 from pipelines.datasets import DataBundle
 from pipelines.generators.evaluate import COLUMNS
-from pipelines.report.cards import Card, Cell, Pictures, Report, Row, Table, render_report
+from pipelines.report.cards import Card, Cell, Light, Pictures, Report, Row, Step, Table
+from pipelines.report.document import render_report
 from pipelines.report.page import image_strip
 from pipelines.report.pictures import unpacked
 
@@ -31,13 +34,23 @@ KINDS = {"real": "plain", "equal": "synthetic", "extra": "auto"}
 """Colours of real data, of rows at equal budget, and of those at their own."""
 
 
-def compare_report(result: Mapping[str, Any], shown: Shown, bundle: DataBundle) -> str:
+LIGHTS: Mapping[Light, str] = {
+    "green": "One family renders classes best",
+    "amber": "One family leads, with a warning",
+    "red": "No family can be recommended",
+}
+
+
+def compare_report(
+    result: Mapping[str, Any], shown: Shown, bundle: DataBundle, folder: Path = Path("RUN")
+) -> str:
     """The report of one comparison as HTML text.
 
     Args:
         result: The contents of compare.json.
         shown: The images of all rows.
         bundle: The data; its test part gives the real images.
+        folder: Of the run, for the commands to copy.
     """
     cards: list[Card] = [_table(result)]
     real = image_strip(shown_images(bundle.test).x)
@@ -53,9 +66,25 @@ def compare_report(result: Mapping[str, Any], shown: Shown, bundle: DataBundle) 
         cards=cards,
         footer="Every family learned from the same batches of the same images. The judge learned "
         "from the real training images alone, once; test images decided nothing.",
+        lights=LIGHTS,
+        steps=_steps(result, folder),
         warnings=warnings(result),
     )
     return render_report(result, report)
+
+
+def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
+    """Measure whether the images help, which this page does not tell; or train for longer."""
+    config, leader = shlex.quote(str(folder / "config.yaml")), leaders(result).get("top1")
+    if leader is None:
+        more = 4 * result["budget"]["steps"]
+        command = (
+            f"augmentor compare {config} --steps {more} --out {shlex.quote(f'{folder}-longer')}"
+        )
+        return [Step("Train for longer.", command)]
+    family = result["families"][leader]["family"]
+    command = f"augmentor gain {config} --family {family} --out {shlex.quote(f'{folder}-gain')}"
+    return [Step(f"Measure whether images of {leader} help a classifier.", command)]
 
 
 def _table(result: Mapping[str, Any]) -> Table:

@@ -22,12 +22,13 @@ from pipelines.compare.verdict import order_of, verdict
 from pipelines.config import Config, dump_config
 from pipelines.experiment.job import opened
 from pipelines.experiment.parts import FinishedPart
+from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import data_setup, generator_setup
 from pipelines.generators.compared import Section
 from pipelines.progress import Progress, Silent
 from pipelines.report.pictures import png_bytes
-from pipelines.results import write_result
+from pipelines.results import read_result, write_result
 from pipelines.run_dir import RunDir
 
 ONLY_IN_PARTS = ("real", "measured_by", "pictures")
@@ -167,6 +168,22 @@ def _seconds(
     return found
 
 
+def report_again(config: Config, out: Path) -> Path:
+    """Write the report of a finished run anew, from compare.json and its parts; nothing is trained.
+
+    Returns:
+        The page.
+    """
+    plan, result = compare_plan(config, out), read_result(out / "compare.json", "compare")
+    shown: dict[str, Any] = {}
+    for part in parts_of(plan.row_groups):
+        if plan.store.has(part):
+            shown[part.label] = plan.store.read(part).content["pictures"]
+    result["verdict"] = verdict(result)
+    write_text(out / "report.html", compare_report(result, shown, plan.bundle, out))
+    return out / "report.html"
+
+
 def _write(
     out: Path, plan: ComparePlan, result: dict[str, Any], finished: Sequence[FinishedPart]
 ) -> None:
@@ -174,5 +191,5 @@ def _write(
     for name, picture in grids(shown, plan.bundle).items():
         write_bytes(out / f"{name}.png", png_bytes(picture))
     write_text(out / "compare.md", as_markdown(result))
-    write_text(out / "report.html", compare_report(result, shown, plan.bundle))
+    write_text(out / "report.html", compare_report(result, shown, plan.bundle, out))
     write_result(out / "compare.json", result, "compare")

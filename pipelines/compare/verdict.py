@@ -69,12 +69,19 @@ def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
         result: ``real``, ``families`` and ``order`` of compare.json.
 
     Returns:
-        ``advice``, one sentence; ``lines``, the reasons and cautions.
+        ``light``: green if a family leads and has no warning, amber if it has one, red if none can
+        be recommended; ``advice``, one sentence; ``lines``, the reasons and cautions.
     """
     first = leaders(result)
     lines = _lead_lines(result, first) + _passed_over(result, first)
     lines += _beside(result) + _cautions(result, first)
-    return {"advice": _advice(result, first), "lines": lines}
+    return {"light": _light(result, first), "advice": _advice(result, first), "lines": lines}
+
+
+def _light(result: Mapping[str, Any], first: Mapping[str, str]) -> str:
+    if "top1" not in first:
+        return "red"
+    return "amber" if result["families"][first["top1"]]["warnings"] else "green"
 
 
 def paper_order(result: Mapping[str, Any]) -> str:

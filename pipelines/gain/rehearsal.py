@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def rehearsal(
     Returns:
         The key ``rehearsal`` of policy.json: ``combinations`` and ``images`` hidden and scored,
         recalls ``without`` and ``with`` a generator and with real photos (``ceiling``), ``delta``
-        with its 95 % interval over the hidden classes, ``sentence``, and ``photograph``: missing
+        with its 95 % interval over the hidden classes, and ``photograph``: missing
         combinations, the one whose photos would probably help most first.
     """
     oracle = ARMS["oracle"].recipe
@@ -82,7 +82,7 @@ def summary(
     interval, _ = paired_t(delta) if len(delta) > 1 else (None, 1.0)
     if interval is not None:  # of two or three classes; no recall changes by more than all of it
         interval = (max(interval[0], -1.0), min(interval[1], 1.0))
-    found: dict[str, Any] = {
+    return {
         "combinations": len(np.unique(combination)),
         "images": len(y),
         "classes": len(delta),
@@ -91,7 +91,6 @@ def summary(
         "ci95": None if interval is None else [max(interval[0], -1.0), min(interval[1], 1.0)],
         "photograph": worth(right["ceiling"] - right["with"], combination, table),
     }
-    return found | {"sentence": _sentence(found)}
 
 
 def worth(gap: Floats, combination: Integers, table: Combinations) -> list[dict[str, Any]]:
@@ -128,22 +127,45 @@ def worth(gap: Floats, combination: Integers, table: Combinations) -> list[dict[
     return found
 
 
-def _sentence(found: dict[str, Any]) -> str:
-    """The finding in words, for the terminal and the top of the report."""
-    interval = ""
-    if found["ci95"] is not None:
-        low, high = map(_points, found["ci95"])
-        interval = f" (95 % interval of the change {low} to {high} points)"
+def rehearsal_verdict(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The finding for the terminal and the top of the report.
+
+    Args:
+        found: What ``rehearsal`` returned.
+
+    Returns:
+        ``light``, ``advice`` of two sentences, and ``lines``: the change with its interval, and
+        what to photograph first.
+    """
+    light, what = _finding(found)
+    recalls = [f"{100 * found[name]:.0f}" for name in ("without", "with", "ceiling")]
+    lines = [
+        f"Hidden on purpose: {found['images']} photos of {found['combinations']} combinations; "
+        f"recall changed by {_points(found['delta'])} points{_interval(found['ci95'])}"
+    ]
     worthy = [one for one in found["photograph"] if one["worth"] > 0]
-    first = [f"{one['class']} × {one['condition']}" for one in worthy[:3]]
-    photos = f": photograph these first: {'; '.join(first)}" if first else ""
+    if worthy:
+        first = "; ".join(f"{one['class']} × {one['condition']}" for one in worthy[:3])
+        lines.append(f"Photograph these first: {first}")
+    advice = f"{what}: recall of hidden combinations went from {recalls[0]} to {recalls[1]} %."
+    advice += f" Real photos would give {recalls[2]} %."
+    return {"light": light, "advice": advice, "lines": lines}
+
+
+def _finding(found: Mapping[str, Any]) -> tuple[str, str]:
+    low, high = found["ci95"] or (-1.0, 1.0)
+    if found["chosen"] == found["best_without_generator"]:
+        return "amber", "Rendering did not help enough to be chosen"
+    if low > 0:
+        return "green", "Rendering helps"
     # Where the interval holds zero, a rise may be chance.
-    verb = "raised" if found["ci95"] is not None and found["ci95"][0] > 0 else "changed"
-    return (
-        f"On {found['combinations']} combinations hidden on purpose, the chosen arm {verb} recall "
-        f"from {100 * found['without']:.0f} to {100 * found['with']:.0f} %{interval}; real photos "
-        f"would give {100 * found['ceiling']:.0f} %{photos}."
-    )
+    return ("red", "Rendering does harm") if high < 0 else ("amber", "Undecided whether to render")
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    if ends is None:
+        return ""
+    return f" (95 % interval {_points(ends[0])} to {_points(ends[1])})"
 
 
 def _points(value: float) -> str:

@@ -5,142 +5,72 @@ Nothing is computed anew but differences of means and coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
 
-from augmentor.common.types import LabelledImages
-from augmentor.data.combinations import combinations_of
 from downstream.arms.table import ARMS, KINDS
 from downstream.metrics import METRICS, Metric
-from pipelines.experiment.parts import PartError
-from pipelines.experiment.plan import Group
-from pipelines.gain.plan import GainPlan
-from pipelines.generators.contact_sheet import MOST_COLUMNS, MOST_ROWS, matrix_of, some_of
+from pipelines.gain.gallery import Gallery
+from pipelines.gain.next_steps import next_steps
+from pipelines.generators.contact_sheet import MOST_COLUMNS, MOST_ROWS, some_of
 from pipelines.generators.copied import copies_words
 from pipelines.report.cards import (
     Card,
     Cell,
     Column,
+    Light,
     Pictures,
     Report,
     Row,
     Table,
     comparison_table,
-    render_report,
     strip_cell,
     ticks,
 )
-from pipelines.report.page import (
-    image_strip,
-    interval,
-    limit_words,
-    picture_strip,
-    scale_of,
-    scored_words,
-)
-from pipelines.workbench.training_parts import TrainingTask, bins_of_bundle
+from pipelines.report.document import render_report
+from pipelines.report.explorer import Explorer, explorer
+from pipelines.report.page import interval, limit_words, picture_strip, scale_of, scored_words
 
-CLASSES_SHOWN = 40
-SHOWN = 8  # images of a class
 SEEN_AUGMENTED = (
     "The generator saw classically augmented images and hands that on: compare with classical, not "
     "with real."
 )
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """The pictures of a report, all from one replicate.
-
-    Args:
-        real: A few training images of every class.
-        synthetic: A few generated images of every class, the first candidates, not picked.
-        samples: Generated images whose neighbours are shown, M of them.
-        neighbours: Nearest images among all that the generator was trained on, shape (M, k, C, H,
-            W), nearest first.
-        distances: Root mean square pixel differences to them on the scale [0, 1], shape (M, k).
-        matrix: Photos and rendered images by class and condition; None without conditions.
-        copies: What ``copies_among`` found; empty in runs of earlier versions.
-    """
-
-    real: LabelledImages
-    synthetic: LabelledImages
-    samples: LabelledImages
-    neighbours: Tensor
-    distances: Tensor
-    matrix: Image.Image | None = None
-    copies: Mapping[str, Any] = field(default_factory=dict)
-
-
-def read_gallery(plan: GainPlan, group: Group[TrainingTask]) -> Gallery | None:
-    """The pictures that the first replicate kept; None if it has none."""
-    part = group.task.gallery
-    if part is None or not plan.store.has(part):
-        return None
-    try:
-        found = plan.store.read(part)
-    except PartError:  # pictures are no result: a page without them is better than none
-        return None
-    classes, tensors = plan.bundle.train.classes, found.tensors
-    images = {}
-    for name in ("real", "synthetic", "samples"):
-        images[name] = LabelledImages(tensors[f"{name}_x"], tensors[f"{name}_y"], classes)
-    neighbours, distances = tensors["neighbours"], tensors["distances"]
-    return Gallery(
-        images["real"],
-        images["synthetic"],
-        images["samples"],
-        neighbours,
-        distances,
-        _matrix(plan, tensors),
-        found.content.get("copies", {}),
-    )
-
-
-def _matrix(plan: GainPlan, tensors: Mapping[str, Tensor]) -> Image.Image | None:
-    """Photos and rendered images of the first replicate, where the part has some."""
-    bins = bins_of_bundle(plan.bundle)
-    if bins is None or "photo_x" not in tensors:
-        return None
-    by_number = []
-    for name in ("photo", "made"):
-        numbers: list[int] = tensors[f"{name}_number"].tolist()
-        by_number.append(dict(zip(numbers, tensors[f"{name}_x"], strict=True)))
-    return matrix_of(combinations_of(plan.bundle.train, bins), by_number[0], by_number[1])
+LIGHTS: Mapping[Light, str] = {
+    "green": "Synthetic images help here",
+    "amber": "No gain shown",
+    "red": "Synthetic images do harm here",
+}
 
 
 def gain_report(
-    result: Mapping[str, Any],
-    gallery: Gallery | None = None,
-    outside: Sequence[tuple[str, LabelledImages, LabelledImages]] = (),
+    result: Mapping[str, Any], gallery: Gallery | None = None, folder: Path | None = None
 ) -> str:
     """The report of one gain run as HTML text.
 
     Args:
         result: The contents of ``gain.json``.
         gallery: Pictures; without them those cards are left out.
-        outside: Of every set of another generator's images its name, real images, and its own.
+        folder: Of the run, for the commands to copy.
     """
     metric, scored = METRICS[result["metric"]], scored_words(result["scored_on"])
-    cards: list[Card] = [arms_table(result)]
-    if (result["policy"] or {}).get("rehearsal"):
-        cards.insert(0, _photograph(result["policy"]["rehearsal"]))
+    cards: list[Card] = []
+    if gallery is not None and gallery.matrix is not None:
+        cards.append(_cells(gallery.matrix))
+    cards.append(arms_table(result))
     if result["comparisons"]:
         cards.append(_comparisons(result, metric))
+    if gallery is not None:
+        cards.append(_images(result, gallery))
+    if (result["policy"] or {}).get("rehearsal"):
+        cards.append(_photograph(result["policy"]["rehearsal"]))
     if result.get("combinations"):
         cards.append(_combinations(result["combinations"]))
     cards += [_metrics(result, scored), _recall(result)]
     if result["policy"]:
         cards.append(_policy(result["policy"], metric))
-    if gallery is not None:
-        cards += [_images(gallery), _neighbours(gallery)]
-        if gallery.matrix is not None:
-            cards.insert(1 + ("rehearsal" in (result["policy"] or {})), _cells(gallery.matrix))
-    cards += [_outside_images(*one) for one in outside]
     report = Report(
         title=f"Gain on {result['dataset']}",
         eyebrow=f"{result['regime']} · {result['replicates']} replicates",
@@ -148,6 +78,8 @@ def gain_report(
         footer="All arms of a replicate share the classifier, its first weights, its steps and its "
         "schedule; every replicate draws its own labelled images where the regime draws them, and "
         "trains its own generator where an arm needs one.",
+        lights=LIGHTS,
+        steps=next_steps(result, folder),
         warnings=_warnings(result),
     )
     return render_report(result, report)
@@ -222,14 +154,15 @@ def arms_table(result: Mapping[str, Any]) -> Table:
         values += [*arm["scores"], arm["mean"], *(arm["ci95"] or ())]
     axis, rows = scale_of(values), []
     beside = result["arms"][reference]["mean"] if reference else None
-    for name, arm in result["arms"].items():
+    arms = sorted(result["arms"].items(), key=lambda one: float(one[1]["mean"]))
+    for name, arm in reversed(arms) if metric.higher_is_better else arms:
         cells = [strip_cell(axis, arm["mean"], arm["ci95"], arm["scores"], reference=beside)]
         cells.append(Cell(unit.plain(arm["mean"]), best=True))
         cells.append(Cell(interval(arm["ci95"], unit.plain)))
         if beside is not None:
-            cells.append(Cell("" if name == reference else unit.signed(arm["mean"] - beside)))
+            cells.append(Cell("–" if name == reference else unit.signed(arm["mean"] - beside)))
         kind, words = _kind_and_words(name, result)
-        rows.append(Row(name, cells, kind, words))
+        rows.append(Row(name, cells, kind, meaning=words))
     columns: list[Column] = ["arm", ticks(axis, unit.factor), "mean", "95 % interval"]
     dashed = f"; the dashed line is {reference}" if reference else ""
     lead = (
@@ -352,55 +285,26 @@ def _policy(policy: Mapping[str, Any], metric: Metric) -> Table:
     return Table("The policy behind auto", columns, rows, lead, folded=folded)
 
 
-def _images(gallery: Gallery) -> Pictures:
+def _images(result: Mapping[str, Any], gallery: Gallery) -> Explorer:
+    """Real and rendered images to look through, with the nearest training images."""
     lead = (
-        "First replicate; the synthetic ones are the first candidates of every class, unfiltered "
-        "and not picked."
+        "Of the first replicate; equally many of every class and condition, the first ones, not "
+        "picked."
     )
-    return _side_by_side("Real and synthetic images", lead, gallery.real, gallery.synthetic)
-
-
-def _outside_images(name: str, real: LabelledImages, made: LabelledImages) -> Pictures:
-    lead = f"The first images of every class of {name}, below real ones; not picked."
-    return _side_by_side(f"Images of {name}", lead, real, made)
-
-
-def _side_by_side(title: str, lead: str, real: LabelledImages, made: LabelledImages) -> Pictures:
-    """The first images of every class, real and synthetic."""
-    groups = []
-    for index, name in enumerate(real.classes[:CLASSES_SHOWN]):
-        rows = []
-        for words, images in (("real", real), ("synthetic", made)):
-            rows.append((words, image_strip(images.x[images.y == index][:SHOWN]), ""))
-        groups.append((name, tuple(rows)))
-    hidden = len(real.classes) - len(groups)
-    more = f" {hidden} more classes are not shown." if hidden else ""
-    return Pictures(title, lead + more, groups)
+    if gallery.copies:
+        lead += f" One by one: {copies_words(gallery.copies)}."
+    photos = (result.get("combinations") or {}).get("train", ())
+    return explorer(
+        "Real and rendered images", lead, gallery.shown, gallery.classes, gallery.conditions, photos
+    )
 
 
 def _cells(matrix: Image.Image) -> Pictures:
     """The matrix as one picture, which tells photos and rendered images apart itself."""
-    strip = picture_strip(matrix)
+    strip = picture_strip(matrix, "One image of every combination of class and condition")
     lead = (
         "One image of every combination, first replicate. In a frame: rendered, and training has "
         "no photo of it. Is it the class of its row, under the condition of its column?"
     )
     groups = [("", (("", strip, ""),))]
-    return Pictures("Photos and rendered combinations", lead, groups, zoom=matrix.width)
-
-
-def _neighbours(gallery: Gallery) -> Pictures:
-    shown, groups = gallery.samples, []
-    for index, label in enumerate(shown.y.tolist()):
-        distances = ", ".join(f"{one:.3f}" for one in gallery.distances[index].tolist())
-        sample, near = image_strip(shown.x[index][None]), image_strip(gallery.neighbours[index])
-        rows = (("generated", sample, ""), ("nearest", near, distances))
-        groups.append((shown.classes[label], rows))
-    lead = (
-        "A generated image, and below it the nearest of all images the generator was trained on. "
-        "The numbers are root mean square differences of pixels, 0 for a copy, 1 for black against "
-        "white."
-    )
-    if gallery.copies:
-        lead += f" One by one: {copies_words(gallery.copies)}."
-    return Pictures("Nearest training neighbours", lead, groups, zoom=64)
+    return Pictures("Matrix", lead, groups, zoom=matrix.width)

@@ -24,14 +24,15 @@ from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
 from pipelines.gain.baselines import best_baselines, best_on_scored
+from pipelines.gain.gallery import read_gallery
 from pipelines.gain.outside import outside_notes, outside_pairs, outside_rows
 from pipelines.gain.plan import GainPlan, gain_plan, usual_comparisons
-from pipelines.gain.report import gain_report, read_gallery
+from pipelines.gain.report import gain_report
 from pipelines.gain.screening import screen
 from pipelines.gain.verdict import verdict
 from pipelines.generators.copied import copies_words
 from pipelines.progress import Progress, Silent
-from pipelines.results import write_result
+from pipelines.results import read_result, write_result
 from pipelines.run_dir import RunDir, require_writable
 from pipelines.workbench.training_parts import (
     TrainingTask,
@@ -98,11 +99,29 @@ def gain_run(
         if gallery.copies["certain"]:
             result["notes"].append(f"first replicate: {copies_words(gallery.copies)}")
     write_result(out / "gain.json", result, "gain")
-    train = plan.bundle.train
-    sets = [(one.name, train, one.images.images()) for one in plan.outside]
-    page = gain_report(result, gallery, sets)
-    write_text(out / "report.html", page)
+    write_text(out / "report.html", gain_report(result, gallery, out))
     return result
+
+
+def report_again(config: Config, out: Path) -> Path:
+    """Write the report of a finished run anew, from gain.json and the pictures it kept.
+
+    Nothing is trained or scored; the words of the verdict are those of this version.
+
+    Args:
+        config: Of the run.
+        out: Its folder.
+
+    Returns:
+        The page.
+    """
+    plan, result = gain_plan(config, out), read_result(out / "gain.json", "gain")
+    policy, best = result["policy"], result["baselines"]
+    chosen = policy_of(policy) if policy is not None and "auto" in plan.arms else None
+    first = plan.replicate_groups(chosen, result["strengths"])[0]
+    result["verdict"] = verdict(result, list(best.values()), best_on_scored(best, policy))
+    write_text(out / "report.html", gain_report(result, read_gallery(plan, first), out))
+    return out / "report.html"
 
 
 def arm_outputs(

@@ -8,6 +8,7 @@ from typing import Any
 from downstream.arms.policy import policy_of
 from downstream.comparison import FEWEST_FOR_A_CLAIM
 from downstream.metrics import Metric, metric_of
+from pipelines.gain.rehearsal import rehearsal_verdict
 from pipelines.report.page import limit_words
 
 Row = Mapping[str, Any]
@@ -36,7 +37,8 @@ def verdict(
             decides nothing.
 
     Returns:
-        ``advice`` and ``lines``.
+        ``light``: green if a generator is advised, red if its arm is worse than a baseline, amber
+        if neither was shown; ``advice`` and ``lines``. What a rehearsal showed comes first.
     """
     metric = metric_of(result["metric"])
     rows = {(row["arm"], row["baseline"]): row for row in result["comparisons"]}
@@ -49,17 +51,21 @@ def verdict(
     if result["policy"] is not None:
         lines.append(f"auto is: {result['policy']['name']}")
     lines.append(_caution(result))
-    advice = _advice(result, about, rows, baselines, on_scored, metric)
+    light, advice = _advice(result, about, rows, baselines, on_scored, metric)
     rehearsal = (result["policy"] or {}).get("rehearsal")
     sets = {}
     for one in result.get("outside", ()):
         about = [rows[one["lead"], base] for base in baselines if (one["lead"], base) in rows]
-        sets[one["name"]] = _advice(result, about, rows, baselines, on_scored, metric)
+        _, sets[one["name"]] = _advice(result, about, rows, baselines, on_scored, metric)
     lines = [*(f"{name}: {words}" for name, words in sets.items() if len(sets) > 1), *lines]
     if rehearsal is None:
-        return {"advice": advice, "lines": lines} | ({"sets": sets} if sets else {})
+        found = {"light": light, "advice": advice, "lines": lines}
+        return found | ({"sets": sets} if sets else {})
     # What hidden combinations showed is all that a user without photos of the missing ones has.
-    return {"advice": rehearsal["sentence"], "lines": [advice, *lines]}
+    told = rehearsal_verdict(rehearsal)
+    if light == "red" and told["light"] == "green":
+        told["light"] = "amber"  # hidden combinations say one thing, scored images another
+    return told | {"lines": [*told["lines"], advice, *lines]}
 
 
 def _best_set_first(
@@ -109,33 +115,34 @@ def _advice(
     baselines: Sequence[str],
     on_scored: Collection[str],
     metric: Metric,
-) -> str:
+) -> tuple[str, str]:
+    """The light and at most two sentences."""
     if not about:
         names = " or ".join(f"`{base}`" for base in baselines) or "a baseline"
-        return (
+        return "amber", (
             f"No recommendation: none of the arms that ran uses synthetic images and was compared "
             f"with {names} (add `synthetic+classical`)."
         )
     if result["replicates"] < FEWEST_FOR_ADVICE:
-        return f"No recommendation: {result['replicates']} replicates are too few; run 3 or more."
+        few = f"{result['replicates']} replicates are too few; run 3 or more."
+        return "amber", f"No recommendation: {few}"
     sign = 1.0 if metric.higher_is_better else -1.0
     worst = min(about, key=lambda row: sign * float(row["delta"]))
     what = _what(result, worst["arm"])
     missing = [base for base in baselines if (worst["arm"], base) not in rows]
     if all(row["outcome"] == "better" for row in about):
         if missing:
-            return f"Undecided: `{worst['arm']}` was not compared with {' and '.join(missing)}."
+            names = " and ".join(missing)
+            return "amber", f"Undecided: `{worst['arm']}` was not compared with {names}."
         gain = metric.unit.signed(worst["delta"])
-        return (
+        return "green", (
             f"Use {what} ({_mixture(result, worst['arm'])}): {gain} {metric.unit.name} over "
             f"`{worst['baseline']}`."
         )
     if worst["outcome"] == "worse" and worst["baseline"] not in on_scored:
-        return f"Use `{worst['baseline']}`: it is better than {what}."
-    return (
-        f"Use `{worst['baseline']}`: no gain from {what} was found, and it is the strongest arm "
-        f"without a generator.{_needed(worst)}"
-    )
+        return "red", f"Use `{worst['baseline']}`: it is better than {what}."
+    advice = f"Use `{worst['baseline']}`: no gain from {what} was found.{_needed(worst)}"
+    return "amber", advice
 
 
 def _needed(row: Row) -> str:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+from markupsafe import Markup
 
 from downstream.metrics import Unit
-from pipelines.report.page import (
-    Axis,
-    duration,
-    interval,
-    p_value,
-    plain,
-    render_page,
-    scale_of,
-    scored_words,
-)
+from pipelines.report.explorer import Explorer
+from pipelines.report.page import Axis, interval, p_value, scale_of
+
+Light = Literal["green", "amber", "red"]
+"""The verdict of a job at a glance; beside it always stand words."""
 
 COMPARISON = {
     "ci95": "95 % interval",
@@ -28,10 +25,13 @@ COMPARISON = {
 }
 """Keys of a comparison to the titles of their columns."""
 OUTCOMES = {
-    "better": "better",
-    "worse": "worse",
-    "undecided": "undecided: the interval holds zero, or the number of comparisons leaves it open",
+    "better": "better: the interval lies on the good side of zero, after Holm's correction too",
+    "worse": "worse: likewise on the bad side",
+    "leaning": "open: the interval excludes zero, but too many comparisons or too few replicates "
+    "leave it undecided",
+    "undecided": "undecided: the interval holds zero",
 }
+"""What the colours of a comparison mean; ``leaning`` rows are drawn hollow."""
 
 Ticks = tuple[tuple[float, str], ...]
 """Places on an axis, and what is written there."""
@@ -64,19 +64,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row by its name; ``kind`` is the colour of its dot and strip, an empty one gives none."""
+    """A row by its name; ``kind`` is the colour of its dot and strip, an empty one gives none.
+
+    ``meaning`` explains the name: on hover and focus, and among the words at the end of a page.
+    """
 
     name: str
     cells: Sequence[Cell]
     kind: str = ""
     note: str = ""
     against: str = ""
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
     """A table: ``columns`` are titles or axes, the one of the names first; ``legend`` goes from
     kinds to words; ``folded`` are the words behind which the rows are hidden.
+
+    Readers may sort it by any column of numbers. Where it is wider than the page, each row becomes
+    a card, so that no column is out of sight.
     """
 
     macro: ClassVar = "table"
@@ -88,6 +95,12 @@ class Table:
     notes: Sequence[str] = ()
     folded: str = ""
     look: str = ""
+
+    @property
+    def width(self) -> str:
+        """``few``, ``some`` or ``many`` columns: the style knows how much room each takes."""
+        count = len(self.columns) + sum(not isinstance(one, str) for one in self.columns)
+        return "few" if count <= 4 else "some" if count <= 9 else "many"
 
 
 @dataclass(frozen=True)
@@ -140,7 +153,25 @@ class Pictures:
     zoom: int = 34
 
 
-Card = Table | Charts | Pictures
+@dataclass(frozen=True)
+class Figure:
+    """A drawing made elsewhere, with what it shows in words."""
+
+    macro: ClassVar = "figure"
+    title: str
+    lead: str
+    svg: Markup
+
+
+Card = Table | Charts | Pictures | Figure | Explorer
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do after reading: what for, and the command to copy; some have none."""
+
+    words: str
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,6 +183,8 @@ class Report:
         eyebrow: What was run, in few words, beside the name of the data set.
         cards: Between the verdict and the setup.
         footer: What a reader can rely on.
+        lights: What green, amber and red mean here, in two or three words each.
+        steps: What to do now.
         warnings: What should stop a reader, below the verdict.
     """
 
@@ -159,38 +192,9 @@ class Report:
     eyebrow: str
     cards: Sequence[Card]
     footer: str
+    lights: Mapping[Light, str]
+    steps: Sequence[Step] = ()
     warnings: Sequence[str] = ()
-
-
-def render_report(result: Mapping[str, Any], report: Report) -> str:
-    """A job's page as HTML: verdict, warnings, the job's cards, and the card of the setup.
-
-    Every text is escaped. Of a result that scored held-out images the page says so on top.
-    """
-    where, footer, warnings = result.get("scored_on"), report.footer, list(report.warnings)
-    if where is not None:
-        read = "were read once" if where == "test" else "were not read"
-        footer += f" The test images {read}."
-        if where != "test":
-            warnings.insert(
-                0,
-                f"This is a screening, not a result: it scored {scored_words(where)}; the test "
-                f"images {read}.",
-            )
-    setup = _setup(result)
-    return render_page(
-        "page.html.j2", result=result, report=report, setup=setup, footer=footer, warnings=warnings
-    )
-
-
-def _setup(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was trained on what, by which command, where, and how long it took."""
-    told = {name: plain(value) for name, value in result["setup"].items()}
-    told["device"] = result["device"]
-    told["time"] = "; ".join(f"{name}: {duration(s)}" for name, s in result["seconds"].items())
-    told["versions"] = ", ".join(f"{name} {one}" for name, one in result["versions"].items())
-    new = [note for note in result.get("notes", ()) if note not in told.values()]
-    return [*told.items(), *(("note", note) for note in new)]
 
 
 def ticks(axis: Axis, factor: float = 1.0) -> Ticks:
@@ -257,7 +261,17 @@ def comparison_table(
             is_p = key.startswith("p")
             cells.append(Cell(p_value(row[key]) if is_p else interval(row[key], unit.signed)))
         against = "" if row["baseline"] in title else row["baseline"]
-        found.append(Row(row[name], cells, row["outcome"], words(row), against))
+        found.append(Row(row[name], cells, outcome_kind(row), words(row), against))
     titles = [COMPARISON[key].replace("replicates", drawn) for key in keys]
     columns: list[Column] = [name, ticks(axis, unit.factor), "difference", *titles]
-    return Table(title, columns, found, legend=OUTCOMES, **rest)
+    kinds = {row.kind for row in found}
+    legend = {kind: words for kind, words in OUTCOMES.items() if kind in kinds}
+    return Table(title, columns, found, legend=legend, **rest)
+
+
+def outcome_kind(row: Mapping[str, Any]) -> str:
+    """The key of ``OUTCOMES`` that is true of a comparison."""
+    ends = row["ci95"]
+    if row["outcome"] == "undecided" and ends is not None and (ends[0] > 0 or ends[1] < 0):
+        return "leaning"
+    return str(row["outcome"])

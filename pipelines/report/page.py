@@ -5,6 +5,7 @@ page.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,8 +34,25 @@ def render_page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.globals["width"] = STRIP_WIDTH
+    environment.globals["policy"] = policy_of
+    environment.filters["units"] = lambda words: words.replace(" %", "\u00a0%")
     environment.filters["breakable"] = lambda name: name.replace("+", "+\u200b")
     return environment.get_template(template).render(**values)
+
+
+def policy_of(style: str, script: str) -> str:
+    """A content policy that lets one style sheet and one script through, and pictures inside the
+    page; nothing is loaded, sent or framed.
+
+    Args:
+        style: The text between the tags of ``style``.
+        script: The text between those of ``script``.
+    """
+    rules = ["default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"]
+    for name, text in (("style-src", style), ("script-src", script)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+        rules.append(f"{name} 'sha256-{digest}'")
+    return "; ".join(rules)
 
 
 @dataclass(frozen=True)
@@ -112,8 +130,8 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
         x: Images, shape (N, C, H, W) in [-1, 1], one or three channels.
 
     Returns:
-        ``uri``, ``count`` and the ``width`` and ``height`` of the strip in pixels; None if there is
-        no image.
+        ``uri``, ``count``, ``words`` for readers who do not see it, or none, and the ``width`` and
+        ``height`` of the strip in pixels; None if there is no image.
     """
     if not len(x):
         return None
@@ -131,12 +149,13 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
     return picture_strip(picture) | {"count": count}
 
 
-def picture_strip(picture: Image.Image) -> dict[str, Any]:
+def picture_strip(picture: Image.Image, words: str = "") -> dict[str, Any]:
     """One picture in the form of ``image_strip``."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"uri": uri, "count": 1, "width": picture.width, "height": picture.height}
+    size = {"width": picture.width, "height": picture.height}
+    return {"uri": uri, "count": 1, "words": words, **size}
 
 
 def interval(ends: Sequence[float] | None, shown: Callable[[float], str]) -> str:

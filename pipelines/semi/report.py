@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from downstream.comparison import FEWEST_FOR_A_CLAIM
 from pipelines.report.cards import (
     Card,
     Cell,
     Chart,
     Charts,
+    Light,
     Line,
     Report,
     Row,
+    Step,
     Table,
     comparison_table,
-    render_report,
     strip_cell,
     ticks,
 )
+from pipelines.report.document import render_report
 from pipelines.report.page import MARGIN, STRIP_WIDTH, Axis, axis_of
 from pipelines.semi.methods import words_of
 from pipelines.semi.scores import ERROR, UNIT
@@ -38,12 +43,20 @@ Trainings = Sequence[Mapping[str, Any]]
 Curves = Sequence[Sequence[Mapping[str, Any]]]
 
 
-def semi_report(result: Mapping[str, Any], trainings: Trainings) -> str:
+LIGHTS: Mapping[Light, str] = {
+    "green": "One method is ahead",
+    "amber": "No method is shown to be best",
+    "red": "",
+}
+
+
+def semi_report(result: Mapping[str, Any], trainings: Trainings, folder: Path = Path("RUN")) -> str:
     """The report of one semi run as HTML text.
 
     Args:
         result: The contents of ``semi.json``.
         trainings: ``method``, ``labels`` and ``curve`` of every training.
+        folder: Of the run, for the commands to copy.
     """
     counts, colours = label_counts(result), _colours(result)
     cards: list[Card] = []
@@ -63,8 +76,25 @@ def semi_report(result: Mapping[str, Any], trainings: Trainings) -> str:
         footer="All methods of a subset start from the same labelled images; the seed draws these, "
         "equally many of every class. The labels of all other training images are removed before "
         "a method sees them.",
+        lights=LIGHTS,
+        steps=_steps(result, folder),
     )
     return render_report(result, report)
+
+
+def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
+    """What would decide more, and how to measure the method on an own classifier."""
+    run, rows = shlex.quote(str(folder)), result["differences"]
+    most = max((row["needed"] or 0 for row in rows if row["outcome"] == "undecided"), default=0)
+    fewest = min((row["pairs"] for row in rows), default=FEWEST_FOR_A_CLAIM)
+    wanted = max(most, FEWEST_FOR_A_CLAIM if fewest < FEWEST_FOR_A_CLAIM else 0)
+    steps = []
+    if wanted:
+        words = f"Run {wanted} subsets; finished trainings are kept."
+        steps.append(Step(words, f"augmentor semi {run} --subsets {wanted}"))
+    words = "Ask whether synthetic images add to few labels."
+    steps.append(Step(words, f"augmentor gain {run}/config.yaml --out {run}-gain"))
+    return steps
 
 
 TRAININGS = (
@@ -112,7 +142,7 @@ def _errors(title: str, found: Mapping[str, Any], colours: Mapping[str, str], le
         cells.append(Cell(UNIT.plain(mean), best=True))
         cells.append(Cell("" if one["sd"] is None else f"± {UNIT.plain(spread)}"))
         cells += [Cell(UNIT.plain(one["median"])), Cell(str(len(one["errors"])))]
-        rows.append(Row(name, cells, colours[name], words_of(name)))
+        rows.append(Row(name, cells, colours[name], meaning=words_of(name)))
     columns = ("method", ticks(axis, UNIT.factor), "mean", "sd", "median", "subsets")
     return Table(title, columns, rows, lead)
 

@@ -24,7 +24,7 @@ from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
 from pipelines.progress import Progress, Silent
-from pipelines.results import write_result
+from pipelines.results import read_result, write_result
 from pipelines.run_dir import RunDir
 from pipelines.semi.gan_methods import GanHead
 from pipelines.semi.gan_parts import make_semi
@@ -81,8 +81,29 @@ def semi_run(
     result |= provenance_of_parts(finished.values(), time.perf_counter() - start, command)
     write_result(out / "semi.json", result, "semi")
     write_text(out / "semi.md", as_markdown(result))
-    write_text(out / "report.html", semi_report(result, training_curves(plan, finished)))
+    _write_report(plan, result, finished, out)
     return result
+
+
+def report_again(config: Config, out: Path) -> Path:
+    """Write the report of a finished run anew, from semi.json and its parts; nothing is trained.
+
+    Returns:
+        The page.
+    """
+    plan, result = semi_plan(config, out), read_result(out / "semi.json", "semi")
+    finished = {}
+    for part in parts_of(plan.groups):
+        if plan.store.has(part):
+            finished[part.digest] = plan.store.read(part)
+    result["verdict"] = verdict(result)
+    return _write_report(plan, result, finished, out)
+
+
+def _write_report(plan: SemiPlan, result: dict[str, Any], finished: Finished, out: Path) -> Path:
+    page = out / "report.html"
+    write_text(page, semi_report(result, training_curves(plan, finished), out))
+    return page
 
 
 def semi_result(plan: SemiPlan, finished: Finished) -> dict[str, Any]:
@@ -129,6 +150,8 @@ def training_curves(plan: SemiPlan, finished: Finished) -> list[dict[str, Any]]:
     found = []
     for trial in plan.trials:
         for name, planned in trial.parts.items():
+            if planned.digest not in finished:
+                continue
             curve = finished[planned.digest].content["curve"]
             found.append({"method": name, "labels": trial.labels, "curve": curve})
     return found

@@ -96,14 +96,16 @@ def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
         result: ``methods``, ``differences``, ``default_method`` and ``scored_on`` of semi.json.
 
     Returns:
-        ``advice`` and ``lines``.
+        ``light``: green if a method is advised, amber if not; ``advice`` and ``lines``.
     """
     lines = list(map(_line, result["differences"]))
     reference = result["default_method"]
     for labels, one in result["methods"][reference].items():
         lines.append(f"{reference}, {labels} labels: {_told(one)}")
     lines.append(_caution(result))
-    return {"advice": _advice(result), "lines": lines}
+    advice = _advice(result)
+    light = "green" if advice.startswith("Use ") else "amber"
+    return {"light": light, "advice": advice, "lines": lines}
 
 
 def _advice(result: Mapping[str, Any]) -> str:

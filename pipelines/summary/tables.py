@@ -60,6 +60,15 @@ def headline(rows: Sequence[Row]) -> str:
     return f"{finding}: {told}; {few} and are preliminary."
 
 
+def gaining(rows: Sequence[Row], kind: str) -> tuple[int, int]:
+    """In how many runs an arm with a generator beats the strongest baseline of a kind, and in how
+    many it was compared with one.
+    """
+    found = of_kind([row for row in rows if row["synthetic"]], kind)
+    gained = {run_of(row) for row in found if _gains(row)}
+    return len(gained), len({run_of(row) for row in found})
+
+
 def of_kind(rows: Sequence[Row], kind: str) -> list[Row]:
     """The rows whose baseline is of one kind, ``classical`` or ``same_pool``."""
     return [row for row in rows if row["yardstick"] == kind]

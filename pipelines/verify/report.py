@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from downstream.comparison import FEWEST_FOR_A_CLAIM
 from downstream.metrics import POINTS
 from pipelines.report.cards import (
     Card,
     Cell,
     Column,
+    Light,
     Report,
     Row,
+    Step,
     Table,
     comparison_table,
-    render_report,
     strip_cell,
     ticks,
 )
+from pipelines.report.document import render_report
 from pipelines.report.page import interval, scale_of
 from pipelines.verify.scores import BASELINE, METRICS, REAL_PEOPLE, outcome_words
 from pipelines.verify.tables import INTERVALS, TITLES, how_it_was_measured
@@ -26,8 +31,20 @@ KINDS = {BASELINE: "plain", REAL_PEOPLE: "classical"}
 """Colours of the arms without a generator."""
 
 
-def verify_report(result: Mapping[str, Any]) -> str:
-    """The report of one verification run, the contents of ``verify.json``, as HTML text."""
+LIGHTS: Mapping[Light, str] = {
+    "green": "Extra images help with strangers",
+    "amber": "No gain shown",
+    "red": "Extra images do harm",
+}
+
+
+def verify_report(result: Mapping[str, Any], folder: Path = Path("RUN")) -> str:
+    """The report of one verification run as HTML text.
+
+    Args:
+        result: The contents of ``verify.json``.
+        folder: Of the run, for the commands to copy.
+    """
     cards: list[Card] = [_arms(result)]
     keys = ("ci95", "ci95_replicates", "ci95_people", "p_holm")
     for metric, title in TITLES.items():
@@ -43,8 +60,24 @@ def verify_report(result: Mapping[str, Any]) -> str:
         cards=cards,
         footer="Every arm trains for the same number of steps. Nobody in the scored pairs was "
         "learned from, by a network or by a source of synthetic images.",
+        lights=LIGHTS,
+        steps=_steps(result, folder),
     )
     return render_report(result, report)
+
+
+def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
+    """What would decide more."""
+    rows, run = result["comparisons"], shlex.quote(str(folder))
+    if not rows:
+        words = "Give a synthetic set as an arm."
+        return [Step(words, f"augmentor verify {run} --synthetic FOLDER_OF_THE_SET")]
+    most = max((row["needed"] or 0 for row in rows if row["outcome"] == "undecided"), default=0)
+    wanted = max(most, FEWEST_FOR_A_CLAIM)
+    if wanted <= result["replicates"]:
+        return [Step("More replicates would tell little. Add people to the pairs, or other sets.")]
+    words = f"Run {wanted} replicates; finished ones are kept."
+    return [Step(words, f"augmentor verify {run} --replicates {wanted}")]
 
 
 def _arms(result: Mapping[str, Any]) -> Table:

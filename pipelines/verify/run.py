@@ -24,7 +24,7 @@ from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup
 from pipelines.interrupt import Watch
 from pipelines.progress import Progress, Silent
-from pipelines.results import write_result
+from pipelines.results import read_result, write_result
 from pipelines.run_dir import RunDir, require_writable
 from pipelines.verify.network import similarities_of, train_verifier
 from pipelines.verify.plan import Arm, VerifierTask, VerifyPlan, require_usable, verify_plan
@@ -82,8 +82,20 @@ def verify_run(
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)
     write_result(out / "verify.json", result, "verify")
     write_text(out / "verify.md", as_markdown(result))
-    write_text(out / "report.html", verify_report(result))
+    write_text(out / "report.html", verify_report(result, out))
     return result
+
+
+def report_again(config: Config, out: Path) -> Path:
+    """Write the report of a finished run anew, from verify.json; nothing is trained.
+
+    Returns:
+        The page.
+    """
+    result = read_result(out / "verify.json", "verify")
+    result["verdict"] = verdict(result)
+    write_text(out / "report.html", verify_report(result, out))
+    return out / "report.html"
 
 
 def make_verifiers(task: VerifierTask, on_part: Callable[[str], None], watch: Watch | None) -> None:

@@ -100,7 +100,8 @@ def _row(
 
 
 def verdict(result: Row) -> dict[str, Any]:
-    """``advice``: what raises the accuracy, if anything; ``lines``: the baseline, what each arm
+    """``light``: green if something raises the accuracy, red if all lower it, else amber;
+    ``advice``: what raises it, if anything; ``lines``: the baseline, what each arm
     adds to it, and what to bear in mind.
     """
     base = result["arms"][BASELINE]["accuracy"]["mean"]
@@ -113,7 +114,14 @@ def verdict(result: Row) -> dict[str, Any]:
         lines.append(f"to let people vary, {FEWEST_FOLDS} folds or more must be scored")
     if any(row["conditional"] for row in rows):
         lines.append("about these training images: every replicate has all of them")
-    return {"advice": _advice(result, rows), "lines": lines}
+    advice = _advice(result, rows)
+    return {"light": _light(advice), "advice": advice, "lines": lines}
+
+
+def _light(advice: str) -> str:
+    if advice.startswith("Train without"):
+        return "red"
+    return "green" if advice.startswith("Train with") else "amber"
 
 
 def _line(row: Row) -> str:

@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 
 from augmentor.common.randomness import seed_for
-from augmentor.common.types import DivergedError, LabelledImages, SampleSource, conditions_of
-from augmentor.data.combinations import Bins, Combinations, bins_of, combinations_of
+from augmentor.common.types import DivergedError, LabelledImages
+from augmentor.data.combinations import Bins, bins_of, combinations_of
 from augmentor.data.rehearsal import rehearsal_fold
 from augmentor.data.splits import tuning_split
-from augmentor.sampling.synthesize import synthesize
 from downstream.arms.recipe import CONSISTENCY, Recipe
-from downstream.arms.table import FILL_SHARE, FILL_SPREAD
 from downstream.augmentations import AUGMENTATIONS
 from downstream.evaluate import predict_logits
 from downstream.metrics import Outputs
@@ -28,10 +26,9 @@ from pipelines.experiment.engine import PART_MADE, Needs
 from pipelines.experiment.parts import FinishedPart, Part, PartStore, described, needs_of
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting
-from pipelines.generators.contact_sheet import firsts, shown_of
-from pipelines.generators.copied import copies_among
-from pipelines.generators.in_memory import at_side, for_generator, options_of
+from pipelines.generators.in_memory import options_of
 from pipelines.interrupt import Watch
+from pipelines.workbench.gallery import gallery_part, keep_gallery
 from pipelines.workbench.outside_images import OutsideImages
 from pipelines.workbench.workbench import Workbench
 
@@ -40,11 +37,6 @@ CODE = 1
 GENERATOR_CODE = 2
 """Of the training of generators, likewise."""
 POINTS = 50  # most points of a training curve
-PER_CLASS = 8  # images of a class in the gallery
-LOOKED_THROUGH = 240  # rendered images among which copies of training images are looked for
-SAMPLES = 12  # generated images whose neighbours are shown
-NEIGHBOURS = 4
-FILLED = Recipe(share=FILL_SHARE, spread=FILL_SPREAD, fill=True)
 
 
 @dataclass(frozen=True)
@@ -192,7 +184,7 @@ def training_group(
         label = f"{name}, {arm}"
         part = training_part(setting, label, seed, recipe, judge, has_pool=has_pool, screen=screen)
         parts.append(part)
-    pictures = _gallery_part(setting, name, seed, has_pool) if gallery else None
+    pictures = gallery_part(setting, name, seed, has_pool) if gallery else None
     task = TrainingTask(
         setting=setting,
         seed=seed,
@@ -254,7 +246,7 @@ def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Wa
         spent = dict(bench.seconds)
         on_part(PART_MADE + part.label)
     if task.gallery is not None and "source" in vars(bench) and not store.has(task.gallery):
-        _keep_gallery(task.gallery, bench, store)
+        keep_gallery(task.gallery, bench, store)
 
 
 def bench_of(
@@ -317,80 +309,6 @@ def outputs_of(part: FinishedPart, y: Tensor | None = None) -> Outputs:
         combination=part.tensors.get("combination"),
         coverage=part.tensors.get("coverage"),
     )
-
-
-def _gallery_part(setting: Setting, name: str, seed: int, has_pool: bool) -> Part:
-    found: dict[str, Any] = {"code": CODE, "seed": seed, "device": setting.device_type}
-    found |= setting.data_description()
-    found["generator"] = described(setting.source)
-    found["generator_options"] = options_of(setting.source)
-    if has_pool:
-        found["pool"] = described(setting.pool)
-        found["classifier"] = setting.classifier_description()
-    return Part("gallery", name, found)
-
-
-def _keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
-    """Pictures of a bench: the first images of every class, and the nearest training images of the
-    first samples.
-    """
-    settings = bench.setting.source
-    train, source = for_generator(bench.train, settings), bench.source
-    first = []
-    for index in range(len(train.classes)):
-        first.append((train.y == index).nonzero()[:PER_CLASS, 0])
-    if conditions_of(source):
-        filled = for_generator(bench.synthetic(FILLED), settings)
-        synthetic = _of_every_class(filled)
-    else:
-        synthetic = synthesize(source, dict.fromkeys(range(len(first)), PER_CLASS), bench.seed)
-    last = len(train.classes) - 1
-    shown = torch.linspace(0, last, min(SAMPLES, len(train.classes))).round().long()
-    samples = synthetic.subset(shown * PER_CLASS)  # the first of every class shown
-    known = train.x
-    if bench.pool is not None:
-        known = torch.cat([known, at_side(bench.pool, train.image_shape[1])])
-    scale = 2 * samples.x[0].numel() ** 0.5
-    distances = torch.cdist(samples.x.flatten(1), known.flatten(1)) / scale
-    nearest = distances.topk(min(NEIGHBOURS, len(known)), largest=False)
-    real = train.subset(torch.cat(first))
-    tensors = {"neighbours": known[nearest.indices], "distances": nearest.values}
-    for name, images in {"real": real, "synthetic": synthetic, "samples": samples}.items():
-        tensors |= {f"{name}_x": images.x, f"{name}_y": images.y}
-    if conditions_of(source) and bench.bins is not None:
-        table = combinations_of(train, bench.bins)
-        tensors |= _of_every_combination("photo", train, table)
-        tensors |= _of_every_combination("made", filled, table)
-    rendered = filled if conditions_of(source) else _more(source, bench.seed)
-    some = torch.linspace(0, len(rendered) - 1, min(LOOKED_THROUGH, len(rendered))).long()
-    copies = copies_among(known, rendered.x[some], bench.check)
-    store.write(part, {"copies": copies}, tensors, seconds={}, device=bench.setting.device)
-
-
-def _more(source: SampleSource, seed: int) -> LabelledImages:
-    """Rendered images to look through for copies, equally many of every class."""
-    per_class = max(1, LOOKED_THROUGH // len(source.classes))
-    return synthesize(source, dict.fromkeys(range(len(source.classes)), per_class), seed)
-
-
-def _of_every_combination(
-    name: str, images: LabelledImages, table: Combinations
-) -> dict[str, Tensor]:
-    """The first image of every combination that a matrix shows, and its number, as tensors."""
-    rows, columns = shown_of(table)
-    shown = {row * len(table.bins) + column for row in rows for column in columns}
-    found = firsts(table, images)
-    numbers = sorted(shown & set(found))
-    x = torch.stack([found[number] for number in numbers])
-    return {f"{name}_x": x, f"{name}_number": torch.tensor(numbers, dtype=torch.int64)}
-
-
-def _of_every_class(images: LabelledImages) -> LabelledImages:
-    """The first images of every class."""
-    first = []
-    for index in range(len(images.classes)):
-        first.append((images.y == index).nonzero()[:PER_CLASS, 0])
-    return images.subset(torch.cat(first)).without_conditions()
 
 
 def _steps_of(setting: Setting, recipe: Recipe) -> dict[str, int]:

@@ -251,6 +251,16 @@ class Workbench:
                 self._synthetic[key] = renderer.images(key, accept, pool)
         return self._synthetic[key]
 
+    @property
+    def rendered(self) -> list[LabelledImages]:
+        """The sets of synthetic images that recipes have asked for so far."""
+        return list(self._synthetic.values())
+
+    def opinion(self, x: Tensor) -> Tensor | None:
+        """Class probabilities (N, K) that the judge gives images; None if no arm has trained it."""
+        judge = self._classifiers.get(self.judge)
+        return None if judge is None else predict_logits(judge, x).softmax(dim=1)
+
     def _synthetic_draws(self) -> int:
         """How many synthetic images a training draws at a share of one half; a last layer sees
         several views of each, which take their time.

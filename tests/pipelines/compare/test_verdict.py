@@ -16,6 +16,7 @@ def test_the_verdict_names_the_best_at_equal_budget_alone() -> None:
     full = row(top1=0.991, equal_budget=False, step=7000)
     result = result_of(cvae=row(), cgan=row(top1=0.95, fid=3.5, recall=0.1), cvae_gan_full=full)
     assert result["verdict"] == {
+        "light": "green",
         "advice": "At equal budget cgan most often renders the class asked for: top-1 95.00% "
         "(real data 99.00%).",
         "lines": [

@@ -19,12 +19,14 @@ from pipelines import cli
 from pipelines.config import Config, ConfigError, config_from, dump_config
 from pipelines.experiment.parts import PartStore, digest_of_images
 from pipelines.gain.plan import GainPlan, gain_plan
-from pipelines.gain.rehearsal import summary, worth
-from pipelines.gain.run import gain_run
+from pipelines.gain.rehearsal import rehearsal_verdict, summary, worth
+from pipelines.gain.run import gain_run, report_again
 from pipelines.results import read_result
 from pipelines.workbench.training_parts import bins_of_bundle
+from tests.pipelines.html_page import Page
 
 COUNTS = torch.tensor([[5, 5, 0], [5, 5, 5], [0, 2, 0]])
+NAMES = {"chosen": "factored", "best_without_generator": "trivialaugment"}
 TABLE = Combinations(("A", "B", "C"), Bins(("dawn", "noon", "dusk")), COUNTS)
 ARMS = ["trivialaugment", "factored", "auto"]
 RARE = {"classes": 5, "images": 4, "conditions": 2}
@@ -82,11 +84,17 @@ def test_a_summary_averages_over_classes_and_folds() -> None:
     assert (found["without"], found["with"], found["ceiling"]) == (0.25, 0.5, 1.0)
     assert found["delta"] == 0.25
     assert found["ci95"] == [-1.0, 1.0]  # two classes tell next to nothing
-    assert found["sentence"] == (
-        "On 4 combinations hidden on purpose, the chosen arm changed recall from 25 to 50 % (95 % "
-        "interval of the change −100 to +100 points); real photos would give 100 %: photograph "
-        "these first: C × dusk; A × dusk; C × dawn."
+    told = rehearsal_verdict(found | NAMES)
+    assert told["light"] == "amber"
+    assert told["advice"] == (
+        "Undecided whether to render: recall of hidden combinations went from 25 to 50 %. Real "
+        "photos would give 100 %."
     )
+    assert told["lines"] == [
+        "Hidden on purpose: 4 photos of 4 combinations; recall changed by +25 points (95 % "
+        "interval −100 to +100)",
+        "Photograph these first: C × dusk; A × dusk; C × dawn",
+    ]
 
 
 def test_a_rise_is_called_one_where_its_interval_lies_above_zero() -> None:
@@ -95,16 +103,25 @@ def test_a_rise_is_called_one_where_its_interval_lies_above_zero() -> None:
     chosen = fold(y, bins, [1, 1, 1, 1, 1, 0])
     found = summary([without], [chosen], [chosen], TABLE)
     assert found["ci95"][0] > 0
-    assert "the chosen arm raised recall from 0 to 83 %" in found["sentence"]
+    told = rehearsal_verdict(found | NAMES)
+    assert told["light"] == "green"
+    assert told["advice"].startswith("Rendering helps: recall of hidden combinations went from 0 ")
     # Real photos would give no more: none is worth taking.
-    assert "photograph" not in found["sentence"]
+    assert len(told["lines"]) == 1
+    plain = dict.fromkeys(NAMES, "trivialaugment")
+    assert rehearsal_verdict(found | plain)["light"] == "amber", "nothing that renders was chosen"
 
 
 def test_a_loss_is_not_called_a_rise_and_one_class_has_no_interval() -> None:
     one = [fold([0, 0], [0, 1], right) for right in ([1, 1], [1, 0], [1, 1])]
     found = summary([one[0]], [one[1]], [one[2]], TABLE)
     assert found["ci95"] is None
-    assert "changed recall from 100 to 50 %; real photos" in found["sentence"]
+    told = rehearsal_verdict(found | NAMES)
+    assert "went from 100 to 50 %." in told["advice"]
+    assert told["light"] == "amber"
+    assert "interval" not in told["lines"][0]
+    worse = rehearsal_verdict(found | NAMES | {"ci95": [-0.8, -0.2]})
+    assert (worse["light"], worse["advice"][:19]) == ("red", "Rendering does harm")
 
 
 def test_photos_are_worth_what_their_condition_lacks_drawn_towards_the_mean() -> None:
@@ -132,17 +149,23 @@ def test_a_run_chooses_by_rehearsal_and_says_so_first(
     result = gain_run(tiny(), tmp_path)
     policy = json.loads((tmp_path / "policy.json").read_text())
     found = policy["rehearsal"]
-    assert {"sentence", "photograph", "delta", "ceiling", "ci95", "chosen"} <= set(found)
+    assert {"photograph", "delta", "ceiling", "ci95", "chosen"} <= set(found)
     assert found["classes"] == 2  # every third of five well covered ones
     assert found["photograph"]
     assert policy["screening"]["metric"] == "missing_combinations"
-    assert result["verdict"]["advice"] == found["sentence"]
+    assert result["verdict"]["advice"] == rehearsal_verdict(found)["advice"]
     page = (tmp_path / "report.html").read_text()
     assert "Rehearsal" in page
-    assert "hidden on purpose" in page
-    assert "Photos and rendered combinations" in page
+    assert "Hidden on purpose" in page
+    assert "<h2>Matrix" in page
+    data = json.loads(Page(page).scripts[0])
+    assert [one["name"] for one in data["origins"]] == ["real", "rendered", "training"]
+    assert all(len(row) == 4 for row in data["origins"][1]["near"])
+    assert min(data["origins"][1]["condition"]) >= 0
+    again = Page(report_again(tiny(), tmp_path).read_text())
+    assert again.scripts == Page(page).scripts, "made anew, it has the same pictures"
     counts = torch.tensor(result["combinations"]["train"])
-    assert page.count('<td class="lack">0</td>') == int((counts == 0).sum())
+    assert page.count('class="lack"') == int((counts == 0).sum())
     again = read_result(tmp_path / "gain.json", "gain")
     assert again["policy"]["rehearsal"] == found
 
@@ -159,7 +182,7 @@ def test_a_run_chooses_by_rehearsal_and_says_so_first(
 
 def test_the_rehearsal_stands_in_the_result_where_auto_is_no_arm(tmp_path: Path) -> None:
     result = gain_run(tiny(gain={"arms": ["classical", "trivialaugment"]}), tmp_path)
-    assert result["verdict"]["advice"] == result["policy"]["rehearsal"]["sentence"]
+    assert result["verdict"]["advice"] == rehearsal_verdict(result["policy"]["rehearsal"])["advice"]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import copy
-import re
-from dataclasses import replace
+import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
-from augmentor.common.types import LabelledImages
 from pipelines.gain import report
+from pipelines.gain.gallery import Gallery
+from pipelines.report.explorer import Shown
 from tests.pipelines.html_page import Page, assert_self_contained
 
 CLASSES = ("cat", "<script>alert(1)</script>", 'a" onload="x')
@@ -62,6 +64,7 @@ RESULT: dict[str, Any] = {
     "policy": None,
     "mixtures": {"synthetic": "oversample + 50% synthetic"},
     "bases": {},
+    "baselines": {"classical": "classical"},
     "training_counts": dict.fromkeys(CLASSES, 7),
     "notes": ["a note"],
     "setup": {"classifier": "auto", "first weights": "random"},
@@ -72,17 +75,20 @@ RESULT: dict[str, Any] = {
 }
 
 
-def gallery() -> report.Gallery:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(12, 1, 4, 4, generator=generator) * 2 - 1
-    images = LabelledImages(x, torch.arange(12) % 3, CLASSES)
-    return report.Gallery(
-        images,
-        images,
-        images.subset(torch.arange(2)),
-        x[:6].reshape(2, 3, 1, 4, 4),
-        torch.ones(2, 3),
-    )
+def gallery(**changes: Any) -> Gallery:
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.rand(12, 1, 4, 4, generator=rng) * 2 - 1, torch.arange(12) % 3
+    near = torch.arange(6).reshape(2, 3)
+    made = Shown("rendered", x[:2], y[:2], near=near, distances=torch.ones(2, 3))
+    known = Shown("training", x[:6], y[:6], listed=False)
+    own = {"classes": CLASSES, "shown": [Shown("real", x, y), made, known]}
+    return Gallery(**{**own, **changes})
+
+
+def shown_data(page: Page) -> dict[str, Any]:
+    """What the script of a page knows of its images."""
+    found: dict[str, Any] = json.loads(page.scripts[0])
+    return found
 
 
 def test_the_verdict_is_the_first_heading_and_comes_before_every_table() -> None:
@@ -93,13 +99,14 @@ def test_the_verdict_is_the_first_heading_and_comes_before_every_table() -> None
 def test_tags_close_in_order_and_nothing_is_loaded_from_outside() -> None:
     text = report.gain_report(RESULT, gallery())
     assert_self_contained(Page(text))
-    assert "url(" not in text
+    assert "url(http" not in text
     assert "@import" not in text
 
 
 def test_class_names_and_sentences_are_escaped() -> None:
     text = report.gain_report(RESULT, gallery())
-    assert "<script>" not in text
+    assert "<script>alert" not in text
+    assert shown_data(Page(text))["classes"] == list(CLASSES)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "<b>to</b>" not in text
     assert CLASSES[1] in Page(text).texts
@@ -146,7 +153,8 @@ def test_what_was_not_computed_is_a_dash_and_what_is_open_says_what_would_decide
     open_row = {"ci95_replicates": None, "p": None, "p_holm": None, "outcome": "undecided"}
     result["comparisons"] = [result["comparisons"][0] | open_row | {"needed": 12}]
     texts = Page(report.gain_report(result)).texts
-    assert texts.count("–") == 3 + 3  # three cells of the row, and an interval per arm
+    # Cells of the row, an interval per arm, and real against itself.
+    assert texts.count("–") == 3 + 3 + 1
     assert "about 12 replicates would decide" in texts
     result["comparisons"] = [
         result["comparisons"][0] | {"needed": None, "limited_by": "test images"}
@@ -177,25 +185,36 @@ def test_the_sign_flip_test_has_a_column_where_it_was_made() -> None:
     assert "0.008" in texts
 
 
-def test_a_class_without_images_says_none() -> None:
-    pictures = gallery()
-    real = pictures.real.subset((pictures.real.y != 0).nonzero()[:, 0])
-    text = report.gain_report(RESULT, report.Gallery(real, pictures.synthetic, *_rest(pictures)))
-    assert text.count('<span class="none">none</span>') == 1
+def test_images_know_their_origin_class_and_neighbours() -> None:
+    data = shown_data(Page(report.gain_report(RESULT, gallery())))
+    real, made, known = data["origins"]
+    assert (real["name"], len(real["y"]), made["y"], known["listed"]) == ("real", 12, [0, 1], False)
+    assert (made["near"], made["distances"][0]) == ([[0, 1, 2], [3, 4, 5]], [1.0, 1.0, 1.0])
+    assert data["size"] == [4, 4]
 
 
-def _rest(pictures: report.Gallery) -> tuple[LabelledImages, torch.Tensor, torch.Tensor]:
-    return pictures.samples, pictures.neighbours, pictures.distances
+def test_combinations_without_photos_are_known_to_the_images() -> None:
+    counts = {"classes": list(CLASSES), "conditions": ["day", "night"], "train": [[1, 0]] * 3}
+    place = torch.zeros(12, dtype=torch.int64)
+    x, y = torch.zeros(12, 1, 4, 4), torch.arange(12) % 3
+    shown = gallery(shown=[Shown("real", x, y, place)], conditions=("day", "night"))
+    data = shown_data(Page(report.gain_report(RESULT | {"combinations": counts}, shown)))
+    assert (data["conditions"], data["photos"]) == (["day", "night"], [[1, 0]] * 3)
+    assert data["origins"][0]["condition"] == [0] * 12
 
 
-def test_many_classes_are_cut_and_counted() -> None:
-    classes = tuple(f"person {k}" for k in range(report.CLASSES_SHOWN + 5))
-    images = LabelledImages(torch.zeros(45, 1, 2, 2), torch.arange(45), classes)
-    none = images.subset(torch.arange(0))
-    pictures = report.Gallery(images, images, none, torch.zeros(0, 3, 1, 2, 2), torch.zeros(0, 3))
-    text = report.gain_report(RESULT, pictures)
-    assert "5 more classes are not shown" in text
-    assert len(re.findall('class="card"', text)) == report.CLASSES_SHOWN
+@pytest.mark.parametrize(
+    ("light", "words"),
+    [("green", "Synthetic images help here"), ("amber", "No gain shown"), ("red", "harm")],
+)
+def test_the_light_says_what_it_means(light: str, words: str) -> None:
+    verdict = {"light": light, "advice": "Use it.", "lines": []}
+    result = RESULT | {"verdict": verdict, "baselines": {"classical": "classical"}}
+    text = report.gain_report(result, folder=Path("runs/x y"))
+    assert words in text[: text.index("<h1>")]
+    assert f'<header class="{light}">' in text
+    commands = [one for one in Page(text).texts if one.startswith("augmentor ")]
+    assert any("runs/x y" in one for one in commands)
 
 
 def test_the_policy_and_its_scores_are_shown() -> None:
@@ -227,13 +246,13 @@ def test_a_generator_that_returns_training_images_is_told_first() -> None:
         "certain": True,
         "examples": [example],
     }
-    shown = replace(gallery(), copies=copies)
+    shown = gallery(copies=copies)
     text = report.gain_report({**RESULT, "generator_copies": copies}, shown)
     words = "memorised: 12 of 240 rendered images (5.0 %) are near copies of training images"
-    assert text.count(words) == 2
+    assert text.count(words) == 2, "among the warnings, and beside the images"
     assert "rendered image 3, which is training image 7, mirrored" in text
     calm = {**copies, "found": 1, "certain": False}
-    shown = replace(gallery(), copies=calm)
+    shown = gallery(copies=calm)
     text = report.gain_report({**RESULT, "generator_copies": calm}, shown)
     assert "memorised" not in text
     assert text.count("1 of 240 rendered images (0.4 %)") == 1

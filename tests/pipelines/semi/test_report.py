@@ -61,12 +61,11 @@ def test_the_verdict_comes_first_and_nothing_is_loaded_from_outside() -> None:
     assert text.index("<h1>") < text.index("ours against supervised, 20 labels")
     assert text.index("ours against supervised, 20 labels") < text.index("<table")
     assert_self_contained(Page(text))
-    assert "url(" not in text
 
 
 def test_names_are_escaped_everywhere() -> None:
     text = semi_report(result(), TRAININGS)
-    assert "<script" not in text
+    assert text.count("<script") == 1, "the page's own"
     assert "<b>loss</b>" not in text
     assert "<i>folder</i>" not in text
     assert "<u>resnet</u>" not in text
@@ -94,7 +93,7 @@ def test_a_strip_per_row_and_a_dot_per_subset() -> None:
 
 def test_training_curves_are_those_with_the_most_labels() -> None:
     text = semi_report(result(), TRAININGS)
-    small = text[text.index("The trainings") :]
+    small = text[text.index("<h2>The trainings") :]
     assert small.count('<polyline class="line"') == 2 + 1
     assert small.count('class="card k-auto"') == 1
     without = semi_report(result(), [])

@@ -37,7 +37,8 @@ def test_the_verdict_comes_first_and_nothing_is_loaded_from_outside() -> None:
     page = Page(verify_report(found))
     assert_self_contained(page)
     texts = [text for text in page.texts if text.startswith(("Train with", "Arms", "Accuracy,"))]
-    assert texts == [found["verdict"]["advice"], "Arms", "Accuracy, against no extra data"]
+    cards = ["Arms", "Accuracy, against no extra data"]
+    assert texts == [found["verdict"]["advice"], *cards, *cards], "links to the cards, then these"
     assert {"<u>random</u>", "augmentor verify <x>", EVIL} <= set(page.texts)
     assert "total: 3 min 20 s" in page.texts
 

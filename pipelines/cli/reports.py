@@ -1,0 +1,31 @@
+"""The report of a finished run, whichever job made it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+JOBS = ("gain", "semi", "compare", "verify")
+"""Jobs with a report; each writes NAME.json, and ``pipelines.NAME.run`` can write its page anew."""
+
+
+def report_of_run(run: Path) -> Path:
+    """Write the report of a finished run anew.
+
+    Raises:
+        click.UsageError: If no job has finished there.
+    """
+    from pipelines.config import config_from
+    from pipelines.strict_yaml import read_yaml
+
+    found = [job for job in JOBS if (run / f"{job}.json").is_file()]
+    config = run / "config.yaml"
+    if not found or not config.is_file():
+        raise click.UsageError(
+            f"{run}: no finished run of {', '.join(JOBS)} here", click.get_current_context()
+        )
+    settings = config_from(read_yaml(config), where=str(config))
+    page: Path = import_module(f"pipelines.{found[0]}.run").report_again(settings, run)
+    return page

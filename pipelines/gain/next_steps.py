@@ -1,0 +1,98 @@
+"""What to do after a gain run, with commands to copy."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.report.cards import Step
+
+USUAL = Path("RUN")
+"""Stands for the folder of a run where it is not known."""
+
+
+def next_steps(result: Mapping[str, Any], folder: Path | None = None) -> list[Step]:
+    """What the verdict of a run leads to, the most useful first.
+
+    Args:
+        result: The contents of ``gain.json``, with the ``light`` of its verdict.
+        folder: Of the run.
+    """
+    run, light = folder or USUAL, result["verdict"].get("light", "amber")
+    steps = _use(result, run) if light == "green" else _decide(result, run)
+    if light == "red":
+        steps.insert(0, Step(f"Train with `{_baseline(result)}`, without synthetic images."))
+    return [*steps, *_photograph(result)]
+
+
+def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
+    """Train the generator on everything, render what lacks, mix it in."""
+    generator = run.with_name(f"{run.name}-generator")
+    config, target = _quoted(run / "config.yaml"), _quoted(generator)
+    how = "--fill" if result.get("combinations") else "--class-balance"
+    lacking = "missing combinations" if result.get("combinations") else "rare classes"
+    made = "FOLDER_OF_THE_SET" if result.get("outside") else str(generator / "synthetic")
+    steps = []
+    if not result.get("outside"):
+        words = "Train the generator on all your images."
+        steps.append(Step(words, f"augmentor train {config} --out {target}"))
+        steps.append(Step(f"Render the {lacking}.", f"augmentor synth {target} {how}"))
+    how = 'counts="auto"' if result["policy"] is None else f'policy="{run / "policy.json"}"'
+    mix = f'augmentor.SyntheticMix(train_set, "{made}", {how})'
+    return [*steps, Step("Mix them into your training, in Python.", mix)]
+
+
+def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:
+    """What would tell more than this run did."""
+    steps, here = [], _quoted(run)
+    if not any(row["baseline"] in result["baselines"].values() for row in result["comparisons"]):
+        arms = ",".join([*result["arms"], "synthetic+classical"])
+        words = "Add an arm with synthetic images; finished trainings are kept."
+        steps.append(Step(words, f"augmentor gain {here} --arms {arms}"))
+    elif more := _replicates(result):
+        words = f"Run {more} replicates; finished ones are kept."
+        steps.append(Step(words, f"augmentor gain {here} --replicates {more}"))
+    elif _baseline(result):
+        words = f"Train with `{_baseline(result)}`, the strongest arm without a generator."
+        steps.append(Step(words))
+    if not result.get("combinations"):
+        words = (
+            "Know how the photos differ, by light, pose or place? Rendering pays where "
+            "combinations of class and condition are missing."
+        )
+        command = f"augmentor gain {here} --condition COLUMN --rehearse --out {here}-conditions"
+        steps.append(Step(words, command))
+    return steps
+
+
+def _replicates(result: Mapping[str, Any]) -> int | None:
+    """How many replicates would decide an open comparison with a baseline, at least three."""
+    wanted = []
+    for row in result["comparisons"]:
+        if row["outcome"] == "undecided" and row["baseline"] in result["baselines"].values():
+            wanted.append(row["needed"] or 0)
+    few = 3 if result["replicates"] < 3 else 0
+    most = max([few, *wanted])
+    return most if most > result["replicates"] else None
+
+
+def _photograph(result: Mapping[str, Any]) -> list[Step]:
+    rehearsal = (result["policy"] or {}).get("rehearsal") or {}
+    worthy = [one for one in rehearsal.get("photograph", ()) if one["worth"] > 0]
+    if not worthy:
+        return []
+    first = worthy[0]
+    name = f"{first['class']} × {first['condition']}"
+    return [Step(f"Take real photos where you can. They help most for {name}.")]
+
+
+def _baseline(result: Mapping[str, Any]) -> str:
+    """The strongest arm without a generator, on the scored images."""
+    names = [name for name in result["baselines"].values() if name in result["arms"]]
+    return str(names[-1]) if names else ""
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
