@@ -80,7 +80,7 @@ docs: $(READY)
 
 # lock.txt: the pinned versions with SHA-256 sums, for every system; SECURITY.md says how to install from it.
 lock: $(READY)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --all-extras \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11.5 --generate-hashes --no-annotate --all-extras \
 	--custom-compile-command "make lock" -c constraints.txt -o lock.txt pyproject.toml
 
 licences: $(READY)
