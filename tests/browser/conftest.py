@@ -50,7 +50,7 @@ def opened(browser: Any, page_file: Path) -> Iterator[Opened]:
         context = browser.new_context(viewport={"width": width, "height": 900}, **features)
         contexts.append(context)
         context.route(lambda url: not url.startswith(("file:", "data:")), asked)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: said.type == "error" and wrong.append(said.text))

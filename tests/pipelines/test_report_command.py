@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import cli
+from pipelines.gain import run as gain
+from pipelines.gain.next_steps import next_steps
+from pipelines.report.cards import Step
+
+
+def test_the_page_of_a_finished_run_is_written_anew_and_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, opened, data = tmp_path / "a run", [], []
+    run.mkdir()
+    (run / "gain.json").write_text("{}")
+    (run / "config.yaml").write_text("data: {data: digits}\n")
+
+    def again(config: Any, out: Path) -> Path:
+        data.append(config.data.data)
+        return out / "report.html"
+
+    monkeypatch.setattr(gain, "report_again", again)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert cli.main(["report", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"report": str(run / "report.html")}
+    assert (data, opened) == (["digits"], [])
+    assert cli.main(["report", str(run), "--open"]) == 0
+    assert opened == [(run / "report.html").as_uri()]
+
+
+def test_a_folder_without_a_finished_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "no finished run of gain, semi, compare, verify here" in capsys.readouterr().err
+
+
+def told(light: str, **changes: Any) -> list[Step]:
+    row = {"arm": "auto", "baseline": "mixup", "outcome": "undecided", "needed": None}
+    result = {
+        "verdict": {"light": light},
+        "policy": {},
+        "baselines": {"classical": "mixup"},
+        "arms": {"mixup": {}, "auto": {}},
+        "comparisons": [row | changes.pop("row", {})],
+        "replicates": 5,
+    }
+    return next_steps(result | changes, Path("runs/a b"))
+
+
+def test_a_gain_leads_to_training_rendering_and_mixing() -> None:
+    commands = [step.command for step in told("green", combinations={"train": [[0]]})]
+    config, generator = "'runs/a b/config.yaml'", "'runs/a b-generator'"
+    assert commands[:2] == [
+        f"augmentor train {config} --out {generator}",
+        f"augmentor synth {generator} --fill",
+    ]
+    assert 'SyntheticMix(train_set, "runs/a b-generator/synthetic"' in commands[2]
+
+
+def test_an_open_comparison_leads_to_the_replicates_that_decide() -> None:
+    first = told("amber", row={"needed": 12})[0]
+    assert first.command == "augmentor gain 'runs/a b' --replicates 12"
+    assert "`mixup`" in told("amber")[0].words, "more replicates would not decide"
+    assert told("amber", replicates=2)[0].command.endswith("--replicates 3")
+
+
+def test_a_run_without_synthetic_arms_is_told_to_add_one_and_a_loss_to_do_without() -> None:
+    assert told("amber", comparisons=[])[0].command.endswith(
+        "--arms mixup,auto,synthetic+classical"
+    )
+    assert told("red")[0].words == "Train with `mixup`, without synthetic images."
