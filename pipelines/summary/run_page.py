@@ -13,7 +13,7 @@ from pipelines.summary.read import Document, seconds_of_work
 from pipelines.summary.run_tables import TABLES
 
 SCREENING = "**Screening, not a result**: scored on held-out training images."
-ARMS_PAGE = "../../guide.md#2-the-question-first"
+ARMS_PAGE = "../../how-to/own-folder.md#ask-the-question"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def page_of(run: Run) -> str | None:
     if run.note:
         parts += ["## What to know", run.note]
     if run.document["kind"] == "gain":
-        parts.append(f"What the arms do: [the guide]({'../' * run.path.count('/')}{ARMS_PAGE}).")
+        parts.append(f"What the arms do: [ask the question]({'../' * run.path.count('/')}{ARMS_PAGE}).")
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
