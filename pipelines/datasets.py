@@ -248,9 +248,9 @@ def _regime(data: DataConfig, train: LabelledImages, pool: Tensor | None) -> str
     elif data.per_class is not None:
         smallest = min(train.counts.values())
         words = (
-            f"{data.per_class} a class"
+            f"{data.per_class} per class"
             if data.imbalance == 1
-            else f"{data.per_class} to {smallest} a class"
+            else f"{data.per_class} to {smallest} per class"
         )
     else:
         words = f"all {len(train)} labels"

@@ -38,7 +38,7 @@ def test_the_seed_draws_the_training_part_and_never_the_test_part() -> None:
     data = DataConfig(per_class=80, imbalance=20, unlabelled="rest")
     first, again, other = (load_data(data, seed) for seed in (0, 0, 1))
     assert list(first.train.counts.values())[::9] == [80, 4]
-    assert first.regime == f"80 to 4 a class, {len(first.pool)} unlabelled"  # type: ignore[arg-type]
+    assert first.regime == f"80 to 4 per class, {len(first.pool)} unlabelled"  # type: ignore[arg-type]
     assert torch.equal(first.train.x, again.train.x)
     assert torch.equal(first.pool, again.pool)  # type: ignore[arg-type]
     assert torch.equal(first.test.x, other.test.x)
@@ -222,7 +222,7 @@ def test_mnist_files_in_the_data_root_are_read_without_a_download(tmp_path: Path
     bundle = load_data(DataConfig(data="mnist", data_root=tmp_path, per_class=2), seed=0)
     assert bundle.train.classes == tuple("0123456789")
     assert (len(bundle.train), len(bundle.test), bundle.train.image_shape) == (20, 20, (1, 28, 28))
-    assert (bundle.note, bundle.regime) == ("official split", "2 a class")
+    assert (bundle.note, bundle.regime) == ("official split", "2 per class")
 
 
 def test_mnist_that_is_neither_there_nor_to_be_had_says_what_to_do(
