@@ -34,10 +34,10 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -127,6 +127,9 @@ class Recipe:
             counts. ``None`` where the source knows classes alone.
         prompts: Of a pipeline that draws what it is asked for: the prompt or the number by which
             it was asked for each class. ``None`` for all others.
+        numbered: Whether folders bear the number of their class, so that they sort as the classes
+            do. ``None`` says so for a folder where a class whose name is no folder's would end up
+            elsewhere; sets from before this key have False.
         batch_size: Images rendered together.
         shard_size: Images of a full shard.
         device: Type of device the set was begun on.
@@ -152,6 +155,7 @@ class Recipe:
     mixtures: dict[str, dict[str, float]] | None = None
     fill: Fill | None = None
     prompts: dict[str, str | int] | None = None
+    numbered: bool | None = None
     batch_size: int = 128
     shard_size: int = 256
     device: str = "cpu"
@@ -159,6 +163,9 @@ class Recipe:
     versions: dict[str, str] = field(default_factory=installed_versions)
 
     def __post_init__(self) -> None:
+        if self.numbered is None:
+            numbered = self.format == "folder" and _sorts_otherwise(self.classes)
+            object.__setattr__(self, "numbered", numbered)
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"class names must differ, got {self.classes}")
         if unknown := sorted(set(self.counts) - set(self.classes)):
@@ -196,7 +203,7 @@ class Recipe:
     @functools.cached_property
     def folders(self) -> tuple[str, ...]:
         """Folder of every class, as :func:`folder_names` gives them."""
-        return tuple(folder_names(self.classes))
+        return tuple(folder_names(self.classes, numbered=bool(self.numbered)))
 
     @property
     def total(self) -> int:
@@ -213,7 +220,15 @@ class Recipe:
         for name in ("mixtures", "fill", "prompts"):
             if getattr(self, name) is None:
                 left_out.add(name)  # so that sets without keep the hash of before there were any
+        if not self.numbered:
+            left_out.add("numbered")
         return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+def _sorts_otherwise(classes: Sequence[str]) -> bool:
+    """Whether a folder that cannot bear its class's name brings the classes into another order."""
+    folders = folder_names(classes)
+    return folders != list(classes) and folders != sorted(folders)
 
 
 def require_feasible(images: int) -> None:
@@ -426,28 +441,139 @@ def write_set(
         DataError: If the folder holds other files or a set of another recipe.
         ValueError: If ``trained_on`` is not what the recipe says.
     """
+    begun, done = begin_set(folder, recipe, trained_on), 0
+    for planned in begun.plan:
+        if not begun.has(planned):
+            begun.add(
+                write_shard(begun.folder, begun.recipe, planned, begun.start(planned), render)
+            )
+        done += planned.images
+        if on_shard is not None:
+            on_shard(done, recipe.total)
+    begun.finish()
+
+
+class Planned(NamedTuple):
+    """A shard to be.
+
+    Args:
+        class_index: Class of all its images.
+        number: Position among the shards of its class.
+        images: How many are in it.
+    """
+
+    class_index: int
+    number: int
+    images: int
+
+
+@dataclass
+class BegunSet:
+    """A set that is being written: what is whole of it, and its manifest.
+
+    Args:
+        folder: Of the set.
+        recipe: Of the set.
+        shards: Those that are whole, by class and number.
+    """
+
+    folder: Path
+    recipe: Recipe
+    shards: dict[tuple[int, int], Shard]
+
+    @property
+    def plan(self) -> Iterator[Planned]:
+        """All shards of the finished set, in order."""
+        return _plan(self.recipe)
+
+    def start(self, planned: Planned) -> int:
+        """The first candidate of a shard whose forerunners are all there.
+
+        Raises:
+            KeyError: If the shard before it is not.
+        """
+        before = (planned.class_index, planned.number - 1)
+        return self.shards[before].candidates[1] if planned.number else 0
+
+    def has(self, planned: Planned) -> bool:
+        """Whether a shard is whole and follows the one before it."""
+        shard = self.shards.get((planned.class_index, planned.number))
+        return shard is not None and shard.candidates[0] == self.start(planned)
+
+    def add(self, shard: Shard) -> None:
+        """Put a shard, whose files are in the folder, into the manifest."""
+        self.shards[shard.class_index, shard.number] = shard
+        _append_line(self.folder / MANIFEST, shard.line)
+
+    def finish(self) -> None:
+        """Put the manifest in order; the set is then the same whatever order it was made in."""
+        _write_manifest(self.folder, self.shards.values())
+        if self.recipe.fill is not None and self.recipe.format == "folder":
+            _write_metadata(self.folder, self.recipe.fill, self.shards.values())
+        shutil.rmtree(self.folder / PARTIAL, ignore_errors=True)
+
+
+def begin_set(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> BegunSet:
+    """Make a folder ready for a set, or find what an interrupted run left of it.
+
+    Args:
+        folder: As in ``write_set``.
+        recipe: What is to be made.
+        trained_on: Fingerprints of the images the source was trained on, int64 (M,).
+
+    Raises:
+        DataError: If the folder holds other files or a set of another recipe.
+        ValueError: If ``trained_on`` is not what the recipe says.
+    """
     if trained_on_digest(trained_on) != recipe.trained_on:
         raise ValueError("trained_on is not the set of fingerprints the recipe names")
+    recipe = _as_begun(folder, recipe)
     _begin(folder, recipe, trained_on)
     shards = {(shard.class_index, shard.number): shard for shard in _whole_shards(folder, recipe)}
     _write_manifest(folder, shards.values())
-    done = 0
-    for class_index, number, n in _plan(recipe):
-        start = shards[class_index, number - 1].candidates[1] if number else 0
-        shard = shards.get((class_index, number))
-        if shard is None or shard.candidates[0] != start:
-            shard = _write_shard(
-                folder, recipe, class_index, number, start, *render(class_index, n, start)
-            )
-            shards[class_index, number] = shard
-            _append_line(folder / MANIFEST, shard.line)
-        done += n
-        if on_shard is not None:
-            on_shard(done, recipe.total)
-    _write_manifest(folder, shards.values())
-    if recipe.fill is not None and recipe.format == "folder":
-        _write_metadata(folder, recipe.fill, shards.values())
-    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+    return BegunSet(folder, recipe, shards)
+
+
+def write_shard(
+    folder: Path, recipe: Recipe, planned: Planned, start: int, render: RenderShard
+) -> Shard:
+    """Render a shard and write its files; its line in the manifest is for ``BegunSet.add``.
+
+    Several processes may write different shards into one folder.
+
+    Args:
+        folder: Of the set.
+        recipe: Of the set.
+        planned: Which shard.
+        start: First candidate to try.
+        render: Renders its images.
+    """
+    x, candidates = render(planned.class_index, planned.images, start)
+    pngs = [_encode(pixels) for pixels in to_uint8(x)]
+    write = _write_pngs if recipe.format == "folder" else _write_tar
+    digests = write(folder, recipe, planned, pngs, candidates.tolist())
+    return Shard(
+        class_index=planned.class_index,
+        number=planned.number,
+        count=len(pngs),
+        candidates=(start, int(candidates[-1]) + 1),
+        sha256=digests,
+        class_name=recipe.classes[planned.class_index],
+        recipe=recipe.hash,
+        seed=recipe.seed,
+        device=recipe.device,
+        dtype=recipe.dtype,
+        versions=recipe.versions,
+    )
+
+
+def parse_shard(line: str) -> Shard:
+    """A shard from its line of the manifest.
+
+    Raises:
+        DataError: If the line cannot be read or names a file outside the folder.
+    """
+    return _parse_line(line, "a shard's line")
 
 
 def read_set(folder: str | Path, verify: bool = True, per_class: int | None = None) -> SyntheticSet:
@@ -529,6 +655,7 @@ def read_recipe(folder: Path) -> Recipe:
         if stored.setdefault("fill", None) is not None:  # since there are conditions
             stored["fill"] = Fill.from_json(stored["fill"])
         stored.setdefault("prompts", None)  # since there are pipelines of others
+        stored.setdefault("numbered", False)  # since folders sort as the classes do
         if unknown := stored.keys() - {f.name for f in fields(Recipe)}:
             raise ValueError(f"unknown key {min(unknown)!r}")
         return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
@@ -590,9 +717,18 @@ def safe_folder_name(name: str, index: int) -> str:
     return name
 
 
-def folder_names(classes: Sequence[str]) -> list[str]:
+def folder_names(classes: Sequence[str], *, numbered: bool = False) -> list[str]:
     """Folder names of all classes: safe, and different even where case and Unicode form do not
     count.
+
+    Args:
+        classes: Names of the classes, in order.
+        numbered: Begin each with the number of its class: readers that sort folders then give the
+            classes the order of ``classes``.
+
+    Example:
+        >>> folder_names(["b/c", "a"]), folder_names(["b/c", "a"], numbered=True)
+        (['class_0000', 'a'], ['class_0000', 'class_0001_a'])
     """
     taken: set[str] = set()
     names = []
@@ -602,6 +738,12 @@ def folder_names(classes: Sequence[str]) -> list[str]:
             folder = f"class_{index:04d}"
         taken.add(_folded(folder))
         names.append(folder)
+    if not numbered:
+        return names
+    digits = max(4, len(str(len(names) - 1)))
+    for index, name in enumerate(names):
+        rest = "" if name == f"class_{index:04d}" else f"_{name}"
+        names[index] = f"class_{index:0{digits}d}{rest}"
     return names
 
 
@@ -679,6 +821,13 @@ class ShardReader:
 _AGAIN = "run the same synth command again to restore it"
 
 
+def _as_begun(folder: Path, recipe: Recipe) -> Recipe:
+    """The recipe with the folder names of the set that was begun, if one was."""
+    if not (folder / RECIPE).is_file():
+        return recipe
+    return replace(recipe, numbered=read_recipe(folder).numbered)
+
+
 def _begin(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:
     """Make the folder ready, or refuse it."""
     if folder.exists() and not folder.is_dir():
@@ -705,11 +854,12 @@ def _begin(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:
     atomic_files.write_bytes(folder / TRAINED_ON, safetensors.numpy.save(stored))
 
 
-def _plan(recipe: Recipe) -> Iterator[tuple[int, int, int]]:
-    """(class index, number, images) of every shard, in order."""
+def _plan(recipe: Recipe) -> Iterator[Planned]:
+    """Every shard, in order."""
     for class_index, name in enumerate(recipe.classes):
         for number, first in enumerate(range(0, recipe.counts.get(name, 0), recipe.shard_size)):
-            yield class_index, number, min(recipe.shard_size, recipe.counts[name] - first)
+            count = min(recipe.shard_size, recipe.counts[name] - first)
+            yield Planned(class_index, number, count)
 
 
 def _planned(recipe: Recipe) -> int:
@@ -737,43 +887,16 @@ def _most_bytes(recipe: Recipe, shard: Shard) -> int:
     return min(MOST_SHARD, samples * (image + 12 * len(shard.class_name)) + MOST_WORDS)
 
 
-def _write_shard(
-    folder: Path,
-    recipe: Recipe,
-    class_index: int,
-    number: int,
-    start: int,
-    x: Tensor,
-    candidates: Tensor,
-) -> Shard:
-    pngs = [_encode(pixels) for pixels in to_uint8(x)]
-    if recipe.format == "folder":
-        digests = _write_pngs(folder, recipe.folders[class_index], pngs, candidates.tolist())
-    else:
-        digests = _write_tar(folder, recipe, class_index, number, pngs, candidates.tolist())
-    return Shard(
-        class_index=class_index,
-        number=number,
-        count=len(pngs),
-        candidates=(start, int(candidates[-1]) + 1),
-        sha256=digests,
-        class_name=recipe.classes[class_index],
-        recipe=recipe.hash,
-        seed=recipe.seed,
-        device=recipe.device,
-        dtype=recipe.dtype,
-        versions=recipe.versions,
-    )
-
-
 def _write_pngs(
-    folder: Path, class_folder: str, pngs: list[bytes], candidates: list[int]
+    folder: Path, recipe: Recipe, planned: Planned, pngs: list[bytes], candidates: list[int]
 ) -> dict[str, str]:
     """Write files beside the class folder, then move them into it: whoever looks there sees whole
     images only.
     """
-    partial, final = folder / PARTIAL, folder / class_folder
-    partial.mkdir(exist_ok=True)
+    class_folder = recipe.folders[planned.class_index]
+    partial = folder / PARTIAL / f"{planned.class_index}-{planned.number}"
+    final = folder / class_folder
+    partial.mkdir(parents=True, exist_ok=True)
     final.mkdir(exist_ok=True)
     names = [f"{candidate:08d}.png" for candidate in candidates]
     with atomic_files.room_for(final, sum(map(len, pngs))):
@@ -790,13 +913,9 @@ def _write_pngs(
 
 
 def _write_tar(
-    folder: Path,
-    recipe: Recipe,
-    class_index: int,
-    number: int,
-    pngs: list[bytes],
-    candidates: list[int],
+    folder: Path, recipe: Recipe, planned: Planned, pngs: list[bytes], candidates: list[int]
 ) -> dict[str, str]:
+    class_index, number = planned.class_index, planned.number
     buffer = io.BytesIO()
     common = {"class": recipe.classes[class_index], "recipe": recipe.hash, "seed": recipe.seed}
     known = _infos(recipe, class_index, candidates)
@@ -878,6 +997,7 @@ def _require_types(stored: dict[str, Any]) -> None:
         "image_shape": len(stored["image_shape"]) == 3
         and all(type(side) is int for side in stored["image_shape"]),
         "counts": all(type(n) is int for n in stored["counts"].values()),
+        "numbered": type(stored.get("numbered", False)) is bool,
     }
     if wrong := [name for name, fits in forms.items() if not fits]:
         raise TypeError(f"{wrong[0]} is of another type")

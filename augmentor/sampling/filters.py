@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -33,13 +34,13 @@ def confidence_filter(predict: Predict, threshold: float) -> Accept:
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"the confidence threshold must lie in [0, 1], got {threshold}")
+    return partial(_is_sure, predict, threshold)  # not a closure: worker processes get it
 
-    def accept(x: Tensor, y: Tensor) -> Tensor:
-        with torch.no_grad():
-            probabilities = predict(x).float().softmax(dim=1)
-        return probabilities.gather(1, y.to(probabilities.device)[:, None])[:, 0] >= threshold
 
-    return accept
+def _is_sure(predict: Predict, threshold: float, x: Tensor, y: Tensor) -> Tensor:
+    with torch.no_grad():
+        probabilities = predict(x).float().softmax(dim=1)
+    return probabilities.gather(1, y.to(probabilities.device)[:, None])[:, 0] >= threshold
 
 
 def realism_filter(source: SampleSource, realism: Realism, share: float, seed: int) -> Accept:

@@ -22,7 +22,7 @@ from augmentor.common.types import (
 )
 from augmentor.data.candidates import BATCH_SIZE, combination_latents, latents, sample
 from augmentor.data.fill import Fill
-from augmentor.data.synthetic_store import Recipe, require_feasible, write_set
+from augmentor.data.synthetic_store import Recipe, RenderShard, require_feasible, write_set
 
 Accept = Callable[[Tensor, Tensor], Tensor]
 """A filter: images (N, C, H, W) and their classes (N,) int64 to bool (N,), true for those to
@@ -233,6 +233,22 @@ def synthesize_set(
         DataError: If the folder holds something else, or the filter accepts too few of a class.
         ValueError: If combinations are to be filtered, or the source has other conditions.
     """
+    write_set(folder, recipe, trained_on, shard_renderer(source, recipe, accept), on_shard)
+
+
+def shard_renderer(
+    source: SampleSource, recipe: Recipe, accept: Accept | None = None
+) -> RenderShard:
+    """What renders the shards of a recipe.
+
+    Args:
+        source: What renders; the source the recipe names.
+        recipe: Counts, seed and what else decides about the pixels.
+        accept: The filter the recipe names.
+
+    Raises:
+        ValueError: If combinations are to be filtered.
+    """
     if recipe.fill is not None and accept is not None:
         raise ValueError("a set of combinations is not filtered")
 
@@ -244,7 +260,7 @@ def synthesize_set(
         left = TRIES * recipe.counts[recipe.classes[class_index]] - start
         return render(source, class_index, n, recipe.seed, start, accept, left, recipe.batch_size)
 
-    write_set(folder, recipe, trained_on, render_shard, on_shard)
+    return render_shard
 
 
 def _render_batch(

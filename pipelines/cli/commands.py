@@ -209,6 +209,15 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set."
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Shards that are rendered at the same time.",
+)
+@engine_options
 @device_option
 @format_option
 @out_option
@@ -229,13 +238,21 @@ def synth(
     """
     ways = {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"}
     at_most_one(values, ways | {"fill": "--fill"})
+    names = ("name", "cpus", "gpus", "memory")
+    engine = config_of(None, {f"engine__{one}": values.pop(f"engine__{one}") for one in names}).engine
     from pipelines.generators.synthesize import synthesize_run
     from pipelines.progress import show
 
     with show() as progress:
         target = out or run / "synthetic"
         result = synthesize_run(
-            run, target, filter=filter_, format=format_, progress=progress, **values
+            run,
+            target,
+            filter=filter_,
+            format=format_,
+            engine=engine,
+            progress=progress,
+            **values,
         )
     print_result(result, as_json, lambda: as_lines(jsonable(result)))
 

@@ -11,6 +11,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -129,7 +130,7 @@ class Workers(Generic[T]):
         self._before = set(multiprocessing.active_children())
         self._pool: ProcessPoolExecutor | None = None
         self._queue: Any = None
-        self._call = 0
+        self._call, self._heard = 0, list[int]()
 
     def __enter__(self) -> Workers[T]:
         """The workers themselves; they start with the first jobs."""
@@ -180,7 +181,8 @@ class Workers(Generic[T]):
     def _run_in_workers(self, jobs: Sequence[T], on_part: OnJob) -> None:
         pool = self._started()
         self._call += 1
-        waiting: dict[Future[None], int] = {}
+        waiting: dict[Future[int], int] = {}
+        self._heard = [0] * len(jobs)
         for index, job in enumerate(jobs):
             waiting[pool.submit(_run_one, self._work, (self._call, index), job)] = index
         failure: BaseException | None = None
@@ -192,6 +194,7 @@ class Workers(Generic[T]):
                 index = waiting.pop(future)
                 error = None if future.cancelled() else future.exception()
                 if error is None and not future.cancelled():
+                    self._hear_all(index, future.result(), on_part)
                     on_part(index, "")
                 elif failure is None and error is not None:
                     failure = error
@@ -219,8 +222,16 @@ class Workers(Generic[T]):
                 (call, index), part = self._queue.get_nowait()
             except queue.Empty:
                 return
-            if call == self._call:  # a word can arrive after the call it is about has ended
+            if call == self._call:  # a word can arrive after the call it is about has failed
+                self._heard[index] += 1
                 on_part(index, part)
+
+    def _hear_all(self, index: int, words: int, on_part: OnJob) -> None:
+        """Wait for the last words of a job, which can arrive after its end."""
+        while self._heard[index] < words:
+            self._hear(on_part)
+            self._watch.check()
+            time.sleep(POLL / 20)
 
 
 def _start_worker(parts: Any, threads: int) -> None:
@@ -241,5 +252,14 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _run_one(work: Work[T], number: tuple[int, int], job: T) -> None:
-    work(job, lambda part: _parts.put((number, part)), None)
+def _run_one(work: Work[T], number: tuple[int, int], job: T) -> int:
+    """Do a job in a worker; returns how many words were sent of it."""
+    words = 0
+
+    def report(part: str) -> None:
+        nonlocal words
+        words += 1
+        _parts.put((number, part))
+
+    work(job, report, None)
+    return words

@@ -20,7 +20,7 @@ from pipelines.experiment.setting import trainer_of
 from pipelines.run_dir import RunDir
 from pipelines.strict_yaml import YamlError, parse_yaml
 
-OF_OTHER_JOBS = ("out", "gain", "semi", "compare", "verify")
+OF_OTHER_JOBS = ("out", "gain", "semi", "compare", "verify", "engine")
 """Keys of a config that a training does not read."""
 
 

@@ -18,18 +18,20 @@ from augmentor.data.fill import Fill, fill_up_to, spread
 from augmentor.data.synthetic_store import (
     Format,
     Recipe,
+    begin_set,
     read_manifest,
     read_set,
     require_feasible,
     trained_on_digest,
 )
-from augmentor.sampling.synthesize import synthesize_set
-from pipelines.config import ConfigError
+from pipelines.config import ConfigError, EngineConfig
 from pipelines.datasets import load_data
 from pipelines.device import use_threads
+from pipelines.experiment.engine import engine_of
 from pipelines.generators.contact_sheet import lay_beside, sheet_path, write_matrix
 from pipelines.generators.filter_judge import judged_filter, read_threshold
 from pipelines.generators.load import LoadedRun, load_source
+from pipelines.generators.render_shards import make_shards, render_missing
 from pipelines.interrupt import watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.report.pictures import class_rows, sample_grid
@@ -74,6 +76,8 @@ def synthesize_run(
     seed: int = 0,
     format: Format = "folder",
     device: str | None = None,
+    processes: int = 1,
+    engine: EngineConfig | None = None,
     progress: Progress | None = None,
 ) -> SynthesisReport:
     """Write synthetic images of a run's source, or finish the set an interrupted call left.
@@ -96,6 +100,8 @@ def synthesize_run(
         seed: Seed of the latents; another seed is another set.
         format: A folder of PNG files per class, or tar shards in WebDataset's layout.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
+        processes: Shards that are rendered at the same time.
+        engine: Where they are rendered; this machine unless given. The set is the same.
         progress: Progress reporter.
 
     Returns:
@@ -132,16 +138,19 @@ def synthesize_run(
             rule, accept = judged_filter(run, loaded, training(), threshold, progress, watch.check)
         recipe = recipe_of(loaded, counts, rule, seed, format, plan)
 
-        def on_shard(done: int, total: int) -> None:
+        def on_images(done: int, total: int) -> None:
             progress.step("synth", done, total)
             watch.check()
 
-        synthesize_set(loaded.source, recipe, out, loaded.trained_on, accept, on_shard)
+        begun, where = begin_set(out, recipe, loaded.trained_on), str(device_of(loaded.source))
+        settings, threads = engine or EngineConfig(), loaded.config.threads
+        with engine_of(settings, make_shards, processes, threads, watch, where) as workers:
+            render_missing(begun, loaded.source, accept, workers, on_images)
         if plan is None or loaded.seen is None:
             write_contact_sheet(out)
         else:
             write_matrix(out, loaded.seen, _pictures(training))
-    return report_on(out, recipe, time.monotonic() - began)
+    return report_on(out, begun.recipe, time.monotonic() - began)
 
 
 def write_contact_sheet(folder: Path) -> Path:

@@ -193,6 +193,7 @@ def synthesize(
     seed: int = 0,
     format: Literal["folder", "shards"] = "folder",
     device: str | None = None,
+    processes: int = 1,
     progress: bool | Progress = True,
 ) -> SynthesisReport:
     """Write synthetic images of a trained generator; a repeat finishes what is missing.
@@ -214,6 +215,8 @@ def synthesize(
         seed: Of the set.
         format: A folder of images per class, or tar shards.
         device: Where to compute; where the run was trained unless given.
+        processes: Shards that are rendered at the same time; a script then needs the guard
+            ``if __name__ == "__main__":``.
         progress: Whether to show progress, or whom to report it to.
 
     Returns:
@@ -239,6 +242,7 @@ def synthesize(
             seed=seed,
             format=format,
             device=device,
+            processes=processes,
             progress=shown,
         )
 

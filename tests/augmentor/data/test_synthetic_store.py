@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import tarfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
+from torchvision.datasets import ImageFolder
 
 from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, from_uint8, to_uint8
@@ -553,3 +555,43 @@ def test_a_set_with_hostile_classes_stays_in_its_folder(tmp_path: Path, form: An
     stored = read_set(tmp_path / "in" / "s")
     assert stored.images.classes == classes
     assert stored.images.y.tolist() == list(range(len(classes)))
+
+
+UNSORTED = ("b/c", "a", "z")  # the folder of the first would be class_0000, behind a
+
+
+def of_unsorted(**changes: Any) -> Recipe:
+    counts = {"b/c": 3, "a": 2, "z": 1}
+    return recipe(classes=UNSORTED, counts=counts, numbered=None, **changes)
+
+
+def test_folder_and_shards_give_the_classes_one_order(tmp_path: Path) -> None:
+    for form in ("folder", "shards"):
+        write_set(tmp_path / form, of_unsorted(format=form), TRAINED_ON, Renderer())
+    counts = Counter(y for _, y in ImageFolder(tmp_path / "folder").samples)
+    in_tar: Counter[int] = Counter()
+    for path in sorted((tmp_path / "shards").glob("*.tar")):
+        with tarfile.open(path) as tar:
+            labels = [member for member in tar.getmembers() if member.name.endswith(".cls")]
+            in_tar.update(int(tar.extractfile(member).read()) for member in labels)  # type: ignore[union-attr]
+    assert counts == in_tar == {0: 3, 1: 2, 2: 1}
+    assert read_set(tmp_path / "folder").recipe.folders == (
+        "class_0000",
+        "class_0001_a",
+        "class_0002_z",
+    )
+
+
+def test_sets_from_before_folders_were_numbered_are_read_and_finished(tmp_path: Path) -> None:
+    old = replace(of_unsorted(), numbered=False)
+    folder = tmp_path / "s"
+    with pytest.raises(Stop):
+        write_set(folder, old, TRAINED_ON, Renderer(), stop_after(2))
+    stored = json.loads((folder / "recipe.json").read_text())
+    del stored["numbered"], stored["check"]
+    (folder / "recipe.json").write_text(json.dumps(stored))
+    write_set(folder, of_unsorted(), TRAINED_ON, Renderer())
+    found = read_set(folder)
+    assert found.recipe.hash == old.hash
+    assert found.recipe.folders == ("class_0000", "a", "z")
+    assert len(found.images) == 6

@@ -9,16 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from augmentor.data.synthetic_store import Format, Recipe, begin_set, trained_on_digest
+from augmentor.sampling.synthesize import synthesize_set
 from pipelines.config import ConfigError, EngineConfig
 from pipelines.experiment import ray_engine
 from pipelines.experiment.engine import Workers, engine_of
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group, make_missing, read_all
+from pipelines.generators.render_shards import make_shards, render_missing
 from pipelines.interrupt import Interrupted, Watch
 from pipelines.progress import Silent
-from tests.pipelines.experiment.travellers import make_numbers, numbers
+from tests.pipelines.experiment.travellers import Levels, make_numbers, numbers
 
 pytest.importorskip("ray", reason="needs the extra ray")
 
@@ -143,3 +147,22 @@ def test_without_ray_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ray_engine, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"install augmentor-synth\[ray\]"):
         engine_of(RAY, make_numbers, 1, 1, Watch())
+
+
+@pytest.mark.parametrize("form", ["folder", "shards"])
+def test_a_set_is_that_of_one_process(cluster: Any, tmp_path: Path, form: Format) -> None:
+    counts = dict.fromkeys(Levels.classes, 40)
+    seen = np.zeros(1, np.int64)
+    fixed = ("levels", "0" * 64, Levels.classes, Levels.image_shape, counts, 0, "none")
+    recipe = Recipe(*fixed, trained_on_digest(seen), format=form, shard_size=16)
+    synthesize_set(Levels(), recipe, tmp_path / "one", seen)
+    begun, done = begin_set(tmp_path / "ray", recipe, seen), list[int]()
+    with engine_of(RAY, make_shards, 2, 1, Watch()) as engine:
+        render_missing(begun, Levels(), None, engine, lambda images, total: done.append(images))
+    assert tree(tmp_path / "ray") == tree(tmp_path / "one")
+    assert done[-1] == 120
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
 from pipelines.experiment.engine import PART_MADE, Needs
 from pipelines.experiment.parts import Part, PartStore, needs_of
 from pipelines.experiment.plan import Group
@@ -63,3 +65,14 @@ def numbers(folder: Path, *values: int, **settings: object) -> Group[Numbers]:
         beside.write_text("1000")
     parts = tuple(Part("number", f"number {n}", {"n": n}) for n in values)
     return Group(Numbers(parts, folder, beside, **settings), parts)  # type: ignore[arg-type]
+
+
+class Levels:
+    """A source whose images are even levels of grey, told by the latent."""
+
+    classes = ("a", "b", "c")
+    image_shape = (1, 8, 8)
+    latent_dim = 2
+
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        return (z[:, :1, None, None] / 4).clamp(-1, 1).expand(-1, 1, 8, 8).contiguous()

@@ -304,7 +304,11 @@ def test_readers_of_image_folders_find_the_images_and_nothing_else(
     assert report.contact_sheet.is_file()
     Image.new("L", (8, 8)).save(left_by_an_earlier_version)
     synthesize_run(run.path, tmp_path / "out", per_class=2)
-    assert Counter(read(tmp_path / "out")) == {"class_0001": 2, "class_0002": 2, "dark": 2}
+    assert Counter(read(tmp_path / "out")) == {
+        "class_0000_dark": 2,
+        "class_0001": 2,
+        "class_0002": 2,
+    }
 
 
 def test_the_sheet_of_the_working_directory_lies_beside_it(
@@ -312,3 +316,24 @@ def test_the_sheet_of_the_working_directory_lies_beside_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert sheet_path(Path()) == tmp_path.parent / f"{tmp_path.name}.contact_sheet.png"
+
+
+@pytest.mark.parametrize("filter_", [None, "confidence=0.5"])
+def test_two_processes_write_the_set_of_one(run: Run, tmp_path: Path, filter_: str | None) -> None:
+    for form in ("folder", "shards"):
+        for processes in (1, 2):
+            out = tmp_path / f"{form}-{processes}"
+            synthesize_run(
+                run.path, out, per_class=300, filter=filter_, format=form, processes=processes
+            )
+        assert tree(tmp_path / f"{form}-2") == tree(tmp_path / f"{form}-1")
+
+
+def test_what_two_processes_left_unfinished_is_finished_by_one(run: Run, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "set"
+    for folder, processes in ((whole, 1), (out, 2)):
+        synthesize_run(run.path, folder, per_class=600, format="shards", processes=processes)
+    (out / "shard-00001-00000.tar").unlink()
+    (out / "shard-00002-00002.tar").write_bytes(b"no tar")
+    synthesize_run(run.path, out, per_class=600, format="shards")
+    assert tree(out) == tree(whole)
