@@ -50,6 +50,7 @@ PAGES = [
     "how-to/edit",
     "how-to/policies",
     "how-to/missing-combinations",
+    "how-to/many-machines",
     "how-to/troubleshooting",
     "extending",
 ]

@@ -128,8 +128,8 @@ class Recipe:
         prompts: Of a pipeline that draws what it is asked for: the prompt or the number by which
             it was asked for each class. ``None`` for all others.
         numbered: Whether folders bear the number of their class, so that they sort as the classes
-            do. ``None`` says so for a folder where a class whose name is no folder's would end up
-            elsewhere; sets from before this key have False.
+            do. ``None`` says so for a folder where a class whose name cannot be a folder's would
+            end up elsewhere; sets from before this key have False.
         batch_size: Images rendered together.
         shard_size: Images of a full shard.
         device: Type of device the set was begun on.

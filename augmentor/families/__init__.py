@@ -18,7 +18,11 @@ from augmentor.families.family import Family
 
 FAMILIES = {
     "cvae_gan": Family(
-        cvae_gan.CvaeGan, cvae_gan.CvaeGanTrainer, cvae_gan.PRESETS, takes_conditions=True
+        cvae_gan.CvaeGan,
+        cvae_gan.CvaeGanTrainer,
+        cvae_gan.PRESETS,
+        takes_conditions=True,
+        across_processes=True,
     ),
     "vae": Family(vae.Vae, vae.VaeTrainer, vae.VAE_PRESETS, takes_conditions=True),
     "cvae": Family(vae.Vae, vae.VaeTrainer, vae.CVAE_PRESETS, takes_conditions=True),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from augmentor.common import ranks
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
@@ -218,11 +219,7 @@ class CvaeGanTrainer(Resumable):
         k = len(m.classes)
         x, weights = x.to(self.device), class_weights(y, k).to(self.device)
         given = m.given(y, condition).to(self.device)
-        noise = torch.randn(2, len(x), o.latent_dim, generator=generator).to(self.device)
-        # The classes of the prior samples are the batch's own in another order: equal shares, no
-        # absent class. Conditions stay, so that both meet in new combinations.
-        order = torch.randperm(len(x), generator=generator).to(self.device)
-        weights_prior = weights[order] if o.recombine else weights
+        noise, weights_prior = self._draws(weights, generator)
         given_prior = torch.cat([weights_prior, given[:, k:]], dim=1)
         policies = tuple(filter(None, o.diff_augment.split(",")))
 
@@ -289,6 +286,19 @@ class CvaeGanTrainer(Resumable):
         losses |= {"class_mean": loss_class_mean, "adversarial": loss_adversarial}
         return {name: loss.detach() for name, loss in losses.items()}
 
+    def _draws(self, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Noise of the posterior and of the prior, (2, N, latent_dim), and the classes of the prior
+        samples, (N, K).
+
+        These are the batch's own in another order: equal shares, no absent class. Conditions stay,
+        so that both meet in new combinations.
+        """
+        o, rows = self.options, len(weights) * ranks.size()  # of all processes
+        noise = torch.randn(2, rows, o.latent_dim, generator=generator)
+        order = torch.randperm(rows, generator=generator).to(self.device)
+        prior = ranks.own_rows(ranks.all_rows(weights)[order]) if o.recombine else weights
+        return ranks.own_rows(noise, dim=1).to(self.device), prior
+
     def _discriminate(self, images: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """D's logits and features of three stacked groups; a D with batch norm must not mix their
         statistics.
@@ -301,8 +311,8 @@ class CvaeGanTrainer(Resumable):
     def _mean_matching(self, features_real: Tensor, features_fake: Tensor) -> Tensor:
         """The loss of equation 5 on the moving means of both sides."""
         present = torch.ones(1, dtype=torch.bool, device=self.device)
-        real, _ = self.centres["real"](features_real.mean(dim=0, keepdim=True), present)
-        fake, _ = self.centres["fake"](features_fake.mean(dim=0, keepdim=True), present)
+        real, _ = self.centres["real"](ranks.mean(features_real.mean(dim=0, keepdim=True)), present)
+        fake, _ = self.centres["fake"](ranks.mean(features_fake.mean(dim=0, keepdim=True)), present)
         return mean_feature_matching(real[0], fake[0])
 
     def _class_matching(

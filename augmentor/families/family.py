@@ -20,12 +20,14 @@ class Family:
             options.
         takes_conditions: Whether the model takes ``conditions`` as its fourth argument, and the
             trainer's step the conditions of a batch.
+        across_processes: Whether several processes can share the batches of a training.
     """
 
     model: Callable[..., Any]
     trainer: Callable[..., Any]
     presets: Mapping[str, Any]
     takes_conditions: bool = False
+    across_processes: bool = False
 
     def build(
         self,

@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from augmentor.common import ranks
+
 
 def adam(network: nn.Module, learning_rate: float, beta1: float, beta2: float = 0.999) -> Adam:
     """Adam for all weights of one network."""
@@ -34,6 +36,7 @@ class Players:
             inputs = [p for name in names for p in self.model.get_submodule(name).parameters()]
             loss.backward(inputs=inputs, retain_graph=True)  # type: ignore[no-untyped-call]
         for name in {name: None for names in losses for name in names}:
+            ranks.average_gradients(self.model.get_submodule(name).parameters())
             self.optimisers[name].step()
             self.optimisers[name].zero_grad(set_to_none=True)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from augmentor.common import ranks
+
 
 def half_squared_distance(a: Tensor, b: Tensor) -> Tensor:
     r"""Half the squared distance of paired tensors, **summed** over everything but the batch.
@@ -84,5 +86,5 @@ def class_means(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Means, shape (K, F), zero for absent classes; and which classes are present, bool (K,).
     """
-    sizes = weights.sum(dim=0)
-    return weights.t() @ features / sizes.clamp(min=1)[:, None], sizes > 0
+    sizes = ranks.total(weights.sum(dim=0))
+    return ranks.total(weights.t() @ features) / sizes.clamp(min=1)[:, None], sizes > 0

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
+from augmentor.common import ranks
 from augmentor.common.traced import has_values
 
 MIN_SIZE, MAX_SIZE = 8, 128
@@ -69,6 +70,37 @@ def maybe_spectral_norm(layer: nn.Module, enabled: bool) -> nn.Module:
     return spectral_norm(layer) if enabled else layer
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm with the statistics of the whole batch where several processes train together."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Normalise h (N, C, H, W)."""
+        if not self.training or ranks.size() == 1:
+            return super().forward(h)
+        own = h.float()
+        mean = ranks.mean(own.mean(dim=(0, 2, 3)))[:, None, None]
+        centred = own - mean
+        variance = ranks.mean(centred.square().mean(dim=(0, 2, 3)))[:, None, None]
+        self._follow(mean.detach().flatten(), variance.detach().flatten(), own[:, 0].numel())
+        found = centred * (variance + self.eps).rsqrt()
+        if self.affine:
+            found = found * self.weight[:, None, None] + self.bias[:, None, None]
+        return found.to(h.dtype)
+
+    def _follow(self, mean: Tensor, variance: Tensor, own_values: int) -> None:
+        """Move the running statistics."""
+        if self.running_mean is None or self.running_var is None:
+            return
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
+        share = self.momentum
+        if share is None:
+            share = 1 / int(self.num_batches_tracked or 1)
+        values = own_values * ranks.size()
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * values / (values - 1), share)
+
+
 class ConditionalBatchNorm2d(nn.Module):
     """Batch norm whose scale and shift belong to the class (de Vries et al. 2017; Miyato & Koyama
     2018).
@@ -82,7 +114,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, more: int = 0) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.norm = BatchNorm2d(channels, affine=False)
         ones, zeros = torch.ones(num_classes, channels), torch.zeros(more, channels)
         self.scale = nn.Parameter(torch.cat([ones, zeros]))
         self.shift = nn.Parameter(torch.zeros(num_classes + more, channels))
@@ -94,7 +126,7 @@ class ConditionalBatchNorm2d(nn.Module):
         return torch.addcmul(shift[:, :, None, None], normalised, scale[:, :, None, None])
 
 
-class PlainBatchNorm2d(nn.BatchNorm2d):
+class PlainBatchNorm2d(BatchNorm2d):
     """Batch norm that is deaf to the class, with the conditional one's signature."""
 
     def forward(self, h: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from augmentor.common import ranks
+
 POLICIES = ("colour", "translation", "cutout")
 
 
@@ -39,9 +41,9 @@ def diff_augment(
         raise ValueError(f"{copies} groups do not divide a batch of {len(x)}")
     for policy in POLICIES:
         if policy in policies:
-            draws = (
-                torch.rand(len(x) // copies, 4, generator=generator).repeat(copies, 1).to(x.device)
-            )
+            rows = len(x) // copies * ranks.size()
+            draws = ranks.own_rows(torch.rand(rows, 4, generator=generator))
+            draws = draws.repeat(copies, 1).to(x.device)
             x = {"colour": _colour, "translation": _translate, "cutout": _cut_out}[policy](x, draws)
     return x
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from augmentor.networks.blocks import halvings, maybe_spectral_norm
+from augmentor.networks.blocks import BatchNorm2d, halvings, maybe_spectral_norm
 from augmentor.networks.given import NO_CONDITION, ConditionInput, Given
 from augmentor.networks.minibatch_discrimination import MinibatchDiscrimination
 
@@ -112,5 +112,5 @@ class Discriminator(nn.Module):
 def _norm(norm: Norm, channels: int) -> list[nn.Module]:
     """The layer after a convolution; none where its own weight is normed."""
     if norm == "batch":
-        return [nn.BatchNorm2d(channels)]
+        return [BatchNorm2d(channels)]
     return [nn.GroupNorm(1, channels)] if norm == "layer" else []

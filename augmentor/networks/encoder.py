@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from augmentor.networks.blocks import halvings
+from augmentor.networks.blocks import BatchNorm2d, halvings
 from augmentor.networks.given import NO_CONDITION, ConditionInput, Given
 
 
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
             out = width * min(2**level, 8)
             layers += [
                 nn.Conv2d(channels, out, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(out),
+                BatchNorm2d(out),
                 nn.LeakyReLU(0.2),
             ]
             channels = out

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from augmentor.common import ranks
 from augmentor.common.randomness import rng_for
 from augmentor.common.types import DivergedError, StepReport
 
@@ -47,7 +48,8 @@ def fit(
 
     All randomness of step s comes from (seed, s), so a run resumed at ``start`` with the same
     trainer, average and batches goes on as if it had never stopped. The average moves only after
-    the step was seen to be finite.
+    the step was seen to be finite. Of several processes (``common.ranks``) each takes its rows of
+    the batch; together they take the step of one.
 
     Args:
         trainer: Owns the model and its optimisers.
@@ -66,9 +68,11 @@ def fit(
             before that step.
     """
     for step in range(start, steps):
-        losses = trainer.step(*batch_at(step), generator=rng_for("step", seed, step))
+        batch = map(ranks.own_rows, batch_at(step))
+        losses = trainer.step(*batch, generator=rng_for("step", seed, step))
         # Together: a GPU is waited for once per step, not once per loss.
-        values = dict(zip(losses, torch.stack([*losses.values()]).tolist(), strict=True))
+        together = ranks.mean(torch.stack([*losses.values()]))
+        values = dict(zip(losses, together.tolist(), strict=True))
         _check_finite(values, trainer.model, step + 1)
         average.update_parameters(trainer.model)
         yield StepReport(step + 1, values, average.module)

@@ -159,14 +159,15 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     out = out_of(settings, config)
     if dry_run:
         return print_config(settings, as_json)
+    from augmentor.common.ranks import started_first
     from pipelines.generators.train import train_run
     from pipelines.progress import show
 
     with show() as progress:
         result = train_run(settings, out, resume=resume, progress=progress)
-    print_result(
-        result, as_json, lambda: f"{result.step} steps in {result.seconds:.0f} s: {result.run}"
-    )
+    if started_first():
+        words = f"{result.step} steps in {result.seconds:.0f} s: {result.run}"
+        print_result(result, as_json, lambda: words)
 
 
 @cli.command(cls=JobCommand, short_help="Write synthetic images of a trained generator.")
@@ -239,20 +240,16 @@ def synth(
     ways = {"strategy": "--class-balance", "per_class": "--per-class", "ratio": "--ratio"}
     at_most_one(values, ways | {"fill": "--fill"})
     names = ("name", "cpus", "gpus", "memory")
-    engine = config_of(None, {f"engine__{one}": values.pop(f"engine__{one}") for one in names}).engine
+    engine = config_of(
+        None, {f"engine__{one}": values.pop(f"engine__{one}") for one in names}
+    ).engine
     from pipelines.generators.synthesize import synthesize_run
     from pipelines.progress import show
 
     with show() as progress:
         target = out or run / "synthetic"
         result = synthesize_run(
-            run,
-            target,
-            filter=filter_,
-            format=format_,
-            engine=engine,
-            progress=progress,
-            **values,
+            run, target, filter=filter_, format=format_, engine=engine, progress=progress, **values
         )
     print_result(result, as_json, lambda: as_lines(jsonable(result)))
 

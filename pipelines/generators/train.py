@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,10 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from augmentor.common import ranks
 from augmentor.common.atomic_files import write_text
 from augmentor.common.types import DataError, LabelledImages, StepReport
 from augmentor.data.class_names import listed
 from augmentor.data.fingerprint import fingerprints
+from augmentor.families import FAMILIES
 from augmentor.trained import Session
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
 from augmentor.training.loop import fit
@@ -65,6 +69,8 @@ def train_run(
     under ``out``.
 
     A resumed run equals the uninterrupted one bit for bit on a CPU with the same number of threads.
+    Processes that ``torchrun`` started train together, with equal shares of every batch; the first
+    of them writes the files, and a run can be resumed with another number of processes.
 
     Args:
         config: The whole of it; ``data`` and ``seed`` draw the images.
@@ -73,7 +79,8 @@ def train_run(
         progress: Progress reporter.
 
     Raises:
-        ConfigError: If ``out`` holds a run and ``resume`` is off, or was made with another config.
+        ConfigError: If ``out`` holds a run and ``resume`` is off, or was made with another config,
+            or several processes cannot share the batches.
         DataError: If the data cannot be used, or no checkpoint is intact.
         DivergedError: If training stops being finite; the last checkpoint stays as it was.
         Interrupted: After a signal; the state was saved.
@@ -84,8 +91,10 @@ def train_run(
     chosen_family(config.source)  # a wrong name is refused before any work
     setting = setting_of(config)  # and so is a device that is not on this machine
     use_threads(config.threads)
-    with run.lock(), watch_signals() as watch:
-        checkpoint = _open_run(run, dump_config(config), resume)
+    with ranks.joined(setting.device), _first_locks(run), watch_signals() as watch:
+        _require_shareable(config.source)
+        progress = progress if ranks.rank() == 0 else Silent()
+        checkpoint = ranks.of_first(lambda: _open_run(run, dump_config(config), resume))
         bundle = load_data(config.data, config.seed)
         require_generated(config.source, bundle.train)
         _tell_unused(bundle, config.source, progress)
@@ -99,6 +108,37 @@ def train_run(
             losses = _train(session, saver, config.source, start, progress, watch)
     passed_over = checkpoint.passed_over if checkpoint else ()
     return TrainResult(out, config.source.steps, time.monotonic() - began, losses, passed_over)
+
+
+@contextmanager
+def _first_locks(run: RunDir) -> Iterator[None]:
+    """The lock of the folder, which the first of several processes holds for all."""
+    with ExitStack() as held:
+        ranks.of_first(lambda: held.enter_context(run.lock()))
+        yield
+
+
+def _require_shareable(source: SourceConfig) -> None:
+    """Refuse a training that several processes cannot share.
+
+    Raises:
+        ConfigError: If the family has steps that need the whole batch, or the batch has no equal
+            shares.
+    """
+    if ranks.size() == 1:
+        return
+    family, _ = chosen_family(source)
+    if not family.across_processes:
+        able = [name for name, one in FAMILIES.items() if one.across_processes]
+        raise ConfigError(
+            f"source.family: {source.family} trains in one process; families that several share: "
+            f"{', '.join(able)}"
+        )
+    if source.batch_size % ranks.size():
+        raise ConfigError(
+            f"source.batch_size: {source.batch_size} images have no equal shares for "
+            f"{ranks.size()} processes"
+        )
 
 
 def require_run_of(run: Path, config: Config) -> None:
@@ -201,8 +241,9 @@ def _labelled_pool(
         facts = checkpoint.state["facts"]
         return facts["pool_indices"], facts["pool_labels"]
     progress.say(f"labelling {len(bundle.pool)} unlabelled images in {setting.pool.rounds} rounds")
-    indices, labels = pool_labels(
-        bundle.train, bundle.pool, setting.pool, setting.trainer, setting.seed, watch.check
+    given, s = (bundle.train, bundle.pool), setting
+    indices, labels = ranks.of_first(
+        lambda: pool_labels(*given, s.pool, s.trainer, s.seed, watch.check)
     )
     progress.say(f"kept {len(indices)} of them, those the classifier was sure of")
     return indices, labels
@@ -249,24 +290,30 @@ def _train(
 ) -> dict[str, float]:
     """Take the steps that are missing; returns the losses logged last."""
     steps, seed, recent = settings.steps, session.seed, dict[str, float]()
+    first = ranks.rank() == 0  # which alone writes
     reports = fit(
         session.trainer, session.average, session.batches, steps=steps, seed=seed, start=start
     )
-    with open_log(saver.run, start) as log:
+    with open_log(saver.run, start) if first else nullcontext(_no_log) as log:
         for report in reports:
             last = report.step == steps
             if last or report.step % LOG_EVERY == 0:
                 recent = report.losses
                 log(report)
-            if last or report.step % settings.checkpoint_every == 0:
+            if first and (last or report.step % settings.checkpoint_every == 0):
                 saver.save(report.step)
-            if last or report.step % settings.sample_every == 0:
+            if first and (last or report.step % settings.sample_every == 0):
                 draw_samples(saver.run, report, session.images)
             progress.step("train", report.step, steps, _note(report))
-            if watch.signum is not None:
+            watch.signum = ranks.most(watch.signum or 0) or None  # all stop at one step
+            if watch.signum is not None and first:
                 saver.save(report.step)
             watch.check()
     return recent
+
+
+def _no_log(report: StepReport) -> None:
+    """What processes after the first write."""
 
 
 def _note(report: StepReport) -> str:
