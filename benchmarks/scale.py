@@ -64,8 +64,9 @@ A simulation, not a measurement. A worker renders a shard in {render:.2f} s, and
 
 {table}
 
-The driver stores {most:,.0f} images per second at most, whatever the number of workers. From there
-on, several sets with seeds of their own scale further; `SyntheticMix` takes a list of sets.
+The driver stores {most:,.0f} images per second at most, whatever the number of workers. Beyond
+that, make several sets, each with a seed and a driver of its own. One set holds at most ten million
+images.
 """
 
 
