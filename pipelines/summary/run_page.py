@@ -53,7 +53,8 @@ def page_of(run: Run) -> str | None:
     if run.note:
         parts += ["## What to know", run.note]
     if run.document["kind"] == "gain":
-        parts.append(f"What the arms do: [ask the question]({'../' * run.path.count('/')}{ARMS_PAGE}).")
+        page = "../" * run.path.count("/") + ARMS_PAGE
+        parts.append(f"What the arms do: [ask the question]({page}).")
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
