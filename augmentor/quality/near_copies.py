@@ -105,6 +105,9 @@ class CopyFinder:
     Args:
         known: Images (N, C, H, W), float32 in [-1, 1] or uint8; two at least.
         check: Called between pieces of work; may raise to stop.
+        real: How near real images that are not copies come to known ones, as ``ratios_to`` gives
+            it, float32 (K,), which decides what is too near; None to look for one half of the known
+            images in the other.
 
     Raises:
         ValueError: If there are fewer than two images.
@@ -116,11 +119,14 @@ class CopyFinder:
         ([0, 1, 2], 'mirrored', True)
     """
 
-    def __init__(self, known: Tensor, check: Check | None = None) -> None:
+    def __init__(
+        self, known: Tensor, check: Check | None = None, real: Tensor | None = None
+    ) -> None:
         if known.ndim != 4 or len(known) < 2:
             raise ValueError(f"need two known images (N, C, H, W) at least, got {known.shape}")
         self._reference = _Reference(known, check)
-        self.threshold, self.certain_below, self.false_alarm_rate = _calibrated(known, check)
+        found = _calibrated(known, check) if real is None else _limits(real)
+        self.threshold, self.certain_below, self.false_alarm_rate = found
 
     def find(self, images: Tensor) -> NearCopies:
         """The near copies of known images among others.
@@ -146,6 +152,20 @@ class CopyFinder:
         )
 
 
+def ratios_to(known: Tensor, images: Tensor, check: Check | None = None) -> Tensor:
+    """How near each image comes to a known one: ``NearCopies.ratio`` of all of them.
+
+    Args:
+        known: As for ``CopyFinder``.
+        images: As for ``CopyFinder.find``.
+        check: Called between pieces of work; may raise to stop.
+
+    Returns:
+        Ratios, float32 (M,).
+    """
+    return _Reference(known, check).ratios(images)[0]
+
+
 def _calibrated(known: Tensor, check: Check | None) -> tuple[float, float, float]:
     """The ratio that counts as a copy, the one that is certain, and the rate of false alarms."""
     if len(known) < 2 * FEWEST:
@@ -154,6 +174,11 @@ def _calibrated(known: Tensor, check: Check | None) -> tuple[float, float, float
     others = known[1::2]
     others = others[_evenly(len(others), MOST)]
     own, _, _ = _Reference(known[0::2], check).ratios(others)
+    return _limits(own)
+
+
+def _limits(own: Tensor) -> tuple[float, float, float]:
+    """As ``_calibrated``, from the ratios of images that are not copies."""
     threshold = float(own.sort().values[int(ALLOWED * len(own))])
     threshold = min(LARGEST_RATIO, max(SMALLEST_RATIO, threshold))
     certain = CERTAIN * threshold

@@ -4,6 +4,10 @@ A distribution of distances hides 5 % of copies. ``near_copies`` finds them one 
 comparing with every training image would take minutes where there are many. So the training images
 that look most like a rendered one are chosen by a coarse thumbnail first, and others at even
 distances fill up, which say how far different pictures lie apart.
+
+Among many training images there is one that looks like any picture. So where they are chosen, some
+of them are looked for among all the others in the same way; how near these come, which are real
+and not copies, says what counts as a copy.
 """
 
 from __future__ import annotations
@@ -15,10 +19,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from augmentor.data.fingerprint import to_uint8
-from augmentor.quality.near_copies import Check, CopyFinder, NearCopies
+from augmentor.quality.near_copies import Check, CopyFinder, NearCopies, ratios_to
 
 MOST_KNOWN = 2000
 """Training images that rendered ones are compared with closely."""
+HELD_OUT = 1000
+"""Training images that are looked for among the others, where not all are compared with."""
 COARSE = 8  # longest side of the thumbnail that chooses, in pixels
 SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
 TOGETHER = 4096
@@ -46,28 +52,39 @@ def copies_of_training(seen: Tensor, samples: Tensor, check: Check | None = None
         >>> found.known.tolist(), found.share, found.certain
         ([7, 8], 1.0, True)
     """
-    chosen = torch.arange(len(seen))
-    if len(seen) > MOST_KNOWN:
-        chosen = _chosen(seen, samples)
-    found = CopyFinder(seen[chosen], check).find(samples)
+    if len(seen) <= MOST_KNOWN:
+        return CopyFinder(seen, check).find(samples)
+    coarse = torch.cat([_coarse(some) for some in torch.split(seen, TOGETHER)])
+    held = torch.linspace(0, len(seen) - 1, min(HELD_OUT, len(seen) // 4)).long()
+    others = _chosen(coarse, seen[held], held)
+    real = ratios_to(seen[others], seen[held], check)
+    chosen = _chosen(coarse, samples)
+    found = CopyFinder(seen[chosen], check, real).find(samples)
     return replace(found, known=chosen[found.known])
 
 
-def _chosen(seen: Tensor, samples: Tensor) -> Tensor:
-    """Indices of the training images to compare with, int64, ascending."""
-    known = torch.cat([_coarse(some) for some in torch.split(seen, TOGETHER)])
-    best = []
+def _chosen(coarse: Tensor, samples: Tensor, left_out: Tensor | None = None) -> Tensor:
+    """Indices of the training images to compare samples with, int64, ascending.
+
+    Args:
+        coarse: The training images as ``_coarse`` gives them, (N, D).
+        samples: Images, (M, C, H, W).
+        left_out: Indices of training images that are not chosen; None to choose among all.
+    """
+    free = torch.ones(len(coarse), dtype=torch.bool)
+    if left_out is not None:
+        free[left_out] = False
+    index = free.nonzero()[:, 0]
+    known = coarse[index]
+    best = [torch.zeros(0, dtype=torch.int64)]
     for some in torch.split(samples, 64):
         for shift in SHIFTS:
             view = _coarse(some.roll(shift, dims=(2, 3)))
             mirrored = _coarse(some.flip(-1).roll(shift, dims=(2, 3)))
             best += [(view @ known.T).argmax(dim=1), (mirrored @ known.T).argmax(dim=1)]
-    wanted = torch.unique(torch.cat(best)) if best else torch.zeros(0, dtype=torch.int64)
-    others = max(0, MOST_KNOWN - len(wanted))
-    found: Tensor = torch.unique(
-        torch.cat([wanted, torch.linspace(0, len(seen) - 1, others).long()])
-    )
-    return found
+    wanted = torch.unique(torch.cat(best))
+    evenly = torch.linspace(0, len(index) - 1, max(0, MOST_KNOWN - len(wanted))).long()
+    return index[torch.unique(torch.cat([wanted, evenly]))]
 
 
 def _coarse(images: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ from augmentor.quality import training_copies
 from augmentor.quality.training_copies import copies_of_training
 
 
-def pictures(count: int, seed: int) -> Tensor:
-    """Smooth pictures, as photos are, uint8 (count, 1, 16, 16)."""
+def pictures(count: int, seed: int, blots: int = 5, side: int = 16) -> Tensor:
+    """Smooth pictures, as photos are, uint8 (count, 1, side, side); of few blots they are alike."""
     rng = torch.Generator().manual_seed(seed)
-    coarse = torch.randint(0, 256, (count, 1, 5, 5), generator=rng, dtype=torch.uint8)
-    return functional.interpolate(coarse, size=16, mode="bicubic", antialias=True)
+    coarse = torch.randint(0, 256, (count, 1, blots, blots), generator=rng, dtype=torch.uint8)
+    return functional.interpolate(coarse, size=side, mode="bicubic", antialias=True)
 
 
 def noisy(x: Tensor) -> Tensor:
@@ -59,6 +59,17 @@ def test_real_images_that_were_not_seen_are_no_alarm() -> None:
     assert len(found) <= 0.01 * len(UNSEEN)
     assert not found.certain
     assert found.false_alarm_rate <= 0.01
+
+
+def test_many_training_images_that_are_alike_are_no_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each held-out picture finds a close one among 8,000, though no copy of it."""
+    monkeypatch.setattr(training_copies, "MOST_KNOWN", 300)
+    monkeypatch.setattr(training_copies, "HELD_OUT", 500)
+    seen, unseen = pictures(8000, 1, blots=2, side=8), pictures(1000, 2, blots=2, side=8)
+    found = copies_of_training(seen, torch.cat([unseen, seen[100:150].flip(-1)]))
+    assert (found.image < 1000).sum() <= 0.01 * len(unseen)
+    assert found.certain
+    assert found.known[found.image >= 1000].tolist() == [*range(100, 150)]
 
 
 def test_floats_are_looked_at_like_pixels() -> None:
