@@ -1,25 +1,27 @@
-"""Trains, resumes, renders and measures in random order, with kills, for as long as asked.
+"""Trains, stops, resumes, renders and measures in random order, with kills, for as long as asked.
 
     python tests/faults/soak.py --seconds 3600
 
-Every round works on one run in one folder, in forked children that are often killed. In the end the
-folder is compared with one that nobody disturbed: the same weights, the same set, the same scores.
-The memory of this process, which loads the source after each child, must not grow. It exits with 1
-where something was lost, and prints what.
+A lap works in a new folder, by commands in forked children of which most are killed or told to
+stop, until a source is trained, a set rendered and a gain measured. Then the folder is compared
+with one that nobody disturbed: the same weights, the same set, the same scores. The memory of this
+process, which loads the source after each child, must not grow. It exits with 1 where something was
+lost, and prints what.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import random
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 if __name__ == "__main__":  # run as a script, it sees the checkout too
@@ -27,14 +29,16 @@ if __name__ == "__main__":  # run as a script, it sees the checkout too
 
 import augmentor
 from augmentor.data.synthetic_store import read_set
-from pipelines.config import Config
-from pipelines.gain.run import gain_run
-from pipelines.generators.synthesize import synthesize_run
-from pipelines.generators.train import train_run
+from pipelines import cli
+from pipelines.config import dump_config
 from tests.faults.children import fork
 from tests.faults.jobs import equal, leftovers, small, tree, weights
 
 STEPS, INTERVAL, PER_CLASS = 200, 10, 6
+DISTURBED = 0.8  # of the children
+LONGEST = 3.0  # seconds until one is
+ENDED = (0, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)
+"""Exit codes of a child that was disturbed; SIGTERM itself ends one that has hardly begun."""
 MOST_GROWTH = 200 * 2**20
 """Bytes that this process may grow after its first rounds."""
 WARM = 5  # rounds
@@ -45,19 +49,24 @@ class LostError(Exception):
     """Something that was finished is gone, or is other than it should be."""
 
 
-def measured() -> Config:
-    """A gain of a few steps."""
-    return small(1, gain=GAIN)
-
-
-def jobs(home: Path) -> dict[str, Callable[[], object]]:
-    """What a round may do, all in one folder; ``gain`` and ``synth`` finish what is missing."""
-    run = home / "run"
+def commands(home: Path) -> dict[str, list[str]]:
+    """What a round may do, all in one folder; each finishes what is missing."""
+    run = str(home / "run")
+    resume = ["--resume"] if (home / "run").exists() else []
     return {
-        "train": lambda: train_run(small(STEPS, INTERVAL), run, resume=True),
-        "synth": lambda: synthesize_run(run, home / "set", per_class=PER_CLASS) and None,
-        "gain": lambda: gain_run(measured(), home / "gain") and None,
+        "train": ["train", str(home / "train.yaml"), "--out", run, *resume],
+        "synth": ["synth", run, "--per-class", str(PER_CLASS), "--out", str(home / "set")],
+        "gain": ["gain", str(home / "gain.yaml"), "--out", str(home / "gain")],
     }
+
+
+def new_home(home: Path) -> Path:
+    """A folder with the two configs."""
+    home.mkdir()
+    configs = {"train": small(STEPS, INTERVAL), "gain": small(1, gain=GAIN)}
+    for name, config in configs.items():
+        (home / f"{name}.yaml").write_text(dump_config(config), encoding="utf-8")
+    return home
 
 
 def scores(folder: Path) -> object:
@@ -72,35 +81,60 @@ def memory() -> int:
     return pages * resource.getpagesize()
 
 
-def soak(home: Path, seconds: float, seed: int) -> Counter[str]:
-    """Work until the time is over; returns how often each job was begun, killed and finished.
+def soak(folder: Path, seconds: float, seed: int) -> Counter[str]:
+    """Work until the time is over, and to the end of the lap; returns how often each job was begun
+    and what became of the children.
 
     Raises:
         LostError: Naming what.
     """
     chance, end, told = random.Random(seed), time.monotonic() + seconds, Counter[str]()
-    steps, before, rounds = 0, 0, 0
+    whole, before = new_home(folder / "whole"), 0
+    for name in commands(whole):
+        _finish(commands(whole)[name], folder / "said")
     while time.monotonic() < end:
-        begun = "train" if steps == 0 else chance.choice(["train", "synth", "gain"])
-        if begun == "train" and steps == STEPS:
-            begun = chance.choice(["synth", "gain"])
-        if begun == "synth" and steps < STEPS:
-            begun = "train"  # another step would make another set
-        child = fork(jobs(home)[begun], home / "said")
-        told[begun] += 1
-        if chance.random() < 0.7:
-            time.sleep(chance.uniform(0, 4))
-            killed = child.kill() == -signal.SIGKILL
-            told["killed"] += killed
-        elif child.wait(600) != 0:
-            raise LostError(f"{begun} ended with {child.code}: {child.text()[-2000:]}")
-        steps = _step_of(home, steps)
-        rounds += 1
-        if rounds == WARM:
+        home = new_home(folder / "home")
+        lap(home, chance, told)
+        compare(home, whole)
+        shutil.rmtree(home)
+        told["laps"] += 1
+        if not before and told["rounds"] >= WARM:
             before = memory()
-    if before and memory() - before > MOST_GROWTH:
-        raise LostError(f"memory grew by {(memory() - before) >> 20} MiB in {rounds} rounds")
+    grown = memory() - before if before else 0
+    if grown > MOST_GROWTH:
+        raise LostError(f"memory grew by {grown >> 20} MiB in {told['laps']} laps")
+    told["MiB grown"] = grown >> 20
     return told
+
+
+def lap(home: Path, chance: random.Random, told: Counter[str]) -> None:
+    """Disturb the jobs of a folder until each has ended by itself."""
+    left, steps = {"train", "synth", "gain"}, 0
+    while left:
+        # Another step would make another set.
+        begun = chance.choice(sorted(left - {"synth"} if "train" in left else left))
+        child = fork(functools.partial(cli.main, commands(home)[begun]), home / "said")
+        told[begun] += 1
+        told["rounds"] += 1
+        if chance.random() < DISTURBED:
+            time.sleep(chance.uniform(0, LONGEST))
+            sign = chance.choice([signal.SIGKILL, signal.SIGTERM])
+            child.send(sign)
+            code = child.wait(600)
+            told["disturbed"] += code != 0
+        else:
+            code = child.wait(600)
+        if code not in ENDED:
+            raise LostError(f"{begun} ended with {code}: {child.text()[-2000:]}")
+        if code == 0:
+            left.discard(begun)
+        steps = _step_of(home, steps)
+
+
+def _finish(command: list[str], said: Path) -> None:
+    child = fork(lambda: cli.main(command), said)
+    if child.wait(600) != 0:
+        raise LostError(f"{command[0]} ended with {child.code}: {child.text()[-2000:]}")
 
 
 def _step_of(home: Path, least: int) -> int:
@@ -118,14 +152,11 @@ def _step_of(home: Path, least: int) -> int:
 
 
 def compare(home: Path, whole: Path) -> None:
-    """Finish what was cut off, and compare with work that nobody disturbed.
+    """Compare what was cut off and finished with work that nobody disturbed.
 
     Raises:
         LostError: Naming what differs.
     """
-    for folder in (home, whole):
-        for job in jobs(folder).values():
-            job()
     if not equal(weights(home / "run"), weights(whole / "run")):
         raise LostError("the weights differ from those of an undisturbed training")
     if tree(home / "set") != tree(whole / "set") or not len(read_set(home / "set").images):
@@ -144,12 +175,8 @@ def main() -> int:
     asked = parser.parse_args()
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        home, whole = Path(folder) / "home", Path(folder) / "whole"
-        home.mkdir()
-        whole.mkdir()
         try:
-            told = soak(home, asked.seconds, asked.seed)
-            compare(home, whole)
+            told = soak(Path(folder), asked.seconds, asked.seed)
         except LostError as error:
             print(f"lost: {error}")
             return 1

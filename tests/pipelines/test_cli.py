@@ -20,7 +20,7 @@ from augmentor.common.types import DataError, DivergedError
 from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.cli import exit_codes
-from pipelines.config import IMAGE_SIZES, Config, ConfigError
+from pipelines.config import IMAGE_SIZES, Config, ConfigError, EngineConfig
 from pipelines.gain import tables
 from pipelines.interrupt import Interrupted, watch_signals
 from pipelines.run_dir import RunLockedError
@@ -220,7 +220,7 @@ def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]
         "seed": 0,
         "format": "folder",
     }
-    nothing |= {"device": None}
+    nothing |= {"device": None, "processes": 1, "engine": EngineConfig()}
     assert calls[0] == (
         tmp_path,
         Path("there"),
