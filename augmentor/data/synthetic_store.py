@@ -456,7 +456,7 @@ def write_set(
 class Planned(NamedTuple):
     """A shard to be.
 
-    Args:
+    Attributes:
         class_index: Class of all its images.
         number: Position among the shards of its class.
         images: How many are in it.
