@@ -67,7 +67,7 @@ def build(description: dict[str, Any]) -> Any:
 
     Raises:
         DataError: If this version does not know the family or an option of it, there is no list of
-            class names, or the shape of an image is none.
+            class names, or the images are not square.
     """
     name = description["family"]
     if name not in FAMILIES:
@@ -85,7 +85,8 @@ def build(description: dict[str, Any]) -> Any:
         or not all(isinstance(one, str) for one in classes)
     ):
         raise DataError("the source has no list of class names")
-    if len(image_shape) != 3 or not all(type(side) is int and side >= 1 for side in image_shape):
+    whole = all(type(side) is int and side >= 1 for side in image_shape)
+    if len(image_shape) != 3 or not whole or image_shape[1] != image_shape[2]:
         raise DataError(f"the source has images of the shape {image_shape}")
     conditions = _conditions(description.get("conditions"))
     try:

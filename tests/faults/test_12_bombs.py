@@ -258,6 +258,17 @@ def test_a_checkpoint_cannot_describe_a_network_of_any_size(tmp_path: Path, tall
     assert peak < 100 * 2**20
 
 
+@pytest.mark.parametrize("width", [16, 10**30])
+def test_a_checkpoint_of_images_that_are_not_square_is_refused(tmp_path: Path, width: int) -> None:
+    """`make fuzz` found it: the weights fit, and the first sample ended in a TypeError."""
+    options = FAMILIES["cgan"].options_for("default", {"width": 1, "latent_dim": 2})
+    model = FAMILIES["cgan"].model(("a", "b"), (1, 8, 8), options)
+    meta = augmentor.api.describe("cgan", model) | {"image_shape": [1, 8, width]}
+    save_checkpoint(tmp_path, 1, meta, {"average": model.state_dict()})
+    with pytest.raises(DataError, match=rf"images of the shape \(1, 8, {width}\)"):
+        augmentor.load(tmp_path)
+
+
 def test_a_shard_cannot_claim_more_than_it_holds(tmp_path: Path) -> None:
     """A sparse member of a tar file says any size in a few bytes."""
     buffer = io.BytesIO()
