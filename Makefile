@@ -46,7 +46,7 @@ faults: $(READY)
 fuzz: $(READY)
 	AUGMENTOR_FUZZ_INPUTS=$(FUZZ) AUGMENTOR_FUZZ_SECONDS=$(SECONDS) \
 	AUGMENTOR_FUZZ_FIRST=$$(($$(date +%s) / 86400 * $(FUZZ))) OMP_NUM_THREADS=1 \
-	$(BIN)/python -m pytest -n $(JOBS) -m faults tests/faults/test_21_fuzzed_readers.py
+	$(BIN)/python -m pytest -n $(JOBS) -m faults tests/faults/test_21_fuzzed_*.py
 
 # Trains, stops, resumes, renders and measures in random order for SOAK seconds, with kills.
 soak: $(READY)

@@ -72,7 +72,13 @@ def read(path: Path) -> dict[str, Any]:
     old_gain = kind == "gain" and document["schema"] == 1
     if kind in CHECKED and not old_gain:
         read_result(path, CHECKED[kind])
-    return of_today(document, str(path))
+    try:
+        return of_today(document, str(path))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: a value is missing or of another form ({type(error).__name__}: {error}); run "
+            "the command that made it again"
+        ) from error
 
 
 def of_today(document: Document, where: str = "result") -> dict[str, Any]:
