@@ -3,9 +3,9 @@ by the error that its reader documents."""
 
 from __future__ import annotations
 
+import functools
 import io
 import json
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ from augmentor.common.tensor_files import mapped_tensors, read_tensors
 from augmentor.common.types import DataError
 from augmentor.data.class_counts import read_strategy
 from augmentor.data.synthetic_mix import SyntheticMix
-from augmentor.data.synthetic_store import ShardReader, read_set
+from augmentor.data.synthetic_store import ShardReader, SyntheticSet, read_set
 from downstream.weights import WeightsError, read_weights
 from pipelines.conditions.metadata import read_metadata
 from pipelines.image_folder import ImageFileError, read_header, read_squares
@@ -28,14 +28,12 @@ from pipelines.outside.files import find_images
 from pipelines.results import read_result
 from pipelines.summary.read import read
 from tests.faults.plain_data import PlainData
-from tests.faults.test_21_fuzzed_readers import crashes, spoiled, with_changed_bytes
+from tests.faults.test_21_fuzzed_readers import NIGHTLY, crashes, spoiled, with_changed_bytes
 from tests.faults.test_22_special_files import SHARD, a_set
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0" / "gain.json"
 RESULT = Path(__file__).parents[2] / "docs" / "results" / "demo" / "result.json"
-FEWER = int(os.environ.get("AUGMENTOR_FUZZ_INPUTS", 5_000))
-"""Inputs for each kind in ``make faults``; ``make fuzz`` sets a million."""
-SOME = pytest.mark.parametrize("inputs", [50, pytest.param(FEWER, marks=pytest.mark.faults)])
+SOME = pytest.mark.parametrize("inputs", [50, pytest.param(NIGHTLY, marks=pytest.mark.faults)])
 Tally = Callable[[int, int, str], None]
 
 
@@ -56,8 +54,12 @@ def policy(folder: Path) -> bytes:
 
 
 def mix_of(path: Path) -> None:
-    stored = read_set(path.parent / "s")
-    SyntheticMix(PlainData(["a"], (1, 8, 8)), stored, policy=path)
+    SyntheticMix(PlainData(["a"], (1, 8, 8)), stored(path.parent / "s"), policy=path)
+
+
+@functools.cache
+def stored(folder: Path) -> SyntheticSet:
+    return read_set(folder)
 
 
 def metadata(_: Path) -> bytes:
