@@ -177,14 +177,13 @@ def _mixture(result: Mapping[str, Any], arm: str) -> str:
 
 def _line(row: Row, metric: Metric) -> str:
     name = f"{row['arm']} against {row['baseline']}"
-    if row["delta"] == 0 and set(row["ci95"]) == {0}:  # auto chose that very arm
+    interval, shown = row["ci95"], metric.unit.signed
+    if row["delta"] == 0 and interval is not None and set(interval) == {0}:  # auto chose that arm
         return f"{name}: the same in every replicate"
-    shown = metric.unit.signed
-    low, high = row["ci95"]
-    return (
-        f"{name}: {shown(row['delta'])} {metric.unit.name} (95 % interval {shown(low)} to "
-        f"{shown(high)}), {row['outcome']}"
-    )
+    words = "without a 95 % interval"
+    if interval is not None:
+        words = f"95 % interval {shown(interval[0])} to {shown(interval[1])}"
+    return f"{name}: {shown(row['delta'])} {metric.unit.name} ({words}), {row['outcome']}"
 
 
 def _caution(result: Mapping[str, Any]) -> str:

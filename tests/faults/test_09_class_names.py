@@ -3,6 +3,9 @@ is escaped."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -96,16 +99,32 @@ class Tags(HTMLParser):
         super().__init__()
         self.tags: set[str] = set()
         self.attributes: set[str] = set()
+        self.scripts: list[str] = []
+        self.runs = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
+        self.runs = tag == "script" and ("type", "application/json") not in attrs
+
+    def handle_data(self, data: str) -> None:
+        if self.runs:
+            self.scripts.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.runs = False
 
 
 def assert_harmless(page: str) -> None:
     found = Tags(page)
-    assert not found.tags & {"script", "iframe", "object", "link", "form"}
+    assert not found.tags & {"iframe", "object", "link", "form"}
+    assert len(found.scripts) == 1
+    own = base64.b64encode(hashlib.sha256(found.scripts[0].encode()).digest()).decode()
+    policy = page.partition('http-equiv="Content-Security-Policy" content="')[2].partition('"')[0]
+    rules = html.unescape(policy).split("; ")
+    assert "default-src 'none'" in rules
+    assert f"script-src 'sha256-{own}'" in rules
     assert not [name for name in found.attributes if name.startswith("on")]
 
 

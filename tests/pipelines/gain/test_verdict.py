@@ -55,6 +55,14 @@ def test_a_gain_over_every_baseline_is_advised_with_its_least_gain() -> None:
     assert found["lines"][-1] == "10 replicates, test images"
 
 
+def test_a_comparison_without_an_interval_is_told_without_one() -> None:
+    """Two replicates with equal scores have none."""
+    found = told(row("synthetic+classical", "classical", 0.0, 0.0, ci95=None), replicates=2)
+    assert found["lines"][0] == (
+        "synthetic+classical against classical: 0.0 points (without a 95 % interval), undecided"
+    )
+
+
 def test_a_loss_names_what_is_better_and_an_open_one_what_would_decide() -> None:
     worse = row("synthetic+classical", "pseudo_label", -0.03, -0.01)
     assert told(GOOD, worse)["advice"] == (
