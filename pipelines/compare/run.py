@@ -19,8 +19,8 @@ from pipelines.compare.report import compare_report
 from pipelines.compare.rows import make_compared
 from pipelines.compare.tables import as_markdown
 from pipelines.compare.verdict import order_of, verdict
-from pipelines.config import Config, dump_config
-from pipelines.experiment.job import opened
+from pipelines.config import Config
+from pipelines.experiment.job import opened_by
 from pipelines.experiment.parts import FinishedPart
 from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
@@ -29,7 +29,6 @@ from pipelines.generators.compared import Section
 from pipelines.progress import Progress, Silent
 from pipelines.report.pictures import png_bytes
 from pipelines.results import read_result, write_result
-from pipelines.run_dir import RunDir
 
 ONLY_IN_PARTS = ("real", "measured_by", "pictures")
 
@@ -62,17 +61,8 @@ def compare_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     plan = compare_plan(config, out)
-    processes, threads = config.compare.processes, config.threads
-    with opened(
-        out,
-        make_compared,
-        progress,
-        processes=processes,
-        threads=threads,
-        engine=config.engine,
-        device=plan.setting.device,
-    ) as job:
-        RunDir(out).write_config(dump_config(config))
+    processes, device = config.compare.processes, plan.setting.device
+    with opened_by(config, out, make_compared, progress, processes=processes, device=device) as job:
         [[judge]] = job.finished([plan.judge], "judge")
         finished = [parts[0] for parts in job.finished(plan.row_groups, "compare")]
     result = compare_result(plan, finished)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipelines.config import EngineConfig
+from pipelines.config import Config, EngineConfig, dump_config
 from pipelines.device import use_threads
 from pipelines.experiment.engine import Engine, Work, engine_of
 from pipelines.experiment.parts import FinishedPart, PartStore
@@ -87,3 +87,35 @@ def opened(
         chosen = engine_of(engine or EngineConfig(), work, processes, threads, watch, device)
         with chosen as workers:
             yield OpenJob(PartStore(parts_folder(out)), workers, watch, progress)
+
+
+@contextmanager
+def opened_by(
+    config: Config,
+    out: Path,
+    work: Work[Any],
+    progress: Progress,
+    *,
+    processes: int,
+    device: str,
+) -> Iterator[OpenJob[Any]]:
+    """As ``opened``, with the engine and threads of a configuration, which the folder keeps.
+
+    Args:
+        config: Of the job.
+        out: As in ``opened``.
+        work: As in ``opened``.
+        progress: Progress reporter.
+        processes: Groups made at the same time.
+        device: Where they compute, as torch names it.
+
+    Raises:
+        ImportError: If the engine is not installed; says how to install it.
+        RunLockedError: If another process works in the folder.
+    """
+    threads, engine = config.threads, config.engine
+    with opened(
+        out, work, progress, processes=processes, threads=threads, engine=engine, device=device
+    ) as job:
+        RunDir(out).write_config(dump_config(config))
+        yield job

@@ -63,7 +63,7 @@ def _kept(plan: GainPlan, group: Group[TrainingTask]) -> tuple[Tensors, Mapping[
         return {}, {}
     try:
         found = plan.store.read(part)
-    except PartError:  # pictures are no result: a page without them is better than none
+    except PartError:  # a page without pictures is better than none at all
         return {}, {}
     return found.tensors, found.content.get("copies", {})
 

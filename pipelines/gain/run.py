@@ -17,8 +17,8 @@ from augmentor.data.combinations import combinations_of
 from downstream.arms.policy import MixPolicy, policy_of
 from downstream.comparison import ArmScores, compare
 from downstream.metrics import Outputs
-from pipelines.config import Config, dump_config
-from pipelines.experiment.job import OpenJob, opened
+from pipelines.config import Config
+from pipelines.experiment.job import OpenJob, opened_by
 from pipelines.experiment.parts import FinishedPart
 from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
@@ -33,7 +33,7 @@ from pipelines.gain.verdict import verdict
 from pipelines.generators.copied import copies_words
 from pipelines.progress import Progress, Silent
 from pipelines.results import read_result, write_result
-from pipelines.run_dir import RunDir, require_writable
+from pipelines.run_dir import require_writable
 from pipelines.workbench.training_parts import (
     TrainingTask,
     bins_of_bundle,
@@ -71,17 +71,10 @@ def gain_run(
     progress, start = progress or Silent(), time.perf_counter()
     require_writable(out)  # before any work
     plan = gain_plan(config, out)
-    processes, threads = config.gain.processes, config.threads
-    with opened(
-        out,
-        make_trainings,
-        progress,
-        processes=processes,
-        threads=threads,
-        engine=config.engine,
-        device=plan.setting.device,
+    processes, device = config.gain.processes, plan.setting.device
+    with opened_by(
+        config, out, make_trainings, progress, processes=processes, device=device
     ) as job:
-        RunDir(out).write_config(dump_config(config))
         for one in plan.outside:
             one.keep()
         policy = _policy(plan, job, out)

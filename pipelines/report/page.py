@@ -131,7 +131,7 @@ def image_strip(x: Tensor) -> dict[str, Any] | None:
 
     Returns:
         ``uri``, ``count``, ``words`` for readers who do not see it, or none, and the ``width`` and
-        ``height`` of the strip in pixels; None if there is no image.
+        ``height`` of the strip in pixels; None without images.
     """
     if not len(x):
         return None

@@ -17,15 +17,14 @@ from augmentor.common.atomic_files import write_text
 from augmentor.common.types import DivergedError
 from downstream.arms.recipe import CONSISTENCY
 from downstream.metrics import Outputs
-from pipelines.config import Config, dump_config
-from pipelines.experiment.job import opened
+from pipelines.config import Config
+from pipelines.experiment.job import opened_by
 from pipelines.experiment.parts import FinishedPart
 from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
 from pipelines.progress import Progress, Silent
 from pipelines.results import read_result, write_result
-from pipelines.run_dir import RunDir
 from pipelines.semi.gan_methods import GanHead
 from pipelines.semi.gan_parts import make_semi
 from pipelines.semi.plan import SemiPlan, semi_plan
@@ -62,17 +61,8 @@ def semi_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     plan = semi_plan(config, out)
-    processes, threads = config.semi.processes, config.threads
-    with opened(
-        out,
-        make_semi,
-        progress,
-        processes=processes,
-        threads=threads,
-        engine=config.engine,
-        device=plan.setting.device,
-    ) as job:
-        RunDir(out).write_config(dump_config(config))
+    processes, device = config.semi.processes, plan.setting.device
+    with opened_by(config, out, make_semi, progress, processes=processes, device=device) as job:
         groups = plan.groups
         read = job.finished(groups, "trainings")
     digests = [part.digest for part in parts_of(groups)]

@@ -16,16 +16,16 @@ from augmentor.common.types import DivergedError, LabelledImages
 from downstream.classifier import features
 from downstream.metrics import Outputs
 from downstream.train import NonFiniteLossError
-from pipelines.config import Config, dump_config
+from pipelines.config import Config
 from pipelines.experiment.engine import PART_MADE
-from pipelines.experiment.job import opened
+from pipelines.experiment.job import opened_by
 from pipelines.experiment.parts import FinishedPart, PartStore
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup
 from pipelines.interrupt import Watch
 from pipelines.progress import Progress, Silent
 from pipelines.results import read_result, write_result
-from pipelines.run_dir import RunDir, require_writable
+from pipelines.run_dir import require_writable
 from pipelines.verify.network import similarities_of, train_verifier
 from pipelines.verify.plan import Arm, VerifierTask, VerifyPlan, require_usable, verify_plan
 from pipelines.verify.report import verify_report
@@ -65,17 +65,10 @@ def verify_run(
     require_usable(config.verify)
     require_writable(out)
     plan = verify_plan(config, out)
-    processes, threads = config.verify.processes, config.threads
-    with opened(
-        out,
-        make_verifiers,
-        progress,
-        processes=processes,
-        threads=threads,
-        engine=config.engine,
-        device=plan.setting.device,
+    processes, device = config.verify.processes, plan.setting.device
+    with opened_by(
+        config, out, make_verifiers, progress, processes=processes, device=device
     ) as job:
-        RunDir(out).write_config(dump_config(config))
         finished = job.finished(plan.groups, "verify")
     result = verify_result(plan, finished)
     parts = [part for group in finished for part in group]

@@ -28,7 +28,7 @@ from pipelines.outside.files import find_images
 from pipelines.results import read_result
 from pipelines.summary.read import read
 from tests.faults.plain_data import PlainData
-from tests.faults.test_21_fuzzed_readers import NIGHTLY, crashes, spoiled, with_changed_bytes
+from tests.faults.test_21_fuzzed_readers import NIGHTLY, crashes, damaged, with_changed_bytes
 from tests.faults.test_22_special_files import SHARD, a_set
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "0.1.0" / "gain.json"
@@ -145,7 +145,7 @@ def test_files(tmp_path: Path, tally: Tally, kind: Kind, inputs: int) -> None:
     path.parent.mkdir()
     if (tmp_path / "s").exists():
         (tmp_path / "s").rename(path.parent / "s")
-    change: Any = spoiled if kind.is_json else with_changed_bytes
+    change: Any = damaged if kind.is_json else with_changed_bytes
 
     def spoil(chance: random.Random) -> None:
         path.write_bytes(change(chance, whole))

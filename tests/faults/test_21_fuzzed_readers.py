@@ -151,7 +151,7 @@ def with_another_value(chance: random.Random, value: Any) -> Any:
     return value | {key: with_another_value(chance, value[key])}
 
 
-def spoiled(chance: random.Random, data: bytes) -> bytes:
+def damaged(chance: random.Random, data: bytes) -> bytes:
     """A JSON file, one object a file or a line, made nearly right."""
     if chance.random() < 0.5:
         return with_changed_bytes(chance, data)
@@ -225,7 +225,7 @@ def test_recipes_and_manifests(
 
     def spoil(chance: random.Random) -> None:
         victim, files = chance.choice([RECIPE, MANIFEST]), dict(whole)
-        files[victim] = _summed(chance, spoiled(chance, whole[victim]))
+        files[victim] = _summed(chance, damaged(chance, whole[victim]))
         if victim == RECIPE and chance.random() < 0.9:
             files[MANIFEST] = _of_recipe(files[RECIPE], whole[MANIFEST])
         for name, data in files.items():
@@ -293,7 +293,7 @@ def test_checkpoints(tmp_path: Path, tally: Callable[[int, int, str], None], inp
             record["meta"] = with_another_value(chance, record["meta"])
             files["state.json"] = json.dumps(record).encode()
         else:
-            change = with_changed_bytes if victim == "tensors.safetensors" else spoiled
+            change = with_changed_bytes if victim == "tensors.safetensors" else damaged
             files[victim] = change(chance, whole[victim])
         if victim != "manifest.json" and chance.random() < 0.9:
             names = ("state.json", "tensors.safetensors")

@@ -38,7 +38,8 @@ def test_the_seed_draws_the_training_part_and_never_the_test_part() -> None:
     data = DataConfig(per_class=80, imbalance=20, unlabelled="rest")
     first, again, other = (load_data(data, seed) for seed in (0, 0, 1))
     assert list(first.train.counts.values())[::9] == [80, 4]
-    assert first.regime == f"80 to 4 per class, {len(first.pool)} unlabelled"  # type: ignore[arg-type]
+    assert first.pool is not None
+    assert first.regime == f"80 to 4 per class, {len(first.pool)} unlabelled"
     assert torch.equal(first.train.x, again.train.x)
     assert torch.equal(first.pool, again.pool)  # type: ignore[arg-type]
     assert torch.equal(first.test.x, other.test.x)

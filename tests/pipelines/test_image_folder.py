@@ -185,9 +185,9 @@ def test_no_damage_to_a_file_ever_raises_anything_else(tmp_path: Path) -> None:
         noise.save(path)
         whole = np.frombuffer(path.read_bytes(), dtype=np.uint8)
         for _ in range(40):
-            spoiled = whole.copy()
-            spoiled[rng.integers(0, min(200, len(whole)), 3)] = rng.integers(0, 256, 3)
-            path.write_bytes(spoiled.tobytes())
+            damaged = whole.copy()
+            damaged[rng.integers(0, min(200, len(whole)), 3)] = rng.integers(0, 256, 3)
+            path.write_bytes(damaged.tobytes())
             read_squares([path], size=8, grey=False)
 
 

@@ -572,8 +572,11 @@ def test_folder_and_shards_give_the_classes_one_order(tmp_path: Path) -> None:
     in_tar: Counter[int] = Counter()
     for path in sorted((tmp_path / "shards").glob("*.tar")):
         with tarfile.open(path) as tar:
-            labels = [member for member in tar.getmembers() if member.name.endswith(".cls")]
-            in_tar.update(int(tar.extractfile(member).read()) for member in labels)  # type: ignore[union-attr]
+            for member in tar.getmembers():
+                if member.name.endswith(".cls"):
+                    stored = tar.extractfile(member)
+                    assert stored is not None
+                    in_tar[int(stored.read())] += 1
     assert counts == in_tar == {0: 3, 1: 2, 2: 1}
     assert read_set(tmp_path / "folder").recipe.folders == (
         "class_0000",

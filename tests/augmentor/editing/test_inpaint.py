@@ -42,8 +42,8 @@ def test_pixels_outside_the_hole_never_change(source: Any, x: Tensor, y: Tensor)
 
 
 def test_pixels_in_the_hole_are_never_looked_at(source: Any, x: Tensor, y: Tensor) -> None:
-    spoiled = x.masked_fill(HOLE, float("nan"))
-    assert torch.equal(inpaint(source, spoiled, y, HOLE, 3), inpaint(source, x, y, HOLE, 3))
+    damaged = x.masked_fill(HOLE, float("nan"))
+    assert torch.equal(inpaint(source, damaged, y, HOLE, 3), inpaint(source, x, y, HOLE, 3))
 
 
 def test_fewer_rounds_begin_more(source: Any, x: Tensor, y: Tensor) -> None:

@@ -63,6 +63,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "out" / "parts"
 
 
+def deaths_in(tmp_path: Path, count: int) -> Path:
+    """A folder of as many files as workers are to die; each takes one with it."""
+    folder = tmp_path / "deaths"
+    folder.mkdir()
+    for number in range(count):
+        (folder / str(number)).touch()
+    return folder
+
+
 def test_parts_are_those_of_the_local_engine(cluster: Any, folder: Path, tmp_path: Path) -> None:
     groups = [numbers(folder, n, n + 1) for n in (1, 10, 20, 30)]
     assert make(groups) == [1001, 1002, 1010, 1011, 1020, 1021, 1030, 1031]
@@ -80,10 +89,7 @@ def test_parts_are_those_of_the_local_engine(cluster: Any, folder: Path, tmp_pat
 def test_workers_that_die_lose_only_the_part_they_were_at(
     cluster: Any, folder: Path, tmp_path: Path
 ) -> None:
-    deaths = tmp_path / "deaths"
-    deaths.mkdir()
-    for number in range(3):
-        (deaths / str(number)).touch()
+    deaths = deaths_in(tmp_path, 3)
     groups = [numbers(folder, n, n + 1, deaths=str(deaths)) for n in (1, 10)]
     assert make(groups, processes=2) == [1001, 1002, 1010, 1011]
     assert not list(deaths.iterdir())
@@ -94,10 +100,7 @@ def test_workers_that_die_lose_only_the_part_they_were_at(
 def test_a_part_that_kills_every_worker_is_named(
     cluster: Any, folder: Path, tmp_path: Path
 ) -> None:
-    deaths = tmp_path / "deaths"
-    deaths.mkdir()
-    for number in range(9):
-        (deaths / str(number)).touch()
+    deaths = deaths_in(tmp_path, 9)
     with pytest.raises(RuntimeError, match=r"^number 5: its worker died 4 times"):
         make([numbers(folder, 5, deaths=str(deaths))])
     assert len(list(deaths.iterdir())) == 5
