@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from numpy.typing import ArrayLike
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from augmentor.api import Record, Source, describe, source_from
 from augmentor.common.types import LabelledImages, StepReport
@@ -18,7 +17,7 @@ from augmentor.data.fingerprint import fingerprints
 from augmentor.families import FAMILIES
 from augmentor.families.family import Family
 from augmentor.training.batches import Augment, Batches
-from augmentor.training.ema import averaged
+from augmentor.training.ema import Average, averaged
 from augmentor.training.loop import Trainer, fit
 
 CLASS_POWER = 0.5
@@ -38,7 +37,7 @@ class Session:
     """
 
     trainer: Trainer
-    average: AveragedModel
+    average: Average
     batches: Batches
     seed: int
     images: LabelledImages
@@ -75,7 +74,7 @@ def new_session(
             images.classes, images.image_shape, options, images.conditions
         )
     model.to(device).to(memory_format=torch.channels_last)
-    batches = Batches(images, batch_size, seed, class_power, augment)
+    batches = Batches(images, batch_size, seed, class_power, augment, device)
     return Session(family.trainer(model), averaged(model, options.ema_decay), batches, seed, images)
 
 

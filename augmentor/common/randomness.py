@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import torch
+from torch import Tensor
 
 
 def seed_for(*key: int | str) -> int:
@@ -27,3 +28,31 @@ def seed_for(*key: int | str) -> int:
 def rng_for(*key: int | str) -> torch.Generator:
     """A CPU generator whose stream is a function of ``key`` alone, e.g. ("batch", seed, step)."""
     return torch.Generator().manual_seed(seed_for(*key))
+
+
+def home_of(generator: torch.Generator) -> torch.device:
+    """Where a generator's numbers are drawn."""
+    return generator.device
+
+
+def normal(*shape: int, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of a shape, drawn where the generator lives."""
+    return torch.randn(shape, generator=generator, device=home_of(generator))
+
+
+def uniform(*shape: int, generator: torch.Generator) -> Tensor:
+    """Numbers in [0, 1) of a shape, drawn where the generator lives."""
+    return torch.rand(shape, generator=generator, device=home_of(generator))
+
+
+def permutation(count: int, generator: torch.Generator) -> Tensor:
+    """The numbers 0 to ``count`` - 1 in random order, drawn where the generator lives, int64.
+
+    Example:
+        >>> sorted(permutation(3, rng_for("order")).tolist())
+        [0, 1, 2]
+    """
+    if home_of(generator).type == "cpu":
+        return torch.randperm(count, generator=generator)
+    # torch's own way to shuffle may read from the card, which a recorded step must not.
+    return uniform(count, generator=generator).argsort()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -239,10 +239,14 @@ class StepReport:
 
     Args:
         step: Steps done so far, counted from 1.
-        losses: Named losses of this step, as numbers.
+        losses: Named losses of this step, as numbers. On a GPU they are read when they are asked
+            for, and the GPU is waited for.
         model: The averaged model (a ``SampleSource``), in evaluation mode.
+        look: Waits until the step is done and raises ``DivergedError`` if it or one before was not
+            finite. Call it before the model is used or saved.
     """
 
     step: int
-    losses: dict[str, float]
+    losses: Mapping[str, float]
     model: nn.Module
+    look: Callable[[], None] = lambda: None

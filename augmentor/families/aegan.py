@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal, permutation
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -149,15 +150,15 @@ class AeganTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where latents and the classes of the generated images come from; on the CPU.
+            generator: Where latents and the classes of the generated images come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        z = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
-        weights_fake = weights[torch.randperm(len(x), generator=generator).to(self.device)]
+        z = normal(len(x), o.latent_dim, generator=generator).to(self.device)
+        weights_fake = weights[permutation(len(x), generator).to(self.device)]
 
         # The autoencoder: squared error, the mean over pixels.
         with autocast(self.device, self.options.bfloat16):

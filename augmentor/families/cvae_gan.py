@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from augmentor.common import ranks
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal, permutation
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -209,8 +210,7 @@ class CvaeGanTrainer(Resumable):
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
             condition: Their conditions, as ``Conditions.rows`` takes them; None without.
-            generator: Where latents, classes of the prior samples and augmentations come from; on
-                the CPU.
+            generator: Where latents, classes of the prior samples and augmentations come from.
 
         Returns:
             Named losses, scalars without gradient.
@@ -294,8 +294,8 @@ class CvaeGanTrainer(Resumable):
         so that both meet in new combinations.
         """
         o, rows = self.options, len(weights) * ranks.size()  # of all processes
-        noise = torch.randn(2, rows, o.latent_dim, generator=generator)
-        order = torch.randperm(rows, generator=generator).to(self.device)
+        noise = normal(2, rows, o.latent_dim, generator=generator)
+        order = permutation(rows, generator).to(self.device)
         prior = ranks.own_rows(ranks.all_rows(weights)[order]) if o.recombine else weights
         return ranks.own_rows(noise, dim=1).to(self.device), prior
 

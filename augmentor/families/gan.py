@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal, permutation
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -124,16 +125,16 @@ class GanTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where latents and the classes of the generated images come from; on the CPU.
+            generator: Where latents and the classes of the generated images come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        z = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
+        z = normal(len(x), o.latent_dim, generator=generator).to(self.device)
         # The generated classes are the batch's own in another order: equal shares, no absent class.
-        weights_fake = weights[torch.randperm(len(x), generator=generator).to(self.device)]
+        weights_fake = weights[permutation(len(x), generator).to(self.device)]
 
         # The discriminator ascends the value function. Two passes: its batch norm must not mix real
         # and generated.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal, permutation
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, real_loss
@@ -211,19 +212,19 @@ class IpGanTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1]: those of the attributes.
             y: Their classes, int64 (N,).
-            generator: Where latents and the pairs of images come from; on the CPU.
+            generator: Where latents and the pairs of images come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        noise = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
+        noise = normal(len(x), o.latent_dim, generator=generator).to(self.device)
         half = (len(x) + 1) // 2
+        others = half + permutation(len(x) - half, generator).to(self.device)
         partner = torch.cat(
-            [torch.arange(half), half + torch.randperm(len(x) - half, generator=generator)]
-        )
-        partner = partner.to(self.device)  # row i has the identity of image partner[i]
+            [torch.arange(half, device=self.device), others]
+        )  # row i has the identity of image partner[i]
 
         with autocast(self.device, o.bfloat16):
             class_logits, features_c = m.identity(x)

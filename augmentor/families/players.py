@@ -4,12 +4,14 @@ steps.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from augmentor.common import ranks
+from augmentor.common.halt import Halt
 
 
 def adam(network: nn.Module, learning_rate: float, beta1: float, beta2: float = 0.999) -> Adam:
@@ -27,6 +29,17 @@ class Players:
 
     def __init__(self, model: nn.Module, optimisers: dict[str, Optimizer]) -> None:
         self.model, self.optimisers = model, optimisers
+        self.halt: Halt | None = None
+
+    def stop_by(self, halt: Halt) -> None:
+        """From the first gradient on that is not finite move nothing more, whatever is asked for.
+
+        Raises:
+            ValueError: If an optimiser cannot be held.
+        """
+        for optimiser in self.optimisers.values():
+            halt.holds(optimiser)
+        self.halt = halt
 
     def descend(self, losses: dict[tuple[str, ...], Tensor]) -> None:
         """Give every loss's gradient to the networks named and to no other, then move all that were
@@ -35,10 +48,18 @@ class Players:
         for names, loss in losses.items():
             inputs = [p for name in names for p in self.model.get_submodule(name).parameters()]
             loss.backward(inputs=inputs, retain_graph=True)  # type: ignore[no-untyped-call]
-        for name in {name: None for names in losses for name in names}:
+        named = {name: None for names in losses for name in names}
+        for name in named:
             ranks.average_gradients(self.model.get_submodule(name).parameters())
+        if self.halt is not None:
+            self.halt.see(self._gradients(named))
+        for name in named:
             self.optimisers[name].step()
             self.optimisers[name].zero_grad(set_to_none=True)
+
+    def _gradients(self, names: Iterable[str]) -> list[Tensor]:
+        weights = (p for name in names for p in self.model.get_submodule(name).parameters())
+        return [p.grad for p in weights if p.grad is not None]
 
     def state_dict(self) -> dict[str, Any]:
         """The optimisers' states by name."""

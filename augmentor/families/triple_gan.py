@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal, permutation
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -129,7 +130,7 @@ class TripleGanTrainer(Resumable):
             x: Labelled images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
             x_unlabelled: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
-            generator: Where latents and the classes of the generated images come from; on the CPU.
+            generator: Where latents and the classes of the generated images come from.
 
         Returns:
             Named losses, scalars without gradient.
@@ -138,8 +139,8 @@ class TripleGanTrainer(Resumable):
         k, share = len(m.classes), o.share_classifier
         x, weights = x.to(self.device), class_weights(y, k).to(self.device)
         x_unlabelled = x_unlabelled.to(self.device)
-        z = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
-        weights_fake = weights[torch.randperm(len(x), generator=generator).to(self.device)]
+        z = normal(len(x), o.latent_dim, generator=generator).to(self.device)
+        weights_fake = weights[permutation(len(x), generator).to(self.device)]
 
         # The discriminator: true pairs against the classifier's and the generator's.
         with autocast(self.device, self.options.bfloat16):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, reparameterise
@@ -163,14 +164,14 @@ class VaeTrainer(Resumable):
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
             condition: Their conditions, as ``Conditions.rows`` takes them; None without.
-            generator: Where latents come from; on the CPU.
+            generator: Where latents come from.
 
         Returns:
             Named losses, scalars without gradient: the negative bound (nats) and its two terms.
         """
         m, o = self.model.train(), self.options
         x, given = x.to(self.device), m.given(y, condition).to(self.device)
-        noise = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
+        noise = normal(len(x), o.latent_dim, generator=generator).to(self.device)
 
         with autocast(self.device, o.bfloat16):
             mu, logvar = m.posterior(x, given)

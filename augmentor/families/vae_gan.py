@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal, permutation
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -116,15 +117,15 @@ class VaeGanTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where latents and the classes of the prior samples come from; on the CPU.
+            generator: Where latents and the classes of the prior samples come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        noise = torch.randn(2, len(x), o.latent_dim, generator=generator).to(self.device)
-        weights_prior = weights[torch.randperm(len(x), generator=generator).to(self.device)]
+        noise = normal(2, len(x), o.latent_dim, generator=generator).to(self.device)
+        weights_prior = weights[permutation(len(x), generator).to(self.device)]
 
         with autocast(self.device, o.bfloat16):
             mu, logvar = m.posterior(x, weights)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal
 from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
@@ -109,14 +110,14 @@ class WaeGanTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where the prior's latents come from; on the CPU.
+            generator: Where the prior's latents come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        z_prior = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
+        z_prior = normal(len(x), o.latent_dim, generator=generator).to(self.device)
 
         # The discriminator tells the prior's latents from encoded ones.
         with autocast(self.device, self.options.bfloat16):

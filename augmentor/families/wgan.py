@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import RMSprop
 
 from augmentor.common.precision import autocast
+from augmentor.common.randomness import normal, uniform
 from augmentor.families.players import Players, Resumable, adam
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import fake_loss, generator_loss, real_loss
@@ -124,7 +125,7 @@ class WganTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1]; N is at least ``critic_steps``.
             y: Their classes, int64 (N,).
-            generator: Where latents and mixtures come from; on the CPU.
+            generator: Where latents and mixtures come from.
 
         Returns:
             Named losses, scalars without gradient; ``distance`` is the critic's estimate in its
@@ -139,8 +140,8 @@ class WganTrainer(Resumable):
                 f"a batch of {len(x)} cannot be dealt out to {o.critic_steps} updates of the critic"
             )
         x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        z = torch.randn(len(x), o.latent_dim, generator=generator).to(self.device)
-        mix = torch.rand(len(x), generator=generator).to(self.device)
+        z = normal(len(x), o.latent_dim, generator=generator).to(self.device)
+        mix = uniform(len(x), generator=generator).to(self.device)
 
         # The generator rests while the critic learns: one pass renders for all its updates. A
         # generated image has the class of the real one beside it, so that what lies between the two

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from augmentor.common import ranks
+from augmentor.common.randomness import uniform
 
 POLICIES = ("colour", "translation", "cutout")
 
@@ -23,7 +24,7 @@ def diff_augment(
     Args:
         x: Images, float32 (N, C, H, W) in [-1, 1].
         policies: Any of ``POLICIES``, applied in that order.
-        generator: Where the draws come from; on the CPU.
+        generator: Where the draws come from.
         copies: Number of stacked groups; divides N.
 
     Returns:
@@ -42,7 +43,7 @@ def diff_augment(
     for policy in POLICIES:
         if policy in policies:
             rows = len(x) // copies * ranks.size()
-            draws = ranks.own_rows(torch.rand(rows, 4, generator=generator))
+            draws = ranks.own_rows(uniform(rows, 4, generator=generator))
             draws = draws.repeat(copies, 1).to(x.device)
             x = {"colour": _colour, "translation": _translate, "cutout": _cut_out}[policy](x, draws)
     return x

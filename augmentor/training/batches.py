@@ -8,8 +8,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from augmentor.common.randomness import rng_for
+from augmentor.common.randomness import rng_for, seed_for, uniform
 from augmentor.common.types import LabelledImages
+
+MEMORY_LEFT = 4
+"""Images stay on a GPU where its free memory is as many times as large as they are."""
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -29,6 +32,9 @@ class Batches:
         power: In [0, 1], see above.
         augment: Applied to every batch with a generator of its own; None leaves the images as they
             are.
+        device: Where batches are wanted. A GPU gets the images once, where they fit and nothing
+            augments them, and draws from them itself; else they come from the CPU, batch by batch.
+            The batches of a CPU and of a GPU differ.
     """
 
     def __init__(
@@ -38,15 +44,20 @@ class Batches:
         seed: int,
         power: float = 1.0,
         augment: Augment | None = None,
+        device: str | torch.device = "cpu",
     ) -> None:
         self.images, self.batch_size, self.seed, self.augment = images, batch_size, seed, augment
         counts = torch.bincount(images.y, minlength=len(images.classes)).double()
         self.shares = (counts.clamp(min=1) ** (power - 1))[images.y]
+        on_card = augment is None and _fits_on_card(images.x, torch.device(device))
+        self.there = DrawnThere(images, self.shares, torch.Generator(device)) if on_card else None
 
     def __call__(self, step: int) -> tuple[Tensor, ...]:
         """Images (batch_size, C, H, W) and labels (batch_size,) of step ``step``, and their
         conditions where these are known.
         """
+        if self.there is not None:
+            return self.there.batch(self.batch_size, seed_for("batch", self.seed, step))
         generator = rng_for("batch", self.seed, step)
         indices = torch.multinomial(
             self.shares, self.batch_size, replacement=True, generator=generator
@@ -57,6 +68,38 @@ class Batches:
         if self.images.condition is None:
             return x, y
         return x, y, self.images.condition[indices]
+
+
+class DrawnThere:
+    """Images on the device that trains on them, drawn from by its own generator.
+
+    Args:
+        images: Moved to where the generator lives.
+        shares: How often each image is drawn, relative to the others; shape (N,), above 0.
+        generator: Seeded anew for every batch.
+    """
+
+    def __init__(self, images: LabelledImages, shares: Tensor, generator: torch.Generator) -> None:
+        parts = (images.x, images.y, images.condition)
+        self.parts = [part.to(generator.device) for part in parts if part is not None]
+        self.ends, self.generator = shares.to(generator.device).cumsum(dim=0), generator
+
+    def batch(self, size: int, seed: int) -> tuple[Tensor, ...]:
+        """``size`` images drawn with replacement, a function of ``seed``; as ``Batches`` returns
+        them. Nothing is read back from the device.
+        """
+        self.generator.manual_seed(seed)
+        where = uniform(size, generator=self.generator).double() * self.ends[-1]
+        chosen = torch.searchsorted(self.ends, where, right=True).clamp(max=len(self.ends) - 1)
+        return tuple(part[chosen] for part in self.parts)
+
+
+def _fits_on_card(x: Tensor, device: torch.device) -> bool:
+    """Whether images leave most of a GPU's free memory to the training; never on a CPU."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    return x.numel() * x.element_size() * MEMORY_LEFT < free
 
 
 class SemiBatches:

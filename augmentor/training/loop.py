@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from augmentor.common import ranks
 from augmentor.common.randomness import rng_for
 from augmentor.common.types import DivergedError, StepReport
+from augmentor.training.ema import Average
+from augmentor.training.recorded import (
+    LOOK_EVERY,
+    RecordableTrainer,
+    RecordedSteps,
+    is_recordable,
+)
 
 
 class Trainer(Protocol):
@@ -37,7 +43,7 @@ class Trainer(Protocol):
 
 def fit(
     trainer: Trainer,
-    average: AveragedModel,
+    average: Average,
     batch_at: Callable[[int], tuple[Tensor, ...]],
     *,
     steps: int,
@@ -49,7 +55,8 @@ def fit(
     All randomness of step s comes from (seed, s), so a run resumed at ``start`` with the same
     trainer, average and batches goes on as if it had never stopped. The average moves only after
     the step was seen to be finite. Of several processes (``common.ranks``) each takes its rows of
-    the batch; together they take the step of one.
+    the batch; together they take the step of one. On a GPU the step is recorded once and replayed
+    (``recorded``); the CPU looks at its numbers every ``LOOK_EVERY`` steps.
 
     Args:
         trainer: Owns the model and its optimisers.
@@ -67,6 +74,24 @@ def fit(
         DivergedError: If a loss, a weight or a buffer is not finite; the average is as it was
             before that step.
     """
+    on_card = next(trainer.model.parameters()).device.type == "cuda"
+    if on_card and ranks.size() == 1 and is_recordable(trainer):
+        recorded = RecordedSteps(cast(RecordableTrainer, trainer), average, batch_at, seed)
+        yield from _recorded(recorded, steps, start)
+        return
+    yield from plain_steps(trainer, average, batch_at, steps=steps, seed=seed, start=start)
+
+
+def plain_steps(
+    trainer: Trainer,
+    average: Average,
+    batch_at: Callable[[int], tuple[Tensor, ...]],
+    *,
+    steps: int,
+    seed: int,
+    start: int = 0,
+) -> Iterator[StepReport]:
+    """``fit`` one kernel at a time, with a look at every step; arguments as there."""
     for step in range(start, steps):
         batch = map(ranks.own_rows, batch_at(step))
         losses = trainer.step(*batch, generator=rng_for("step", seed, step))
@@ -76,6 +101,14 @@ def fit(
         _check_finite(values, trainer.model, step + 1)
         average.update_parameters(trainer.model)
         yield StepReport(step + 1, values, average.module)
+
+
+def _recorded(recorded: RecordedSteps, steps: int, start: int) -> Iterator[StepReport]:
+    for step in range(start, steps):
+        report = recorded.take(step)
+        if report.step == steps or report.step % LOOK_EVERY == 0:
+            report.look()
+        yield report
 
 
 def _check_finite(losses: dict[str, float], model: nn.Module, step: int) -> None:

@@ -290,6 +290,7 @@ def _train(
 ) -> dict[str, float]:
     """Take the steps that are missing; returns the losses logged last."""
     steps, seed, recent = settings.steps, session.seed, dict[str, float]()
+    note = ""
     first = ranks.rank() == 0  # which alone writes
     reports = fit(
         session.trainer, session.average, session.batches, steps=steps, seed=seed, start=start
@@ -297,16 +298,22 @@ def _train(
     with open_log(saver.run, start) if first else nullcontext(_no_log) as log:
         for report in reports:
             last = report.step == steps
+            # The losses are read when they are shown or written: a GPU is waited for.
+            if last or not note or report.step % LOG_EVERY == 0:
+                note = _note(report)
             if last or report.step % LOG_EVERY == 0:
-                recent = report.losses
+                recent = dict(report.losses)
                 log(report)
             if first and (last or report.step % settings.checkpoint_every == 0):
+                report.look()
                 saver.save(report.step)
             if first and (last or report.step % settings.sample_every == 0):
+                report.look()
                 draw_samples(saver.run, report, session.images)
-            progress.step("train", report.step, steps, _note(report))
+            progress.step("train", report.step, steps, note)
             watch.signum = ranks.most(watch.signum or 0) or None  # all stop at one step
             if watch.signum is not None and first:
+                report.look()
                 saver.save(report.step)
             watch.check()
     return recent

@@ -14,7 +14,7 @@ from downstream.frozen_features import PLAIN, FeatureStore, FrozenNetwork
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import start_session
 
-WARM_UP = 3
+WARM_UP = 5
 CLASSIFIER_STEPS = 12
 GENERATOR_STEPS = 4
 TIMED_IMAGES = 16
@@ -84,7 +84,7 @@ def _generator_seconds(setting: Setting, images: LabelledImages) -> float:
     for _ in range(WARM_UP):
         next(steps)
     start = clock()
-    for _ in steps:  # reads the losses of every step, so that nothing is left queued on a GPU
+    for _ in steps:
         pass
     return (clock() - start) / GENERATOR_STEPS
 
