@@ -16,7 +16,7 @@ from torchvision.datasets import ImageFolder, VisionDataset
 from torchvision.transforms import v2
 
 from augmentor.common.types import DataError
-from augmentor.data import synthetic_mix, synthetic_store
+from augmentor.data import synthetic_mix, synthetic_set
 from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_images import draw_from
 from augmentor.data.synthetic_mix import SyntheticMix
@@ -369,7 +369,7 @@ def test_a_set_on_disk_stays_bytes(tmp_path, images, form, monkeypatch):
     def floats(pixels):
         raise AssertionError("floats take four times the memory")
 
-    monkeypatch.setattr(synthetic_store, "from_uint8", floats)
+    monkeypatch.setattr(synthetic_set, "from_uint8", floats)
     mix = SyntheticMix(Digits(transform=v2.PILToTensor()), tmp_path / "set")
     assert torch.equal(torch.stack([mix[i][0] for i in range(8, 15)]), to_uint8(synthetic.x))
     chosen = SyntheticMix(Digits(), tmp_path / "set", share=0.2)._pixels
@@ -384,7 +384,7 @@ def test_a_set_on_disk_stays_bytes(tmp_path, images, form, monkeypatch):
 
 def test_images_in_memory_become_bytes_piece_by_piece(images, monkeypatch):
     synthetic = images({"0": 3, "1": 4})
-    monkeypatch.setattr(synthetic_store, "PIECE", 3)
+    monkeypatch.setattr(synthetic_set, "PIECE", 3)
     assert torch.equal(PixelImages.of(synthetic).pixels, to_uint8(synthetic.x))
 
 
