@@ -10,6 +10,8 @@ JOBS ?= 2
 FUZZ ?= 1000000
 SECONDS ?= 28800
 SOAK ?= 3600
+# Of `make bench`: cpu or cuda.
+DEVICE ?= cpu
 
 # What `make lowest` and `make newest` run.
 TESTS ?= tests
@@ -17,7 +19,7 @@ TESTS ?= tests
 # Tools that are run and not installed: what is looked at must not change by looking.
 TOOL := $(BIN)/uv tool run --quiet
 
-.PHONY: setup demo demo-conditions docs test wheel lowest newest faults fuzz soak check format clean
+.PHONY: setup demo demo-conditions docs test wheel lowest newest faults fuzz soak bench check format clean
 .PHONY: lock licences sbom audit
 
 setup: $(READY)
@@ -51,6 +53,14 @@ fuzz: $(READY)
 # Trains, stops, resumes, renders and measures in random order for SOAK seconds, with kills.
 soak: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/soak.py --seconds $(SOAK)
+
+# docs/results/bench.json. DEVICE=cuda measures a GPU; PARTS chooses among import, training, pythae, mixing,
+# synthesis, demo. pythae gets an environment of its own.
+bench: $(READY)
+	test -d $(VENV)-pythae || $(BIN)/uv venv --quiet --python $(BIN)/python $(VENV)-pythae
+	$(BIN)/uv pip install --quiet --python $(VENV)-pythae -c constraints.txt pythae safetensors
+	$(BIN)/python -m benchmarks.speed --device $(DEVICE) --pythae $(VENV)-pythae/bin/python \
+	$(if $(PARTS),--only $(PARTS)) --json docs/results/bench.json
 
 # The wheel, installed into an empty environment outside of the checkout, walks through the README.
 wheel: $(READY)

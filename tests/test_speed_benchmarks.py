@@ -1,0 +1,28 @@
+"""The benchmarks of speed run: small trials, whose figures mean nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TRIALS = {
+    "training": ["--sizes", "8x4", "--rounds", "1"],
+    "mixing": ["--quick"],
+}
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_a_benchmark_writes_its_figures(name, tmp_path):
+    out = tmp_path / "figures.json"
+    program = [sys.executable, "-m", f"benchmarks.speed.{name}", *TRIALS[name]]
+    subprocess.run([*program, "--json", str(out)], check=True, cwd=ROOT, timeout=300)
+    found = json.loads(out.read_text(encoding="utf-8"))
+    if name == "training":
+        assert found["8x4"]["ms"] > 0
+        assert "busy" not in found["8x4"]  # there are no kernels to watch on a CPU
+    else:
+        assert set(found["overhead"]) == {"folder", "shards", "live source"}
+        assert found["images"] == 160
