@@ -66,8 +66,8 @@ def build(description: dict[str, Any]) -> Any:
     """The untrained model that ``describe`` described.
 
     Raises:
-        DataError: If this version does not know the family or an option of it, there is no list of
-            class names, or the images are not square.
+        DataError: If this version does not know the family or an option of it, the list of class
+            names is missing, or the images are not square.
     """
     name = description["family"]
     if name not in FAMILIES:
@@ -121,7 +121,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Source:
         an encoder, an ``IdentitySource`` if it takes identities from images.
 
     Raises:
-        DataError: If there is no intact checkpoint; the message names the files.
+        DataError: If no checkpoint is intact; the message names the files.
     """
     folder = Path(path)
     checkpoints = folder / "checkpoints"

@@ -86,8 +86,8 @@ class FixMatchSettings:
 
     Args:
         steps: Optimiser steps, 1 or more.
-        labelled_batch: Labelled images a step, 1 or more.
-        unlabelled_batch: Unlabelled images a step, 1 or more.
+        labelled_batch: Labelled images per step, 1 or more.
+        unlabelled_batch: Unlabelled images per step, 1 or more.
         learning_rate: Peak rate of AdamW; a short warm-up, then a quarter cosine towards zero.
         weight_decay: Decoupled decay of weights with two or more axes.
         threshold: Least probability at which the teacher's label counts, in [0, 1].
@@ -215,7 +215,7 @@ def train_fixmatch(
 
     Raises:
         NonFiniteLossError: If the loss stops being finite.
-        ValueError: If there is no image of a kind.
+        ValueError: If images of a kind are missing.
 
     Source:
         Sohn et al. 2020, "FixMatch", arXiv:2001.07685; alignment: Berthelot et al. 2020,

@@ -104,7 +104,7 @@ def spread_labels(
         images may be overruled.
 
     Raises:
-        ValueError: If there is no label or the shapes differ.
+        ValueError: If labels are missing or the shapes differ.
 
     Source:
         Calder et al. 2020, "Poisson Learning", arXiv:2006.11184, algorithm 1; its prior, here equal

@@ -116,5 +116,5 @@ def _check(logits: Tensor, target: Tensor, of_classes: Tensor) -> None:
     if logits.ndim != 2 or not fits or of_classes.shape != logits.shape[1:]:
         shapes = [tuple(tensor.shape) for tensor in (logits, target, of_classes)]
         raise ValueError(
-            f"need logits (N, K), targets (N,) or (N, K), and a number a class (K,), got {shapes}"
+            f"need logits (N, K), targets (N,) or (N, K), and a number per class (K,), got {shapes}"
         )

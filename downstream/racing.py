@@ -73,7 +73,7 @@ def standings(results: Mapping[str, Sequence[Result]]) -> list[Standing]:
             fewer.
 
     Raises:
-        ValueError: If there is no candidate, or one was scored on no split.
+        ValueError: If candidates are missing, or one was scored on no split.
     """
     if not results or not all(results.values()):
         raise ValueError("every candidate needs the results of one split or more")

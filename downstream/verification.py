@@ -203,7 +203,7 @@ def tar_at_far(scores: Tensor, same: Tensor, far: float) -> float:
     false accept rate).
 
     With fewer different pairs than 1 / far not one of them may be accepted: what comes back is then
-    the rate at a false accept rate of zero, which is no more than that at ``far``.
+    the rate at a false accept rate of zero, which is at most that at ``far``.
 
     Args:
         scores: Shape (N,).
@@ -236,7 +236,7 @@ def far_threshold(different: Floats, far: float) -> float:
         The threshold; minus infinity where all may be accepted.
 
     Raises:
-        ValueError: If there are no pairs or the rate is out of range.
+        ValueError: If pairs are missing or the rate is out of range.
     """
     if not 0 <= far <= 1 or len(different) == 0:
         raise ValueError(f"need pairs and a rate in [0, 1], got {len(different)} and {far}")
@@ -277,7 +277,7 @@ def share_interval(accepted: int, total: int) -> Interval:
         ValueError: If not 0 <= accepted <= total, or total is 0.
     """
     if not 0 <= accepted <= total or total == 0:
-        raise ValueError(f"{accepted} of {total} is no share")
+        raise ValueError(f"{accepted} of {total} is not a share")
     low, high = stats.binomtest(accepted, total).proportion_ci(0.95, method="exact")
     return float(low), float(high)
 

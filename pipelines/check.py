@@ -22,12 +22,14 @@ from pipelines.conditions.table import CombinationTable, combination_table, with
 from pipelines.config import DataConfig
 from pipelines.data.folders import (
     FolderLayout,
+    ImageReader,
     chosen_form,
     find_folder,
     folder_layout,
     layout_conditions,
     layout_problems,
     read_headers,
+    reader_for,
     same_pictures,
 )
 from pipelines.data.table import is_named
@@ -138,7 +140,7 @@ def check_data(data: DataConfig, progress: Progress | None = None) -> CheckRepor
     """Read every image.
 
     Raises:
-        DataError: If there is no such data set or it has no class folders; every other finding is
+        DataError: If the data set is unknown or has no class folders; every other finding is
             in the report.
     """
     if is_named(data.data):
@@ -187,7 +189,9 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
     if headers:
         size, grey = chosen_form(data, list(headers.values()))
         form = _form(size, grey)
-        (train, test), damaged = _read_all(layout, headers, size, grey, progress)
+        reader = reader_for(data, len(headers), size, grey=grey)
+        remarks += [reader.note.removeprefix("; ")] if reader.note else []
+        (train, test), damaged = _read_all(layout, headers, reader, progress)
         bad += damaged
         twins = _twins(train, test)
         copies = _near_copies(train, test, remarks)
@@ -235,7 +239,10 @@ def _combinations(
 
 @dataclass(frozen=True)
 class Side:
-    """The intact pictures of one side of the split: pixels uint8 (N, C, H, W), and files."""
+    """The intact pictures of one side of the split, (N, C, H, W), and their files.
+
+    Pixels are uint8, or floats where they are read from disk as they are used.
+    """
 
     pixels: Tensor
     paths: list[Path]
@@ -247,7 +254,7 @@ class Side:
 
 
 def _read_all(
-    layout: FolderLayout, headers: dict[Path, Header], size: int, grey: bool, progress: Progress
+    layout: FolderLayout, headers: dict[Path, Header], reader: ImageReader, progress: Progress
 ) -> tuple[list[Side], list[BadFile]]:
     """Decode everything that has a header: the pictures on both sides of the split, and damaged
     files.
@@ -259,7 +266,8 @@ def _read_all(
     ):
         paths = [tree.paths[i] for i in index if tree.paths[i] in headers]
         step = partial(progress.step, f"reading {words}")
-        pixels, damaged = _pixels_of(paths, size, grey, step)
+        lazy = reader.most is not None
+        pixels, damaged = reader.read(paths, step) if lazy else _pixels_of(paths, reader, step)
         sides.append(_intact(pixels, paths, damaged))
         bad += damaged
     return sides, bad
@@ -303,9 +311,10 @@ def _intact(pixels: Tensor, paths: list[Path], damaged: Iterable[BadFile]) -> Si
 
 
 def _pixels_of(
-    paths: Sequence[Path], size: int, grey: bool, step: Callable[[int, int], None]
+    paths: Sequence[Path], reader: ImageReader, step: Callable[[int, int], None]
 ) -> tuple[Tensor, list[BadFile]]:
     """All pictures, uint8 (N, C, size, size), and the files that are damaged."""
+    size, grey = reader.size, reader.grey
     parts, bad = [torch.empty(0, 1 if grey else 3, size, size, dtype=torch.uint8)], []
     for start in range(0, len(paths), READ_AT_ONCE):
         images, damaged = read_squares(paths[start : start + READ_AT_ONCE], size=size, grey=grey)

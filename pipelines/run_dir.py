@@ -104,7 +104,7 @@ class RunDir:
         written.
 
         The kernel drops the lock with its holder, however that ends, so a lock left behind by a
-        dead process is no obstacle.
+        dead process does not matter.
 
         Raises:
             RunLockedError: If another process holds it; the message names its pid.

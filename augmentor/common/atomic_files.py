@@ -45,7 +45,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 class DiskFullError(OSError):
-    """There is no room for a file; names it, the bytes it needs and those that are free."""
+    """A file does not fit on the disk; names it, the bytes it needs and those that are free."""
 
 
 @contextmanager

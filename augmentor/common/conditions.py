@@ -76,7 +76,7 @@ class Conditions:
             ValueError: If the type, the shape or a value does not fit.
         """
         if not self:
-            raise ValueError("there are no conditions; leave condition out")
+            raise ValueError("the source knows no conditions; leave condition out")
         if self.are_numbers:
             return self._scaled(condition)
         if condition.ndim == 1 and not condition.is_floating_point():

@@ -45,7 +45,7 @@ def mixed_draw_weights(
 
     Raises:
         ValueError: If ``share`` is not in [0, 1], if ``short_only`` is asked for without
-            ``balanced``, or if there are no images to draw.
+            ``balanced``, or if images to draw are missing.
 
     Example:
         >>> import torch
@@ -61,7 +61,7 @@ def mixed_draw_weights(
     if not balanced:
         return _in_their_proportions(real, synthetic, num_classes, share)
     if not len(real) + len(synthetic):
-        raise ValueError("there are no images to draw")
+        raise ValueError("found no images to draw")
     n, m = _counts(real, num_classes), _counts(synthetic, num_classes)
     part = _synthetic_part(n, m, share, short_only=short_only)
     of_real, of_synthetic = ((1 - part) / n)[real], (part / m)[synthetic]

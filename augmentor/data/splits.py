@@ -142,7 +142,7 @@ def tuning_split(y: Tensor, fraction: float, seed: int, turn: int = 0) -> tuple[
     tail. So every other one of the common half of the classes is cut down to the size of a rare one
     (the largest to that of the smallest, and so on) and gives all its other images for tuning,
     while the rare classes stay whole for fitting. Common classes whose turn it is not, and all
-    classes where there is no tail or no more than three classes, give 1 - ``fraction`` of their
+    classes without a tail or with no more than three classes, give 1 - ``fraction`` of their
     images. A class of fewer than four images stays whole.
 
     Args:

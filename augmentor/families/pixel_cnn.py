@@ -1,7 +1,7 @@
 """PixelCNN: conditional image generation with PixelCNN decoders (van den Oord et al. 2016,
 arXiv:1606.05328).
 
-Small, and the reference with an explicit likelihood: it says how many bits an image takes. Its
+Small, and the reference with an explicit likelihood: it says how many bits each image takes. Its
 pixels are mixtures of logistics (Salimans et al. 2017, arXiv:1701.05517) in the place of 256
 classes, which little data cannot tell apart. It has no latent of its own: sampling turns the latent
 into uniform numbers, one a pixel and channel, and those into pixels one after the other, so it
@@ -82,7 +82,7 @@ class PixelCnn(nn.Module):
 
     @torch.no_grad()
     def bits_per_dimension(self, x: Tensor, y: Tensor) -> Tensor:
-        """What an image costs, in bits a pixel and channel.
+        """What an image costs, in bits per pixel and channel.
 
         Args:
             x: Images, float32 (N, C, H, W) in [-1, 1], taken as 8-bit ones.

@@ -40,7 +40,7 @@ class VaeOptions:
             nearly black and white.
         sigma: Standard deviation of a Gaussian pixel in [-1, 1]; 1 is half the squared error.
             Smaller weighs the reconstruction more, and the latent then tells the class, so that the
-            generator is deaf to its label.
+            generator ignores its label.
         weight_kl: Weight of the KL term, beta; 1 is the bound of the paper.
         conditional_norm: Class-conditional batch norm in the generator.
         condition_at_start: The condition enters the generator beside the latent too, not in its

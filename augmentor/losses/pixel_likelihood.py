@@ -72,7 +72,7 @@ def discretised_logistic_cdf(parameters: Tensor) -> Tensor:
 
 
 def bits_per_dimension(nll: Tensor, dimensions: int) -> Tensor:
-    r"""Nats an image as bits a dimension: :math:`\mathrm{nll} / (D \log 2)`.
+    r"""Nats per image as bits per dimension: :math:`\mathrm{nll} / (D \log 2)`.
 
     Args:
         nll: Negative log-likelihood per image in nats, any shape.

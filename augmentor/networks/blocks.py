@@ -127,7 +127,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
 
 class PlainBatchNorm2d(BatchNorm2d):
-    """Batch norm that is deaf to the class, with the conditional one's signature."""
+    """Batch norm that ignores the class, with the conditional one's signature."""
 
     def forward(self, h: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
         """Normalise h (N, C, H, W); ``weights`` are ignored."""

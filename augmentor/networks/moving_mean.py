@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class MovingMean(nn.Module):
-    """One moving average per row, updated only for the rows a batch knows.
+    """One moving average per row, updated only for the rows that the batch knows.
 
     The first mean a row sees is taken whole, so that no row is biased towards zero.
 

@@ -23,7 +23,7 @@ def psnr_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
         Decibels, shape (N,); infinite where the pixels are equal. Ten times the error takes 20 dB.
 
     Raises:
-        ValueError: If shapes differ or there is no hole.
+        ValueError: If shapes differ or the hole is empty.
     """
     _check(x, reference, mask)
     error = (x - reference).square()[:, :, mask].flatten(1).mean(dim=1)
@@ -49,7 +49,7 @@ def ssim_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
         images.
 
     Raises:
-        ValueError: If shapes differ or there is no hole.
+        ValueError: If shapes differ or the hole is empty.
 
     Source:
         Wang et al. 2004, "Image quality assessment: from error visibility to structural

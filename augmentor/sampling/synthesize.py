@@ -62,13 +62,13 @@ def render(
         int64 (n,), ascending.
 
     Raises:
-        ValueError: If there is no such class.
+        ValueError: If the class does not exist.
         DataError: If fewer than ``n`` of ``budget`` candidates were accepted.
         DivergedError: If the source renders NaN or infinite pixels.
     """
     if not 0 <= class_index < len(source.classes):
         raise ValueError(
-            f"there is no class {class_index}; the source has 0 to {len(source.classes) - 1}"
+            f"unknown class {class_index}; the source has 0 to {len(source.classes) - 1}"
         )
     end = start + (TRIES * n if budget is None else budget)
     images, kept, position = (

@@ -97,7 +97,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         folder: As given to ``save_checkpoint``, or one checkpoint's own folder.
 
     Raises:
-        DataError: If there is no checkpoint, or none is intact; the message names the files.
+        DataError: If checkpoints are missing, or none is intact; the message names the files.
     """
     candidates = [folder] if (folder / "manifest.json").exists() else _newest_first(folder)
     if not candidates:

@@ -74,7 +74,7 @@ class CudaGraph:
 
 
 class Again:
-    """A recording where there are no graphs: the work is done again, kernel by kernel."""
+    """A recording without CUDA graphs: the work is done again, kernel by kernel."""
 
     def __init__(self) -> None:
         self.work: Callable[[], Tensor] | None = None

@@ -23,7 +23,7 @@ class MixPolicy:
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.
         strength: Of classical augmentation, a factor on the trainer's.
-        augment: Of all images drawn, in the place of the base's own; ``none`` is no augmentation,
+        augment: Of all images drawn, in the place of the base's own; ``none`` leaves it out,
             None leaves the base's. With FixMatch the strong one.
         schedule: ``mixed`` into every batch, or ``pretrain``: the first ``share`` of the steps,
             then real images alone.

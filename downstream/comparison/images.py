@@ -158,7 +158,7 @@ def jackknife_variance(
         seed: As there.
 
     Returns:
-        The variance, with G - 1 degrees of freedom; unknown where there are no groups.
+        The variance, with G - 1 degrees of freedom; unknown without groups.
 
     Source:
         Kott 2001, "The Delete-a-Group Jackknife", Journal of Official Statistics 17, 521-526.

@@ -61,7 +61,7 @@ class Comparison:
         needed: Number of replicates that would probably decide, None if decided or if up to 1000
             would not.
         limited_by: What an undecided comparison needs more of: ``replicates``, ``test images`` or
-            ``training images``. None if decided, or if there is no variance.
+            ``training images``. None if decided, or without variance.
         conditional: Whether the interval is about these training images only.
     """
 

@@ -63,7 +63,7 @@ class Metric:
         Raises:
             MissingOutputError: If outputs lack a field that the metric needs.
             NotFiniteError: If a needed field holds NaN or infinite values.
-            ValueError: If there are no images, or rows of ``class_probs`` do not sum to one.
+            ValueError: If images are missing, or rows of ``class_probs`` do not sum to one.
 
         Example:
             >>> from downstream.metrics import METRICS

@@ -11,7 +11,13 @@ Row = Mapping[str, Any]
 
 ORDERS = {"top1": True, "inception_score": True, "fid": False, "recall": True, "cas": True}
 """The columns that order rows, and whether more is better."""
-SPOILING = ("deaf to the label", "collapsed", "memorised", "training diverged")
+SPOILING = (
+    "ignores the label",
+    "deaf to the label",  # in results of version 0.1
+    "collapsed",
+    "memorised",
+    "training diverged",
+)
 """How the warnings begin that take all praise from a row. The others are told beside it."""
 OF_THE_JUDGE = "weak judge"
 """How the warning begins that is about the judge and so about every row."""
@@ -41,7 +47,7 @@ def order_of(rows: Mapping[str, Row]) -> dict[str, list[str]]:
 
 
 def leaders(result: Mapping[str, Any]) -> dict[str, str]:
-    """The best row at equal budget by each of ``ORDERS`` among those that no warning spoils.
+    """The best row at equal budget by each of ``ORDERS`` among those that no warning rules out.
 
     Args:
         result: ``families`` and ``order`` of compare.json.

@@ -96,7 +96,7 @@ def find_conditions(
         names: Columns of ``metadata.csv`` or ``metadata.jsonl``, or ``folder`` alone.
 
     Raises:
-        ConditionsError: If there is no metadata, a column is unknown, an image has no row, or
+        ConditionsError: If the metadata are missing, a column is unknown, an image has no row, or
             values do not fit together.
     """
     trees = [train[0]] if train[0] is test[0] else [train[0], test[0]]

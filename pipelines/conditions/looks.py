@@ -1,4 +1,4 @@
-"""MNIST under eight looks, a stated rule that gives public images a condition."""
+"""MNIST under eight looks, by a stated rule, so that public images have a condition."""
 
 from __future__ import annotations
 

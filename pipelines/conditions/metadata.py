@@ -185,7 +185,7 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 f"{shown(file)}:{line}: is not JSON; write one object a line"
             ) from error
         if not isinstance(found, dict):
-            raise DataError(f"{shown(file)}:{line}: is no JSON object; write {{...}} on a line")
+            raise DataError(f"{shown(file)}:{line}: is not a JSON object; write {{...}} on a line")
         yield line, {_spelled(name): _plain(value) for name, value in found.items()}
 
 

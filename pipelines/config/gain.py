@@ -67,7 +67,7 @@ class GainConfig(Section):
         default=(0.0, 0.5),
         strict=False,
         min_length=1,
-        description="Filter thresholds that auto may choose; 0 is no filter.",
+        description="Filter thresholds that auto may choose; 0 filters nothing.",
     )
     screening_rounds: int = Field(
         default=8,

@@ -21,7 +21,7 @@ class PolicyConfig(Section):
     )
     share: Fraction = Field(default=0.5, description="Synthetic part of the draws.")
     confidence: Fraction = Field(
-        default=0.0, description="Least probability of its class; 0 is no filter."
+        default=0.0, description="Least probability of its class; 0 filters nothing."
     )
     strength: float = Field(default=1.0, ge=0, description="Factor on classifier.strength.")
     augment: Augmentation | None = Field(

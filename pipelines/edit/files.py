@@ -88,7 +88,7 @@ def reconstruct_files(
     Raises:
         ConfigError: If the source has no encoder, the class of an image is unknown, or the device
             is not here.
-        DataError: If there is no run, or a file is not a usable image; the message names it.
+        DataError: If the run is missing, or a file is not a usable image; the message names it.
     """
     o = _open(run, "reconstruct", files, label, predict, device, condition)
     x_rec = reconstruct(o.source, o.x, o.y, o.condition)
@@ -263,7 +263,7 @@ def frontalize_files(
 
     Raises:
         ConfigError: If the source takes no identity from an image, or the device is not here.
-        DataError: If there is no run, or a file is not a usable image; the message names it.
+        DataError: If the run is missing, or a file is not a usable image; the message names it.
     """
     source = identity_source(run, "frontalize", device)
     x = read_files([frontal, *files], source.image_shape).to(device_of(source))
@@ -283,7 +283,7 @@ def encoding_source(run: Path, operation: str, device: str | None = None) -> Enc
 
     Raises:
         ConfigError: If its family has no encoder; the message names those that have one.
-        DataError: If there is no intact run.
+        DataError: If no run is intact.
     """
     source, refusal = _loaded(run, device, "encode", f"has no encoder, which {operation} needs")
     if not isinstance(source, EncodingSource):
@@ -296,7 +296,7 @@ def identity_source(run: Path, operation: str, device: str | None = None) -> Ide
 
     Raises:
         ConfigError: If its family does not; the message names those that do.
-        DataError: If there is no intact run.
+        DataError: If no run is intact.
     """
     source, refusal = _loaded(
         run, device, "render", f"takes no identity from an image, as {operation} must"
@@ -416,7 +416,7 @@ def _condition(source: EncodingSource, words: str | None, n: int, option: str) -
         rows = conditions.repeated(one, n)
         conditions.rows(rows)  # refuses what is no finite number
     except ValueError as error:
-        raise ConfigError(f"{option}: {words!r} is no value of {names}: {error}") from error
+        raise ConfigError(f"{option}: {words!r} is not a value of {names}: {error}") from error
     return rows.to(device_of(source))
 
 

@@ -113,7 +113,7 @@ def identity_quality_run(
     Raises:
         ConfigError: If the source takes no identity from an image, too few folds are left, or the
             device isn't here.
-        DataError: If there is no run, data or pairs cannot be used, or the source has seen people
+        DataError: If the run is missing, data or pairs cannot be used, or the source saw people
             in the pairs.
     """
     began, judge_seed = time.monotonic(), seed_for("judge", seed)
@@ -143,7 +143,7 @@ def _opened(run: Path, pairs: str, train_folds: Sequence[int], device: str | Non
     bundle = load_data(data, loaded.config.seed)
     if bundle.train.classes != source.classes or bundle.train.image_shape != source.image_shape:
         raise DataError(
-            f"{bundle.name}: the data are no longer those the source of {run} was trained on"
+            f"{bundle.name}: the source of {run} was trained on other data than these"
         )
     everyone = read_pairs(find_pairs(pairs, data_root(data)), source.image_shape)
     everyone.refuse_known(source.classes, loaded.trained_on, f"the source of {run}")
@@ -192,7 +192,7 @@ def cases_of(pairs: VerificationPairs) -> Cases:
     another photo.
 
     Raises:
-        DataError: If there is no such pair in two folds at least.
+        DataError: If two folds at least do not have such a pair.
     """
     photos: dict[str, list[int]] = {}
     for image, person in enumerate(pairs.people):

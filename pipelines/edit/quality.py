@@ -57,7 +57,7 @@ def edit_quality_run(
 
     Raises:
         ConfigError: If the source has no encoder, or the device isn't here.
-        DataError: If there is no run, or the data no longer fit it.
+        DataError: If the run is missing, or the data no longer fit it.
     """
     began, loaded = time.monotonic(), load_source(run, device)
     source = encoding_source(run, "editing", device)
@@ -86,7 +86,7 @@ def _data_of(loaded: LoadedRun, run: Path) -> DataBundle:
     bundle, source = load_data(loaded.config.data, loaded.config.seed), loaded.source
     if bundle.test.classes != source.classes or bundle.test.image_shape != source.image_shape:
         raise DataError(
-            f"{bundle.name}: the data are no longer those the source of {run} was trained on"
+            f"{bundle.name}: the source of {run} was trained on other data than these"
         )
     return bundle
 

@@ -87,7 +87,7 @@ def screen(plan: GainPlan, job: OpenJob[Any]) -> dict[str, Any]:
         job: Makes the trainings; finished ones are kept.
 
     Returns:
-        The contents of policy.json: ``base``, ``share``, ``confidence`` (null is no filter),
+        The contents of policy.json: ``base``, ``share``, ``confidence`` (null filters nothing),
         ``balanced``, ``best_classical`` (the best arm without generator and pool; null if
         unknown), ``best_with_pool`` (without generator; likewise), ``strengths`` (of classical
         augmentation, by arm), ``words``, and ``screening``: rule, budget and standings.

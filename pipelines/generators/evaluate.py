@@ -60,7 +60,7 @@ def evaluate_run(
     Raises:
         OSError: If ``out`` cannot be written to; found before any work.
         ConfigError: If this machine does not have the device.
-        DataError: If there is no intact run, the data no longer fit its source, or the source saw a
+        DataError: If no run is intact, the data no longer fit its source, or the source saw a
             test image.
     """
     if samples > MOST_SAMPLES:

@@ -74,11 +74,11 @@ def _about_collapse(ratios: Sequence[float | None], classes: Sequence[str]) -> l
 def _about_labels(metrics: Section, num_classes: int) -> list[str]:
     words = []
     if metrics["diversity"]["label_effect"] < SUSPICIOUS:
-        words.append("deaf to the label: a latent gives almost the same image for every class")
+        words.append("ignores the label: a latent gives almost the same image for every class")
     top1, chance = metrics["answers"]["generated"]["top1"], 1 / num_classes
     if top1 < chance + SUSPICIOUS * (1 - chance):
         words.append(
-            f"deaf to the label: the judge finds the asked class in {top1:.1%}, hardly more than "
+            f"ignores the label: the judge finds the asked class in {top1:.1%}, hardly more than "
             "by chance"
         )
     return words

@@ -59,7 +59,7 @@ def load_source(run: Path, device: str | None = None) -> LoadedRun:
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Raises:
-        DataError: If there is no run, or no intact checkpoint; the message names the files.
+        DataError: If the run is missing, or no checkpoint is intact; the message names the files.
         ConfigError: If the run's config cannot be read, or this machine does not have the device.
     """
     folder = RunDir(run)

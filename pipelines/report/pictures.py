@@ -39,7 +39,7 @@ def sample_grid(
         An RGB picture. The same input gives the same picture.
 
     Raises:
-        ValueError: If there is no row, a row is not (n, C, H, W), sizes differ, or the names are
+        ValueError: If rows are missing, a row is not (n, C, H, W), sizes differ, or the names are
             not as many as rows.
     """
     rows = list(images)

@@ -41,7 +41,7 @@ def method_of(name: str, where: str) -> Recipe | GanHead:
         where: The key that holds it, for the error.
 
     Raises:
-        ConfigError: If there is no such method.
+        ConfigError: If the method is unknown.
     """
     if name in METHODS:
         return METHODS[name]

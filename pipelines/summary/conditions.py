@@ -76,7 +76,7 @@ def _renders(document: Mapping[str, Any], arm: str) -> bool:
 
 
 def _auto(document: Mapping[str, Any], scores: Mapping[str, float]) -> dict[str, Any] | None:
-    """What ``auto`` chose, and how far it is behind the best arm that is no control."""
+    """What ``auto`` chose, and how far it is behind the best arm that is not a control."""
     if "auto" not in scores:
         return None
     rivals = [

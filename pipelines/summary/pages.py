@@ -32,7 +32,7 @@ def pages_run(folder: Path) -> list[Path]:
         The files that were written, summary/ left out.
 
     Raises:
-        DataError: If there is no run, or a result file cannot be read.
+        DataError: If runs are missing, or a result file cannot be read.
     """
     runs = runs_in(folder)
     if not runs:

@@ -51,7 +51,7 @@ def summary_run(
         The contents of gain_summary.json.
 
     Raises:
-        DataError: If a file is no such result, two are of one run, results of test images and of
+        DataError: If a file is not such a result, two are of one run, results of test images and of
             screening are mixed, or no arm was compared with a generator-free one.
     """
     documents = read_results(results)
@@ -71,7 +71,7 @@ def read_results(paths: Sequence[Path]) -> list[Document]:
     """Read result files, or those in folders of runs; the same content twice is one result.
 
     Raises:
-        DataError: If a file is no such result, or two of them must not stand in one table.
+        DataError: If a file is not such a result, or two of them must not stand in one table.
     """
     found: dict[tuple[str, str, str], tuple[Path, Document]] = {}
     for path in map(file_of, paths):

@@ -36,7 +36,7 @@ class Run:
 
     @property
     def screening(self) -> bool:
-        """Whether test images were left alone, so that this is no result."""
+        """Whether test images were left alone, so that this is not a result."""
         return bool(self.document.get("scored_on", "test") != "test")
 
 

@@ -1,5 +1,5 @@
 """Pairs of images for verification: a folder with ``pairs.csv`` (fold,same,first,second) and a
-folder a person.
+folder per person.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Arm:
 
     Args:
         name: ``BASELINE``, ``REAL_PEOPLE``, or the name of the synthetic set's folder.
-        extra: Images beside those of the data; people are classes. None is no others.
+        extra: Images beside those of the data; people are classes. None for none.
         share: Part of the draws that falls on ``extra``, in [0, 1).
         synthetic: How many of ``extra`` are synthetic; of ``REAL_PEOPLE`` none.
     """

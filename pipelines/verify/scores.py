@@ -88,7 +88,7 @@ def _scores_json(scores: ArmScores, metric: Metric, people: Figure) -> dict[str,
 def _row(
     comparison: Comparison, key: str, figures: Mapping[str, Sequence[Mapping[str, Figure]]]
 ) -> dict[str, Any]:
-    """A comparison as verify.json has it; where nothing is known there is no p."""
+    """A comparison as verify.json has it; where nothing is known p is left out."""
     own = []
     for arm, base in zip(figures[comparison.arm], figures[comparison.baseline], strict=True):
         own.append(difference(arm[key], base[key]))

@@ -152,7 +152,7 @@ def test_binomial_interval() -> None:
     assert share_interval(0, 10) == pytest.approx((0, 1 - 0.025**0.1))  # solves (1 - p)^10 = 0.025
     assert share_interval(10, 10) == pytest.approx((0.025**0.1, 1))
     for accepted, total in ((1, 0), (3, 2), (-1, 2)):
-        with pytest.raises(ValueError, match="no share"):
+        with pytest.raises(ValueError, match="not a share"):
             share_interval(accepted, total)
 
 

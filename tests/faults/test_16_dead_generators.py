@@ -66,12 +66,12 @@ def evaluated(**kind):
 
 
 DEAD = {
-    "constant": ({"constant": True, "deaf": True}, ("collapsed", "deaf to the label")),
+    "constant": ({"constant": True, "deaf": True}, ("collapsed", "ignores the label")),
     "constant in every class": ({"constant": True, "deaf": False}, ("collapsed",)),
-    "deaf to its label": ({"constant": False, "deaf": True}, ("deaf to the label",)),
+    "deaf to its label": ({"constant": False, "deaf": True}, ("ignores the label",)),
     "almost constant": (
         {"constant": True, "deaf": True, "faint": 0.05},
-        ("collapsed", "deaf to the label"),
+        ("collapsed", "ignores the label"),
     ),
 }
 

@@ -62,9 +62,9 @@ def test_a_row_of_fewer_samples_has_real_data_of_as_few_beside_it() -> None:
 
 
 def test_warnings_are_told_per_row() -> None:
-    warned = row(warnings=["collapsed", "deaf to the label"])
+    warned = row(warnings=["collapsed", "ignores the label"])
     page = as_markdown(result_of(cvae=warned, cgan=row()))
-    assert "- Warning, cvae: collapsed; deaf to the label." in page
+    assert "- Warning, cvae: collapsed; ignores the label." in page
     assert "Warning, cgan" not in page
 
 

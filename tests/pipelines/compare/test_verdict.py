@@ -5,7 +5,7 @@ import pytest
 from pipelines.compare.verdict import leaders, order_of, paper_order
 from tests.pipelines.compare.made_up import result_of, row
 
-DEAF = "deaf to the label: a latent gives almost the same image for every class"
+DEAF = "ignores the label: a latent gives almost the same image for every class"
 COLLAPSED = "collapsed: images of 0, 1, 2 are almost the same whatever the latent"
 COPIES = "memorised: about 40% of the samples look like copies of training images"
 NEAR = "near copies: 12.0% of the samples are as near to an image the source has seen"

@@ -216,7 +216,7 @@ def test_a_walk_through_the_conditions(tmp_path: Path, files: list[Path]) -> Non
     ("condition", "to", "message"),
     [
         (None, [], "give the condition of the files by --condition, a value of azimuth"),
-        ("left", [], "--condition: 'left' is no value of azimuth"),
+        ("left", [], "--condition: 'left' is not a value of azimuth"),
         ("nan", [], "not a finite number"),
         ("0,1", [], "name one number for each"),
         ("0", ["up"], "--condition-to: 'up'"),
@@ -430,5 +430,5 @@ def test_the_command_of_edit_quality_writes_numbers_and_a_page(
     assert "12 in all: the judge finds the asked class" in page
     other = DataBundle("levels", "all", images, replace(images, classes=tuple("abc")), None, "")
     monkeypatch.setattr(edit_quality, "load_data", lambda data, seed: other)
-    with pytest.raises(DataError, match="no longer those the source"):
+    with pytest.raises(DataError, match="was trained on other data"):
         edit_quality.main([str(tmp_path / "run"), str(tmp_path / "q.json")])

@@ -204,7 +204,7 @@ def test_a_source_that_ignores_its_label_is_reported() -> None:
     assert metrics["answers"]["generated"]["top1"] == pytest.approx(0.1, abs=0.02)
     assert metrics["diversity"]["label_effect"] < 0.01
     assert (
-        sum(words.startswith("deaf to the label") for words in evaluation.result["warnings"]) == 2
+        sum(words.startswith("ignores the label") for words in evaluation.result["warnings"]) == 2
     )
 
 
