@@ -19,7 +19,7 @@ from augmentor.common.given_files import (
 )
 from augmentor.common.tar_files import MOST_MEMBERS
 from augmentor.common.types import DataError
-from augmentor.data.recipe import Recipe, checked, unchecked
+from augmentor.data.recipe import Recipe, checked, planned_shards, shard_count, unchecked
 from augmentor.data.set_layout import AGAIN, MANIFEST
 
 MOST_WORDS = 2**16
@@ -136,6 +136,26 @@ def manifest_text(shards: Iterable[Shard]) -> str:
     """The manifest of shards, in order of class and number."""
     ordered = sorted(shards, key=lambda shard: (shard.class_index, shard.number))
     return "".join(shard.line + "\n" for shard in ordered)
+
+
+def require_finished(recipe: Recipe, shards: list[Shard], folder: object) -> None:
+    """Refuse a set that lacks shards, or has shards of another recipe.
+
+    Raises:
+        DataError: If so; ``folder`` says where.
+    """
+    if foreign := [shard for shard in shards if shard.recipe != recipe.hash]:
+        raise DataError(
+            f"{folder}/{MANIFEST}: {foreign[0].class_name!r} is of another recipe; {AGAIN}"
+        )
+    # The number first: a recipe from elsewhere may ask for more shards than memory holds.
+    there = {(shard.class_index, shard.number, shard.count) for shard in shards}
+    if len(shards) < shard_count(recipe) or there != set(planned_shards(recipe)):
+        done = sum(shard.count for shard in shards)
+        raise DataError(
+            f"{folder}: unfinished ({done} of {recipe.total} images); run the same synth command "
+            "again"
+        )
 
 
 def most_bytes(recipe: Recipe, shard: Shard) -> int:

@@ -12,7 +12,7 @@ RECIPE, MANIFEST, TRAINED_ON, PARTIAL = (
     "trained_on.safetensors",
     ".partial",
 )
-METADATA = "metadata.csv"
+METADATA, SHARDS = "metadata.csv", "shards"
 CONTACT_SHEET, LOCK = "contact_sheet.png", "lock"
 """What the jobs may lay beside the files of a set."""
 AGAIN = "run the same synth command again to restore it"

@@ -63,7 +63,7 @@ def opened(synthetic: Synthetic) -> PixelImages | SampleSource:
         ValueError: If a live source needs a condition for every image.
     """
     if isinstance(synthetic, str | Path):
-        synthetic = read_set(Path(synthetic))
+        synthetic = read_set(synthetic)
     if isinstance(synthetic, SyntheticSet):
         return synthetic.stored
     if isinstance(synthetic, LabelledImages):

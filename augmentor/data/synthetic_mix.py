@@ -28,6 +28,8 @@ from augmentor.data.item_form import (
     form_of,
     labels_of,
 )
+from augmentor.data.mix_stream import Draws, MixStream
+from augmentor.data.stored_set import StoredSet
 from augmentor.data.synthetic_images import Synthetic, opened
 from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
 
@@ -74,7 +76,9 @@ class SyntheticMix(MixedItems):
     them later: they count for both kinds from then on.
 
     The mix takes or renders all its synthetic images when you make it, and keeps them as bytes.
-    Item i is therefore the same for any number of workers. Classes are matched by name.
+    Item i is therefore the same for any number of workers. Classes are matched by name. With
+    ``streaming`` the images of a stored set stay where they are: an item is read when you ask for
+    it, and :meth:`stream` reads shard by shard, for sets that do not fit into memory or on a disk.
 
     Say by one of these how many synthetic images the mix gets:
 
@@ -93,8 +97,8 @@ class SyntheticMix(MixedItems):
             label, such as a Hugging Face ``Dataset``; synthetic items are dicts then, and go
             through its ``set_transform``. Or another mix: its items all count as real here, and
             new images go through the transforms of the dataset below.
-        synthetic: A stored set (its folder, or as ``SyntheticSet``), ``LabelledImages``, or a live
-            source.
+        synthetic: A stored set (its folder, an URL such as ``s3://bucket/set``, or as
+            ``SyntheticSet``), ``LabelledImages``, or a live source.
         share: As above, in [0, 1).
         counts: As above.
         policy: As above. Its ``share``, ``balanced`` and ``short_only`` decide the draws. If it has
@@ -110,6 +114,8 @@ class SyntheticMix(MixedItems):
             are not named 0, 1, 2, …
         value_range: What black and white are in ``real``'s tensors or arrays. By default (0, 255)
             for uint8 and (0, 1) for float.
+        streaming: Leave the images of a stored set where they are, as above; ``synthetic`` is then
+            a folder or an URL.
 
     Raises:
         DataError: If class names differ, stored images are too few, a stored set or policy cannot
@@ -155,6 +161,7 @@ class SyntheticMix(MixedItems):
         labels: Sequence[int] | Tensor | NDArray[Any] | None = None,
         classes: Sequence[str] | None = None,
         value_range: tuple[float, float] | None = None,
+        streaming: bool = False,
     ) -> None:
         if sum(given is not None for given in (share, counts, policy)) > 1:
             raise ValueError("give one of share, counts and policy")
@@ -164,16 +171,22 @@ class SyntheticMix(MixedItems):
             raise DataError("the real dataset is empty: synthetic images cannot stand alone")
         self.form = form_of(real, value_range)
         self._names = _class_names(real, classes, self._real_labels)
-        if isinstance(synthetic, str | Path):
-            synthetic = read_set(Path(synthetic))
+        given = _read(synthetic, streaming)
         self._drawing = _Drawing(share)
         if policy is not None:
-            self._drawing = _drawing_of(_read_policy(policy), synthetic)
-        images, by_policy = opened(synthetic), policy is not None
+            self._drawing = _drawing_of(_read_policy(policy), given)
+        images = given if isinstance(given, StoredSet) else opened(given)
+        by_policy = policy is not None
         self._condition: Tensor | None = None
-        if isinstance(images, PixelImages):
+        self._stored: StoredSet | None = None
+        self._pixels: Tensor | _Chosen
+        self._seed = seed
+        if isinstance(images, PixelImages | StoredSet):
             self._labels, which = self._choose(images, counts, seed, by_policy=by_policy)
-            self._pixels = images.pixels if which is None else images.pixels[which]
+            if isinstance(images, StoredSet):
+                self._stored, self._pixels = images, _Chosen(images, which)
+            else:
+                self._pixels = images.pixels if which is None else images.pixels[which]
             if images.condition is not None:
                 self._condition = images.condition if which is None else images.condition[which]
         else:
@@ -185,10 +198,20 @@ class SyntheticMix(MixedItems):
     def __getitem__(self, index: int) -> Any:
         position = self._position(index)
         if position < len(self._real_labels):
-            item = self.real[position]
-            return item if isinstance(item, Mapping) else tuple(item)
+            return self.real_item(position)
         which = position - len(self._real_labels)
-        image, target = self.form.item(self._pixels[which], int(self._labels[which]))
+        return self.made_item(self._pixels[which], int(self._labels[which]))
+
+    def real_item(self, index: int) -> Any:
+        """Item ``index`` of the real dataset."""
+        item = self.real[index]
+        return item if isinstance(item, Mapping) else tuple(item)
+
+    def made_item(self, pixels: Tensor, label: int) -> Any:
+        """A synthetic image, uint8 (C, H, W), in the form of the real items, with their
+        transforms.
+        """
+        image, target = self.form.item(pixels, label)
         return apply_transforms(self.real, image, target, self.form.columns)
 
     def __repr__(self) -> str:
@@ -282,13 +305,56 @@ class SyntheticMix(MixedItems):
             short_only=self._drawing.short_only,
         )
 
+    def stream(
+        self, share: float | None = None, *, length: int | None = None, seed: int | None = None
+    ) -> MixStream:
+        """The items in random order for a ``DataLoader`` without a sampler, drawn as often as with
+        ``draw_weights(share)``; synthetic images are read shard by shard.
+
+        Args:
+            share: As in ``draw_weights``.
+            length: Items of an epoch; ``len(self)`` unless given.
+            seed: Decides the order; that of the mix unless given. Call ``set_epoch`` of what is
+                returned before every epoch.
+
+        Raises:
+            ValueError: If the mix was not made with ``streaming``, or took a part of the set alone.
+
+        Example:
+            >>> mix = SyntheticMix(real, "s3://bucket/set", streaming=True)  # doctest: +SKIP
+            >>> stream = mix.stream(share=0.5)  # doctest: +SKIP
+            >>> for epoch in range(10):  # doctest: +SKIP
+            ...     stream.set_epoch(epoch)
+            ...     for images, labels in DataLoader(stream, batch_size=128, num_workers=4):
+            ...         ...
+        """
+        if self._stored is None:
+            raise ValueError("make the mix with streaming=True from a folder or an URL")
+        if len(self._labels) != len(self._stored):
+            raise ValueError(
+                "a stream draws from all images of the set: make the mix without share and counts, "
+                "and give stream() the share"
+            )
+        sums, own = torch.zeros(2, len(self._names), dtype=torch.float64), self._real_labels
+        weights, here = self.draw_weights(share), len(own)
+        sums[0].index_add_(0, own, weights[:here])
+        sums[1].index_add_(0, self._labels, weights[here:])
+        made = torch.tensor(match_classes(self._names, self._stored.classes))
+        seed = self._seed if seed is None else seed
+        return MixStream(self, self._stored, Draws(own, made, sums), length or len(self), seed)
+
     def _position(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         return index % len(self)
 
     def _choose(
-        self, stored: PixelImages, counts: Strategy | None, seed: int, *, by_policy: bool
+        self,
+        stored: PixelImages | StoredSet,
+        counts: Strategy | None,
+        seed: int,
+        *,
+        by_policy: bool,
     ) -> tuple[Tensor, Tensor | None]:
         """Own labels of stored images and their positions, None for all, or a seeded choice."""
         y = torch.tensor(match_classes(self._names, stored.classes))[stored.y]
@@ -318,6 +384,26 @@ class SyntheticMix(MixedItems):
         return torch.cat(pixels), torch.tensor(labels, dtype=torch.int64)
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """Some images of a stored set, or all where ``which`` is None."""
+
+    images: StoredSet
+    which: Tensor | None
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index if self.which is None else int(self.which[index])]
+
+
+def _read(synthetic: Synthetic, streaming: bool) -> Synthetic | StoredSet:
+    """A stored set, in memory or where it is; what is no stored set stays as it is."""
+    if isinstance(synthetic, str | Path):
+        return StoredSet(synthetic) if streaming else read_set(synthetic)
+    if streaming:
+        raise ValueError("streaming needs the folder or the URL of a set")
+    return synthetic
+
+
 def _class_names(
     real: Dataset[Any], given: Sequence[str] | None, labels: Tensor
 ) -> tuple[str, ...]:
@@ -329,7 +415,7 @@ def _class_names(
     return names
 
 
-def _drawing_of(policy: Mapping[str, Any], synthetic: Synthetic) -> _Drawing:
+def _drawing_of(policy: Mapping[str, Any], synthetic: Synthetic | StoredSet) -> _Drawing:
     """How a policy draws, once it is clear that a mix of these images can do what it asks for."""
     _require_base(policy.get("base", "real"))
     share, balanced = _share_of(policy), _flag(policy, "balanced")
@@ -375,11 +461,11 @@ def _flag(policy: Mapping[str, Any], key: str) -> bool | None:
     return value
 
 
-def _check_filter(confidence: float | None, synthetic: Synthetic) -> None:
+def _check_filter(confidence: float | None, synthetic: Synthetic | StoredSet) -> None:
     """Refuse images that were not filtered as the policy asks for."""
     if not confidence or isinstance(synthetic, LabelledImages):
         return
-    if not isinstance(synthetic, SyntheticSet):
+    if not isinstance(synthetic, SyntheticSet | StoredSet):
         raise ValueError(
             f"the policy asks for the filter confidence={confidence}: give images from "
             f"synthesize(source, counts, seed, accept=confidence_filter(judge, {confidence}))"

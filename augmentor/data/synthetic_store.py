@@ -38,11 +38,17 @@ from torch import Tensor
 
 from augmentor.common import atomic_files
 from augmentor.common.given_files import MOST_IMAGE, read_bytes
-from augmentor.common.tensor_files import read_tensors
 from augmentor.common.types import DataError
 from augmentor.data.fill import Fill
 from augmentor.data.fingerprint import to_uint8
-from augmentor.data.manifest import Shard, manifest_text, most_bytes, parse_shard, read_manifest
+from augmentor.data.manifest import (
+    Shard,
+    manifest_text,
+    most_bytes,
+    parse_shard,
+    read_manifest,
+    require_finished,
+)
 from augmentor.data.recipe import (
     MOST_IMAGES,
     ORIGIN_UNKNOWN,
@@ -54,9 +60,9 @@ from augmentor.data.recipe import (
     planned_shards,
     read_recipe,
     require_feasible,
-    shard_count,
     trained_on_digest,
 )
+from augmentor.data.remote_folder import LocalFolder, is_url, local_path
 from augmentor.data.set_layout import (
     AGAIN,
     CONTACT_SHEET,
@@ -70,6 +76,7 @@ from augmentor.data.set_layout import (
     safe_folder_name,
     shard_name,
 )
+from augmentor.data.stored_set import StoredSet, read_trained_on
 from augmentor.data.synthetic_set import PixelImages, SyntheticSet, stored_conditions
 from augmentor.data.tar_shards import Sample, ShardReader, decode_png, encode_png, packed_samples
 
@@ -159,6 +166,10 @@ class BegunSet:
         self.shards[shard.class_index, shard.number] = shard
         _append_line(self.folder / MANIFEST, shard.line)
 
+    def drop_lost(self) -> int:
+        """Forget shards that were lost after they were added; on a disk none are."""
+        return 0
+
     def finish(self) -> None:
         """Put the manifest in order; the set is then the same whatever order it was made in."""
         _write_manifest(self.folder, self.shards.values())
@@ -225,7 +236,7 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
     """Read a finished synthetic set.
 
     Args:
-        folder: Folder of the set, of either format.
+        folder: Folder of the set, of either format, or an URL such as ``s3://bucket/set``.
         verify: Compare every file with its SHA-256 first.
         per_class: Read only so many images of every class, the first ones.
 
@@ -236,21 +247,11 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
         DataError: If the folder holds no set, the set is unfinished, or a file is missing, damaged
             or of another shape; the message names the file.
     """
-    folder = Path(folder)
+    if is_url(folder):
+        return StoredSet(folder, verify=verify).in_memory(per_class)
+    folder = local_path(folder)
     recipe, shards = read_recipe(folder), read_manifest(folder)
-    if foreign := [shard for shard in shards if shard.recipe != recipe.hash]:
-        raise DataError(
-            f"{folder / MANIFEST}: {foreign[0].class_name!r} is of another recipe; {AGAIN}"
-        )
-    # The number first: a recipe from elsewhere may ask for more shards than memory holds.
-    if len(shards) < shard_count(recipe) or {
-        (s.class_index, s.number, s.count) for s in shards
-    } != set(planned_shards(recipe)):
-        done = sum(shard.count for shard in shards)
-        raise DataError(
-            f"{folder}: unfinished ({done} of {recipe.total} images); run the same synth command "
-            "again"
-        )
+    require_finished(recipe, shards, folder)
     # Bytes that grow as images are read, and become the tensor: no second copy, and no more than
     # there is on the disk.
     data, labels = bytearray(), []
@@ -270,7 +271,7 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
     condition, conditions = stored_conditions(recipe, y)
     pixels = flat.reshape(-1, *recipe.image_shape)
     stored = PixelImages(pixels, y, recipe.classes, condition, conditions)
-    return SyntheticSet(stored, recipe, _read_trained_on(folder, recipe))
+    return SyntheticSet(stored, recipe, read_trained_on(LocalFolder(folder), recipe))
 
 
 def _as_begun(folder: Path, recipe: Recipe) -> Recipe:
@@ -429,14 +430,3 @@ def _read_shard(folder: Path, recipe: Recipe, shard: Shard) -> Iterator[Tensor]:
         except (OSError, ValueError) as error:
             raise DataError(f"{folder / name}: cannot be read ({error}); {AGAIN}") from error
         yield decode_png(data, recipe.image_shape, str(folder / name))
-
-
-def _read_trained_on(folder: Path, recipe: Recipe) -> NDArray[np.int64]:
-    try:
-        stored = read_tensors(folder / TRAINED_ON, inside=folder)
-        trained_on: NDArray[np.int64] = stored["fingerprints"].numpy().astype(np.int64)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder / TRAINED_ON}: cannot be read ({error}); {AGAIN}") from error
-    if trained_on_digest(trained_on) != recipe.trained_on:
-        raise DataError(f"{folder / TRAINED_ON}: not the fingerprints the recipe names; {AGAIN}")
-    return trained_on

@@ -24,11 +24,13 @@ from pipelines.cli.options import (
     data_options,
     device_option,
     dry_run,
+    either_format_option,
     engine_options,
     form_options,
     format_option,
     key,
     out_option,
+    place_option,
     run_argument,
     run_options,
     source_options,
@@ -42,6 +44,7 @@ from pipelines.cli.plans import (
     print_compare_plan,
     print_gain_plan,
     print_semi_plan,
+    print_synth_plan,
     print_verify_plan,
 )
 from pipelines.cli.settings import (
@@ -218,18 +221,31 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     metavar="N",
     help="Shards that are rendered at the same time.",
 )
+@click.option("--plan", is_flag=True, help="Say shards, bytes, time and cost; write nothing.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Of --plan: for N workers too."
+)
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    metavar="P",
+    help="Of --plan: what an hour of a worker costs.",
+)
 @engine_options
 @device_option
-@format_option
-@out_option
+@either_format_option
+@place_option
 @as_json
 @verbose
 def synth(
     run: Path,
-    out: Path | None,
+    out: Path | str | None,
     filter_: str | None,
-    format_: Literal["folder", "shards"],
+    format_: Literal["folder", "shards"] | None,
     as_json: bool,
+    plan: bool,
+    workers: int | None,
+    price: float | None,
     **values: Any,
 ) -> None:
     """Write synthetic images of the trained RUN; running it again finishes what is missing.
@@ -243,13 +259,19 @@ def synth(
     engine = config_of(
         None, {f"engine__{one}": values.pop(f"engine__{one}") for one in names}
     ).engine
+    target = out or run / "synthetic"
+    form = format_ or ("shards" if isinstance(target, str) else "folder")
+    if plan:
+        processes = values.pop("processes")
+        return print_synth_plan(run, filter_, form, workers or processes, price, values, as_json)
+    if workers is not None or price is not None:
+        raise click.UsageError("--workers and --price belong to --plan")
     from pipelines.generators.synthesize import synthesize_run
     from pipelines.progress import show
 
     with show() as progress:
-        target = out or run / "synthetic"
         result = synthesize_run(
-            run, target, filter=filter_, format=format_, engine=engine, progress=progress, **values
+            run, target, filter=filter_, format=form, engine=engine, progress=progress, **values
         )
     print_result(result, as_json, lambda: as_lines(jsonable(result)))
 

@@ -171,6 +171,32 @@ device_option = click.option(
 out_option = click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to."
 )
+
+
+def folder_or_url(
+    ctx: click.Context, option: click.Parameter, value: str | None
+) -> Path | str | None:
+    """A path, or an URL as it is; a callback of click."""
+    if value is None or "://" in value:
+        return value
+    if Path(value).is_file():
+        raise click.BadParameter(f"{value!r} is a file", ctx, option)
+    return Path(value)
+
+
+place_option = click.option(
+    "--out",
+    metavar="FOLDER|URL",
+    callback=folder_or_url,
+    help="Folder to write to, or an URL such as s3://bucket/set for shards.",
+)
+either_format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["folder", "shards"]),
+    help="A folder per class, or tar shards in WebDataset's layout.  [default: folder; at an URL "
+    "shards]",
+)
 format_option = click.option(
     "--format",
     "format_",

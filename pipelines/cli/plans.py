@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
 
 from augmentor.common.given_files import parse_json, read_text
-from pipelines.cli.output import print_plan
+from pipelines.cli.output import print_plan, print_result
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -46,6 +46,28 @@ class JobPlan(Protocol):
     @property
     def store(self) -> PartStore:
         """Where finished parts are."""
+
+
+def print_synth_plan(
+    run: Path,
+    filter_: str | None,
+    form: Literal["folder", "shards"],
+    workers: int,
+    price: float | None,
+    values: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """The plan of ``synth``: shards, bytes, time and cost."""
+    from pipelines.generators.synth_plan import plan_text, synth_plan_run
+    from pipelines.generators.synthesize import Wish
+    from pipelines.report.page import duration
+
+    ways = ("strategy", "per_class", "ratio", "fill", "classes")
+    wish = Wish(**{name: values.pop(name) for name in ways})
+    plan = synth_plan_run(
+        run, wish, filter=filter_, format=form, workers=workers, price=price, **values
+    )
+    print_result(plan, as_json, lambda: plan_text(plan, [duration(r.seconds) for r in plan.rows]))
 
 
 def print_gain_plan(config: Config, out: Path, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from augmentor.common.atomic_files import write_bytes
 from augmentor.common.types import LabelledImages
 from augmentor.data.combinations import Combinations, combinations_of
 from augmentor.data.fingerprint import to_uint8
+from augmentor.data.remote_folder import RemoteFolder
 from augmentor.data.synthetic_store import CONTACT_SHEET, read_set
 from pipelines.report.pictures import png_bytes
 
@@ -38,20 +39,22 @@ class Cell:
     rendered: bool
 
 
-def write_matrix(folder: Path, seen: LabelledImages, pictures: LabelledImages | None) -> Path:
+def write_matrix(
+    folder: Path | str, seen: LabelledImages, pictures: LabelledImages | None
+) -> Path | str:
     """Draw one image of every combination: a photo where there is one, else a rendered image in a
     frame. A photo whose combination was filled up has a coloured corner.
 
     Many classes or conditions are shortened to some at even distances.
 
     Args:
-        folder: Folder of a finished set of combinations.
+        folder: Folder of a finished set of combinations, or its URL.
         seen: Classes and conditions of the training images.
         pictures: The training images themselves; where they are not at hand a combination with
             photos is an even tile.
 
     Returns:
-        Path of the picture, beside that folder. Equal sets give equal bytes.
+        Path or URL of the picture, beside that folder. Equal sets give equal bytes.
     """
     combinations = combinations_of(seen)
     rendered = read_set(folder, verify=False, per_class=len(combinations.bins)).images
@@ -61,24 +64,30 @@ def write_matrix(folder: Path, seen: LabelledImages, pictures: LabelledImages | 
     return lay_beside(folder, picture)
 
 
-def sheet_path(folder: Path) -> Path:
+def sheet_path(folder: Path | str) -> Path | str:
     """Where the contact sheet of a set lies: beside its folder, ``SET.contact_sheet.png``.
 
     Inside it, timm would take the picture for an image of one more class, and Hugging Face's
     ``load_dataset("imagefolder")`` would give up all labels.
     """
+    if isinstance(folder, str):
+        return f"{folder}.{CONTACT_SHEET}"
     named = folder if folder.name not in ("", "..") else folder.resolve()
     return named.with_name(f"{named.name}.{CONTACT_SHEET}")
 
 
-def lay_beside(folder: Path, picture: Image.Image) -> Path:
+def lay_beside(folder: Path | str, picture: Image.Image) -> Path | str:
     """Write the contact sheet of a set beside its folder, and drop one that an earlier version left
     inside.
 
     Returns:
-        Path of the picture.
+        Path or URL of the picture.
     """
     path = sheet_path(folder)
+    if isinstance(folder, str) or isinstance(path, str):
+        parent, _, name = str(path).rpartition("/")
+        RemoteFolder(parent).write(name, png_bytes(picture))
+        return path
     write_bytes(path, png_bytes(picture))
     (folder / CONTACT_SHEET).unlink(missing_ok=True)
     return path

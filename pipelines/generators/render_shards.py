@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from augmentor.common.types import SampleSource
+from augmentor.common.types import DataError, SampleSource
+from augmentor.data.remote_folder import RemoteFolder
+from augmentor.data.remote_set import publish_shard
 from augmentor.data.synthetic_store import BegunSet, Planned, Recipe, parse_shard, write_shard
 from augmentor.sampling.synthesize import Accept, shard_renderer
 from pipelines.experiment.engine import PART_MADE, Engine, Needs
@@ -16,6 +18,8 @@ from pipelines.interrupt import Watch
 
 TOGETHER = 16
 """Shards of a task at most; the model travels once with each."""
+ROUNDS = 3
+"""How often shards that a server lost are made again."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,12 @@ class ShardsTask:
     Args:
         source: What renders, on the device where it lives.
         recipe: Of the set.
-        folder: Of the set.
+        folder: Of the set; of one on a server that where a shard lies until it is sent.
         planned: The shards.
         start: First candidate of the first.
         accept: The filter, or None.
+        remote: The server's folder, to which the worker sends what it makes; None for a set on the
+            disk.
     """
 
     source: SampleSource
@@ -37,12 +43,13 @@ class ShardsTask:
     planned: tuple[Planned, ...]
     start: int
     accept: Accept | None
+    remote: RemoteFolder | None = None
 
     def needs(self) -> Needs:
         """What it leaves on another machine; all that it reads travels in itself."""
         first = self.planned[0]
         label = f"class {self.recipe.classes[first.class_index]!r}, shard {first.number}"
-        return Needs(label, self.folder, returns=(self.folder,))
+        return Needs(label, self.folder, returns=() if self.remote else (self.folder,))
 
 
 def make_shards(task: ShardsTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
@@ -53,10 +60,13 @@ def make_shards(task: ShardsTask, on_part: Callable[[str], None], watch: Watch |
         DivergedError: If the source renders NaN or infinite pixels.
     """
     render, start = shard_renderer(task.source, task.recipe, task.accept), task.start
+    task.folder.mkdir(parents=True, exist_ok=True)
     for planned in task.planned:
         if watch is not None:
             watch.check()
         shard = write_shard(task.folder, task.recipe, planned, start, render)
+        if task.remote is not None:
+            publish_shard(task.remote, task.folder, shard)
         start = shard.candidates[1]
         on_part(PART_MADE + shard.line)
 
@@ -67,6 +77,7 @@ def render_missing(
     accept: Accept | None,
     engine: Engine[ShardsTask],
     on_images: Callable[[int, int], None],
+    remote: RemoteFolder | None = None,
 ) -> None:
     """Render what is missing of a set, and finish it.
 
@@ -77,9 +88,11 @@ def render_missing(
         engine: Who renders.
         on_images: Called with images done and images in all, at first and after every shard; may
             raise to stop.
+        remote: Where the set is on a server; None for one on the disk.
 
     Raises:
-        DataError: If the filter accepts too few of a class.
+        DataError: If the filter accepts too few of a class, or a server loses shards again and
+            again.
         Interrupted: After a signal; finished shards stay.
     """
     total = begun.recipe.total
@@ -95,13 +108,19 @@ def render_missing(
             done += 0 if known else shard.count
             on_images(done, total)
 
-    # Once, but where a shard that follows a restored one turns out to begin elsewhere.
-    while tasks := _missing(begun, source, accept):
-        engine.run(tasks, on_part)
-    begun.finish()
+    for _ in range(ROUNDS):
+        # Once, but where a shard that follows a restored one turns out to begin elsewhere.
+        while tasks := _missing(begun, source, accept, remote):
+            engine.run(tasks, on_part)
+        if not (lost := begun.drop_lost()):
+            return begun.finish()
+        done = sum(shard.count for shard in begun.shards.values())
+    raise DataError(f"{remote}: lost {lost} shards after they had arrived; see to the server")
 
 
-def _missing(begun: BegunSet, source: SampleSource, accept: Accept | None) -> list[ShardsTask]:
+def _missing(
+    begun: BegunSet, source: SampleSource, accept: Accept | None, remote: RemoteFolder | None
+) -> list[ShardsTask]:
     """Tasks for all shards that are not whole.
 
     With a filter a shard begins where the one before it ended, so those that follow each other are
@@ -114,7 +133,8 @@ def _missing(begun: BegunSet, source: SampleSource, accept: Accept | None) -> li
     def close() -> None:
         if run:
             start = _start(begun, run[0], chained=accept is not None) or 0
-            tasks.append(ShardsTask(source, begun.recipe, begun.folder, tuple(run), start, accept))
+            some = (tuple(run), start, accept, remote)
+            tasks.append(ShardsTask(source, begun.recipe, begun.folder, *some))
             run.clear()
 
     for planned in begun.plan:

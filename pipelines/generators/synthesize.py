@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from augmentor.common.types import DataError, LabelledImages, device_of
 from augmentor.data.class_counts import read_strategy, resolve_counts
 from augmentor.data.class_names import class_index, listed
 from augmentor.data.fill import Fill, fill_up_to, spread
+from augmentor.data.remote_folder import folder_at
+from augmentor.data.stored_set import manifest_at
 from augmentor.data.synthetic_store import (
     Format,
     Recipe,
-    begin_set,
-    read_manifest,
     read_set,
     require_feasible,
     trained_on_digest,
@@ -31,11 +31,11 @@ from pipelines.experiment.engine import engine_of
 from pipelines.generators.contact_sheet import lay_beside, sheet_path, write_matrix
 from pipelines.generators.filter_judge import judged_filter, read_threshold
 from pipelines.generators.load import LoadedRun, load_source
+from pipelines.generators.places import place_for
 from pipelines.generators.render_shards import make_shards, render_missing
 from pipelines.interrupt import watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.report.pictures import class_rows, sample_grid
-from pipelines.run_dir import RunDir
 
 SHEET_COLUMNS, SHEET_ROWS = 10, 200
 
@@ -43,11 +43,30 @@ Training = Callable[[], LabelledImages]
 
 
 @dataclass(frozen=True)
+class Wish:
+    """How many images of which classes, as ``synthesize_run`` takes it.
+
+    Args:
+        strategy: Class balance.
+        per_class: Of every class.
+        ratio: Per real one.
+        fill: Of every combination of class and condition, real ones included.
+        classes: Names; all unless given.
+    """
+
+    strategy: str | None = None
+    per_class: int | None = None
+    ratio: float | None = None
+    fill: int | None = None
+    classes: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
 class SynthesisReport:
     """What a set holds.
 
     Args:
-        out: Folder of the set.
+        out: Folder of the set, or its URL.
         counts: Images per class name; classes without any are left out.
         tried: Candidates tried per class name; more than ``counts`` where a filter refused some.
         recipe: Hash of the recipe.
@@ -55,17 +74,17 @@ class SynthesisReport:
         seconds: Of this call.
     """
 
-    out: Path
+    out: Path | str
     counts: dict[str, int]
     tried: dict[str, int]
     recipe: str
-    contact_sheet: Path
+    contact_sheet: Path | str
     seconds: float
 
 
 def synthesize_run(
     run: Path,
-    out: Path,
+    out: Path | str,
     *,
     strategy: str | None = None,
     per_class: int | None = None,
@@ -88,7 +107,8 @@ def synthesize_run(
 
     Args:
         run: Folder of the run.
-        out: Folder of the set; new, empty, or with a set of the same recipe.
+        out: Folder of the set; new, empty, or with a set of the same recipe. Or an URL such as
+            ``s3://bucket/set``, whose shards the workers send there themselves.
         strategy: Class balance, as ``data.class_counts.read_strategy`` reads it.
         per_class: Synthetic images of every class.
         ratio: Synthetic images per real training image, in every class.
@@ -109,7 +129,8 @@ def synthesize_run(
 
     Raises:
         ConfigError: If an option cannot be read, or names an unknown class or a device that is not
-            here.
+            here; if files of their own are asked for at an URL.
+        ImportError: If the package for the URL's scheme is not installed.
         DataError: If there is nothing to add, ``out`` holds something else, or the filter accepts
             too few of a class.
         Interrupted: After a signal; finished shards stay.
@@ -117,22 +138,14 @@ def synthesize_run(
     """
     began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
     use_threads(loaded.config.threads)
-    training, chosen = cache(partial(_training_part, loaded)), _chosen(loaded, classes)
-    threshold = read_threshold(filter)
-    plan = None
-    if fill is not None:
-        _require_one_way(strategy, per_class, ratio, fill)
-        plan = _filled(loaded, fill, chosen)
-        counts = plan.totals
-    else:
-        counts = _counts(chosen, training, strategy, per_class, ratio)
-        plan = spread(loaded.seen, counts) if loaded.seen is not None else None
+    training, threshold = cache(partial(training_part, loaded)), read_threshold(filter)
+    counts, plan = counts_of(loaded, Wish(strategy, per_class, ratio, fill, classes), training)
     if plan is not None and threshold is not None:
         raise ConfigError(
             "--filter asks a classifier that has not seen the missing combinations, and would drop "
             "what is right; leave it out for a source with conditions"
         )
-    with RunDir(out).lock(), watch_signals() as watch:
+    with watch_signals() as watch, place_for(out, format, watch) as place:
         rule, accept = None, None
         if threshold is not None:
             rule, accept = judged_filter(run, loaded, training(), threshold, progress, watch.check)
@@ -142,25 +155,29 @@ def synthesize_run(
             progress.step("synth", done, total)
             watch.check()
 
-        begun, where = begin_set(out, recipe, loaded.trained_on), str(device_of(loaded.source))
+        begun, where = place.begin(recipe, loaded.trained_on), str(device_of(loaded.source))
         settings, threads = engine or EngineConfig(), loaded.config.threads
         with engine_of(settings, make_shards, processes, threads, watch, where) as workers:
-            render_missing(begun, loaded.source, accept, workers, on_images)
+            render_missing(begun, loaded.source, accept, workers, on_images, place.remote)
         if plan is None or loaded.seen is None:
-            write_contact_sheet(out)
+            write_contact_sheet(place.out)
         else:
-            write_matrix(out, loaded.seen, _pictures(training))
-    return report_on(out, begun.recipe, time.monotonic() - began)
+            write_matrix(place.out, loaded.seen, _pictures(training))
+    return report_on(place.out, begun.recipe, time.monotonic() - began)
 
 
-def write_contact_sheet(folder: Path) -> Path:
+@overload
+def write_contact_sheet(folder: Path) -> Path: ...
+@overload
+def write_contact_sheet(folder: str) -> str: ...
+def write_contact_sheet(folder: Path | str) -> Path | str:
     """Draw the first images of every class of a set, one row per class with its name beside it.
 
     Args:
-        folder: Folder of a finished set.
+        folder: Folder of a finished set, or its URL.
 
     Returns:
-        Path of the picture, beside that folder. Equal sets give equal bytes.
+        Path or URL of the picture, beside that folder. Equal sets give equal bytes.
     """
     images = read_set(folder, verify=False, per_class=SHEET_COLUMNS).images
     shown, names = [], []
@@ -172,7 +189,30 @@ def write_contact_sheet(folder: Path) -> Path:
     return lay_beside(folder, picture)
 
 
-def _training_part(loaded: LoadedRun) -> LabelledImages:
+def counts_of(
+    loaded: LoadedRun, wish: Wish, training: Training
+) -> tuple[dict[str, int], Fill | None]:
+    """Images per class name, and under which conditions of a source that knows them.
+
+    Raises:
+        ConfigError: If the wish contradicts itself or names an unknown class.
+        DataError: If there is nothing to add.
+    """
+    chosen = _chosen(loaded, wish.classes)
+    if wish.fill is not None:
+        _require_one_way(wish.strategy, wish.per_class, wish.ratio, wish.fill)
+        plan = _filled(loaded, wish.fill, chosen)
+        return plan.totals, plan
+    counts = _counts(chosen, training, wish.strategy, wish.per_class, wish.ratio)
+    return counts, spread(loaded.seen, counts) if loaded.seen is not None else None
+
+
+def training_part(loaded: LoadedRun) -> LabelledImages:
+    """The images that a run was trained on, loaded anew.
+
+    Raises:
+        DataError: If their classes are not those of the source.
+    """
     train = load_data(loaded.config.data, loaded.config.seed).train
     if train.classes != loaded.source.classes:
         raise DataError(
@@ -312,10 +352,10 @@ def recipe_of(
     )
 
 
-def report_on(out: Path, recipe: Recipe, seconds: float) -> SynthesisReport:
+def report_on(out: Path | str, recipe: Recipe, seconds: float) -> SynthesisReport:
     """What a finished set holds."""
     # Shards of a class follow each other, so the last one's end is the number of candidates tried.
     tried = {}
-    for shard in read_manifest(out):
+    for shard in manifest_at(folder_at(out)):
         tried[shard.class_name] = shard.candidates[1]
     return SynthesisReport(out, recipe.counts, tried, recipe.hash, sheet_path(out), seconds)

@@ -203,7 +203,8 @@ def synthesize(
 
     Args:
         run: What ``train`` returned, or the folder of a run.
-        out: Folder of the set; ``synthetic`` in that of the run unless given.
+        out: Folder of the set, or an URL such as ``s3://bucket/set`` for shards; ``synthetic`` in
+            the folder of the run unless given.
         class_balance: ``auto`` fills every class up to the largest; or another word of
             imbalanced-learn.
         per_class: Images of every class.
@@ -226,13 +227,14 @@ def synthesize(
         ConfigError: If an option cannot be read.
         DataError: If there is nothing to add, or ``out`` holds something else.
     """
+    from augmentor.data.remote_folder import is_url
     from pipelines.generators.synthesize import synthesize_run
 
     source = Path(run) if isinstance(run, str | Path) else run.run
     with reporter(progress) as shown:
         return synthesize_run(
             source,
-            source / "synthetic" if out is None else Path(out),
+            source / "synthetic" if out is None else out if is_url(out) else Path(out),
             strategy=class_balance,
             per_class=per_class,
             ratio=ratio,

@@ -1,0 +1,72 @@
+"""Where a synthetic set goes: a folder that this process locks, or an URL."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augmentor.data.remote_folder import RemoteFolder, is_url, local_path
+from augmentor.data.remote_set import begin_remote_set
+from augmentor.data.synthetic_store import BegunSet, Format, Recipe, begin_set
+from pipelines.config import ConfigError
+from pipelines.interrupt import Watch
+from pipelines.run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a set goes.
+
+    Args:
+        out: Its folder, or its URL.
+        folder: Its folder; for an URL one of this machine, where a shard lies until it is sent.
+        remote: The folder that the URL names; None for a set on the disk.
+    """
+
+    out: Path | str
+    folder: Path
+    remote: RemoteFolder | None = None
+
+    def begin(self, recipe: Recipe, trained_on: NDArray[np.int64]) -> BegunSet:
+        """Begin a set, or find what an interrupted run left of it.
+
+        Raises:
+            DataError: If other files are there, or a set of another recipe.
+        """
+        if self.remote is not None:
+            return begin_remote_set(self.remote, self.folder, recipe, trained_on)
+        return begin_set(self.folder, recipe, trained_on)
+
+
+@contextmanager
+def place_for(out: Path | str, form: Format, watch: Watch) -> Iterator[Place]:
+    """The place that a path or an URL names.
+
+    A folder is locked. An URL is not: two runs with the same recipe write the same bytes, and
+    another recipe is refused.
+
+    Args:
+        out: The path or URL.
+        form: What is written there.
+        watch: Looked at while a server is away.
+
+    Raises:
+        ConfigError: If files of their own are asked for at an URL.
+        RunLockedError: If another process writes to the folder.
+    """
+    if not is_url(out):
+        folder = local_path(out)
+        with RunDir(folder).lock():
+            yield Place(folder, folder)
+        return
+    if form != "shards":
+        raise ConfigError(f"{out}: a set at an URL is one of shards; add --format shards")
+    with tempfile.TemporaryDirectory(prefix="augmentor-") as folder_here:
+        remote = RemoteFolder(str(out), watch.check)
+        yield Place(remote.url, Path(folder_here) / "set", remote)
