@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import check_random_state
 from torch import nn
 
+from augmentor.api import Record
 from augmentor.common.picklable import picklable
 from augmentor.common.types import DataError, LabelledImages, SampleSource
 from augmentor.data.array_form import (
@@ -41,9 +42,11 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
 
     Give a ``family``, and every ``fit_resample`` trains a source of its own on the images it gets:
     in a cross-validation one per fold, which has not seen the images of the score. Or give a
-    trained ``source``; it must be trained on the training part only. Give what it was
-    ``trained_on`` too, and a source that saw images beyond the given ones is refused: in a
-    cross-validation these are the images of the score.
+    trained ``source``; it must be trained on the training part only. A source that saw some of the
+    given images and others too is refused: in a cross-validation the others are the images of the
+    score. What it saw stands in its record, where ``augmentor.train`` or ``augmentor.load`` made
+    it; of other sources say it by ``trained_on``. Only equal pixels are recognised: a source that
+    learned the images in another size or form, and so saw none of the given ones, passes.
 
     Args:
         source: A trained source, such as ``augmentor.load(run)``. Its classes are matched with
@@ -62,8 +65,9 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         options: Options of the family that differ from its defaults.
         image_shape: (C, H, W) of flattened images, for a family; a source knows its own.
         trained_on: Fingerprints of the images that ``source`` was trained on, int64 (M,), as
-            ``augmentor.data.fingerprint.fingerprints`` gives them; of a loaded source these are
-            ``source.record.trained_on``.
+            ``augmentor.data.fingerprint.fingerprints`` gives them; then it is refused too where it
+            saw others alone. None takes those of its record, if it has one. An empty array says
+            that what it saw is scored nowhere.
 
     Attributes:
         source_: The source in use: the given one, or the one trained last.
@@ -154,7 +158,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises:
             DataError: If a label is not a class of the source, or the source was trained on images
-                that are not among the given ones.
+                that are not among the given ones, as the class says.
             ValueError: If the shapes do not fit the source, the range of ``X`` must be said, there
                 is one class only, or the strategy is wrong.
         """
@@ -165,8 +169,8 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         added = self._settle(labels)
         if self.source is None:
             self._train(labelled(images, labels, shape, black_white), seed)
-        elif self.trained_on is not None:
-            self._refuse_others_seen(as_tensor(images, shape, black_white))
+        elif (seen := self._seen()) is not None:
+            self._refuse_others_seen(as_tensor(images, shape, black_white), seen)
         made = synthesize(self.source_, added, seed, self.accept)
         pixels = as_given(made.x, images, black_white)
         label_of = dict(zip(self._source_classes(), self.classes_, strict=True))
@@ -227,14 +231,24 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         )
         self.source_ = cast(SampleSource, found)
 
-    def _refuse_others_seen(self, x: torch.Tensor) -> None:
-        others = np.setdiff1d(cast(NDArray[np.int64], self.trained_on), fingerprints(x))
-        if len(others):
-            raise DataError(
-                f"the source was trained on {len(others)} images that are not among the {len(x)} "
-                "given ones; in a cross-validation these are the images of the score: give "
-                'family="cvae_gan" to train a source per fold, or one trained on this part only'
-            )
+    def _seen(self) -> NDArray[np.int64] | None:
+        """Fingerprints of what the given source was trained on; None where that is not known."""
+        if self.trained_on is not None:
+            return self.trained_on
+        record: Record | None = getattr(self.source, "record", None)
+        return None if record is None else record.trained_on
+
+    def _refuse_others_seen(self, x: torch.Tensor, seen: NDArray[np.int64]) -> None:
+        others = np.setdiff1d(seen, fingerprints(x))
+        by_itself = self.trained_on is None  # a record may be that of images in another form
+        if not len(others) or (by_itself and len(others) == len(np.unique(seen))):
+            return
+        raise DataError(
+            f"the source was trained on {len(others)} images that are not among the {len(x)} "
+            "given ones; in a cross-validation these are the images of the score: give "
+            'family="cvae_gan" to train a source per fold, or one trained on this part only. '
+            "If they are scored nowhere, give an empty array as trained_on"
+        )
 
     def _settle(self, labels: NDArray[Any]) -> dict[int, int]:
         """Images to add per class of the source; sets the fitted attributes."""

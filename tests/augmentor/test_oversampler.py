@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from torch import Tensor
 
-from augmentor import GanOverSampler, oversampler
+from augmentor import GanOverSampler, oversampler, train
 from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints
 from augmentor.sampling.synthesize import synthesize
@@ -254,6 +254,55 @@ def test_a_source_that_saw_other_images_is_refused():
     assert len(sampler.fit_resample(x, LABELS)[0]) == 24
     with pytest.raises(DataError, match="trained on 4 images that are not among the 9 given"):
         sampler.fit_resample(x[4:], LABELS[4:])
+
+
+def digits(count, seed=0):
+    """Pictures of 8-bit pixels as flat floats in [0, 1], and two classes."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 64))
+    return pixels / 255, np.array([0] * (count - count // 3) + [1] * (count // 3))
+
+
+def trained_source(x, y):
+    options = {"width": 4, "latent_dim": 3}
+    images = x.reshape(-1, 1, 8, 8)
+    return train((images, y), family="cvae", steps=1, batch_size=4, options=options)
+
+
+def test_a_source_that_saw_the_images_of_the_score_is_refused_in_a_cross_validation():
+    x, y = digits(24)
+    sampler = GanOverSampler(trained_source(x, y), random_state=0)
+    pipeline = make_pipeline(sampler, LogisticRegression())
+    with pytest.raises(DataError, match="trained on 12 images that are not among the 12 given"):
+        cross_val_score(pipeline, x, y, cv=2, error_score="raise")
+    assert len(pipeline.fit(x, y).predict(x)) == 24
+
+
+def test_a_source_of_the_training_part_alone_serves_it_and_its_copies_and_pickles_do():
+    x, y = digits(24)
+    part, rest = np.arange(24) % 2 == 0, np.arange(24) % 2 == 1
+    sampler = GanOverSampler(trained_source(x[part], y[part]), random_state=0)
+    for one in (sampler, clone(sampler), pickle.loads(pickle.dumps(sampler))):
+        assert len(one.fit_resample(x[part], y[part])[0]) == 16
+        some = np.flatnonzero(part)[1:]
+        with pytest.raises(DataError, match="trained on 1 images that are not among the 11 given"):
+            one.fit_resample(x[some], y[some])
+    mixed = np.concatenate([np.flatnonzero(part), np.flatnonzero(rest)[:3]])
+    assert len(sampler.fit_resample(x[mixed], y[mixed])[0]) > len(mixed)
+
+
+def test_a_source_of_other_images_passes_unless_it_is_said_that_they_count():
+    source, (x, y) = trained_source(*digits(24)), digits(12, seed=1)
+    assert len(GanOverSampler(source, random_state=0).fit_resample(x, y)[0]) == 16
+    told = GanOverSampler(source, random_state=0, trained_on=source.record.trained_on)
+    with pytest.raises(DataError, match="trained on 24 images"):
+        told.fit_resample(x, y)
+
+
+def test_what_is_scored_nowhere_may_have_been_seen():
+    x, y = digits(24)
+    nowhere = np.array([], dtype=np.int64)
+    sampler = GanOverSampler(trained_source(x, y), random_state=0, trained_on=nowhere)
+    assert len(cross_val_score(make_pipeline(sampler, LogisticRegression()), x, y, cv=2)) == 2
 
 
 def test_wrong_families():
