@@ -16,12 +16,15 @@ title                                          numbers in the text
                                                the text says so
 =============================================  ====================================================
 
+A link to a JSON file of a benchmark names the place in that file, likewise.
+
 A single number without a sign may be the size of a difference ("3.6 points behind"). A pair may be
 named in the other order than in the file: then the signs turn round.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +33,7 @@ from typing import Any
 
 from pipelines.summary.read import RESULT, read, unit_of
 
-LINK = re.compile(r'\[([^\]]+)\]\(([^()\s]*page\.md) "([^"]+)"\)')
+LINK = re.compile(r'\[([^\]]+)\]\(([^()\s]*(?:page\.md|\.json)) "([^"]+)"\)')
 NUMBER = re.compile(r"[+−]?\d[\d,]*(?:\.\d+)?")
 NOT_PROSE = re.compile(r"```.*?```|`[^`\n]*`|!\[[^\]]*\]\([^)]*\)", flags=re.DOTALL)
 BARE = re.compile(r"[+−±] ?\d[\d.]*|(?<![\w./-])-\d+\.\d+|\d+\.\d+ ?%")
@@ -68,10 +71,15 @@ def check(figure: Figure) -> None:
         FigureError: If the run, arm or place is not there, or a number differs.
     """
     numbers = NUMBER.findall(figure.text)
-    file = figure.page.parent / RESULT
+    of_benchmark = figure.page.suffix == ".json"
+    file = figure.page if of_benchmark else figure.page.parent / RESULT
     if not file.is_file():
         raise FigureError(f"{figure.what!r}: no result file {file}")
-    values = _values(read(file), figure)
+    if of_benchmark:
+        value = _at(json.loads(file.read_text(encoding="utf-8")), figure)
+        values = [100 * value if "%" in figure.text else value]
+    else:
+        values = _values(read(file), figure)
     if not numbers or len(numbers) > len(values):
         raise FigureError(f"{figure.text!r}: {len(values)} numbers are known of {figure.what!r}")
     if len(numbers) == 1 and numbers[0][0] not in "+−":

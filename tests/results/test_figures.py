@@ -95,6 +95,18 @@ def test_a_figure_is_read_from_a_page_across_lines(tmp_path: Path) -> None:
     assert found == Figure("+3.3 (+2.8 to +3.8)", tmp_path / "gain" / "page.md", "a - b")
 
 
+def test_a_figure_of_a_benchmark_is_read_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    file.write_text('{"peer": {"ratio": 1.58, "share": 0.031}}', encoding="utf-8")
+    check(Figure("1.6 times", file, "peer.ratio"))
+    check(Figure("3.1 %", file, "peer.share"))
+    with pytest.raises(FigureError, match=r"1\.7 is 1\.58"):
+        check(Figure("1.7 times", file, "peer.ratio"))
+    page = tmp_path / "page.md"
+    page.write_text('It is [1.6 times](bench.json "peer.ratio") as fast.', encoding="utf-8")
+    assert list(figures_of(page)) == [Figure("1.6 times", file, "peer.ratio")]
+
+
 def test_bare_figures_are_found_and_code_is_left_alone() -> None:
     assert bare_figures("It gains +3.3 points.") == ["+3.3"]
     assert bare_figures("right on 98.2 % of them, −0.2 to +0.1") == ["98.2 %", "−0.2", "+0.1"]
