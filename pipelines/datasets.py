@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 
 from augmentor.common.types import DataError, LabelledImages
-from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
+from augmentor.data.fingerprint import fingerprints, overlap
 from augmentor.data.splits import few_labels, long_tail, stratified_split
 from pipelines.conditions.hide import hide, rare_words
 from pipelines.config import DataConfig
 from pipelines.data.digits import WITH_LOOKS, load_digits, load_looks
-from pipelines.data.folders import existing_folder, load_folder, refuse_files
+from pipelines.data.folders import existing_folder, load_folder, reader_for, refuse_files
 from pipelines.data.full import SPLIT_SEED, FullData
 from pipelines.data.hugging_face import load_hugging_face
 from pipelines.data.table import HUB, is_named
 from pipelines.data.torchvision_sets import load_torchvision
-from pipelines.image_folder import list_images, read_squares, shown
+from pipelines.image_folder import list_images, shown
 
 HELD_OUT = 1 / 6  # of the training images, instead of the test images; on MNIST as many as these
 
@@ -224,9 +224,10 @@ def _read_pool(data: DataConfig, full: FullData) -> tuple[Tensor, tuple[Path, ..
     paths, bad, _ = list_images(root)
     refuse_files(root, [] if paths else ["holds no images"], bad)
     channels, size, _ = full.train.image_shape
-    images, bad = read_squares(paths, size=size, grey=channels == 1)
+    count = len(full.train) + len(full.test) + len(paths)
+    images, bad = reader_for(data, count, size, grey=channels == 1).read(paths)
     refuse_files(root, [], bad)
-    return from_uint8(images), tuple(paths)
+    return images, tuple(paths)
 
 
 def _refuse_twins(images: AllImages) -> None:

@@ -5,6 +5,7 @@ set?
 from __future__ import annotations
 
 import hashlib
+from typing import cast
 
 import numpy as np
 import torch
@@ -50,6 +51,9 @@ def to_uint8(x: Tensor) -> Tensor:
     Raises:
         ValueError: If a value isn't finite, as the pixel it stands for is unknown.
     """
+    kept = getattr(x, "kept_pixels", None)
+    if kept is not None:  # of LazyImages, which are made of pixels
+        return cast(Tensor, kept())
     if not bool(torch.isfinite(x).all()):
         raise ValueError("images hold NaN or infinite values")
     return ((x.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -97,6 +97,13 @@ class DataConfig(Section):
         description="Largest side that is chosen where size is not given; raised to 256 where "
         "the classifier sees more than 128 pixels.",
     )
+    memory: float | None = Field(
+        default=None,
+        gt=0,
+        description="GB of memory that the images of a folder may take; where they need more, they "
+        "are decoded once into $AUGMENTOR_CACHE, else ~/.cache/augmentor, and read from there as "
+        "they are used. Default: a quarter of what the machine has. Results do not depend on it.",
+    )
     grey: bool | None = Field(
         default=None,
         description="One channel or three; default: one if every image is stored grey.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,15 @@ from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
 from pipelines.conditions.attach import FoundConditions, find_conditions
 from pipelines.config import DataConfig, data_root
-from pipelines.data.full import FullData, require_memory, side_for, without_twins
+from pipelines.data.decoded import cache_folder, decoded_squares
+from pipelines.data.full import (
+    FullData,
+    image_bytes,
+    in_bytes,
+    most_in_memory,
+    side_for,
+    without_twins,
+)
 from pipelines.data.table import near_names
 from pipelines.image_folder import (
     BadFile,
@@ -28,7 +37,9 @@ from pipelines.image_folder import (
     read_squares,
     shown,
 )
+from pipelines.progress import Lines
 
+TOLD_EVERY = 30.0  # seconds between two lines while images are decoded to disk
 MOST_NAMED = 10
 """Files that one message names."""
 
@@ -159,7 +170,7 @@ def load_folder(data: DataConfig) -> FullData:
     """Read the folder that ``data.data`` means.
 
     Raises:
-        DataError: If it cannot be used, or does not fit in memory.
+        DataError: If it cannot be used, or fits neither in memory nor on the disk of the cache.
     """
     root = find_folder(data)
     layout = folder_layout(root, data.test_fraction)
@@ -171,10 +182,10 @@ def load_folder(data: DataConfig) -> FullData:
     headers, bad = read_headers([*train_paths, *test_paths])
     refuse_files(root, [], bad)
     size, grey = chosen_form(data, list(headers.values()))
-    require_memory(shown(root), len(headers), size, grey=grey)
-    train = _read(root, layout.train, layout.train_index, size, grey)
-    test = _read(root, layout.test, layout.test_index, size, grey)
-    note = f"{layout.note}; {size}x{size} {'grey' if grey else 'RGB'}"
+    reader = reader_for(data, len(headers), size, grey=grey)
+    train = _read(root, layout.train, layout.train_index, reader)
+    test = _read(root, layout.test, layout.test_index, reader)
+    note = f"{layout.note}; {size}x{size} {'grey' if grey else 'RGB'}{reader.note}"
     full = FullData(root.resolve().name, train, test, note, tuple(test_paths))
     if found is not None:
         full = _with_conditions(full, found)
@@ -201,11 +212,58 @@ def _one_level(root: Path, test_fraction: float, rule: str) -> FolderLayout:
     )
 
 
-def _read(root: Path, tree: ImageTree, index: list[int], size: int, grey: bool) -> LabelledImages:
-    images, bad = read_squares([tree.paths[i] for i in index], size=size, grey=grey)
+@dataclass(frozen=True)
+class ImageReader:
+    """How the files of a folder become images.
+
+    Args:
+        size: Side of the images.
+        grey: One channel or three.
+        most: Bytes of them that may be floats at once, where they are read from disk as they are
+            used; None for all in memory.
+        note: Says so, for the note of the data; empty in memory.
+    """
+
+    size: int
+    grey: bool
+    most: int | None = None
+    note: str = ""
+
+    def read(
+        self, paths: Sequence[Path], step: Callable[[int, int], None] | None = None
+    ) -> tuple[Tensor, list[BadFile]]:
+        """Images, float32 (N, C, size, size) in [-1, 1], and what could not be read (left black).
+
+        Args:
+            paths: The files.
+            step: Called with the files decoded and all files, where they go to disk.
+        """
+        if self.most is None:
+            pixels, bad = read_squares(paths, size=self.size, grey=self.grey)
+            return from_uint8(pixels), bad
+        step = step or partial(Lines(every=TOLD_EVERY).step, f"decoding to {cache_folder()}")
+        return decoded_squares(paths, size=self.size, grey=self.grey, most=self.most, step=step)
+
+
+def reader_for(data: DataConfig, count: int, size: int, *, grey: bool) -> ImageReader:
+    """The reader for so many images: in memory, or from disk where they need more than they may
+    take.
+    """
+    needed, most = image_bytes(count, size, grey=grey), most_in_memory(data)
+    if needed <= most:
+        return ImageReader(size, grey)
+    note = (
+        f"; read from disk as they are used, since {in_bytes(needed)} of memory are more than "
+        f"data.memory allows, {in_bytes(most)}"
+    )
+    return ImageReader(size, grey, most, note)
+
+
+def _read(root: Path, tree: ImageTree, index: list[int], reader: ImageReader) -> LabelledImages:
+    images, bad = reader.read([tree.paths[i] for i in index])
     refuse_files(root, [], bad)
     return LabelledImages(
-        from_uint8(images),
+        images,
         torch.tensor([tree.y[i] for i in index], dtype=torch.int64),
         tree.classes,
     )

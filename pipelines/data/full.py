@@ -20,6 +20,8 @@ from pipelines.config import IMAGE_SIZES, DataConfig
 SPLIT_SEED = 0  # of sets without an official split; this one never changes
 BYTES_PER_VALUE = 5  # one of 8 bits while it is read, and the float32 it becomes
 TOGETHER = 4096
+USUAL_SHARE = 4
+"""Images may take one part in so many of the memory there is: several processes hold them."""
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says how much memory a container may take."""
 
@@ -113,13 +115,26 @@ def require_memory(name: str, count: int, size: int, *, grey: bool) -> None:
     Raises:
         DataError: If ``count`` images of this form take more than there is.
     """
-    needed = count * (1 if grey else 3) * size * size * BYTES_PER_VALUE
+    needed = image_bytes(count, size, grey=grey)
     if needed > (there := memory_bytes()):
         form = f"{size}x{size} {'grey' if grey else 'RGB'}"
         raise DataError(
-            f"{name}: {count} images of {form} take {_bytes(needed)} of memory, of which there "
-            f"are {_bytes(there)}; ask for a smaller --size"
+            f"{name}: {count} images of {form} take {in_bytes(needed)} of memory, of which there "
+            f"are {in_bytes(there)}; ask for a smaller --size, or save them as a folder of images, "
+            "which is read from disk"
         )
+
+
+def image_bytes(count: int, size: int, *, grey: bool) -> int:
+    """Memory that images take while they are read."""
+    return count * (1 if grey else 3) * size * size * BYTES_PER_VALUE
+
+
+def most_in_memory(data: DataConfig) -> int:
+    """Bytes that the images of a folder may take: what is asked for, else a part of what there
+    is.
+    """
+    return memory_bytes() // USUAL_SHARE if data.memory is None else round(data.memory * 1e9)
 
 
 def memory_bytes() -> int:
@@ -131,6 +146,6 @@ def memory_bytes() -> int:
     return min(found)
 
 
-def _bytes(count: int) -> str:
+def in_bytes(count: int) -> str:
     """``2.0 MB`` or ``24.8 GB``."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -29,7 +29,7 @@ from pipelines.datasets import DataBundle, files_of, load_data
 from pipelines.device import device_named
 from pipelines.experiment.parts import described, digest_of_images
 
-WHERE = ("data_root",)
+WHERE = ("data_root", "memory")
 """Keys of the data that do not decide what they are."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 
 from augmentor.common.types import LabelledImages, SampleSource
@@ -18,6 +19,9 @@ from augmentor.training.loop import fit
 from downstream.augment import Augment
 from downstream.trainer import memory_for
 from pipelines.config import ConfigError, SourceConfig
+
+TOGETHER = 64
+"""Images brought to another size at once."""
 
 
 def train_generator(
@@ -95,7 +99,11 @@ def at_side(x: Tensor, side: int) -> Tensor:
         x: Square images, float32 (N, C, H, W) in [-1, 1], on the CPU.
         side: Wanted, in pixels.
     """
-    return x if x.shape[-1] == side else from_uint8(fit_square(to_uint8(x), side))
+    if x.shape[-1] == side:
+        return x
+    # A few at a time: they may lie on disk.
+    parts = [from_uint8(fit_square(to_uint8(some), side)) for some in torch.split(x, TOGETHER)]
+    return torch.cat(parts)
 
 
 def require_generated(settings: SourceConfig, images: LabelledImages) -> None:
