@@ -160,8 +160,7 @@ class LazyImages(Tensor):
             raise DataError(
                 f"{len(self)} images of {self.shape[2]}x{self.shape[3]} are needed in memory at "
                 f"once, {size / 1e9:.1f} GB of at most {self.most / 1e9:.1f} GB; ask for a smaller "
-                "--size or fewer images, leave out what needs them (such as smote), or raise "
-                "data.memory"
+                "--size or fewer images, leave out the arm that needs them, or raise data.memory"
             )
         x = self._gathered(torch.float32, lambda part, rows: part.floats(rows))
         return x.to(self.device)
