@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,11 @@ from augmentor.common.tar_files import regular_members
 from augmentor.common.types import DataError
 from augmentor.data.set_layout import AGAIN
 
-BLOCK = tarfile.BLOCKSIZE
+BLOCK, OCTAL = tarfile.BLOCKSIZE, re.compile(rb"[0-7]{11}")
+PLAIN = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)
+"""Header of an empty file without a name."""
+PLAIN_SUM = sum(PLAIN) - sum(PLAIN[148:156]) + 8 * ord(" ") - sum(PLAIN[124:135])
+"""Sum of its bytes, without its size and with spaces in the place of the sum."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +108,13 @@ def packed_samples(samples: Iterable[tuple[str, int, dict[str, Any], bytes]]) ->
     Args:
         samples: Key, class index, what its json says, and PNG of every sample.
     """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, class_index, info, png in samples:
-            _add(tar, f"{key}.cls", str(class_index).encode())
-            _add(tar, f"{key}.json", json.dumps(info, sort_keys=True).encode())
-            _add(tar, f"{key}.png", png)
-    return buffer.getvalue()
+    parts = list[bytes]()
+    for key, class_index, info, png in samples:
+        parts += _member(f"{key}.cls", str(class_index).encode())
+        parts += _member(f"{key}.json", json.dumps(info, sort_keys=True).encode())
+        parts += _member(f"{key}.png", png)
+    data = b"".join(parts) + bytes(2 * BLOCK)
+    return data + bytes(-len(data) % tarfile.RECORDSIZE)
 
 
 def png_spans(data: bytes, where: str) -> NDArray[np.int64]:
@@ -129,10 +134,9 @@ def png_spans(data: bytes, where: str) -> NDArray[np.int64]:
         DataError: If it is not such a shard.
     """
     spans, position = [], 0
-    while position + BLOCK <= len(data) and data[position]:
-        header = data[position : position + BLOCK]
+    while header := data[position : position + BLOCK].rstrip(b"\0"):
         name, octal = header[:100].rstrip(b"\0"), header[124:135]
-        if header[156:157] not in (b"0", b"\0") or not octal.isdigit():
+        if header[156:157] not in (b"0", b"") or not OCTAL.fullmatch(octal):
             raise DataError(f"{where}: cannot be read as a tar shard; {AGAIN}")
         start, size = position + BLOCK, int(octal, 8)
         if start + size > len(data):
@@ -140,13 +144,25 @@ def png_spans(data: bytes, where: str) -> NDArray[np.int64]:
         if name.endswith(b".png"):
             spans.append((start, size))
         position = start + -(-size // BLOCK) * BLOCK
+    if position + BLOCK > len(data):  # a whole one ends with empty blocks
+        raise DataError(f"{where}: ends in the middle; {AGAIN}")
     return np.array(spans, dtype=np.int64).reshape(-1, 2)
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)  # time, user and group stay zero: equal samples, equal bytes
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
+def _member(name: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Header, content and padding of a file: the bytes of ``tarfile``, at a tenth of its time.
+
+    Time, user and group are zero: equal samples give equal bytes.
+    """
+    # A header is a row of fields; of those only name, size and the sum of all bytes differ.
+    path, size = name.encode(), b"%011o" % len(data)
+    if len(path) > 100:
+        raise ValueError(f"{name}: longer than the 100 bytes of a name in a tar file")
+    total = PLAIN_SUM + sum(path) + sum(size)
+    header = b"".join(
+        (path.ljust(100, b"\0"), PLAIN[100:124], size, PLAIN[135:148], b"%06o" % total, PLAIN[154:])
+    )
+    return header, data, bytes(-len(data) % BLOCK)
 
 
 def encode_png(pixels: Tensor) -> bytes:

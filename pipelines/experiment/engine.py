@@ -12,6 +12,7 @@ import queue
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -36,6 +37,12 @@ Work = Callable[[T, OnPart, Watch | None], None]
 POLL = 0.2  # seconds between two looks at the watch
 PART_MADE = "\x01"
 """First character of a worker's report that a part, and not only a step on the way, is finished."""
+LATE = 10.0
+"""Seconds that the last words of a job may take."""
+BEGUN = "\x02"
+"""What a process of this machine reports first of a job; nobody else hears it."""
+MOST_RETRIES = 3
+"""How often a part is begun again after its worker died."""
 
 
 class Engine(Protocol[Task]):
@@ -130,7 +137,7 @@ class Workers(Generic[T]):
         self._before = set(multiprocessing.active_children())
         self._pool: ProcessPoolExecutor | None = None
         self._queue: Any = None
-        self._call, self._heard = 0, list[int]()
+        self._call, self._heard, self._begun = 0, list[int](), set[int]()
 
     def __enter__(self) -> Workers[T]:
         """The workers themselves; they start with the first jobs."""
@@ -150,7 +157,8 @@ class Workers(Generic[T]):
     def run(self, jobs: Sequence[T], on_part: OnJob) -> None:
         """Run all jobs.
 
-        A failing job stops those that have not begun; those that have run to their end first.
+        A failing job stops those that have not begun; those that have run to their end first. A
+        job whose process died begins again, up to three more times since its last finished part.
 
         Args:
             jobs: What to do, in this order.
@@ -159,7 +167,7 @@ class Workers(Generic[T]):
 
         Raises:
             Interrupted: If a signal came; running jobs are cut off.
-            RuntimeError: If a worker died.
+            RuntimeError: If a worker died too often; names what it was making.
             Exception: What the first failing job raised.
         """
         if self._processes == 1:
@@ -179,13 +187,32 @@ class Workers(Generic[T]):
         return report
 
     def _run_in_workers(self, jobs: Sequence[T], on_part: OnJob) -> None:
+        left, deaths = list(range(len(jobs))), Counter[int]()
+
+        def hear(index: int, part: str) -> None:
+            if part.startswith(PART_MADE):
+                del deaths[index]
+            on_part(index, part)
+
+        while left := self._attempt(jobs, left, hear):
+            # All processes of a pool end with the first of them; any that was at work may be why.
+            self._end_pool()
+            suspects = [index for index in left if index in self._begun]
+            for index in suspects or left[: self._processes]:
+                deaths[index] += 1
+            if named := [index for index in left if deaths[index] > MOST_RETRIES]:
+                raise RuntimeError(_death_words([jobs[index] for index in named]))
+
+    def _attempt(self, jobs: Sequence[T], left: list[int], on_part: OnJob) -> list[int]:
+        """Run some jobs until all are done or a worker dies; the jobs that are left then."""
         pool = self._started()
         self._call += 1
         waiting: dict[Future[int], int] = {}
-        self._heard = [0] * len(jobs)
-        for index, job in enumerate(jobs):
-            waiting[pool.submit(_run_one, self._work, (self._call, index), job)] = index
+        self._heard, self._begun = [0] * len(jobs), set()
+        for index in left:
+            waiting[pool.submit(_run_one, self._work, (self._call, index), jobs[index])] = index
         failure: BaseException | None = None
+        unfinished = list[int]()
         while waiting:
             done, _ = wait(waiting, timeout=POLL, return_when=FIRST_COMPLETED)
             self._hear(on_part)
@@ -193,19 +220,24 @@ class Workers(Generic[T]):
             for future in done:
                 index = waiting.pop(future)
                 error = None if future.cancelled() else future.exception()
-                if error is None and not future.cancelled():
+                if isinstance(error, BrokenProcessPool):
+                    unfinished.append(index)
+                elif error is None and not future.cancelled():
                     self._hear_all(index, future.result(), on_part)
                     on_part(index, "")
                 elif failure is None and error is not None:
                     failure = error
                     for other in waiting:
                         other.cancel()
-        if isinstance(failure, BrokenProcessPool):
-            raise RuntimeError(
-                "a worker process died, perhaps for want of memory; what is finished is kept"
-            )
         if failure is not None:
             raise failure
+        return sorted(unfinished)
+
+    def _end_pool(self) -> None:
+        """Let a broken pool go; its queue may hold half a word."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = self._queue = None
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -222,16 +254,34 @@ class Workers(Generic[T]):
                 (call, index), part = self._queue.get_nowait()
             except queue.Empty:
                 return
-            if call == self._call:  # a word can arrive after the call it is about has failed
-                self._heard[index] += 1
-                on_part(index, part)
+            if call != self._call:  # a word can arrive after the call it is about has failed
+                continue
+            if part == BEGUN:
+                self._begun.add(index)
+                continue
+            self._heard[index] += 1
+            on_part(index, part)
 
     def _hear_all(self, index: int, words: int, on_part: OnJob) -> None:
-        """Wait for the last words of a job, which can arrive after its end."""
-        while self._heard[index] < words:
+        """Wait for the last words of a job, which can arrive after its end; those of a process
+        that has died meanwhile may not arrive.
+        """
+        end = time.monotonic() + LATE
+        while self._heard[index] < words and time.monotonic() < end:
             self._hear(on_part)
             self._watch.check()
             time.sleep(POLL / 20)
+
+
+def _death_words(jobs: Sequence[object]) -> str:
+    labels = []
+    for job in jobs:
+        needs = getattr(job, "needs", None)
+        labels.append(needs().label if needs else "a job")
+    return (
+        f"{' or '.join(labels)}: its worker died {MOST_RETRIES + 1} times, perhaps for want of "
+        "memory; what is finished is kept"
+    )
 
 
 def _start_worker(parts: Any, threads: int) -> None:
@@ -255,6 +305,7 @@ def _die_with_parent() -> None:
 def _run_one(work: Work[T], number: tuple[int, int], job: T) -> int:
     """Do a job in a worker; returns how many words were sent of it."""
     words = 0
+    _parts.put((number, BEGUN))
 
     def report(part: str) -> None:
         nonlocal words

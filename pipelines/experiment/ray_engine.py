@@ -19,14 +19,11 @@ from typing import Any, Generic, TypeVar
 
 from pipelines.config import ConfigError, DataConfig, EngineConfig
 from pipelines.datasets import AllImages, all_images
-from pipelines.experiment.engine import PART_MADE, POLL, OnJob, Travelling, Work
+from pipelines.experiment.engine import MOST_RETRIES, PART_MADE, POLL, OnJob, Travelling, Work
 from pipelines.experiment.travel import Luggage, Report, data_of, lay, packed, performed
 from pipelines.interrupt import SIGNALS, Watch
 
 T = TypeVar("T", bound=Travelling)
-
-MOST_RETRIES = 3
-"""How often a part is begun again after its worker died."""
 
 
 @dataclass

@@ -2,9 +2,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from pipelines.experiment.engine import Workers
+from pipelines.experiment.parts import PartStore
+from pipelines.experiment.plan import make_missing, read_all
 from pipelines.interrupt import Watch
+from pipelines.progress import Silent
+from tests.pipelines.experiment.travellers import make_numbers, numbers
 
 
 def talk(job: int, on_part: Callable[[str], None], watch: Watch | None) -> None:
@@ -24,3 +31,39 @@ def test_a_word_that_comes_late_is_not_about_the_next_jobs() -> None:
     assert {index for index, _ in heard} == {0}
     assert "late" not in [word for _, word in heard]
     assert heard[-1] == (0, "")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "parts"
+
+
+def deaths_in(tmp_path: Path, count: int) -> str:
+    """A folder of as many files as workers are to die; each takes one with it."""
+    (tmp_path / "deaths").mkdir()
+    for number in range(count):
+        (tmp_path / "deaths" / str(number)).touch()
+    return str(tmp_path / "deaths")
+
+
+def test_a_job_whose_process_died_begins_again(folder: Path, tmp_path: Path) -> None:
+    groups = [numbers(folder, 1, 2, deaths=deaths_in(tmp_path, 2)), numbers(folder, 10, 11)]
+    store = PartStore(folder)
+    with Workers(make_numbers, 2, 1, Watch()) as workers:
+        make_missing(groups, store, workers, Silent(), "numbers")
+    assert not list((tmp_path / "deaths").iterdir())
+    found = [part.content["number"] for parts in read_all(groups, store) for part in parts]
+    assert found == [1001, 1002, 1010, 1011]
+
+
+@pytest.mark.faults
+def test_a_part_that_ends_every_process_is_named(folder: Path, tmp_path: Path) -> None:
+    groups = [numbers(folder, 5, deaths=deaths_in(tmp_path, 9)), numbers(folder, 10)]
+    store = PartStore(folder)
+    with (
+        pytest.raises(RuntimeError, match=r"^number 5: its worker died 4 times"),
+        Workers(make_numbers, 2, 1, Watch()) as workers,
+    ):
+        make_missing(groups, store, workers, Silent(), "numbers")
+    assert len(list((tmp_path / "deaths").iterdir())) == 5
