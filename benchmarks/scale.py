@@ -1,338 +1,466 @@
-r"""Are the images of a Ray cluster those of one process, also when workers die, and how fast is it?
+r"""Is a job on many machines that of one, also when workers and servers die, and how fast is it?
 
-    python benchmarks/scale.py --images 100000 --kills 20 --out docs/results/scale.json
+    python -m benchmarks.scale million readers scaling ray
 
-It trains a small generator on digits, then writes the same synthetic set three times: in one
-process, in two, and on a Ray cluster of two nodes on this machine while workers are killed at
-random moments. It compares the sets byte by byte and reads one back. The JSON holds what was
-measured; what was not is null. The page beside it says the same in words, with an estimate for more
-workers.
+Stages, each of which adds to the figures and to the page beside them:
+
+million
+    1,000,000 images into shards by two processes: time, memory, bytes.
+readers
+    Reading them by webdataset, by ``SyntheticMix`` and by the plain reader, in turns.
+scaling
+    The same set by one worker and by two, in turns.
+ray
+    A Ray cluster of two nodes: ``gain``, then a set on an S3 server, while workers are killed at
+    random moments, and the server once; both compared with one process of this machine.
+
+The generator is small and trained for a moment: what its images look like does not matter.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import heapq
-import importlib.util
-import random
-import resource
+import json
+import os
 import shutil
-import signal
+import statistics
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+import webdataset
+from torch.utils.data import TensorDataset
 
+from augmentor import SyntheticMix
 from augmentor.common.atomic_files import write_json, write_text
-from augmentor.data.synthetic_store import ShardReader, read_manifest, read_recipe
-from pipelines.config import EngineConfig, config_from
-from pipelines.experiment.provenance import device_name, this_command
+from augmentor.data.manifest import parse_shard
+from augmentor.data.recipe import shard_count
+from augmentor.data.remote_folder import RemoteFolder
+from augmentor.data.stored_set import manifest_at
+from augmentor.data.synthetic_store import BegunSet, ShardReader, read_manifest, read_recipe
+from benchmarks.scale_tools import (
+    Times,
+    checksums,
+    killed,
+    lost_and_double,
+    rate_of,
+    ray_cluster,
+    remote_checksums,
+    simulated,
+    watched_memory,
+)
+from pipelines.config import Config, EngineConfig, config_from
+from pipelines.experiment.provenance import device_name
+from pipelines.gain.run import gain_run
 from pipelines.generators.synthesize import synthesize_run
 from pipelines.generators.train import train_run
 from pipelines.progress import Lines
+from tests.s3_server import BUCKET, S3Server, s3_server
 
-MILLION = 1_000_000
+MILLION, SIDE = 1_000_000, 8
 WORKERS = (1, 2, 10, 100, 1000)
-"""Of the estimate."""
 DEATHS_PER_HOUR = (0.0, 0.1, 1.0)
-"""Of a worker, in the estimate."""
-RESTART = 20.0
-"""Seconds until a worker that died has a successor, in the estimate."""
-PAGE = """# Beyond one machine: what was measured
-
-Made by `benchmarks/scale.py`, {device}: {images} images of {side}x{side} pixels in {shards} shards.
-
-| what | result |
-|---|---|
-| a set of one process, of two, and of Ray with {kills} killed workers | {equal} |
-| shards that were lost, or written twice | {lost}, {double} |
-| seconds of one process, of two, of Ray | {one}, {two}, {ray} |
-| share of a linear speed-up that two processes reach | {scaling} |
-| peak memory of the driver, and of its largest worker, MB | {driver_mb}, {peak} |
-| reading with webdataset beside the plain reader, share of the rate | {read_ratio} |
-
-## Estimate for more workers
-
-A simulation, not a measurement. A worker renders a shard in {render:.2f} s, and the driver takes
-{store:.4f} s to store one. Images per second, by workers and by deaths per worker and hour:
-
-{table}
-
-The driver stores {most:,.0f} images per second at most, whatever the number of workers. Beyond
-that, make several sets, each with a seed and a driver of its own. One set holds at most ten million
-images.
-"""
-
-
-@dataclass(frozen=True)
-class Times:
-    """What the estimate is made from, in seconds per shard.
-
-    Args:
-        render: In a worker.
-        store: In the driver.
-        images: Images of a shard.
-    """
-
-    render: float
-    store: float
-    images: int
+LINES = 2_000
+"""Lines of a manifest that the time of the driver is measured on."""
+SHARDS_READ, ROUNDS = 8, 7
+"""Shards that every reader reads per round."""
+BILLION = 1_000_000_000
 
 
 def main() -> None:
-    """Measure, and write the JSON and its page."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--side", type=int, default=8, choices=[8, 16, 28])
+    """Measure, and write the figures and their page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("stages", nargs="+", choices=list(STAGES))
+    parser.add_argument("--images", type=int, default=MILLION, help="of the stage million")
+    parser.add_argument("--ray-images", type=int, default=100_000, help="of the stage ray")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--pause", type=float, default=4, help="seconds between kills at least")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("runs/scale"), help="for the sets")
     parser.add_argument("--out", type=Path, default=Path("docs/results/scale.json"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    shutil.rmtree(given.work, ignore_errors=True)
-    found = measured(given.work, given.images, given.side, given.kills, given.seed)
-    write_json(given.out, found)
-    write_text(given.out.with_suffix(".md"), page(found))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    found = json.loads(given.out.read_text()) if given.out.exists() else {}
+    given.out.with_suffix("").mkdir(parents=True, exist_ok=True)
+    for stage in given.stages:
+        found |= STAGES[stage](given)
+        found |= {"schema": 1, "device": device_name("cpu"), "command": COMMAND}
+        write_json(given.out, found)
+        write_text(given.out.with_suffix("") / "README.md", page(found))
 
 
-def measured(work: Path, images: int, side: int, kills: int, seed: int) -> dict[str, Any]:
-    """All numbers, by the keys of the JSON."""
-    run = work / "run"
-    train_run(config_from(settings(side)), run, progress=Lines())
-    per_class, seconds = images // 10, dict[str, float]()
-    done = 0
-    for name, engine, processes in ENGINES:
-        with ray_cluster(name, work), killed(kills if name == "ray" else 0, seed) as killer:
-            start = time.perf_counter()
-            synthesize_run(
-                run,
-                work / name,
-                per_class=per_class,
-                format="shards",
-                processes=processes,
-                engine=engine,
-                progress=Lines(),
-            )
-            seconds[name] = time.perf_counter() - start
-        done += killer.done
-    sums = {name: checksums(work / name) for name in seconds}
-    lost, double = lost_and_double(work / "ray")
-    made, two = per_class * 10, seconds["one"] / seconds["two"] / 2
-    memory = [resource.getrusage(who).ru_maxrss / 1024 for who in MEMORY]
+COMMAND = "python -m benchmarks.scale million readers scaling ray"
+
+
+def run_of(given: argparse.Namespace) -> Path:
+    """A trained run, made once."""
+    run: Path = given.work / "run"
+    if not (run / "checkpoints").is_dir():
+        settings: dict[str, Any] = {
+            "data": {"data": "digits", "size": SIDE},
+            "source": {"steps": 20, "batch_size": 32},
+            "device": "cpu",
+            "threads": 1,
+        }
+        train_run(config_from(settings), run, progress=Lines())
+    return run
+
+
+def made(given: argparse.Namespace, out: Path | str, images: int, **settings: Any) -> float:
+    """Make a set; the seconds it took."""
+    if isinstance(out, Path):
+        shutil.rmtree(out, ignore_errors=True)
+    run, start = run_of(given), time.perf_counter()
+    settings = {"progress": Lines(every=20)} | settings
+    synthesize_run(run, out, per_class=images // 10, format="shards", **settings)
+    return time.perf_counter() - start
+
+
+def million(given: argparse.Namespace) -> dict[str, Any]:
+    """A large set by two processes."""
+    out, load = given.work / "million", os.getloadavg()[0]
+    run_of(given)
+    with watched_memory() as memory:
+        seconds = made(given, out, given.images, processes=2)
+    middle, last = memory.thirds
+    shards = read_manifest(out)
     return {
-        "schema": 1,
-        "ray_equal": sums["one"] == sums["two"] == sums["ray"],
-        "kills": done,
+        "million_images": sum(shard.count for shard in shards),
+        "million_seconds": round(seconds, 1),
+        "million_shards": len(shards),
+        "million_bytes": sum(path.stat().st_size for path in out.iterdir()),
+        "million_manifest_bytes": (out / "manifest.jsonl").stat().st_size,
+        "peak_mb": round(max(memory.seen)),
+        "peak_mb_middle_third": round(middle),
+        "peak_mb_last_third": round(last),
+        "million_load_before": round(load, 1),
+        "driver_seconds_per_line": driver_seconds(given.work, out),
+    }
+
+
+def driver_seconds(work: Path, folder: Path) -> float:
+    """Seconds that the driver takes per shard: it reads a line and adds it to the manifest."""
+    lines = [shard.line for shard in read_manifest(folder)[:LINES]]
+    place = work / "driver"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    begun, start = BegunSet(place, read_recipe(folder), {}), time.perf_counter()
+    for line in lines:
+        begun.add(parse_shard(line))
+    return round((time.perf_counter() - start) / len(lines), 6)
+
+
+def readers(given: argparse.Namespace) -> dict[str, Any]:
+    """Rates of readers in turns, on other shards in every round."""
+    folder = given.work / "million"
+    recipe, every = read_recipe(folder), [path.name for path in sorted(folder.glob("*.tar"))]
+    y = torch.arange(10)
+    real = TensorDataset(torch.rand(10, *recipe.image_shape), y)
+    mix = SyntheticMix(real, folder, classes=recipe.classes, streaming=True)
+
+    def plain(paths: list[Path]) -> int:
+        count = 0
+        for path in paths:
+            reader = ShardReader(path, recipe.image_shape)
+            count += sum(len(reader[index].pixels) > 0 for index in range(len(reader)))
+        return count
+
+    def web(paths: list[Path]) -> int:
+        data = webdataset.WebDataset([str(path) for path in paths], shardshuffle=False)
+        return sum(1 for _ in data.decode("torchrgb").to_tuple("png", "cls"))
+
+    def stream(paths: list[Path]) -> int:
+        wanted = len(paths) * recipe.shard_size
+        return sum(1 for _ in mix.stream(share=0.999, length=wanted, seed=hash(paths[0].name)))
+
+    def items(paths: list[Path]) -> int:
+        first = every.index(paths[0].name) * recipe.shard_size
+        for index in range(first, first + len(paths) * recipe.shard_size):
+            mix[index]
+        return len(paths) * recipe.shard_size
+
+    ways: dict[str, Callable[[list[Path]], int]] = {
+        "plain": plain, "webdataset": web, "mix_stream": stream, "mix_items": items,
+    }  # fmt: skip
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(ROUNDS):
+        first = number * SHARDS_READ % (len(every) - SHARDS_READ)
+        paths = [folder / name for name in every[first : first + SHARDS_READ]]
+        for name, read in ways.items():
+            rates[name].append(rate_of(lambda read=read, paths=paths: read(paths)))  # type: ignore[misc]
+    ratios = {}
+    for name in ("webdataset", "mix_stream", "mix_items"):
+        pairs = zip(rates[name], rates["plain"], strict=True)
+        ratios[name] = round(statistics.median(one / plain for one, plain in pairs), 3)
+    typical = {name: round(statistics.median(found)) for name, found in rates.items()}
+    lowest = min(ratios["webdataset"], ratios["mix_stream"])
+    return {"read_ratio": lowest, "read_ratios": ratios, "read_images_per_second": typical}
+
+
+def scaling(given: argparse.Namespace) -> dict[str, Any]:
+    """One worker and two in turns, from the first finished shard on: without the start."""
+    images, seconds, loads = 20_000, {1: list[float](), 2: list[float]()}, list[float]()
+    for number in range(3):
+        for workers in (1, 2) if number % 2 == 0 else (2, 1):
+            loads.append(os.getloadavg()[0])
+            out, clock = given.work / f"scaling-{workers}", Clock(every=20)
+            made(given, out, images, processes=workers, progress=clock)
+            seconds[workers].append(clock.seconds_of(images))
+    shares = [one / two / 2 for one, two in zip(seconds[1], seconds[2], strict=True)]
+    same = checksums(given.work / "scaling-1") == checksums(given.work / "scaling-2")
+    return {
+        "scaling_2": round(statistics.median(shares), 3),
+        "scaling_2_rounds": [round(share, 3) for share in shares],
+        "scaling_images": images,
+        "scaling_seconds": {str(n): [round(one, 1) for one in all_] for n, all_ in seconds.items()},
+        "scaling_loads": [round(load, 1) for load in loads],
+        "scaling_equal": same,
+    }
+
+
+def gain_settings(engine: str) -> Config:
+    """A short gain on the data of the demo."""
+    return config_from(
+        {
+            "data": {"data": "digits", "size": SIDE, "per_class": 40, "imbalance": 10},
+            "source": {"steps": 60},
+            "classifier": {"steps": 60},
+            "gain": {
+                "arms": ["real", "classical", "synthetic", "synthetic+classical"],
+                "replicates": 3,
+                "processes": 2,
+            },
+            "engine": {"name": engine},
+            "device": "cpu",
+            "threads": 1,
+        }
+    )
+
+
+def answers_of(folder: Path) -> dict[str, Any]:
+    """What a run of gain found, without times and the command."""
+    result = json.loads((folder / "gain.json").read_text())
+    return {name: result[name] for name in ("arms", "comparisons", "verdict", "training_counts")}
+
+
+def ray(given: argparse.Namespace) -> dict[str, Any]:
+    """Gain and a set on a cluster, with kills; and the same in one process."""
+    one, url = given.work / "one", f"s3://{BUCKET}/ray"
+    alone = made(given, one, given.ray_images)
+    for engine in ("local", "ray"):
+        shutil.rmtree(given.work / f"gain-{engine}", ignore_errors=True)
+    gain_run(gain_settings("local"), given.work / "gain-local", progress=Lines(every=20))
+    in_gain = given.kills // 4
+    with s3_server() as server:
+        os.environ.update(server.environment)
+        with ray_cluster():
+            with killed(in_gain, given.seed, given.pause) as first:
+                gain_run(gain_settings("ray"), given.work / "gain-ray", progress=Lines(every=20))
+            falls = Falls(server)
+            with killed(given.kills - first.done, given.seed + 1, given.pause) as second:
+                where = EngineConfig(name="ray")
+                settings = {"processes": 2, "engine": where, "progress": falls}
+                seconds = made(given, url, given.ray_images, **settings)
+            falls.join()
+        folder = RemoteFolder(url)
+        tars = [name for name in folder.sizes() if name.endswith(".tar")]
+        lost, double = lost_and_double(shard_count(read_recipe(one)), manifest_at(folder), tars)
+        equal = remote_checksums(url) == checksums(one)
+    same = answers_of(given.work / "gain-ray") == answers_of(given.work / "gain-local")
+    return {
+        "ray_equal": equal and same,
+        "ray_set_equal": equal,
+        "ray_gain_equal": same,
+        "ray_images": given.ray_images // 10 * 10,
+        "kills": first.done + second.done,
+        "kills_in_gain": first.done,
+        "server_kills": falls.fallen,
+        "images_when_the_server_fell": falls.images,
         "lost": lost,
         "double": double,
-        "million_seconds": round(seconds["one"], 1) if made >= MILLION else None,
-        "peak_mb": round(memory[1]),
-        "read_ratio": read_ratio(work / "one"),
-        "scaling_2": round(two, 3),
-        "images": made,
-        "side": side,
-        "shards": len(read_manifest(work / "one")),
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "driver_mb": round(memory[0]),
-        "store_seconds_per_shard": store_seconds(work),
-        "device": device_name("cpu"),
-        "command": this_command(),
+        "ray_seconds": {"one process": round(alone, 1), "ray, with kills": round(seconds, 1)},
     }
 
 
-ENGINES = (
-    ("one", EngineConfig(), 1),
-    ("two", EngineConfig(), 2),
-    ("ray", EngineConfig(name="ray"), 2),
-)
-MEMORY = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+class Clock(Lines):
+    """Progress that knows how long it took from the first finished shard to the last."""
+
+    def step(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Show a step."""
+        super().step(task, done, total, note)
+        if done:
+            self.last = time.perf_counter(), done
+            self.first = getattr(self, "first", self.last)
+
+    def seconds_of(self, images: int) -> float:
+        """Seconds of so many images at the rate between the two."""
+        return images * (self.last[0] - self.first[0]) / (self.last[1] - self.first[1])
 
 
-def settings(side: int) -> dict[str, Any]:
-    """A small generator; what its images look like does not matter."""
-    return {
-        "data": {"data": "digits", "size": side},
-        "source": {"steps": 20, "batch_size": 32},
-        "device": "cpu",
-        "threads": 1,
-    }
-
-
-@contextmanager
-def ray_cluster(name: str, work: Path) -> Iterator[None]:
-    """Two nodes with three CPUs in all, on this machine; one of them stays free."""
-    if name != "ray":
-        yield
-        return
-    import ray
-    from ray.cluster_utils import Cluster
-
-    node = {"object_store_memory": 200 * 2**20}
-    head = {**node, "num_cpus": 1, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(**node, num_cpus=2)
-    ray.init(cluster.address, logging_level="ERROR", log_to_driver=False)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-
-
-@dataclass
-class Killer:
-    """Ends workers of this process's own cluster at random moments.
+class Falls(Lines):
+    """Progress that kills the server once, when a fifth of the set is there, and starts it again.
 
     Args:
-        left: How many are still to be ended.
-        done: How many were.
+        server: The server; it keeps objects in memory, so all that had arrived is gone.
     """
 
-    left: int
-    done: int = 0
-    stopped: bool = False
+    def __init__(self, server: S3Server) -> None:
+        super().__init__(every=20)
+        self._server, self.fallen, self.images = server, 0, 0
+        self._thread: threading.Thread | None = None
 
-    def work(self, seed: int) -> None:
-        """Until all are done or it is stopped."""
-        import psutil
+    def step(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Show a step."""
+        super().step(task, done, total, note)
+        if self._thread is None and done > total / 5:
+            self.images, self.fallen = done, 1
+            self._thread = threading.Thread(target=self._fall)
+            self._thread.start()
 
-        rng = random.Random(seed)
-        while self.left and not self.stopped:
-            time.sleep(rng.uniform(0.5, 3.0))
-            busy = []
-            for child in psutil.Process().children(recursive=True):
-                try:
-                    if "ray::_stream" in " ".join(child.cmdline()):
-                        busy.append(child)
-                except psutil.Error:
-                    continue
-            if busy:
-                rng.choice(busy).send_signal(signal.SIGKILL)
-                self.left, self.done = self.left - 1, self.done + 1
+    def join(self) -> None:
+        """Wait until the server stands again."""
+        if self._thread is not None:
+            self._thread.join()
 
-
-@contextmanager
-def killed(kills: int, seed: int) -> Iterator[Killer]:
-    """Kill so many workers while the block runs, or as many as it gives time for."""
-    killer = Killer(kills)
-    thread = threading.Thread(target=killer.work, args=(seed,), daemon=True)
-    thread.start()
-    try:
-        yield killer
-    finally:
-        killer.stopped = True
-        thread.join()
+    def _fall(self) -> None:
+        self._server.kill()
+        time.sleep(5)
+        self._server.start()
 
 
-def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a set."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name != "lock":
-            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
-
-
-def lost_and_double(folder: Path) -> tuple[int, int]:
-    """Shards that the manifest lacks, and those that it names more than once."""
-    recipe, shards = read_recipe(folder), read_manifest(folder)
-    named = [(shard.class_index, shard.number) for shard in shards]
-    planned = sum(-(-n // recipe.shard_size) for n in recipe.counts.values())
-    return planned - len(set(named)), len(named) - len(set(named))
-
-
-def read_ratio(folder: Path) -> float | None:
-    """Images per second of webdataset in those of the plain reader; None without webdataset."""
-    if importlib.util.find_spec("webdataset") is None:
-        return None
-    import webdataset
-
-    paths, recipe = sorted(folder.glob("*.tar")), read_recipe(folder)
-    start, count = time.perf_counter(), 0
-    for path in paths:
-        reader = ShardReader(path, recipe.image_shape)
-        for index in range(len(reader)):
-            count += reader[index].class_index >= 0
-    plain = count / (time.perf_counter() - start)
-    start, count = time.perf_counter(), 0
-    shards = webdataset.WebDataset([str(path) for path in paths], shardshuffle=False)
-    for _ in shards.decode("torchrgb").to_tuple("png", "cls"):
-        count += 1
-    return round(count / (time.perf_counter() - start) / plain, 3)
-
-
-def store_seconds(work: Path) -> float:
-    """Seconds that the driver takes to store one shard of another machine and its line."""
-    from pipelines.experiment.travel import lay
-
-    folder, source = work / "stored", work / "one"
-    folder.mkdir(exist_ok=True)
-    shards = read_manifest(source)[:50]
-    start = time.perf_counter()
-    with (folder / "manifest.jsonl").open("a") as manifest:
-        for shard in shards:
-            lay(folder, {name: (source / name).read_bytes() for name in shard.sha256})
-            manifest.write(shard.line + "\n")
-    return round((time.perf_counter() - start) / len(shards), 5)
-
-
-def simulated(times: Times, workers: int, deaths_per_hour: float, shards: int = 20_000) -> float:
-    """Images per second: each worker renders shards, one driver stores them one by one.
-
-    A death costs the shard at work and the restart.
-    """
-    rng = random.Random(workers)
-    free = [0.0] * workers
-    stored = 0.0
-    for _ in range(shards):
-        start = heapq.heappop(free)
-        end = start + times.render
-        while rng.random() < deaths_per_hour * times.render / 3600:
-            end += RESTART + times.render * rng.random()
-        stored = max(stored, end) + times.store
-        heapq.heappush(free, end)
-    return shards * times.images / stored
+STAGES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "million": million,
+    "readers": readers,
+    "scaling": scaling,
+    "ray": ray,
+}
 
 
 def page(found: dict[str, Any]) -> str:
-    """The page beside the JSON."""
-    per_shard = found["images"] / found["shards"]
-    store = found["store_seconds_per_shard"]
-    render = max(found["seconds"]["one"] / found["shards"] - store, 1e-6)
-    times = Times(render, store, round(per_shard))
-    rows = ["| workers | " + " | ".join(f"{rate:g}" for rate in DEATHS_PER_HOUR) + " |"]
-    rows.append("|---:|" + "---:|" * len(DEATHS_PER_HOUR))
+    """The page of the figures: what was measured so far, and the simulation."""
+    parts = [
+        f"# Beyond one machine: what was measured\n\nMade by `{COMMAND}` on {found['device']}."
+    ]
+    for name, words in (("ray_equal", _ray_words), ("million_seconds", _million_words),
+                        ("read_ratio", _reader_words), ("scaling_2", _scaling_words)):  # fmt: skip
+        if name in found:
+            parts.append(words(found))
+    if "driver_seconds_per_line" in found:
+        parts.append(_simulation(found))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: list[tuple[str, object]]) -> str:
+    return "\n".join(["| what | result |", "|---|---|", *(f"| {a} | {b} |" for a, b in rows)])
+
+
+def _ray_words(found: dict[str, Any]) -> str:
+    """Ray, with kills."""
+    yes = {True: "equal", False: "**different**"}
+    rows: list[tuple[str, object]] = [
+        ("workers killed at random moments", f"{found['kills']} ({found['kills_in_gain']} of them "
+         "in `gain`)"),
+        ("S3 server killed and started again, all objects gone",
+         f"{found['server_kills']} time, at {found['images_when_the_server_fell']:,} images"),
+        (f"the set of {found['ray_images']:,} images at {SIDE} pixels, byte by byte",
+         yes[found["ray_set_equal"]]),
+        ("`gain`: scores, intervals and verdict", yes[found["ray_gain_equal"]]),
+        ("shards lost, double", f"{found['lost']}, {found['double']}"),
+        *((f"seconds, {name}", value) for name, value in found["ray_seconds"].items()),
+    ]  # fmt: skip
+    return (
+        "## A cluster whose workers and server die\n\n"
+        "Two Ray nodes on this machine, two workers, against one process without Ray. The server "
+        "is moto's: it keeps objects in memory, so a kill loses all that had arrived. The job "
+        "notices that at its end and makes it again.\n\n" + _table(rows)
+    )
+
+
+def _million_words(found: dict[str, Any]) -> str:
+    """The large set."""
+    images, seconds = found["million_images"], found["million_seconds"]
+    rows: list[tuple[str, object]] = [
+        ("seconds, two processes", f"{seconds:,} ({images / seconds:,.0f} images per second)"),
+        ("largest process, MB: at any time, in the second third, in the last third",
+         f"{found['peak_mb']}, {found['peak_mb_middle_third']}, {found['peak_mb_last_third']}"),
+        ("bytes of the set", f"{found['million_bytes']:,}"),
+        ("shards, bytes of the manifest",
+         f"{found['million_shards']:,}, {found['million_manifest_bytes']:,}"),
+        ("processes that wanted a CPU before it began (two cores)", found["million_load_before"]),
+    ]  # fmt: skip
+    return f"## {images:,} images at {SIDE} pixels\n\n" + _table(rows)
+
+
+def _reader_words(found: dict[str, Any]) -> str:
+    """The readers."""
+    names = {
+        "plain": "`ShardReader`, image by image: the plain reader",
+        "webdataset": "webdataset, decoded",
+        "mix_stream": "`SyntheticMix(streaming=True).stream()`",
+        "mix_items": "items of `SyntheticMix(streaming=True)`, in order",
+    }
+    lines = ["| reader | images per second | share of the plain reader's |", "|---|---:|---:|"]
+    for name, words in names.items():
+        ratio = found["read_ratios"].get(name, 1.0)
+        lines.append(f"| {words} | {found['read_images_per_second'][name]:,} | {ratio} |")
+    return (
+        "## Reading it back\n\n"
+        f"In turns, {ROUNDS} rounds of {SHARDS_READ} shards each; medians.\n\n" + "\n".join(lines)
+    )
+
+
+def _scaling_words(found: dict[str, Any]) -> str:
+    """One worker and two."""
+    rows: list[tuple[str, object]] = [
+        ("share of a linear speed-up", found["scaling_2"]),
+        ("by round", ", ".join(map(str, found["scaling_2_rounds"]))),
+        *((f"seconds, {name} worker(s)", ", ".join(map(str, all_)))
+          for name, all_ in found["scaling_seconds"].items()),
+        ("processes that wanted a CPU before each (two cores)",
+         ", ".join(map(str, found["scaling_loads"]))),
+        ("the two sets", "equal" if found["scaling_equal"] else "**different**"),
+    ]  # fmt: skip
+    return (
+        f"## From one worker to two\n\n{found['scaling_images']:,} images, in turns. Where other "
+        "jobs share the two cores, the second worker gets less of them than the first alone.\n\n"
+        + _table(rows)
+    )
+
+
+def _simulation(found: dict[str, Any]) -> str:
+    images = found["million_images"] / found["million_shards"]
+    render = 2 * found["million_seconds"] / found["million_shards"]
+    driver = found["driver_seconds_per_line"]
+    times = Times(render, driver, round(images))
+    lines = ["| workers | " + " | ".join(f"{rate:g}" for rate in DEATHS_PER_HOUR) + " |"]
+    lines.append("|---:|" + "---:|" * len(DEATHS_PER_HOUR))
     for workers in WORKERS:
         rates = (f"{simulated(times, workers, rate):,.0f}" for rate in DEATHS_PER_HOUR)
-        rows.append(f"| {workers} | " + " | ".join(rates) + " |")
-    words = {"one": "one", "two": "two", "ray": "ray"}
-    seconds = {name: found["seconds"][name] for name in words}
-    return PAGE.format(
-        **seconds,
-        device=found["device"],
-        images=f"{found['images']:,}",
-        side=found["side"],
-        shards=found["shards"],
-        kills=found["kills"],
-        equal="equal, byte by byte" if found["ray_equal"] else "different",
-        lost=found["lost"],
-        double=found["double"],
-        scaling=found["scaling_2"],
-        driver_mb=found["driver_mb"],
-        peak=found["peak_mb"],
-        read_ratio=found["read_ratio"] or "not measured",
-        render=render,
-        store=store,
-        table="\n".join(rows),
-        most=per_shard / store,
-    )
+        lines.append(f"| {workers:,} | " + " | ".join(rates) + " |")
+    most, per_shard = images / driver, found["million_manifest_bytes"] / found["million_shards"]
+    whole = BILLION / images * per_shard / 1e9
+    return f"""## To 1,000 workers: a simulation, not a measurement
+
+From the times above: a worker makes a shard of {images:.0f} images in {render:.2f} s. The driver
+reads and adds a line of the manifest in {1000 * driver:.2f} ms. Images per second, by workers and
+by deaths per worker and hour:
+
+{chr(10).join(lines)}
+
+- **The driver.** It notes {most:,.0f} images per second at most, which
+  {most / images * render:,.0f} such workers fill. A set at an URL takes it no more than that:
+  workers send their shards and the manifest of each themselves. With a set on a disk the driver
+  also writes the shards of other machines. 10⁹ images take one driver at least
+  {BILLION / most / 3600:.1f} hours.
+- **The manifest.** It has {per_shard:.0f} bytes per shard: {whole:.1f} GB for 10⁹ images, which no
+  reader wants in memory. So a set holds at most ten million images: 10⁹ are a hundred sets, each
+  with a seed, a driver and a manifest of its own, and their candidates differ by their seeds.
+- **Larger images** take a worker longer per shard and the driver as long as before, so the limit
+  moves up with their size."""
 
 
 if __name__ == "__main__":
