@@ -101,9 +101,11 @@ def at_side(x: Tensor, side: int) -> Tensor:
     """
     if x.shape[-1] == side:
         return x
+    found = torch.empty(*x.shape[:2], side, side)
     # A few at a time: they may lie on disk.
-    parts = [from_uint8(fit_square(to_uint8(some), side)) for some in torch.split(x, TOGETHER)]
-    return torch.cat(parts)
+    for some, place in zip(torch.split(x, TOGETHER), torch.split(found, TOGETHER), strict=True):
+        place.copy_(from_uint8(fit_square(to_uint8(some), side)))
+    return found
 
 
 def require_generated(settings: SourceConfig, images: LabelledImages) -> None:
