@@ -73,7 +73,7 @@ BILLION = 1_000_000_000
 def main() -> None:
     """Measure, and write the figures and their page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("stages", nargs="+", choices=list(STAGES))
+    parser.add_argument("stages", nargs="*", help=f"of {', '.join(STAGES)}")
     parser.add_argument("--images", type=int, default=MILLION, help="of the stage million")
     parser.add_argument("--ray-images", type=int, default=100_000, help="of the stage ray")
     parser.add_argument("--kills", type=int, default=20)
@@ -81,16 +81,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("runs/scale"), help="for the sets")
     parser.add_argument("--out", type=Path, default=Path("docs/results/scale.json"))
+    parser.add_argument("--add", type=Path, nargs="*", default=[], help="figures of other --out")
     given = parser.parse_args()
+    if unknown := set(given.stages) - set(STAGES):
+        parser.error(f"unknown stages: {', '.join(sorted(unknown))}")
     torch.set_num_threads(1)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    found = json.loads(given.out.read_text()) if given.out.exists() else {}
-    given.out.with_suffix("").mkdir(parents=True, exist_ok=True)
-    for stage in given.stages:
-        found |= STAGES[stage](given)
+    found: dict[str, Any] = {}
+    for path in (given.out, *given.add):
+        found |= json.loads(path.read_text()) if path.exists() else {}
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    for stage in given.stages or [None]:
+        found |= STAGES[stage](given) if stage else {}
         found |= {"schema": 1, "device": device_name("cpu"), "command": COMMAND}
         write_json(given.out, found)
-        write_text(given.out.with_suffix("") / "README.md", page(found))
+        write_text(given.out.with_suffix(".md"), page(found))
 
 
 COMMAND = "python -m benchmarks.scale million readers scaling ray"
