@@ -1,11 +1,13 @@
 r"""Is a job on many machines that of one, also when workers and servers die, and how fast is it?
 
-    python -m benchmarks.scale million readers scaling ray
+    python -m benchmarks.scale million driver readers scaling ray
 
 Stages, each of which adds to the figures and to the page beside them:
 
 million
     1,000,000 images into shards by two processes: time, memory, bytes.
+driver
+    What the process that runs the command does per shard, which limits many workers.
 readers
     Reading them by webdataset, by ``SyntheticMix`` and by the plain reader, in turns.
 scaling
@@ -30,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import webdataset
 from torch.utils.data import TensorDataset
@@ -39,6 +42,7 @@ from augmentor.common.atomic_files import write_json, write_text
 from augmentor.data.manifest import parse_shard
 from augmentor.data.recipe import shard_count
 from augmentor.data.remote_folder import RemoteFolder
+from augmentor.data.remote_set import RemoteBegunSet
 from augmentor.data.stored_set import manifest_at
 from augmentor.data.synthetic_store import BegunSet, ShardReader, read_manifest, read_recipe
 from benchmarks.scale_tools import (
@@ -77,7 +81,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=MILLION, help="of the stage million")
     parser.add_argument("--ray-images", type=int, default=100_000, help="of the stage ray")
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--pause", type=float, default=4, help="seconds between kills at least")
+    parser.add_argument("--pause", type=float, default=2.5, help="seconds between kills at least")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("runs/scale"), help="for the sets")
     parser.add_argument("--out", type=Path, default=Path("docs/results/scale.json"))
@@ -98,7 +102,7 @@ def main() -> None:
         write_text(given.out.with_suffix(".md"), page(found))
 
 
-COMMAND = "python -m benchmarks.scale million readers scaling ray"
+COMMAND = "python -m benchmarks.scale million driver readers scaling ray"
 
 
 def run_of(given: argparse.Namespace) -> Path:
@@ -143,20 +147,27 @@ def million(given: argparse.Namespace) -> dict[str, Any]:
         "peak_mb_middle_third": round(middle),
         "peak_mb_last_third": round(last),
         "million_load_before": round(load, 1),
-        "driver_seconds_per_line": driver_seconds(given.work, out),
     }
 
 
-def driver_seconds(work: Path, folder: Path) -> float:
-    """Seconds that the driver takes per shard: it reads a line and adds it to the manifest."""
-    lines = [shard.line for shard in read_manifest(folder)[:LINES]]
-    place = work / "driver"
+def driver(given: argparse.Namespace) -> dict[str, Any]:
+    """What the driver does per shard: it reads a line, and on a disk adds it to the manifest."""
+    folder, place = given.work / "million", given.work / "driver"
+    recipe, lines = read_recipe(folder), [shard.line for shard in read_manifest(folder)[:LINES]]
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    begun, start = BegunSet(place, read_recipe(folder), {}), time.perf_counter()
-    for line in lines:
-        begun.add(parse_shard(line))
-    return round((time.perf_counter() - start) / len(lines), 6)
+    seen = np.arange(1)
+    ways = {
+        "disk": BegunSet(place, recipe, {}),
+        "url": RemoteBegunSet(place, recipe, {}, RemoteFolder("memory://driver"), seen),
+    }
+    seconds = {}
+    for name, begun in ways.items():
+        start = time.perf_counter()
+        for line in lines:
+            begun.add(parse_shard(line))
+        seconds[name] = round((time.perf_counter() - start) / len(lines), 6)
+    return {"driver_seconds_per_shard": seconds}
 
 
 def readers(given: argparse.Namespace) -> dict[str, Any]:
@@ -339,6 +350,7 @@ class Falls(Lines):
 
 STAGES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "million": million,
+    "driver": driver,
     "readers": readers,
     "scaling": scaling,
     "ray": ray,
@@ -354,7 +366,7 @@ def page(found: dict[str, Any]) -> str:
                         ("read_ratio", _reader_words), ("scaling_2", _scaling_words)):  # fmt: skip
         if name in found:
             parts.append(words(found))
-    if "driver_seconds_per_line" in found:
+    if "driver_seconds_per_shard" in found:
         parts.append(_simulation(found))
     return "\n\n".join(parts) + "\n"
 
@@ -439,7 +451,8 @@ def _scaling_words(found: dict[str, Any]) -> str:
 def _simulation(found: dict[str, Any]) -> str:
     images = found["million_images"] / found["million_shards"]
     render = 2 * found["million_seconds"] / found["million_shards"]
-    driver = found["driver_seconds_per_line"]
+    seconds = found["driver_seconds_per_shard"]
+    driver = seconds["url"]
     times = Times(render, driver, round(images))
     lines = ["| workers | " + " | ".join(f"{rate:g}" for rate in DEATHS_PER_HOUR) + " |"]
     lines.append("|---:|" + "---:|" * len(DEATHS_PER_HOUR))
@@ -450,16 +463,18 @@ def _simulation(found: dict[str, Any]) -> str:
     whole = BILLION / images * per_shard / 1e9
     return f"""## To 1,000 workers: a simulation, not a measurement
 
-From the times above: a worker makes a shard of {images:.0f} images in {render:.2f} s. The driver
-reads and adds a line of the manifest in {1000 * driver:.2f} ms. Images per second, by workers and
-by deaths per worker and hour:
+A worker made a shard of {images:.0f} images in {render:.2f} s, on two cores that others used too.
+The driver takes {1000 * driver:.2f} ms per shard of a set at an URL, and
+{1000 * seconds["disk"]:.1f} ms of a set on a disk, where every line has to reach it. Images per
+second of a set at an URL, by workers and by deaths per worker and hour:
 
 {chr(10).join(lines)}
 
 - **The driver.** It notes {most:,.0f} images per second at most, which
   {most / images * render:,.0f} such workers fill. A set at an URL takes it no more than that:
   workers send their shards and the manifest of each themselves. With a set on a disk the driver
-  also writes the shards of other machines. 10⁹ images take one driver at least
+  also writes the shards of other machines: {images / seconds["disk"]:,.0f} images per second before
+  that. 10⁹ images take one driver at least
   {BILLION / most / 3600:.1f} hours.
 - **The manifest.** It has {per_shard:.0f} bytes per shard: {whole:.1f} GB for 10⁹ images, which no
   reader wants in memory. So a set holds at most ten million images: 10⁹ are a hundred sets, each
