@@ -7,6 +7,13 @@ It writes the file, and beside it a page of the same name. Of every data set, te
 altered in each way and looked for among the test images, as ``augmentor check`` looks for them in a
 training part. The training images, which are real and not copies, are looked for likewise: what is
 found there is a false alarm, or a near duplicate inside the data set.
+
+With ``--training`` it measures the test for memorised training images instead, as ``evaluate`` and
+``gain`` ask it about rendered ones: how many of 5 % altered copies are found among test images, and
+how many of these test images, which no training has seen, are called copies.
+
+    python benchmarks/near_copies.py --training digits mnist fashion-mnist lfw62_128 flowers88_64 \
+        --out docs/training_copies.json
 """
 
 from __future__ import annotations
@@ -26,7 +33,8 @@ from torch.nn import functional
 from augmentor.common.atomic_files import write_json, write_text
 from augmentor.common.types import LabelledImages
 from augmentor.data.fingerprint import to_uint8
-from augmentor.quality.near_copies import CopyFinder
+from augmentor.quality.near_copies import CopyFinder, NearCopies
+from augmentor.quality.training_copies import copies_of_training
 from pipelines.config import DataConfig
 from pipelines.datasets import load_data
 
@@ -45,8 +53,27 @@ and `gain` look for copies in this way.
   There the stated rate is higher, and a single finding means little; `check` then remarks on it and
   does not call it a problem, unless there are more than this rate explains.
 """
+TRAINING_PAGE = """# Copies of training images: how many are found
+
+Made by `benchmarks/near_copies.py --training`; how it works:
+[augmentor/quality/training_copies.py](../augmentor/quality/training_copies.py). `augmentor
+evaluate` and `gain` look for memorised training images among rendered ones in this way.
+
+{table}
+
+- In place of rendered images stand test images, which no training has seen, with altered training
+  images among them: 5 % of the whole. "Found" is the part of these copies that is found and named
+  after the right training image.
+- "Warned at 5 %" counts the alterations at which the finding was called certain, which is when
+  both commands warn.
+- The test images alone were looked at too: what is found among them is a false alarm.
+- The exact 95 % interval of Clopper and Pearson stands beside the share of false alarms.
+"""
 ALTERED = 400
 MOST = 2000
+COPIED = 0.05  # of what stands for rendered images, in the measurement of training images
+RENDERED = 1000
+UNSEEN = 10_000  # test images looked at alone, at most
 CONDITIONS = {"fonts_32": ("font",)}
 """So that letters which two fonts draw alike are left out of the test part."""
 
@@ -136,13 +163,93 @@ def measured(name: str) -> dict[str, Any]:
     }
 
 
-def as_page(result: Mapping[str, Any]) -> str:
-    """The result as a page: one column per data set."""
+COPIES: dict[str, Callable[[Tensor], Tensor]] = {
+    name: ALTERATIONS[name]
+    for name in ("exact", "shifted by 1 pixel", "mirrored", "25 % brighter", "noise of 5 levels")
+}
+"""What a memorising generator is stood for by."""
+
+
+def measured_training(name: str) -> dict[str, Any]:
+    """Hits at 5 % of altered training images, and false alarms, on one data set."""
+    bundle = load_data(DataConfig(data=name), 0)
+    seen, unseen = chosen(bundle.train, len(bundle.train)), chosen(bundle.test, UNSEEN)
+    start = time.perf_counter()
+    count = round(COPIED * min(RENDERED, len(unseen)))
+    real = unseen[: min(RENDERED, len(unseen)) - count]
+    hits = {}
+    for words, alter in COPIES.items():
+        found = copies_of_training(seen, torch.cat([real, alter(seen[:count])]))
+        hits[words] = {"named_rightly": _right(found, len(real)) / count, "certain": found.certain}
+    alone = copies_of_training(seen, unseen)
+    return {
+        "form": list(seen.shape[1:]),
+        "seen": len(seen),
+        "rendered": len(real) + count,
+        "copies": count,
+        "hits": hits,
+        "stated_false_alarm_rate": alone.false_alarm_rate,
+        "false_alarms": {
+            "images": len(unseen),
+            "found": alone.share,
+            "interval": _interval(len(alone), len(unseen)),
+            "certain": alone.certain,
+        },
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _right(found: NearCopies, first: int) -> int:
+    """Copies that were found by the number of their training image; they begin at ``first``."""
+    return int((found.known == found.image - first).sum())
+
+
+def _interval(alarms: int, images: int) -> list[float]:
+    from scipy import stats
+
+    low, high = stats.binomtest(alarms, images).proportion_ci(method="exact")
+    return [float(low), float(high)]
+
+
+def as_training_page(result: Mapping[str, Any]) -> str:
+    """The result of ``--training`` as a page: one column per data set."""
+    rows = _heads(result)
+    rows.append(["training images", *(str(one["seen"]) for one in result.values())])
+    for words in COPIES:
+        shares = [f"{100 * one['hits'][words]['named_rightly']:.1f}" for one in result.values()]
+        rows.append([f"{words}, found %", *shares])
+    warned = [sum(hit["certain"] for hit in one["hits"].values()) for one in result.values()]
+    rows.append(["warned at 5 %", *(f"{count} of {len(COPIES)}" for count in warned)])
+    alarms = [one["false_alarms"] for one in result.values()]
+    rows.append(["test images, looked at alone", *(str(one["images"]) for one in alarms)])
+    found = []
+    for one in alarms:
+        low, high = (100 * end for end in one["interval"])
+        found.append(f"{100 * one['found']:.2f} ({low:.2f} to {high:.2f})")
+    rows.append(["test images called copies, %", *found])
+    stated = [f"{100 * one['stated_false_alarm_rate']:.2f}" for one in result.values()]
+    rows.append(["rate that was stated, %", *stated])
+    return TRAINING_PAGE.format(table=_table(rows))
+
+
+def _heads(result: Mapping[str, Any]) -> list[list[str]]:
+    """The first two rows: names, and the form of the images."""
     forms = []
     for found in result.values():
         channels, _, side = found["form"]
         forms.append(f"{side} px, {'grey' if channels == 1 else 'colour'}")
-    rows = [["", *result], ["images", *forms]]
+    return [["", *result], ["images", *forms]]
+
+
+def _table(rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---|" + "---:|" * (len(rows[0]) - 1))
+    return "\n".join(lines)
+
+
+def as_page(result: Mapping[str, Any]) -> str:
+    """The result as a page: one column per data set."""
+    rows = _heads(result)
     for words in ALTERATIONS:
         found = [f"{100 * one['hits'][words]['found']:.1f}" for one in result.values()]
         rows.append([f"{words}, found %", *found])
@@ -152,9 +259,15 @@ def as_page(result: Mapping[str, Any]) -> str:
     stated = [f"{100 * one['stated_false_alarm_rate']:.2f}" for one in result.values()]
     rows.append(["rate that was stated, %", *stated])
     rows.append(["known images", *(str(one["known"]) for one in result.values())])
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|---|" + "---:|" * len(result))
-    return PAGE.format(table="\n".join(lines))
+    return PAGE.format(table=_table(rows))
+
+
+def told(name: str, found: Mapping[str, Any]) -> str:
+    """One line for the terminal."""
+    alarms, hits = found["false_alarms"], []
+    for words, one in found["hits"].items():
+        hits.append(f"{words} {100 * one['named_rightly']:.1f} %")
+    return f"{name}: false alarms {100 * alarms['found']:.2f} %; {', '.join(hits)}"
 
 
 def main() -> None:
@@ -162,18 +275,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--training", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    result = {name: measured(name) for name in asked.data}
-    write_json(asked.out, result)
-    write_text(asked.out.with_suffix(".md"), as_page(result))
-    for name, found in result.items():
-        alarms = found["false_alarms"]
-        print(f"{name}: false alarms {100 * alarms['found']:.2f} %", end="; ")
-        print(
-            *(f"{words} {100 * one['found']:.1f} %" for words, one in found["hits"].items()),
-            sep=", ",
-        )
+    measure, page = (measured_training, as_training_page) if asked.training else (measured, as_page)
+    result = {}
+    for name in asked.data:
+        result[name] = measure(name)
+        print(told(name, result[name]), flush=True)
+        write_json(asked.out, result)
+        write_text(asked.out.with_suffix(".md"), page(result))
 
 
 if __name__ == "__main__":
