@@ -197,7 +197,9 @@ class Times:
     images: int
 
 
-def simulated(times: Times, workers: int, deaths_per_hour: float, shards: int = 20_000) -> float:
+def simulated(
+    times: Times, workers: int, deaths_per_hour: float, shards: int | None = None
+) -> float:
     """Images per second: each worker renders shards, one driver notes them one by one.
 
     A death costs the shard at work and the restart.
@@ -206,8 +208,9 @@ def simulated(times: Times, workers: int, deaths_per_hour: float, shards: int = 
         times: Measured.
         workers: How many.
         deaths_per_hour: Of one worker.
-        shards: How many are simulated.
+        shards: How many are simulated; enough for the last workers not to matter unless given.
     """
+    shards = max(20_000, 400 * workers) if shards is None else shards
     rng = random.Random(workers)
     free = [0.0] * workers
     noted = 0.0

@@ -20,7 +20,10 @@ PATIENCE = 120.0
 """Seconds that a server may be away before a read or write fails."""
 PAUSE, LOOK = 2.0, 0.2
 """Seconds between two tries, and between two looks at the signals meanwhile."""
-FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ImportError)
+FINAL = (
+    FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, ImportError,
+    TypeError, AttributeError, NotImplementedError,
+)  # fmt: skip
 """Errors that do not go away by waiting."""
 
 
