@@ -80,6 +80,7 @@ def main() -> None:
         start, load = time.perf_counter(), os.getloadavg()[0]
         with tempfile.TemporaryDirectory() as folder:
             found = measure(part, asked.device, asked.pythae, Path(folder))
+        device = f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
         how = {"seconds": round(time.perf_counter() - start, 1), "load_before": round(load, 2)}
         kept = (
             {"gpu": None}
@@ -87,7 +88,7 @@ def main() -> None:
             | found
             | {
                 "schema": 1,
-                "device": f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}",
+                "device": device,
                 "measured": kept.get("measured", {}) | {part: how},
                 "command": "make bench",
             }

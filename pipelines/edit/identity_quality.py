@@ -142,9 +142,7 @@ def _opened(run: Path, pairs: str, train_folds: Sequence[int], device: str | Non
     use_threads(loaded.config.threads)
     bundle = load_data(data, loaded.config.seed)
     if bundle.train.classes != source.classes or bundle.train.image_shape != source.image_shape:
-        raise DataError(
-            f"{bundle.name}: the source of {run} was trained on other data than these"
-        )
+        raise DataError(f"{bundle.name}: the source of {run} was trained on other data than these")
     everyone = read_pairs(find_pairs(pairs, data_root(data)), source.image_shape)
     everyone.refuse_known(source.classes, loaded.trained_on, f"the source of {run}")
     learned, scored = split_pairs(bundle.train, everyone, train_folds)

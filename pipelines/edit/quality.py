@@ -85,9 +85,7 @@ def edit_quality_run(
 def _data_of(loaded: LoadedRun, run: Path) -> DataBundle:
     bundle, source = load_data(loaded.config.data, loaded.config.seed), loaded.source
     if bundle.test.classes != source.classes or bundle.test.image_shape != source.image_shape:
-        raise DataError(
-            f"{bundle.name}: the source of {run} was trained on other data than these"
-        )
+        raise DataError(f"{bundle.name}: the source of {run} was trained on other data than these")
     return bundle
 
 

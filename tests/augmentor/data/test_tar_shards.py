@@ -54,7 +54,7 @@ def test_what_is_no_shard_of_ours_is_refused(change: str) -> None:
         data[156] = ord("2")
     else:
         data[124:135] = b"99999999999"
-    with pytest.raises(DataError, match="^a shard: "):
+    with pytest.raises(DataError, match=r"^a shard: "):
         png_spans(bytes(data), "a shard")
 
 
