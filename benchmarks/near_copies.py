@@ -284,7 +284,7 @@ def main() -> None:
         result[name] = measure(name)
         print(told(name, result[name]), flush=True)
         write_json(asked.out, result)
-        write_text(asked.out.with_suffix(".md"), page(result))
+        write_text(asked.out.with_suffix(".md"), page(dict(sorted(result.items()))))
 
 
 if __name__ == "__main__":
