@@ -154,7 +154,8 @@ def test_nothing_asked_nothing_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "message"), [({3: 1}, "unknown class 3"), ({-1: 1}, "unknown class -1"), ({0: -1}, "negative")]
+    ("counts", "message"),
+    [({3: 1}, "unknown class 3"), ({-1: 1}, "unknown class -1"), ({0: -1}, "negative")],
 )
 def test_wrong_counts(counts: dict[int, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
