@@ -70,7 +70,7 @@ class LazyImages(Tensor):
     most ``AT_ONCE`` bytes becomes an ordinary tensor. Any other operation turns all of them into
     one first. They cannot be changed in place.
 
-    Args:
+    Attributes:
         parts: Where they are kept, all of one (C, H, W).
         rows: Numbers of the images, counted through all parts, int64 (N,); None for all.
         most: Bytes that an ordinary tensor of them may take, where it is more than ``AT_ONCE``.
