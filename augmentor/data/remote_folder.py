@@ -78,7 +78,7 @@ class RemoteFolder:
         ImportError: If the package for the scheme is not installed.
 
     Example:
-        >>> folder = RemoteFolder("memory://sets/one")
+        >>> folder = RemoteFolder("memory://only-in-this-example")
         >>> folder.write("a.txt", b"abc")
         >>> folder.read("a.txt"), folder.read_range("a.txt", 1, 2), folder.sizes()
         (b'abc', b'bc', {'a.txt': 3})
