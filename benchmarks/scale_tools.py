@@ -9,9 +9,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import psutil
 
@@ -75,17 +76,33 @@ class Killer:
             time.sleep(0.1)
 
 
+class Beside(Protocol):
+    """Work that goes on until it is stopped."""
+
+    stopped: bool
+
+    def work(self) -> None:
+        """Until ``stopped``."""
+
+
+Worker = TypeVar("Worker", bound=Beside)
+
+
 @contextmanager
-def killed(kills: int, seed: int, pause: float) -> Iterator[Killer]:
-    """Kill so many workers while the block runs, or as many as it gives time for."""
-    killer = Killer(kills, seed, pause)
-    thread = threading.Thread(target=killer.work, daemon=True)
+def beside(worker: Worker) -> Iterator[Worker]:
+    """Let a worker work in a thread while the block runs."""
+    thread = threading.Thread(target=worker.work, daemon=True)
     thread.start()
     try:
-        yield killer
+        yield worker
     finally:
-        killer.stopped = True
+        worker.stopped = True
         thread.join()
+
+
+def killed(kills: int, seed: int, pause: float) -> AbstractContextManager[Killer]:
+    """Kill so many workers while the block runs, or as many as it gives time for."""
+    return beside(Killer(kills, seed, pause))
 
 
 def children() -> list[psutil.Process]:
@@ -132,17 +149,9 @@ class Memory:
         return max(self.seen[third : 2 * third]), max(self.seen[2 * third :])
 
 
-@contextmanager
-def watched_memory() -> Iterator[Memory]:
+def watched_memory() -> AbstractContextManager[Memory]:
     """Watch the workers while the block runs."""
-    memory = Memory()
-    thread = threading.Thread(target=memory.work, daemon=True)
-    thread.start()
-    try:
-        yield memory
-    finally:
-        memory.stopped = True
-        thread.join()
+    return beside(Memory())
 
 
 def checksums(folder: Path) -> dict[str, str]:

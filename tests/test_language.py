@@ -30,7 +30,7 @@ PATTERNS = {
 }
 EXCEPTIONS = {("CHANGELOG.md", "yardstick"): "it tells what the old word was"}
 """Page and words that are right as they are, each with the reason; five at most."""
-MOST_IN_CODE = 12
+MOST_IN_CODE = 9
 """Hits in docstrings and messages, which may only become fewer."""
 
 

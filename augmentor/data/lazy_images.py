@@ -182,7 +182,7 @@ class LazyImages(Tensor):
         return found
 
     def in_batches(self) -> Tensor:
-        """Themselves, or an ordinary tensor where they are no more than some batches."""
+        """Themselves, or an ordinary tensor where they are at most some batches."""
         return self.ordinary() if self.numel() * self.element_size() <= AT_ONCE else self
 
 

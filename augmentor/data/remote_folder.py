@@ -267,7 +267,7 @@ def is_url(place: object) -> bool:
     """Whether a place is an URL of another machine, and not a path.
 
     Example:
-        >>> is_url("s3://bucket/set"), is_url("runs/set"), is_url("file:///tmp/set")
+        >>> is_url("s3://bucket/set"), is_url("runs/set"), is_url("file:///data/set")
         (True, False, False)
     """
     return isinstance(place, str) and "://" in place and not place.startswith("file://")

@@ -47,7 +47,7 @@ class StoredSet:
         condition: Conditions of all images, as ``PixelImages`` has them.
 
     Raises:
-        DataError: If there is no finished set.
+        DataError: If the set is missing or not finished.
 
     Example:
         >>> images = StoredSet("s3://bucket/set")  # doctest: +SKIP

@@ -396,7 +396,7 @@ class _Chosen:
 
 
 def _read(synthetic: Synthetic, streaming: bool) -> Synthetic | StoredSet:
-    """A stored set, in memory or where it is; what is no stored set stays as it is."""
+    """A stored set, in memory or where it is; anything else stays as it is."""
     if isinstance(synthetic, str | Path):
         return StoredSet(synthetic) if streaming else read_set(synthetic)
     if streaming:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ class Average(AveragedModel):
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        super().__init__(model, multi_avg_fn=self._average, use_buffers=True)  # type: ignore[arg-type]
+        average: Any = self._average  # torch's own types know no average over lists
+        super().__init__(model, multi_avg_fn=average, use_buffers=True)
         self.decay = decay
 
     @torch.no_grad()

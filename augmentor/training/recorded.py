@@ -7,6 +7,7 @@ card, and whether all is finite is decided there and looked at every few steps.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
@@ -190,7 +191,7 @@ class RecordedSteps:
         if number == 0:
             return
         losses = Losses(self.names, self.bad_losses)
-        bad = [f"loss {name}" for name, value in losses.items() if not _finite(value)]
+        bad = [f"loss {name}" for name, value in losses.items() if not math.isfinite(value)]
         bad += [
             f"buffer {name}"
             for name, buffer in self.trainer.model.named_buffers()
@@ -255,10 +256,6 @@ class Losses(Mapping[str, float]):
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0
 
 
 def _allow_recording(players: Players) -> None:
