@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.summary.tables import Table, tables
+
+CODE = re.compile(r"(`[\w.:+%, -]+`)")
 
 
 def as_markdown(summary: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
@@ -51,10 +54,20 @@ def _line(cells: Sequence[str], plain: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """Names come from folders: none may end a table cell or start a tag or a link."""
-    for sign in "\\|[`*":
-        text = text.replace(sign, f"\\{sign}")
-    return _one_line(text).replace("&", "&amp;").replace("<", "&lt;")
+    """Names come from folders: none may end a table cell or start a tag or a link.
+
+    What a verdict itself sets as code stays code.
+
+    Example:
+        >>> escaped("Use `mixup` for a|b")
+        'Use `mixup` for a\\\\|b'
+    """
+    pieces = CODE.split(text)
+    for place in range(0, len(pieces), 2):
+        for sign in "\\|[`*":
+            pieces[place] = pieces[place].replace(sign, f"\\{sign}")
+        pieces[place] = pieces[place].replace("&", "&amp;").replace("<", "&lt;")
+    return _one_line("".join(pieces))
 
 
 def _one_line(text: str) -> str:
