@@ -269,9 +269,12 @@ class CompareResult(_Result1Or2):
 
 
 class EvaluateResult(_Result):
-    """evaluate.json; its measures are those of the ``evaluate`` job."""
+    """evaluate.json; its measures are those of the ``evaluate`` job. Version 0.1 gave no
+    verdict.
+    """
 
     samples: int = Field(ge=1)
+    verdict: Verdict | None = None
 
 
 class VerifyFigure(_Part):

@@ -22,9 +22,9 @@ from pipelines import cli
 from pipelines.cli import commands, settings
 from pipelines.config import ClassifierConfig, Config
 from pipelines.data.table import NAMED_DATA
+from pipelines.evaluate.run import evaluate_run
 from pipelines.gain import demo
 from pipelines.gain.verdict import verdict
-from pipelines.generators.evaluate import evaluate_run
 from pipelines.generators.quality import EvaluateSettings
 from pipelines.python import settings as python_settings
 from tests.pipelines.faces import photo, write_pairs, write_photos

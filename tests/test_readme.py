@@ -12,7 +12,7 @@ import torch
 
 from pipelines.cli import main
 from pipelines.config import ClassifierConfig
-from pipelines.generators.evaluate import evaluate_run
+from pipelines.evaluate.run import evaluate_run
 from pipelines.generators.quality import EvaluateSettings
 from tests.readme_walk import BLOCKS, SMALL_CONFIG, make_photos
 

@@ -54,7 +54,13 @@ from pipelines.cli.settings import (
     out_of,
     settings_and_folder,
 )
-from pipelines.python.words import compare_text, gain_text, semi_text, verify_text
+from pipelines.python.words import (
+    compare_text,
+    evaluate_text,
+    gain_text,
+    semi_text,
+    verify_text,
+)
 
 
 @click.group(cls=JobGroup, invoke_without_command=True, context_settings=SETTINGS, epilog=EPILOG)
@@ -396,7 +402,7 @@ def parts(run: Path, as_json: bool) -> None:
 @as_json
 @verbose
 def report(run: Path, open_: bool, as_json: bool) -> None:
-    """Write report.html of RUN anew, a folder of gain, semi, compare or verify.
+    """Write report.html of RUN anew, a folder of gain, semi, compare, verify or evaluate.
 
     Results and pictures are read from the folder; nothing is trained or scored.
     """
@@ -599,12 +605,12 @@ def evaluate(run: Path, out: Path | None, as_json: bool, **values: Any) -> None:
 
     Default of --out: RUN.
     """
-    from pipelines.generators.evaluate import as_markdown, evaluate_run
+    from pipelines.evaluate.run import evaluate_run
     from pipelines.progress import show
 
     with show() as progress:
         result = evaluate_run(run, out, progress=progress, **values)
-    print_result(result, as_json, lambda: as_markdown(result))
+    print_result(result, as_json, lambda: evaluate_text(result, out or run))
 
 
 cli.add_command(edit)

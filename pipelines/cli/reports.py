@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-JOBS = ("gain", "semi", "compare", "verify")
+JOBS = ("gain", "semi", "compare", "verify", "evaluate")
 """Jobs with a report; each writes NAME.json, and ``pipelines.NAME.run`` can write its page anew."""
 
 

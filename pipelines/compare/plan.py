@@ -11,11 +11,11 @@ from augmentor.families import FAMILIES
 from pipelines.compare.parts import CompareTask, PlannedRow, judge_group, row_group, settings_for
 from pipelines.config import CompareConfig, Config, ConfigError, SourceConfig, VariantConfig
 from pipelines.datasets import DataBundle
+from pipelines.evaluate.run import refuse_seen_test_images
 from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
-from pipelines.generators.evaluate import refuse_seen_test_images
 from pipelines.generators.in_memory import chosen_family, require_generated
 from pipelines.generators.load import load_source
 from pipelines.generators.quality import EvaluateSettings, require_same_kind

@@ -20,7 +20,7 @@ from pipelines.compare.tables import (
 )
 from pipelines.compare.verdict import leaders, paper_order
 from pipelines.datasets import DataBundle
-from pipelines.generators.evaluate import COLUMNS
+from pipelines.evaluate.tables import COLUMNS
 from pipelines.report.cards import Card, Cell, Light, Pictures, Report, Row, Step, Table
 from pipelines.report.document import render_report
 from pipelines.report.page import image_strip

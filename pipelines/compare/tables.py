@@ -6,48 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.compare.verdict import paper_order
-from pipelines.generators.evaluate import COLUMNS, quality_cells
+from pipelines.evaluate.tables import COLUMNS, quality_cells
 
 Row = Mapping[str, Any]
 
-SHORT = {
-    "top1": "top-1 %",
-    "inception_score": "IS",
-    "fid": "FID",
-    "kid": "KID k",
-    "precision": "prec",
-    "recall": "recall",
-    "density": "dens",
-    "coverage": "cover",
-    "diversity": "divers",
-    "cas": "CAS %",
-}
-"""Key of ``evaluate.COLUMNS`` to its title in a terminal."""
-DIRECTIONS = {
-    "top1": "↑",
-    "inception_score": "↑",
-    "fid": "↓",
-    "kid": "↓",
-    "precision": "↑",
-    "recall": "↑",
-    "density": "→1",
-    "coverage": "↑",
-    "diversity": "→1",
-    "cas": "↑",
-}
-"""Which way a column is better: more, less, or near 1 as real data are."""
 COSTS = ("p of copies ↑", "s / 1000 steps ↓", "images / s ↑", "weights, M", "images")
 SHORT_COSTS = ("p copies ↑", "s/1000 ↓", "img/s ↑", "weights M", "images")
 
 
 def titles() -> list[str]:
     """Of the quality columns, each with its better direction."""
-    return [f"{title} {DIRECTIONS[key]}" for key, (title, _, _) in COLUMNS.items()]
+    return [f"{column.title} {column.better}" for column in COLUMNS.values()]
 
 
 def compare_table(result: Mapping[str, Any]) -> str:
     """The rows as plain text, for a terminal."""
-    short = [f"{SHORT[key]} {DIRECTIONS[key]}" for key in COLUMNS]
+    short = [f"{column.short} {column.better}" for column in COLUMNS.values()]
     lines = [("", *short, *SHORT_COSTS), *table_rows(result)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = []

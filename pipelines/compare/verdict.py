@@ -7,18 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.generators.findings import spoiling
+
 Row = Mapping[str, Any]
 
 ORDERS = {"top1": True, "inception_score": True, "fid": False, "recall": True, "cas": True}
 """The columns that order rows, and whether more is better."""
-SPOILING = (
-    "ignores the label",
-    "deaf to the label",  # in results of version 0.1
-    "collapsed",
-    "memorised",
-    "training diverged",
-)
-"""How the warnings begin that take all praise from a row. The others are told beside it."""
 OF_THE_JUDGE = "weak judge"
 """How the warning begins that is about the judge and so about every row."""
 PAPER = ("cvae", "cgan", "fm_cgan", "cvae_gan")
@@ -54,15 +48,10 @@ def leaders(result: Mapping[str, Any]) -> dict[str, str]:
     """
     found = {}
     for key, names in result["order"].items():
-        sound = [name for name in names if not spoiling(result["families"][name])]
+        sound = [name for name in names if not spoiling(result["families"][name]["warnings"])]
         if sound:
             found[key] = sound[0]
     return found
-
-
-def spoiling(row: Row) -> list[str]:
-    """The warnings of a row that take all praise from it."""
-    return [words for words in row["warnings"] if words.startswith(SPOILING)]
 
 
 def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +128,9 @@ def _passed_over(result: Mapping[str, Any], first: Mapping[str, str]) -> list[st
         row = result["families"][name]
         if name == first.get("top1"):
             break
-        lines.append(f"passed over: {name}, top-1 {row['top1']:.2%}; {spoiling(row)[0]}")
+        lines.append(
+            f"passed over: {name}, top-1 {row['top1']:.2%}; {spoiling(row['warnings'])[0]}"
+        )
     return lines[:NAMED_WARNINGS]
 
 
@@ -149,7 +140,7 @@ def _beside(result: Mapping[str, Any]) -> list[str]:
         if row["equal_budget"] or row["top1"] is None:
             continue
         line = f"beside them, not at equal budget: {name}, top-1 {row['top1']:.2%}"
-        lines.append("; ".join([line, *spoiling(row)[:1]]))
+        lines.append("; ".join([line, *spoiling(row["warnings"])[:1]]))
     return lines
 
 

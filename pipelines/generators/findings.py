@@ -17,6 +17,19 @@ from pipelines.report.pictures import class_rows, sample_grid
 WEAK_JUDGE = 0.9
 SUSPICIOUS = 0.1
 """A ratio below, or a share above, that should stop a reader."""
+SPOILING = (
+    "ignores the label",
+    "deaf to the label",  # in results of version 0.1
+    "collapsed",
+    "memorised",
+    "training diverged",
+)
+"""How the warnings begin that take all praise from images; the others are told beside it."""
+
+
+def spoiling(warnings: Sequence[str]) -> list[str]:
+    """The warnings that take all praise from images."""
+    return [words for words in warnings if words.startswith(SPOILING)]
 
 
 def summary(metrics: Section, row: Literal["real", "generated"]) -> Section:

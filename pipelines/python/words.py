@@ -21,6 +21,13 @@ def compare_text(result: Mapping[str, Any], out: Path) -> str:
     return _with_verdict(compare_table(result), result, out / "report.html", out / "compare.json")
 
 
+def evaluate_text(result: Mapping[str, Any], out: Path) -> str:
+    """The table of measures, the verdict, and where to read on."""
+    from pipelines.evaluate.tables import evaluate_table
+
+    return _with_verdict(evaluate_table(result), result, out / "report.html", out / "evaluate.json")
+
+
 def semi_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of errors, the verdict, and where to read on."""
     from pipelines.semi.tables import semi_table

@@ -1,23 +1,35 @@
-"""The index of published runs as Markdown: one row per run."""
+"""The index of published runs as Markdown: a front page of one screen, and one row per run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipelines.summary.markdown import markdown_table
+from pipelines.summary.markdown import escaped, markdown_table
 from pipelines.summary.read import Document, direction, unit_of
 from pipelines.summary.run import rows_of
 from pipelines.summary.run_page import SCREENING, Run, made_by, preliminary, title_of
 from pipelines.summary.tables import Row, Table, difference, furthest_ahead
 
-OPENING = """# Results
+FRONT = """# Results
 
 What runs measured, one folder each: `config.yaml`, `result.json` as the job wrote it, and
-`page.md`. What they say together: [findings](findings.md). Every difference in one table, with a
-forest plot: [summary/gain.md](summary/gain.md).
+`page.md`. What they say together: [findings](findings.md). Each run with its figures:
+[runs](runs.md). Every difference in one table, with a forest plot:
+[summary/gain.md](summary/gain.md).
 
-Made by `augmentor summary docs/results --pages`; do not edit this page or the pages of the runs.
-What a person adds to a run stands in its `note.md`."""
+Did synthetic images help, against the best arm without them?
+{signs}.
+In italics: under ten replicates, preliminary."""
+SIGNS = {"better": "▲", "worse": "▼", "undecided": "○", "": "·"}
+SIGN_WORDS = {"better": "they helped", "worse": "they cost", "undecided": "undecided"}
+COLUMNS = "| data | combinations that training lacks | every class in every condition | other |"
+GENERATED = """Made by `augmentor summary docs/results --pages`; do not edit this page or the pages of
+the runs. What a person adds to a run stands in its `note.md`."""
+OPENING = f"""# All runs
+
+The front page is [README.md](README.md). {GENERATED}"""
+MISSING = "missing_combinations"
+"""The metric of runs on combinations that training lacks."""
 GAIN = """The best arm without a generator (of those with the labelled images alone and those with
 the same unlabelled images, the one with the better mean), and of the arms with a generator that
 were compared with it the one that did best: the difference in points, with its 95 % interval.
@@ -26,8 +38,43 @@ replicates a run is preliminary."""
 OTHERS = "Quality of generators, few labels, verification of faces, editing."
 
 
+def front_of(runs: Sequence[Run]) -> str:
+    """The front page: one row per data set, with a link to every run that scored test images.
+
+    Args:
+        runs: All of them, in the order to show them.
+    """
+    cells: dict[str, list[list[str]]] = {}
+    for run in runs:
+        if not run.screening:
+            row = cells.setdefault(run.document["dataset"], [[], [], []])
+            row[_column(run.document)].append(_signed_link(run))
+    rows = [COLUMNS, "|---|---|---|---|"]
+    for name, columns in cells.items():
+        rows.append(f"| {escaped(name)} | {' | '.join(map(' '.join, columns))} |")
+    signs = ", ".join(f"{SIGNS[key]} {words}" for key, words in SIGN_WORDS.items())
+    signs += f", {SIGNS['']} none was compared"
+    return "\n\n".join([FRONT.format(signs=signs), "\n".join(rows), GENERATED]) + "\n"
+
+
+def _column(document: Document) -> int:
+    if document["kind"] != "gain":
+        return 2
+    return 0 if document["metric"] == MISSING else 1
+
+
+def _signed_link(run: Run) -> str:
+    """A link to a run; of ``gain`` with the sign of what it found."""
+    if run.document["kind"] != "gain":
+        return _link(run)
+    _, row = headline_of(run.document)
+    sign = SIGNS[str(row["outcome"]) if row is not None else ""]
+    link = f"_{_link(run)}_" if preliminary(run.document) else _link(run)
+    return f"{sign}\u00a0{link}"
+
+
 def index_of(runs: Sequence[Run], pages: Sequence[str]) -> str:
-    """The index.
+    """The list of all runs, each with its figures.
 
     Args:
         runs: All of them, in the order to show them.

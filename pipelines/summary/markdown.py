@@ -54,13 +54,13 @@ def _line(cells: Sequence[str], plain: int) -> str:
 
 
 def escaped(text: str) -> str:
-    """Names come from folders: none may end a table cell or start a tag or a link.
+    r"""Names come from folders: none may end a table cell or start a tag or a link.
 
     What a verdict itself sets as code stays code.
 
     Example:
         >>> escaped("Use `mixup` for a|b")
-        'Use `mixup` for a\\\\|b'
+        'Use `mixup` for a\\|b'
     """
     pieces = CODE.split(text)
     for place in range(0, len(pieces), 2):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from augmentor.common.atomic_files import write_text
 from augmentor.common.types import DataError
-from pipelines.summary.index import index_of
+from pipelines.summary.index import front_of, index_of
 from pipelines.summary.read import RESULT, read
 from pipelines.summary.run import summary_run
 from pipelines.summary.run_page import Run, page_of
@@ -20,7 +20,8 @@ PAGE, CONFIG, NOTE, SUMMARY = "page.md", "config.yaml", "note.md", "summary"
 
 
 def pages_run(folder: Path) -> list[Path]:
-    """Write page.md of every run below a folder, README.md as their index, and summary/.
+    """Write page.md of every run below a folder, README.md and runs.md as their index, and
+    summary/.
 
     A run is a folder with ``result.json``; ``note.md`` beside it is taken into its page. Pages of
     kinds that are not made here stay as they are.
@@ -37,7 +38,8 @@ def pages_run(folder: Path) -> list[Path]:
     runs = runs_in(folder)
     if not runs:
         raise DataError(f"{folder}: holds no folder with {RESULT}")
-    texts = {folder / "README.md": index_of(runs, _pages_alone(folder))}
+    texts = {folder / "README.md": front_of(runs)}
+    texts[folder / "runs.md"] = index_of(runs, _pages_alone(folder))
     for run in runs:
         page = page_of(run)
         if page is not None:

@@ -22,8 +22,8 @@ from augmentor.data.synthetic_store import read_recipe, read_set
 from pipelines import cli
 from pipelines.config import ClassifierConfig
 from pipelines.datasets import DataBundle
+from pipelines.evaluate.run import DEFAULTS, evaluate_run
 from pipelines.generators import synthesize, train
-from pipelines.generators.evaluate import DEFAULTS, evaluate_run
 from pipelines.image_folder import list_tree
 from tests.faults.jobs import small
 from tests.faults.plain_data import PlainData

@@ -194,11 +194,11 @@ def test_an_output_folder_is_tried_before_any_work(
     def too_late(*_, **named):
         raise AssertionError("work began")
 
-    import pipelines.generators.evaluate
+    import pipelines.evaluate.run
 
     monkeypatch.setattr(train, "load_data", too_late)
     monkeypatch.setattr(gain, "gain_plan", too_late)
-    monkeypatch.setattr(pipelines.generators.evaluate, "evaluate_source", too_late)
+    monkeypatch.setattr(pipelines.evaluate.run, "evaluate_source", too_late)
     monkeypatch.setattr(synthesize, "render_missing", too_late)
     code, line = said(arguments, tmp_path / "said")
     good = code in (1, 2) and str(tmp_path) in line and "work began" not in line

@@ -22,7 +22,7 @@ def made_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the results whose pages were made anew."""
     copy = tmp_path_factory.mktemp("results") / "results"
     shutil.copytree(RESULTS, copy)
-    for path in [copy / "README.md", *(copy / "summary").iterdir()]:
+    for path in [copy / "README.md", copy / "runs.md", *(copy / "summary").iterdir()]:
         path.write_text("old")
     pages_run(copy)
     return copy
@@ -35,6 +35,16 @@ def test_the_index_pages_and_summary_are_made_from_the_result_files(made_again: 
     assert set(old) == set(new)
     differ = [str(name) for name in old if old[name].read_bytes() != new[name].read_bytes()]
     assert differ == []
+
+
+def test_the_front_page_is_one_screen_and_links_every_result() -> None:
+    front = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert len(front.splitlines()) < 45
+    for run in runs_in(RESULTS):
+        assert (f"[{run.name}]({run.path}/page.md)" in front) != run.screening, run.name
+    assert "▲\u00a0[conditions_faces]" in front
+    assert "▼\u00a0[gain_mnist_full]" in front
+    assert "_[demo]" in front, "few replicates are marked"
 
 
 def test_every_run_has_a_page_and_a_config() -> None:
@@ -85,6 +95,6 @@ def test_the_command_writes_pages_beside_results(
     shutil.copytree(RESULTS / "demo", tmp_path / "demo")
     (tmp_path / "demo" / "page.md").unlink()
     assert cli.main(["summary", str(tmp_path), "--pages"]) == 0
-    assert capsys.readouterr().out == f"2 pages in {tmp_path}\n"
+    assert capsys.readouterr().out == f"3 pages in {tmp_path}\n"
     made = (tmp_path / "demo" / "page.md").read_text("utf-8")
     assert made == (RESULTS / "demo" / "page.md").read_text("utf-8")

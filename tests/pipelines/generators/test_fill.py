@@ -18,11 +18,11 @@ from augmentor.data.synthetic_store import read_set
 from pipelines.cli import cli
 from pipelines.config import ClassifierConfig, Config, ConfigError, config_from
 from pipelines.datasets import DataBundle
-from pipelines.generators import evaluate
+from pipelines.evaluate import run as evaluate
+from pipelines.evaluate.run import evaluate_run
 from pipelines.generators import synthesize as job
 from pipelines.generators import train as training
 from pipelines.generators.contact_sheet import RENDERED, Cell, draw_matrix, some_of
-from pipelines.generators.evaluate import evaluate_run
 from pipelines.generators.load import load_source
 from pipelines.generators.quality import EvaluateSettings
 from pipelines.generators.synthesize import synthesize_run

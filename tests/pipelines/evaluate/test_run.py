@@ -11,15 +11,17 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-import pipelines.generators.evaluate
+import pipelines.evaluate.run
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints
 from pipelines.config import ClassifierConfig, Config
 from pipelines.datasets import DataBundle
+from pipelines.evaluate.run import as_markdown, evaluate_run, report_again
+from pipelines.evaluate.tables import evaluate_table
+from pipelines.evaluate.verdict import verdict
 from pipelines.generators.compared import equal_shares, first_of_each, matched
 from pipelines.generators.copied import copies_among, copies_words
-from pipelines.generators.evaluate import as_markdown, evaluate_run
 from pipelines.generators.load import LoadedRun
 from pipelines.generators.quality import (
     PURPOSES,
@@ -253,12 +255,12 @@ def loaded_run(trained_on: Tensor) -> LoadedRun:
 
 def fake_run(monkeypatch: pytest.MonkeyPatch, trained_on: Tensor) -> None:
     monkeypatch.setattr(
-        pipelines.generators.evaluate, "load_source", lambda run, device: loaded_run(trained_on)
+        pipelines.evaluate.run, "load_source", lambda run, device: loaded_run(trained_on)
     )
-    monkeypatch.setattr(pipelines.generators.evaluate, "load_data", lambda data, seed: digits())
+    monkeypatch.setattr(pipelines.evaluate.run, "load_data", lambda data, seed: digits())
 
 
-def test_the_job_writes_its_four_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_job_writes_its_five_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_run(monkeypatch, digits().train.x)
     out = tmp_path / "made" / "here"
     result = evaluate_run(
@@ -273,6 +275,7 @@ def test_the_job_writes_its_four_files(tmp_path: Path, monkeypatch: pytest.Monke
         "evaluate.md",
         "samples.png",
         "neighbours.png",
+        "report.html",
     }
     assert read_result(out / "evaluate.json", "evaluate") == json.loads(
         json.dumps({"schema": 1, **result})
@@ -287,13 +290,40 @@ def test_the_job_writes_its_four_files(tmp_path: Path, monkeypatch: pytest.Monke
     )
     with Image.open(out / "samples.png") as picture:
         assert picture.width > 500
+    page = (out / "report.html").read_text()
+    assert result["verdict"]["advice"].split(":")[0] in page
+    assert "augmentor gain" in page
+    (out / "report.html").unlink()
+    assert report_again(Config(), out).read_text().count("data:image/png") == 2
+
+
+def test_the_verdict_says_what_the_numbers_say(unseen: Evaluation, copies: Evaluation) -> None:
+    good, worse = unseen.result, json.loads(json.dumps(unseen.result))
+    assert verdict(good)["light"] == "green"
+    top1 = good["metrics"]["answers"]["generated"]["top1"]
+    assert f"finds the class asked for in {top1:.1%}" in verdict(good)["advice"]
+    worse["metrics"]["usefulness"]["generated"]["accuracy"] = 0.5
+    assert verdict(worse)["light"] == "amber"
+    assert "knows 50.0% of real test images" in verdict(worse)["lines"][0]
+    assert verdict(copies.result)["light"] == "red"
+    assert "memorised" in verdict(copies.result)["advice"]
+
+
+def test_the_table_fits_a_terminal_of_80_columns(unseen: Evaluation) -> None:
+    lines = evaluate_table(unseen.result).splitlines()
+    assert len(lines) == 11
+    assert max(map(len, lines)) <= 80
+    assert f"{100 * unseen.result['metrics']['answers']['real']['top1']:.2f}" in lines[1]
 
 
 def test_the_page_shows_the_row_real_data_and_the_warnings(unseen: Evaluation) -> None:
     origin = {"command": "augmentor evaluate x", "device": "cpu", "versions": {"torch": "2"}}
     names = ("family", "preset", "step", "source_augment", "checkpoint_sha256")
+    said = {"advice": "Look at them.", "lines": []}
     page = as_markdown(
-        unseen.result | origin | {"source": dict.fromkeys(names, "s"), "warnings": ["look out"]}
+        unseen.result
+        | origin
+        | {"source": dict.fromkeys(names, "s"), "warnings": ["look out"], "verdict": said}
     )
     table = [
         line

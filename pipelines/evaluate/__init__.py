@@ -1,0 +1,1 @@
+"""The job ``evaluate``: what the images of one source are worth."""
