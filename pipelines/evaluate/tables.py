@@ -58,10 +58,10 @@ COLUMNS = {
 def evaluate_table(result: Mapping[str, Any]) -> str:
     """Every measure of generated and of real images in a line, for a terminal of 80 columns."""
     made, real = (summary(result["metrics"], row) for row in ("generated", "real"))
-    text = [f"{'':<18}  {'generated':>9}  {'real':>6}"]
+    text = [f"{'':<18}  {'generated':>9}  {'real':>7}"]
     for key, column in COLUMNS.items():
         title = f"{column.title.partition(',')[0]:<15} {column.better:<2}"
-        numbers = f"{column.shown(made[key]):>9}  {column.shown(real[key]):>6}"
+        numbers = f"{column.shown(made[key]):>9}  {column.shown(real[key]):>7}"
         text.append(f"{title}  {numbers}  {column.meaning}")
     return "\n".join(text)
 

@@ -30,39 +30,33 @@ def verdict(result: Section) -> dict[str, Any]:
         ``advice``, one sentence; ``lines``, the evidence.
     """
     made, real = (summary(result["metrics"], row) for row in ("generated", "real"))
-    light = _light(result, made, real)
-    told = (
-        f"a judge finds the class asked for in {made['top1']:.1%} of them (real test images "
-        f"{real['top1']:.1%})"
-    )
-    advice = {
-        "green": f"These images come close to real ones: {told}.",
-        "amber": f"These images fall behind real ones: {told}.",
-        "red": f"Do not train with these images: {(spoiling(result['warnings']) or [''])[0]}.",
-    }
-    return {"light": light, "advice": advice[light], "lines": _lines(made, real)}
-
-
-def _light(result: Section, made: Section, real: Section) -> Light:
-    if spoiling(result["warnings"]):
-        return "red"
-    behind = any(_far_behind(made[key], real[key]) for key in ("top1", "recall", "cas"))
-    return "amber" if behind or result["warnings"] else "green"
-
-
-def _far_behind(made: float | None, real: float | None) -> bool:
-    return made is not None and real is not None and made < real - FAR_BEHIND
-
-
-def _lines(made: Section, real: Section) -> list[str]:
-    lines = [
-        f"a classifier that learned from them alone knows {made['cas']:.1%} of real test images "
-        f"(from real training images {real['cas']:.1%})"
-    ]
-    if made["recall"] is not None and real["recall"] is not None:
-        lines.append(
-            f"variety: they cover {made['recall']:.0%} of the real test images (real training "
-            f"images {real['recall']:.0%})"
-        )
+    told = _sentences(made, real)
+    behind = [words for key, words in told.items() if made[key] < real[key] - FAR_BEHIND]
+    spoilt, others = spoiling(result["warnings"]), result["warnings"]
+    light: Light = "red" if spoilt else "amber" if behind or others else "green"
+    if spoilt:
+        advice = f"Do not train with these images: {spoilt[0]}."
+    elif behind:
+        advice = f"These images fall behind real ones: {behind[0]}."
+    elif others:
+        advice = f"Read this with care: {others[0]}."
+    else:
+        advice = f"These images come close to real ones: {told['top1']}."
+    lines = [words for words in told.values() if words not in advice]
     lines.append("whether they help beside the real images, augmentor gain tells")
-    return lines
+    return {"light": light, "advice": advice, "lines": lines}
+
+
+def _sentences(made: Section, real: Section) -> dict[str, str]:
+    """What the main numbers say, in words; those that too few images give are left out."""
+    forms = {
+        "top1": "a judge finds the class asked for in {:.1%} of them (real test images {:.1%})",
+        "recall": "they cover {:.1%} of the real test images (real training images {:.1%})",
+        "cas": "a classifier that learned from them alone knows {:.1%} of real test images (from "
+        "real training images {:.1%})",
+    }
+    told = {}
+    for key, form in forms.items():
+        if made[key] is not None and real[key] is not None:
+            told[key] = form.format(made[key], real[key])
+    return told

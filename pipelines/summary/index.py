@@ -23,8 +23,8 @@ In italics: under ten replicates, preliminary."""
 SIGNS = {"better": "▲", "worse": "▼", "undecided": "○", "": "·"}
 SIGN_WORDS = {"better": "they helped", "worse": "they cost", "undecided": "undecided"}
 COLUMNS = "| data | combinations that training lacks | every class in every condition | other |"
-GENERATED = """Made by `augmentor summary docs/results --pages`; do not edit this page or the pages of
-the runs. What a person adds to a run stands in its `note.md`."""
+GENERATED = """Made by `augmentor summary docs/results --pages`; do not edit this page or the
+pages of the runs. What a person adds to a run stands in its `note.md`."""
 OPENING = f"""# All runs
 
 The front page is [README.md](README.md). {GENERATED}"""

@@ -304,7 +304,11 @@ def test_the_verdict_says_what_the_numbers_say(unseen: Evaluation, copies: Evalu
     assert f"finds the class asked for in {top1:.1%}" in verdict(good)["advice"]
     worse["metrics"]["usefulness"]["generated"]["accuracy"] = 0.5
     assert verdict(worse)["light"] == "amber"
-    assert "knows 50.0% of real test images" in verdict(worse)["lines"][0]
+    assert "knows 50.0% of real test images" in verdict(worse)["advice"]
+    worse["metrics"]["usefulness"] = good["metrics"]["usefulness"]
+    worse["warnings"] = ["weak judge: it guesses"]
+    assert verdict(worse)["light"] == "amber"
+    assert "it guesses" in verdict(worse)["advice"]
     assert verdict(copies.result)["light"] == "red"
     assert "memorised" in verdict(copies.result)["advice"]
 
