@@ -98,8 +98,12 @@ class Table:
 
     @property
     def width(self) -> str:
-        """``few``, ``some`` or ``many`` columns: the style knows how much room each takes."""
+        """``two``, ``few``, ``some`` or ``many`` columns: the style knows how much room each
+        takes. Two have room on every page.
+        """
         count = len(self.columns) + sum(not isinstance(one, str) for one in self.columns)
+        if count <= 2:
+            return "two"
         return "few" if count <= 4 else "some" if count <= 9 else "many"
 
 
