@@ -64,6 +64,8 @@ def changes(config: Config) -> dict[str, dict[str, Any]]:
     return {
         AS_IT_IS: {},
         "half of the steps": {"steps": config.source.steps // 2},
+        "condition on features": {"options": {**options, "condition_on": "features"}},
+        "condition on the whole image": {"options": {**options, "condition_on": "whole_image"}},
         "condition beside the latent": {"options": {**options, "condition_at_start": True}},
         "cvae_gan": adversarial,
         "cvae_gan, no recombination": adversarial | {"options": {**options, "recombine": False}},

@@ -30,7 +30,7 @@ from augmentor.networks.classifier import Classifier
 from augmentor.networks.diff_augment import diff_augment
 from augmentor.networks.discriminator import Conditioning, Discriminator, Norm
 from augmentor.networks.encoder import Encoder
-from augmentor.networks.generator import Generator, Upsampling
+from augmentor.networks.generator import ConditionOn, Generator, Upsampling
 from augmentor.networks.moving_mean import MovingMean
 
 
@@ -65,6 +65,9 @@ class CvaeGanOptions:
         conditional_norm: Class-conditional batch norm in the generator.
         condition_at_start: The condition enters the generator beside the latent too, not in its
             normalisations alone; faces under light that was never seen of them come out worse.
+        condition_on: What a condition acts on in the generator: the ``features`` together with the
+            class, or the ``whole_image``, in the same way for all classes. ``auto`` takes the
+            features for numbers, such as angles of light, and the image for categories.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         recombine: Samples from the prior pair the class of one image with the condition of
             another, so that the game covers combinations that were never seen; without, they keep
@@ -94,6 +97,7 @@ class CvaeGanOptions:
     centre_decay: float = 0.9
     conditional_norm: bool = True
     condition_at_start: bool = False
+    condition_on: ConditionOn = "auto"
     upsampling: Upsampling = "transposed"
     recombine: bool = True
     projection: bool = True
@@ -164,6 +168,7 @@ class CvaeGan(EncodingRenderer):
             o.upsampling,
             condition,
             o.condition_at_start,
+            o.condition_on,
         )
         self.discriminator = Discriminator(
             image_shape, k, o.width, conditioning, norm, condition=condition

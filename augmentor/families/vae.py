@@ -21,7 +21,7 @@ from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.vae import bernoulli_nll, gaussian_nll, kl_divergence, reparameterise
 from augmentor.networks.encoder import Encoder
-from augmentor.networks.generator import Generator, Upsampling
+from augmentor.networks.generator import ConditionOn, Generator, Upsampling
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ class VaeOptions:
         conditional_norm: Class-conditional batch norm in the generator.
         condition_at_start: The condition enters the generator beside the latent too, not in its
             normalisations alone; faces under light that was never seen of them come out worse.
+        condition_on: What a condition acts on in the generator: the ``features`` together with the
+            class, or the ``whole_image``, in the same way for all classes. ``auto`` takes the
+            features for numbers, such as angles of light, and the image for categories.
         upsampling: How the generator doubles the side; see ``networks.generator.Generator``.
         learning_rate: Adam's.
         beta1: Adam's first decay.
@@ -60,6 +63,7 @@ class VaeOptions:
     weight_kl: float = 1.0
     conditional_norm: bool = True
     condition_at_start: bool = False
+    condition_on: ConditionOn = "auto"
     upsampling: Upsampling = "transposed"
     learning_rate: float = 1e-3
     beta1: float = 0.9
@@ -110,6 +114,7 @@ class Vae(EncodingRenderer):
             o.upsampling,
             condition,
             o.condition_at_start,
+            o.condition_on,
         )
 
     def posterior(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from augmentor.networks.blocks import batch_norm, halvings
 from augmentor.networks.given import NO_CONDITION, ConditionInput, Given
+from augmentor.networks.whole_image import OnWholeImage
 
 Upsampling = Literal["nearest", "transposed"]
+ConditionOn = Literal["auto", "features", "whole_image"]
 
 
 class UpBlock(nn.Module):
@@ -39,9 +41,11 @@ class Generator(nn.Module):
     """Two fully connected layers, then convolutions that double the side until it is the image's.
 
     The class enters beside the latent and, with ``conditional_norm``, in every normalisation. The
-    condition, if there is one, enters in the normalisations alone: each adds its own scales and
-    shifts to those of the class. Beside the latent, where two layers mix what they get, a class
-    that was seen under few conditions would lose its shape under the others.
+    condition, if there is one, enters in the normalisations: each adds its own scales and shifts to
+    those of the class. Beside the latent, where two layers mix what they get, a class that was seen
+    under few conditions would lose its shape under the others. A condition that acts on the whole
+    image is kept apart from the class altogether: the class enters beside the latent alone, the
+    condition in the normalisations alone and in ``OnWholeImage``.
 
     Args:
         image_shape: (C, H, W), square; see ``blocks.halvings`` for the sizes.
@@ -55,6 +59,9 @@ class Generator(nn.Module):
         condition: Form of the condition beside the class.
         condition_at_start: The condition enters beside the latent too, as it has to without
             ``conditional_norm``.
+        condition_on: What the condition acts on: the ``features`` together with the class, or the
+            ``whole_image``. ``auto``: categories, such as cameras, on the whole image; numbers,
+            such as the angle of a light, on the features.
     """
 
     def __init__(
@@ -67,13 +74,16 @@ class Generator(nn.Module):
         upsampling: Upsampling,
         condition: ConditionInput = NO_CONDITION,
         condition_at_start: bool = False,
+        condition_on: ConditionOn = "auto",
     ) -> None:
         super().__init__()
         channels, size, _ = image_shape
-        self.given = Given(num_classes, condition)
+        self.given, self.num_classes = Given(num_classes, condition), num_classes
         at_start = condition_at_start or not conditional_norm
         self.start_features = self.given.num_features if at_start else num_classes
         more = self.given.num_features - num_classes
+        on_image = condition.size > 0 and _acts_on_whole_image(condition_on, condition)
+        kinds = 1 if on_image else num_classes
         steps = halvings(size)
         last = 0 if upsampling == "nearest" else 1
         widths = [width * min(2**level, 8) for level in range(steps, last - 1, -1)]
@@ -81,9 +91,9 @@ class Generator(nn.Module):
         hidden = 8 * width
         self.first = nn.Sequential(nn.Linear(latent_dim + self.start_features, hidden), nn.ReLU())
         self.second = nn.Linear(hidden, widths[0] * self.base**2, bias=False)
-        self.norm = batch_norm(widths[0], num_classes, conditional_norm, more)
+        self.norm = batch_norm(widths[0], kinds, conditional_norm, more)
         self.blocks = nn.ModuleList(
-            UpBlock(before, after, num_classes, conditional_norm, upsampling, more)
+            UpBlock(before, after, kinds, conditional_norm, upsampling, more)
             for before, after in pairwise(widths)
         )
         self.to_image = (
@@ -91,6 +101,7 @@ class Generator(nn.Module):
             if upsampling == "nearest"
             else doubling(widths[-1], channels, upsampling)
         )
+        self.on_image = OnWholeImage(image_shape, more) if on_image else None
         for part in (self.first, self.second, self.blocks, self.to_image):
             part.apply(_start_small)
         if not condition.numbers:
@@ -109,13 +120,25 @@ class Generator(nn.Module):
         """
         given = self.given(given)
         start = torch.cat([z, given[:, : self.start_features]], dim=1)
+        embedding = given[:, self.num_classes :]
+        if self.on_image is not None:
+            # One kind for all classes: its scales and shifts are what the condition adds to.
+            given = torch.cat([torch.ones_like(given[:, :1]), embedding], dim=1)
         h = self.second(self.first(start))
         h = h.unflatten(1, (-1, self.base, self.base)).contiguous(memory_format=torch.channels_last)
         h = torch.relu(self.norm(h, given))
         for block in self.blocks:
             h = block(h, given)
         activations: Tensor = self.to_image(h).float()
+        if self.on_image is not None:
+            activations = self.on_image(activations, embedding)
         return activations
+
+
+def _acts_on_whole_image(condition_on: ConditionOn, condition: ConditionInput) -> bool:
+    if condition_on == "auto":
+        return not condition.numbers
+    return condition_on == "whole_image"
 
 
 def _start_small(layer: nn.Module) -> None:
