@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.experiment.plan import Group
     from pipelines.experiment.setting import Setting
     from pipelines.gain.plan import GainPlan
+    from pipelines.workbench.training_parts import TrainingTask
 
 JOB_BY_PART = {
     "verifier-": "verify",
@@ -219,10 +220,21 @@ def _parts_of(config: Config, run: Path, job: str) -> list[Part]:
     from pipelines.verify.plan import verify_plan
 
     if job == "gain":
-        return parts_of(_groups_of_gain(gain_plan(config, run), run / "policy.json"))
+        groups = _groups_of_gain(gain_plan(config, run), run / "policy.json")
+        return [*parts_of(groups), *_galleries(groups)]
     plans = {"semi": semi_plan, "compare": compare_plan, "verify": verify_plan}
     plan: Any = plans[job](config, run)
     return parts_of(plan.groups)
+
+
+def _galleries(groups: Sequence[Group[TrainingTask]]) -> list[Part]:
+    """The pictures that these groups keep: of what a generator renders for them."""
+    found = []
+    for group in groups:
+        task = group.task
+        if task.gallery is not None and any(recipe.uses_generator for recipe in task.recipes):
+            found.append(task.gallery)
+    return found
 
 
 def _groups_of_gain(plan: GainPlan, file: Path) -> list[Group[Any]]:
@@ -236,5 +248,6 @@ def _groups_of_gain(plan: GainPlan, file: Path) -> list[Group[Any]]:
     groups: list[Group[Any]] = []
     for number in range(max(raced.values(), default=0)):
         alive = [one for one in plan.candidates if raced.get(one.name, 0) > number]
-        groups.append(plan.screening_group(number, alive))
+        recipes = {policy.name: policy.recipe for policy in alive}
+        groups.append(plan.split_group(number, recipes | plan.ceiling))
     return groups + plan.replicate_groups(policy_of(policy), dict(policy["strengths"]))

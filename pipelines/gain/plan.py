@@ -182,9 +182,16 @@ class GainPlan:
         groups: list[Group[TrainingTask]] = []
         if self.screens:
             rounds = self.rounds if self.settings.rehearse else max(2, self.rounds // 2)
-            for number in range(rounds):
-                groups.append(self.screening_group(number, self.candidates))
+            recipes = {policy.name: policy.recipe for policy in self.candidates} | self.ceiling
+            groups += [self.split_group(number, recipes) for number in range(rounds)]
         return groups + self.replicate_groups(MixPolicy("classical"), self.first_strengths)
+
+    @property
+    def ceiling(self) -> dict[str, Recipe]:
+        """What a rehearsal trains beside its candidates: the arm that sees the hidden images."""
+        oracle = ARMS["oracle"].recipe
+        assert oracle is not None
+        return {"oracle": oracle} if self.settings.rehearse else {}
 
     @property
     def first_strengths(self) -> dict[str, float]:

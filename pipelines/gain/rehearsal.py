@@ -11,7 +11,6 @@ import torch
 
 from augmentor.data.combinations import MISSING, Combinations, combinations_of
 from downstream.arms.policy import MixPolicy
-from downstream.arms.table import ARMS
 from downstream.comparison import paired_t
 from downstream.metrics import Outputs
 from pipelines.experiment.job import OpenJob
@@ -45,9 +44,7 @@ def rehearsal(
         with its 95 % interval over the hidden classes, and ``photograph``: missing
         combinations, the one whose photos would probably help most first.
     """
-    oracle = ARMS["oracle"].recipe
-    assert oracle is not None
-    recipes = {best.name: best.recipe, chosen.name: chosen.recipe, "oracle": oracle}
+    recipes = {best.name: best.recipe, chosen.name: chosen.recipe} | plan.ceiling
     groups = [plan.split_group(number, recipes) for number in range(folds)]
     scored: dict[str, list[Outputs]] = {name: [] for name in recipes}
     for group, parts in zip(groups, job.finished(groups, "rehearsal"), strict=True):

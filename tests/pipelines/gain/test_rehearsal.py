@@ -16,6 +16,7 @@ from augmentor.common.types import LabelledImages
 from augmentor.data.combinations import Bins, Combinations
 from downstream.metrics import Outputs
 from pipelines import cli
+from pipelines.cli.plans import rows_of_run
 from pipelines.config import Config, ConfigError, config_from, dump_config
 from pipelines.experiment.parts import PartStore, digest_of_images
 from pipelines.gain.plan import GainPlan, gain_plan
@@ -168,6 +169,7 @@ def test_a_run_chooses_by_rehearsal_and_says_so_first(
     assert page.count('class="lack"') == int((counts == 0).sum())
     again = read_result(tmp_path / "gain.json", "gain")
     assert again["policy"]["rehearsal"] == found
+    assert {row.status for row in rows_of_run(tmp_path)} == {"finished"}, "pictures, oracle too"
 
     def train(*_: Any, **__: Any) -> None:
         raise AssertionError("another metric needs no training")
