@@ -29,7 +29,7 @@ from downstream.evaluate import predict_logits
 from downstream.retrieval import nearest_labelled
 from downstream.train import balanced_weights
 from pipelines.experiment.setting import Setting
-from pipelines.generators.in_memory import for_generator, train_generator
+from pipelines.generators.in_memory import at_side, for_generator, train_generator
 from pipelines.pool import CLEAREST, graph_labels, label_pool
 from pipelines.workbench.joint_labels import CoLabeller, product
 from pipelines.workbench.outside_images import OutsideImages
@@ -326,8 +326,12 @@ class Workbench:
         )
 
     def _judged(self, confidence: float) -> Accept:
-        judge = self.classifier(self.judge)
-        return confidence_filter(lambda x: predict_logits(judge, x), confidence)
+        judge, side = self.classifier(self.judge), self.train.image_shape[1]
+
+        def predict(x: Tensor) -> Tensor:
+            return predict_logits(judge, x if x.shape[-1] == side else at_side(x.cpu(), side))
+
+        return confidence_filter(predict, confidence)
 
     def _fixmatch_settings(self) -> FixMatchSettings:
         settings = FixMatchSettings(balanced=self.setting.pool.balanced)

@@ -241,6 +241,23 @@ def test_the_filter_drops_what_the_judge_doubts(
     assert not bool((everything.x.mean(dim=(1, 2, 3)) > (everything.y - 1) * 0.6).all())
 
 
+def test_the_judge_of_a_smaller_generator_sees_the_size_it_learned(
+    trained: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, sides = bench(), []
+    monkeypatch.setattr(FakeSource, "image_shape", (1, 4, 4))
+    small = FakeSource.sample
+    monkeypatch.setattr(FakeSource, "sample", lambda self, y, z: small(self, y, z)[..., :4, :4])
+
+    def sure(model: object, x: Tensor) -> Tensor:
+        sides.append(x.shape[-1])
+        return 9 * torch.ones(len(x), 3)
+
+    monkeypatch.setattr(module, "predict_logits", sure)
+    assert synthetic(made, confidence=0.1).image_shape == (1, 8, 8)
+    assert set(sides) == {8}
+
+
 def test_a_class_no_candidate_of_which_passes_goes_unfiltered_and_is_noted(
     trained: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
