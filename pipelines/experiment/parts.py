@@ -213,6 +213,9 @@ class PartStore:
 
         Returns:
             A sentence for each that was removed.
+
+        Raises:
+            OSError: If a file cannot be read at all; it stays.
         """
         said = []
         for part in parts:
@@ -381,7 +384,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors, metadata = mapped_tensors(path)
         text = metadata["part"]
         header: dict[str, Any] = json.loads(text)
-    except (OSError, KeyError, ValueError, RecursionError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
+        # No OSError: a disk that cannot be read now does not make a part worthless.
         raise PartError(f"{path}: damaged ({str(error) or type(error).__name__})") from error
     if metadata.get("sha256") != _checksum(text, tensors):
         raise PartError(f"{path}: damaged (its checksum is wrong)")

@@ -97,6 +97,20 @@ def test_a_damaged_part_is_named_and_made_again(tmp_path: Path, damage: str) -> 
     assert store.missing([PART]) == [PART]
 
 
+def test_a_disk_that_cannot_be_read_costs_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_with(tmp_path)
+
+    def fails(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(module, "mapped_tensors", fails)
+    with pytest.raises(PermissionError):
+        store.drop_damaged([PART])
+    assert store.has(PART)
+
+
 def test_a_file_that_holds_another_part_is_not_used(tmp_path: Path) -> None:
     other = replace(PART, description={"seed": 8})
     store = store_with(tmp_path, other)
