@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from augmentor.data.class_names import listed
+from augmentor.data.shared_epoch import SharedEpoch
 from augmentor.data.synthetic_images import Synthetic, draw_from, fit_shape
 
 os.environ.setdefault(
@@ -136,7 +137,7 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         )
 
 
-class SeededItems(Dataset[tuple[Any, Any]]):
+class SeededItems(SharedEpoch, Dataset[tuple[Any, Any]]):
     """Apply albumentations to a dataset so that every item of every epoch has chance of its own, by
     seed.
 
@@ -169,9 +170,8 @@ class SeededItems(Dataset[tuple[Any, Any]]):
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
+        super().__init__()
         self.dataset, self.compose, self.seed, self.label_key = dataset, compose, seed, label_key
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
@@ -184,15 +184,6 @@ class SeededItems(Dataset[tuple[Any, Any]]):
         words: Mapping[str, Any] = {} if self.label_key is None else {self.label_key: label}
         self._seed_transforms(position)
         return self.compose(image=np.array(image), **words)["image"], label
-
-    @property
-    def epoch(self) -> int:
-        """The epoch whose items are given now."""
-        return int(self._epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Give the items of this epoch (from 0) from now on, in all workers."""
-        self._epoch.fill_(epoch)
 
     def _seed_transforms(self, index: int) -> None:
         words = np.random.SeedSequence((self.seed, self.epoch, index))

@@ -12,6 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from augmentor.common.randomness import rng_for
 from augmentor.common.types import DataError
+from augmentor.data.shared_epoch import SharedEpoch
 from augmentor.data.stored_set import StoredSet
 
 DRAWN = 4096
@@ -43,7 +44,7 @@ class Draws:
     weights: Tensor
 
 
-class MixStream(IterableDataset[Any]):
+class MixStream(SharedEpoch, IterableDataset[Any]):
     """Items of a mix in random order, with the frequencies of its ``draw_weights``.
 
     Real items are drawn at random. Synthetic images of a class come one after the other: the shards
@@ -65,19 +66,16 @@ class MixStream(IterableDataset[Any]):
         self, items: Items, stored: StoredSet, draws: Draws, length: int, seed: int
     ) -> None:
         self._items, self._stored, self._draws = items, stored, draws
-        self._length, self._seed, self._epoch = length, seed, 0
+        super().__init__()
+        self._length, self._seed = length, seed
 
     def __len__(self) -> int:
         return self._length
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch, before the epoch begins."""
-        self._epoch = epoch
-
     def __iter__(self) -> Iterator[Any]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        rng = rng_for("mix_stream", self._seed, self._epoch, worker, workers)
+        rng = rng_for("mix_stream", self._seed, self.epoch, worker, workers)
         members = _members(self._draws.real, self._draws.weights.shape[1])
         made: dict[int, Iterator[Tensor]] = {}
         left = len(range(worker, self._length, workers))

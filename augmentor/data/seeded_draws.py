@@ -11,9 +11,10 @@ import torch
 from torch.utils.data import Dataset
 
 from augmentor.common.randomness import rng_for
+from augmentor.data.shared_epoch import SharedEpoch
 
 
-class SeededDraws(Dataset[Any]):
+class SeededDraws(SharedEpoch, Dataset[Any]):
     """Read a dataset whose transforms draw from PyTorch's or Python's global generator, by a seed
     of every item's own.
 
@@ -34,9 +35,8 @@ class SeededDraws(Dataset[Any]):
     """
 
     def __init__(self, dataset: Dataset[Any], seed: int) -> None:
+        super().__init__()
         self.dataset, self.seed = dataset, seed
-        self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
@@ -54,12 +54,3 @@ class SeededDraws(Dataset[Any]):
                 return self.dataset[position]
             finally:
                 random.setstate(state)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch whose items are given now."""
-        return int(self._epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Give the items of this epoch (from 0) from now on, in all workers."""
-        self._epoch.fill_(epoch)

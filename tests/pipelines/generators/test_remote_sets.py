@@ -254,6 +254,17 @@ def test_a_stream_draws_as_often_as_the_weights_say(stored: str, workers: int) -
     assert not torch.equal(other, labels)
 
 
+def test_workers_that_stay_hear_of_the_next_epoch(stored: str) -> None:
+    stream = mixed(stored, streaming=True).stream(share=0.4, length=300, seed=3)
+    loader = DataLoader(stream, batch_size=100, num_workers=1, persistent_workers=True)
+    orders = []
+    for epoch in (0, 1, 0):
+        stream.set_epoch(epoch)
+        orders.append(torch.cat([y for _, y in loader]))
+    assert not torch.equal(orders[0], orders[1])
+    assert torch.equal(orders[0], orders[2])
+
+
 def test_a_stream_shows_every_synthetic_image_before_one_twice(stored: str) -> None:
     mix = mixed(stored, streaming=True)
     real_ones = {x.numpy().tobytes() for x, _ in (mix[i] for i in range(12))}
