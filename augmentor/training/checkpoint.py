@@ -85,7 +85,10 @@ def save_checkpoint(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     write_text(folder / "latest", final.name + "\n")
-    for old in _newest_first(folder)[keep:]:
+    kept = _newest_first(folder)
+    # Who saves a step behind others went on from an older one: the newer ones were corrupted.
+    behind = kept.index(final)
+    for old in [*kept[:behind], *kept[behind + keep :]]:
         shutil.rmtree(old)
     return final
 

@@ -55,6 +55,18 @@ def test_the_newest_are_kept_and_latest_points_at_the_last(tmp_path):
     assert load_checkpoint(tmp_path / "step-00000002").step == 2
 
 
+def test_a_run_resumed_behind_a_corrupted_checkpoint_keeps_two_intact_ones(tmp_path):
+    save_checkpoint(tmp_path, 250, META, state(250))
+    damaged = save_checkpoint(tmp_path, 500, META, state(500)) / "state.json"
+    damaged.write_bytes(b"damaged")
+    assert load_checkpoint(tmp_path).step == 250
+    save_checkpoint(tmp_path, 300, META, state(300))
+    assert [path.name for path in sorted(tmp_path.glob("step-*"))] == [
+        "step-00000250",
+        "step-00000300",
+    ]
+
+
 def test_saving_a_step_again_replaces_it(tmp_path):
     save_checkpoint(tmp_path, 1, META, state(1))
     save_checkpoint(tmp_path, 1, META, {"n": 5})
