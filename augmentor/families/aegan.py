@@ -116,7 +116,7 @@ class Aegan(Renderer):
         Two images are interpolated by interpolating what was found for them.
         """
         self.eval()
-        weights = class_weights(y, len(self.classes)).to(x.device)
+        weights = self.given(y, condition).to(x.device)
         z = torch.zeros(len(x), self.latent_dim, device=x.device, requires_grad=True)
         search = torch.optim.Adam([z], lr=self.options.search_rate)
         with torch.enable_grad():

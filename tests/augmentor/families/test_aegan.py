@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from augmentor.losses.adversarial import fake_loss, real_loss
@@ -58,3 +59,9 @@ def test_the_search_finds_latents_that_render_the_image():
     found = (x - m.sample(y, m.encode(x, y))).square().mean()
     start = (x - m.sample(y, torch.zeros(6, 6))).square().mean()
     assert found < 0.5 * start
+
+
+def test_the_search_refuses_a_condition_that_the_source_does_not_know():
+    m, y = trainer_for("aegan").model, torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="condition"):
+        m.encode(m.sample(y, torch.zeros(2, 6)), y, torch.zeros(2, dtype=torch.int64))
