@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from downstream.metrics import metric_of
 from pipelines.report.cards import Step
 
 USUAL = Path("RUN")
@@ -90,8 +91,13 @@ def _photograph(result: Mapping[str, Any]) -> list[Step]:
 
 def _baseline(result: Mapping[str, Any]) -> str:
     """The strongest arm without a generator, on the scored images."""
-    names = [name for name in result["baselines"].values() if name in result["arms"]]
-    return str(names[-1]) if names else ""
+    sign = 1.0 if metric_of(result["metric"]).higher_is_better else -1.0
+    means = {
+        name: sign * result["arms"][name]["mean"]
+        for name in result["baselines"].values()
+        if name in result["arms"]
+    }
+    return max(means, key=means.__getitem__, default="")
 
 
 def _quoted(path: Path) -> str:

@@ -46,9 +46,10 @@ def told(light: str, **changes: Any) -> list[Step]:
         "verdict": {"light": light},
         "policy": {},
         "baselines": {"classical": "mixup"},
-        "arms": {"mixup": {}, "auto": {}},
+        "arms": {"mixup": {"mean": 0.9}, "auto": {"mean": 0.9}},
         "comparisons": [row | changes.pop("row", {})],
         "replicates": 5,
+        "metric": "accuracy",
     }
     return next_steps(result | changes, Path("runs/a b"))
 
@@ -74,4 +75,8 @@ def test_a_run_without_synthetic_arms_is_told_to_add_one_and_a_loss_to_do_withou
     assert told("amber", comparisons=[])[0].command.endswith(
         "--arms mixup,auto,synthetic+classical"
     )
+    pool = {"classical": "mixup", "same_pool": "fixmatch"}
+    arms = {"mixup": {"mean": 0.9}, "fixmatch": {"mean": 0.8}}
+    assert "`mixup`" in told("red", baselines=pool, arms=arms)[0].words
+    assert "`fixmatch`" in told("red", baselines=pool, arms=arms, metric="error")[0].words
     assert told("red")[0].words == "Train with `mixup`, without synthetic images."
