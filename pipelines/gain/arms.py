@@ -73,6 +73,10 @@ def candidates_of(
     """What ``auto`` may choose: arms without a generator, ``MIXED`` with every share and filter,
     with images of the run's own generator (``rendering``) and of sets, and the configuration's own
     policies; where ``auto`` does not run, only the first, for their strengths.
+
+    Raises:
+        ConfigError: If a candidate is unknown or does not fit the data, or ``auto`` has none
+            without a generator to compare with.
     """
     pool, conditions = bundle.pool is not None, bool(bundle.train.conditions)
     usual = usual_bases(pool=pool, conditions=conditions)
@@ -94,6 +98,8 @@ def candidates_of(
     if rendering:
         mixed += _filling(settings) if conditions else _mixed(alone, settings)
     found = dict.fromkeys([*alone, *mixed, *mine] if runs_auto else alone)
+    if runs_auto and all(policy.uses_synthetic for policy in found):
+        raise ConfigError("gain.candidates: add an arm without a generator, such as classical")
     for policy in found:
         require_fitting(f"gain.candidates: {policy.name!r}", policy.recipe, bundle, part)
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def open_outside(folders: Sequence[Path], bundle: DataBundle, out: Path) -> tupl
     test = KnownImages(bundle.test.x, names_of_test(bundle.test_paths, len(bundle.test)))
     found = []
     for folder, name in zip(folders, names, strict=True):
-        images = open_set(_there(folder, out), bundle.train.classes, bundle.train.image_shape)
+        images = open_set(copy_or(folder, out), bundle.train.classes, bundle.train.image_shape)
         remarks = _looked_through(images, test, bundle)
         arms = {arm.name: arm for arm in outside_arms(name, images.digest, BASES)}
         where = images.folder if images.is_set else out / COPIES / f"{name}-{images.digest}"
@@ -93,9 +94,11 @@ def open_outside(folders: Sequence[Path], bundle: DataBundle, out: Path) -> tupl
     return tuple(found)
 
 
-def _there(folder: Path, out: Path) -> Path:
+def copy_or(folder: Path, out: Path) -> Path:
     """The folder, or the copy of it that an earlier call kept in the run."""
-    copies = sorted((out / COPIES).glob(f"{folder.resolve().name}-*"))
+    # The rest of the name is the digest, so that "a" does not find the copy of "a-b".
+    own = re.compile(re.escape(printable(folder.resolve().name)) + "-[0-9a-f]{16}")
+    copies = [copy for copy in (out / COPIES).glob("*") if own.fullmatch(copy.name)]
     return copies[0] if not folder.exists() and len(copies) == 1 else folder
 
 

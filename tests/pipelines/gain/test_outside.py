@@ -16,7 +16,7 @@ from augmentor.data.synthetic_store import read_recipe, trained_on_digest, write
 from pipelines import cli
 from pipelines.config import Config, ConfigError, DataConfig, config_from
 from pipelines.datasets import load_data
-from pipelines.gain.outside import open_outside
+from pipelines.gain.outside import COPIES, copy_or, open_outside
 from pipelines.gain.plan import gain_plan
 from pipelines.gain.run import gain_run
 from pipelines.gain.verdict import verdict
@@ -56,6 +56,17 @@ def tiny(*folders: Path, **gain: Any) -> Config:
     )
 
 
+def test_a_screening_needs_a_candidate_without_a_generator(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "arms": ["classical", "auto"],
+        "policies": {"mine": {"base": "classical", "share": 0.5}},
+        "candidates": ["mine"],
+        "shares": [0.0],
+    }
+    with pytest.raises(ConfigError, match="candidates: add an arm without a generator"):
+        gain_plan(tiny(**settings), tmp_path)
+
+
 def test_a_folder_is_an_arm_alone_and_beside_the_augmentation(tmp_path: Path, made: Path) -> None:
     result = gain_run(tiny(made), tmp_path / "run")
     assert list(result["arms"]) == [
@@ -80,6 +91,16 @@ def test_a_folder_is_an_arm_alone_and_beside_the_augmentation(tmp_path: Path, ma
     origins = json.loads(Page(page).scripts[0])["origins"]
     assert [one["name"] for one in origins] == ["real", "made"]
     assert set(origins[1]["y"]) == set(range(10))
+
+
+@pytest.mark.parametrize("name", ["sd", "a[1]"])
+def test_a_copy_is_found_by_the_whole_name_of_its_set(tmp_path: Path, name: str) -> None:
+    own, other = f"{name}-0123456789abcdef", f"{name}-xl-0123456789abcdef"
+    gone, copies = tmp_path / name, tmp_path / COPIES
+    (copies / other).mkdir(parents=True)
+    assert copy_or(gone, tmp_path) == gone
+    (copies / own).mkdir()
+    assert copy_or(gone, tmp_path) == copies / own
 
 
 def test_a_run_whose_folder_is_gone_reads_its_copy_and_trains_nothing(
