@@ -65,7 +65,18 @@ def verdict(
     told = rehearsal_verdict(rehearsal)
     if light == "red" and told["light"] == "green":
         told["light"] = "amber"  # hidden combinations say one thing, scored images another
-    return told | {"lines": [*told["lines"], advice, *lines]}
+    leading = [rows[lead, base] for base in baselines if (lead, base) in rows]
+    return told | {"lines": [*told["lines"], _beside_rehearsal(light, advice, leading), *lines]}
+
+
+def _beside_rehearsal(light: str, advice: str, about: Sequence[Row]) -> str:
+    """What the scored images say, as evidence: beside the finding on hidden combinations a second
+    recommendation would only confuse.
+    """
+    undecided = [row for row in about if row["outcome"] == "undecided"]
+    if light != "amber" or not undecided:
+        return advice
+    return f"The images scored here leave it undecided.{_needed(undecided[0])}"
 
 
 def _best_set_first(
