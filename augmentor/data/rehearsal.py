@@ -79,10 +79,11 @@ def rehearsal_fold(images: LabelledImages, bins: Bins, seed: int, number: int) -
     bin_of = bins.of(_condition(images))
     fit = torch.ones(len(images), dtype=torch.bool)
     scored, given = [], []
-    for index in range(place % len(complete), len(complete), FOLDS):
-        rng = rng_for("rehearsal class", seed, turn, index)
-        pattern = patterns[index % len(patterns)]
-        own = (images.y == complete[index]).nonzero()[:, 0]
+    # Of two complete classes the third fold hides the first again, with other draws.
+    for address in range(place, max(len(complete), place + 1), FOLDS):
+        rng = rng_for("rehearsal class", seed, turn, address)
+        pattern = patterns[address % len(patterns)]
+        own = (images.y == complete[address % len(complete)]).nonzero()[:, 0]
         kept, lost = _like(own, bin_of, images.y == pattern, rng)
         fit[own] = False
         fit[kept] = True

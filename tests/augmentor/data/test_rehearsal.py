@@ -55,6 +55,12 @@ def test_scored_images_are_of_combinations_that_nothing_is_left_of() -> None:
     assert len(torch.unique(parts)) == len(parts)
 
 
+def test_of_two_complete_classes_a_third_fold_is_not_the_first_again() -> None:
+    images, bins = pictures(complete=2)
+    first, _, third = (rehearsal_fold(images, bins, seed=5, number=n) for n in range(FOLDS))
+    assert not torch.equal(first.scored, third.scored)
+
+
 def test_three_folds_hide_every_complete_class_once_and_the_next_three_others() -> None:
     images, bins = pictures()
     folds = [rehearsal_fold(images, bins, seed=5, number=number) for number in range(2 * FOLDS)]
