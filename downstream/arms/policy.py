@@ -11,6 +11,8 @@ from downstream.arms.table import ARMS, BASES, FILL_SPREAD, Arm
 
 SPREADS = {"prior": 1.0, "encoded": 0.3, "transfer": 0.3, "pool": 0.3}
 """Standard deviations where a policy names none."""
+OF_SINGLE_IMAGES = ("classical", "trivialaugment", "randaugment")
+"""What ``augment`` takes the place of; mixes with another image stay."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class MixPolicy:
         confidence: Threshold of the filter; 0 is none.
         strength: Of classical augmentation, a factor on the trainer's.
         augment: Of all images drawn, in the place of the base's own; ``none`` leaves it out,
-            None leaves the base's. With FixMatch the strong one.
+            None leaves the base's. Mixes with another image (mixup, cutmix, fourier) stay. With
+            FixMatch the strong one.
         schedule: ``mixed`` into every batch, or ``pretrain``: the first ``share`` of the steps,
             then real images alone.
         latents: As in ``Recipe``.
@@ -86,7 +89,9 @@ class MixPolicy:
         """The training it asks for."""
         base = BASES[self.base]
         if self.augment is not None:
-            base = replace(base, augment=() if self.augment == "none" else (self.augment,))
+            kept = tuple(name for name in base.augment if name not in OF_SINGLE_IMAGES)
+            own = () if self.augment == "none" else (self.augment,)
+            base = replace(base, augment=(*own, *kept))
         if "classical" in base.augment:
             base = replace(base, strength=self.strength)
         if not self.share:

@@ -168,6 +168,18 @@ def test_a_policy_can_augment_otherwise_than_its_base() -> None:
     assert not MixPolicy("classical", augment="none").recipe.augmented
 
 
+def test_another_augmentation_leaves_the_mixes_of_the_base() -> None:
+    augment = {
+        (base, own): MixPolicy(base, augment=own).recipe.augment
+        for base in ("mixup", "fourier")
+        for own in ("randaugment", "none")
+    }
+    assert augment["mixup", "randaugment"] == ("randaugment", "mixup")
+    assert augment["mixup", "none"] == ("mixup",)
+    assert augment["fourier", "randaugment"] == ("randaugment", "fourier")
+    assert augment["fourier", "none"] == ("fourier",)
+
+
 def test_images_made_elsewhere_are_arms_alone_and_beside_augmentations() -> None:
     ran = ["real", "classical", "smote+classical", "mixup", "logit_adjusted", "fixmatch", "auto"]
     arms = {arm.name: arm for arm in outside_arms("bought", "0f1e", ran)}
