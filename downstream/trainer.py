@@ -252,12 +252,13 @@ def loss_for(name: str, images: LabelledImages, draw_weights: Tensor | None = No
 
 
 @contextmanager
-def memory_for(batch_size: int, option: str) -> Iterator[None]:
-    """Name a batch size to try where the block runs out of memory.
+def memory_for(batch_size: int, option: str = "") -> Iterator[None]:
+    """Name a batch size to try where the block runs out of memory; at two images, or where nothing
+    sets it, smaller images.
 
     Args:
         batch_size: Images per step in the block.
-        option: What sets it, as a user writes it, such as ``--batch-size``.
+        option: What sets it, as a user writes it, such as ``--batch-size``; empty if nothing does.
 
     Raises:
         MemoryError: If the device's memory does not suffice.
@@ -269,7 +270,9 @@ def memory_for(batch_size: int, option: str) -> Iterator[None]:
         known = isinstance(error, torch.OutOfMemoryError | MemoryError)
         if not known and "t allocate memory" not in str(error):
             raise
-        smaller = max(2, batch_size // 2)
+        advice = "smaller images or a smaller network"
+        if option and batch_size > 2:
+            advice = f"{option} {max(2, batch_size // 2)}"
         raise MemoryError(
-            f"not enough memory for {batch_size} images per step; try {option} {smaller}"
+            f"not enough memory for {batch_size} images per step; try {advice}"
         ) from error

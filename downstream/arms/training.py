@@ -205,7 +205,7 @@ def _fixmatch(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
     if strong is None or weak is None:
         raise ValueError("FixMatch needs a strong augmentation")
     told = material.on_values
-    with memory_for(settings.unlabelled_batch, "classifier.batch_size:"):
+    with memory_for(settings.unlabelled_batch):
         return train_fixmatch(
             trainer.build(material.images, material.seed),
             material.images.x,

@@ -188,5 +188,8 @@ def test_a_lack_of_memory_names_a_batch_size_to_try() -> None:
         memory_for(64, "--batch-size"),
     ):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+    smallest = pytest.raises(MemoryError, match="try smaller images or a smaller network")
+    with smallest, memory_for(2, "--batch-size"):
+        raise MemoryError
     with pytest.raises(RuntimeError, match="something else"), memory_for(64, "--batch-size"):
         raise RuntimeError("something else")
