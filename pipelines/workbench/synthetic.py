@@ -155,7 +155,7 @@ class SyntheticImages:
         return max(1, math.ceil(min(self.draws, affordable) / len(self.source.classes)))
 
 
-def well_covered_conditions(condition: Tensor, bins: Bins) -> list[Tensor]:
+def images_by_bin(condition: Tensor, bins: Bins) -> list[Tensor]:
     """Numbers of the images in every bin that has images, int64 each."""
     place = bins.of(condition)
     return [(place == number).nonzero()[:, 0] for number in torch.unique(place).tolist()]
@@ -172,14 +172,14 @@ def conditions_to_fill(
         missing_only: Leave out the bins that a class covers, and classes that cover all.
 
     Returns:
-        By class index, from ``well_covered_conditions``; not empty.
+        By class index, from ``images_by_bin``; not empty.
 
     Raises:
         DataError: If the conditions are not known, or every class covers all of them.
     """
     if train.condition is None:
         raise DataError("the conditions of the images are not known; give --condition")
-    pools = well_covered_conditions(train.condition, bins)
+    pools = images_by_bin(train.condition, bins)
     if not missing_only:
         return dict.fromkeys(range(len(train.classes)), pools)
     coverage = combinations_of(train, bins).coverage
@@ -203,7 +203,7 @@ def even_conditions(
 
     Args:
         condition: Those of the training images.
-        pools: From ``well_covered_conditions``.
+        pools: From ``images_by_bin``.
         count: How many.
         seed: Draws them, together with the class.
         class_index: Of the class.
