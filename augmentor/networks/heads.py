@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from augmentor.networks.dense import GaussianNoise, WeightNormLinear
@@ -67,12 +66,6 @@ class SemiSupervisedHead(nn.Module):
         features = self.features(x)
         class_logits: Tensor = self.linear(self.noise(features))
         return class_logits.float(), features
-
-    def p_real(self, x: Tensor) -> Tensor:
-        r"""Probability that images (N, C, H, W) are real, float32 (N,): :math:`Z / (Z + 1), Z =
-        \sum_k e^{l_k}`.
-        """
-        return torch.sigmoid(self(x).logsumexp(dim=1))
 
 
 class SumPool(nn.Module):

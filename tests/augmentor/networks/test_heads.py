@@ -22,12 +22,6 @@ def test_one_pass_gives_logits_and_features(weight_norm):
     assert torch.equal(head.features(X), features)
 
 
-def test_the_probability_of_real_is_one_minus_that_of_the_class_k_plus_one():
-    head = SemiSupervisedHead(nn.Flatten(), 64, 3)
-    logits = torch.cat([head(X), torch.zeros(4, 1)], dim=1)
-    torch.testing.assert_close(head.p_real(X), 1 - logits.softmax(dim=1)[:, -1])
-
-
 def test_noise_on_features_reaches_the_logits_and_not_the_features():
     head = SemiSupervisedHead(nn.Flatten(), 64, 3, noise=0.5)
     with noise_from(head, torch.Generator().manual_seed(0)):
