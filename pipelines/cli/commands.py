@@ -366,7 +366,7 @@ def gain(
     CONFIG is a file, or the folder of a run: then its parts are read again, which answers for
     another --metric without training.
     """
-    settings, out = settings_and_folder(config, values)
+    settings, out = settings_and_folder(config, values, suffix="-gain")
     from pipelines.gain.run import gain_run
     from pipelines.progress import show
 
@@ -493,7 +493,7 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
     """Measure semi-supervised methods: the same few labels for all, the other training images
     without labels.
     """
-    settings, out = settings_and_folder(config, values)
+    settings, out = settings_and_folder(config, values, suffix="-semi")
     if dry_run:
         return print_semi_plan(settings, out, as_json)
     from pipelines.progress import show
@@ -527,7 +527,7 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
     Running it again resumes where it was cut off. Options of single families, and finished runs to
     measure beside them, are given in the section compare of the file CONFIG.
     """
-    settings, out = settings_and_folder(config, values)
+    settings, out = settings_and_folder(config, values, suffix="-compare")
     if dry_run:
         return print_compare_plan(settings, out, as_json)
     from pipelines.compare.run import compare_run

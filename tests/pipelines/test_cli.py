@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -174,7 +175,7 @@ def test_the_folder_of_a_run_is_named_after_the_data_without_a_file(
         == 2
     )
     assert cli.main(["gain", "--data", "digits", "--out", "mine"]) == 2
-    assert [call[1] for call in calls] == [Path("runs/pets"), Path("mine")]
+    assert [call[1] for call in calls] == [Path("runs/pets-gain"), Path("mine")]
     assert calls[0][0].gain.arms == ("real", "smote")
     assert calls[0][0].gain.replicates == 3
 
@@ -378,7 +379,7 @@ def test_gain_prints_the_table_and_the_verdict(
     job("gain.run", "gain_run", {"verdict": verdict})
     monkeypatch.setattr(tables, "gain_table", lambda result: "the table")
     assert cli.main(["gain", "--data", "digits"]) == 0
-    files = "runs/digits/report.html  runs/digits/gain.json"
+    files = "runs/digits-gain/report.html  runs/digits-gain/gain.json"
     said = "Use `mixup`.\n- one\n- two"
     assert capsys.readouterr().out == f"the table\n\n{said}\n\n{files}\n"
 
@@ -481,6 +482,27 @@ def test_a_dry_run_refuses_every_wrong_name(
 ) -> None:
     assert cli.main(["gain", "--data", "digits", "--labels", "50", "--dry-run", *wrong]) == 2
     assert word in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("job", "options"), [("gain", []), ("semi", []), ("compare", []), ("verify", ["--pairs", "p"])]
+)
+def test_a_job_does_not_write_into_the_run_of_a_generator(
+    job: str,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`train --data photos` owns runs/photos and its config.yaml."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(config: Config, out: Path, **_: object) -> None:
+        raise DataError(f"would write to {out}")
+
+    monkeypatch.setattr(importlib.import_module(f"pipelines.{job}.run"), f"{job}_run", run)
+    assert cli.main([job, "--data", "photos", *options]) == 3
+    assert f"would write to runs/photos-{job}" in capsys.readouterr().err
 
 
 def test_a_run_lists_its_parts_and_answers_another_metric(

@@ -37,7 +37,8 @@ def test_a_folder_without_a_finished_run_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["report", str(tmp_path)]) == 2
-    assert "no finished run of gain, semi, compare, verify here" in capsys.readouterr().err
+    said = "no finished run of gain, semi, compare, verify, evaluate here"
+    assert said in capsys.readouterr().err
 
 
 def told(light: str, **changes: Any) -> list[Step]:
