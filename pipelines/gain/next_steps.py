@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from downstream.arms.policy import policy_of
 from downstream.metrics import metric_of
 from pipelines.report.cards import Step
 
@@ -32,17 +33,29 @@ def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
     """Train the generator on everything, render what lacks, mix it in."""
     generator = run.with_name(f"{run.name}-generator")
     config, target = _quoted(run / "config.yaml"), _quoted(generator)
-    how = "--fill" if result.get("combinations") else "--class-balance"
-    lacking = "missing combinations" if result.get("combinations") else "rare classes"
-    made = "FOLDER_OF_THE_SET" if result.get("outside") else str(generator / "synthetic")
-    steps = []
+    taken = bool(result["policy"]) and policy_of(result["policy"]).uses_synthetic
+    steps, made = [], "FOLDER_OF_THE_SET"
     if not result.get("outside"):
+        made = str(generator / "synthetic")
         words = "Train the generator on all your images."
         steps.append(Step(words, f"augmentor train {config} --out {target}"))
-        steps.append(Step(f"Render the {lacking}.", f"augmentor synth {target} {how}"))
-    how = 'counts="auto"' if result["policy"] is None else f'policy="{run / "policy.json"}"'
+        words, how = _amount(result)
+        if taken and (least := result["policy"].get("confidence")):
+            how += f" --filter confidence={least:g}"
+        steps.append(Step(words, f"augmentor synth {target} {how}"))
+    # The file holds what auto chose; another arm that is ahead has no file.
+    how = f'policy="{run / "policy.json"}"' if taken else 'counts="auto"'
     mix = f'augmentor.SyntheticMix(train_set, "{made}", {how})'
     return [*steps, Step("Mix them into your training, in Python.", mix)]
+
+
+def _amount(result: Mapping[str, Any]) -> tuple[str, str]:
+    """What to render, in words and as an option of ``synth``."""
+    if result.get("combinations"):
+        return "Render the missing combinations.", "--fill"
+    if len(set(result.get("training_counts", {}).values())) == 1:
+        return "Render as many images as you have.", "--ratio 1"
+    return "Render the rare classes.", "--class-balance"
 
 
 def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:

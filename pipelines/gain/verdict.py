@@ -138,22 +138,27 @@ def _advice(
         few = f"{result['replicates']} replicates are too few; run 3 or more."
         return "amber", f"No recommendation: {few}"
     sign = 1.0 if metric.higher_is_better else -1.0
-    worst = min(about, key=lambda row: sign * float(row["delta"]))
-    what = _what(result, worst["arm"])
-    missing = [base for base in baselines if (worst["arm"], base) not in rows]
-    if all(row["outcome"] == "better" for row in about):
-        if missing:
-            names = " and ".join(missing)
-            return "amber", f"Undecided: `{worst['arm']}` was not compared with {names}."
-        gain = metric.unit.signed(worst["delta"])
-        return "green", (
-            f"Use {what} ({_mixture(result, worst['arm'])}): {gain} {metric.unit.name} over "
-            f"`{worst['baseline']}`."
-        )
-    if worst["outcome"] == "worse" and worst["baseline"] not in on_scored:
-        return "red", f"Use `{worst['baseline']}`: it is better than {what}."
-    advice = f"Use `{worst['baseline']}`: no gain from {what} was found.{_needed(worst)}"
-    return "amber", advice
+    ranked = sorted(about, key=lambda row: sign * float(row["delta"]))
+    arm = about[0]["arm"]
+    what = _what(result, arm)
+    # A row that is clearly behind decides, then one that is open: a baseline that was beaten is
+    # named only where all of them were.
+    behind = [r for r in ranked if r["outcome"] == "worse" and r["baseline"] not in on_scored]
+    if behind:
+        return "red", f"Use `{behind[0]['baseline']}`: it is better than {what}."
+    not_beaten = [row for row in ranked if row["outcome"] != "better"]
+    if not_beaten:
+        first = not_beaten[0]
+        advice = f"Use `{first['baseline']}`: no gain from {what} was found.{_needed(first)}"
+        return "amber", advice
+    if missing := [base for base in baselines if (arm, base) not in rows]:
+        return "amber", f"Undecided: `{arm}` was not compared with {' and '.join(missing)}."
+    least = ranked[0]
+    gain = metric.unit.signed(least["delta"])
+    return "green", (
+        f"Use {what} ({_mixture(result, arm)}): {gain} {metric.unit.name} over "
+        f"`{least['baseline']}`."
+    )
 
 
 def _needed(row: Row) -> str:

@@ -65,6 +65,19 @@ def test_a_gain_leads_to_training_rendering_and_mixing() -> None:
     assert 'SyntheticMix(train_set, "runs/a b-generator/synthetic"' in commands[2]
 
 
+def test_the_steps_are_those_of_the_arm_that_is_advised() -> None:
+    """What auto chose is in policy.json, with its filter; another arm has no file."""
+    policy = {"base": "classical", "share": 0.5, "confidence": 0.5, "name": "mine"}
+    commands = [step.command for step in told("green", policy=policy)]
+    assert commands[1].endswith("--class-balance --filter confidence=0.5")
+    assert 'policy="runs/a b/policy.json"' in commands[2]
+    without = {"base": "classical", "share": 0.0, "confidence": 0.0, "name": "classical"}
+    equal = {"training_counts": {"a": 5, "b": 5}}
+    commands = [step.command for step in told("green", policy=without, **equal)]
+    assert commands[1].endswith("--ratio 1"), "equally large classes need no balance"
+    assert 'counts="auto"' in commands[2]
+
+
 def test_an_open_comparison_leads_to_the_replicates_that_decide() -> None:
     first = told("amber", row={"needed": 12})[0]
     assert first.command == "augmentor gain 'runs/a b' --replicates 12"

@@ -76,6 +76,22 @@ def test_a_loss_names_what_is_better_and_an_open_one_what_would_decide() -> None
     assert "the limit is the scored images" in told(GOOD, limited)["advice"]
 
 
+def test_a_baseline_that_was_beaten_is_not_advised() -> None:
+    """The smallest difference is not the one that decides."""
+    beaten = row("synthetic+classical", "classical", 0.008, 0.012)
+    wide = row("synthetic+classical", "pseudo_label", -0.01, 0.05)
+    assert told(beaten, wide)["advice"].startswith("Use `pseudo_label`: no gain")
+    open_, lost = (
+        row("synthetic+classical", "classical", -0.03, 0.01),
+        row("synthetic+classical", "pseudo_label", -0.008, -0.004),
+    )
+    found = told(open_, lost)
+    assert (found["light"], found["advice"]) == (
+        "red",
+        "Use `pseudo_label`: it is better than synthetic images.",
+    )
+
+
 def test_two_replicates_give_no_advice() -> None:
     assert told(GOOD, replicates=2)["advice"].startswith("No recommendation: 2 replicates")
 
