@@ -13,7 +13,7 @@ from pipelines.summary.read import Document, seconds_of_work
 from pipelines.summary.run_tables import TABLES
 
 SCREENING = "**Screening, not a result**: scored on held-out training images."
-ARMS_PAGE = "../../how-to/own-folder.md#ask-the-question"
+ARMS_PAGE = "../../concepts/arms.md"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def page_of(run: Run) -> str | None:
         parts += ["## What to know", run.note]
     if run.document["kind"] == "gain":
         page = "../" * run.path.count("/") + ARMS_PAGE
-        parts.append(f"What the arms do: [ask the question]({page}).")
+        parts.append(f"What the arms do: [the arms]({page}).")
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 

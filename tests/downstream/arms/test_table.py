@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,8 @@ def test_help_and_docs_name_every_arm() -> None:
         assert all(name in text for name in ARMS)
     assert "| `real` | labelled images only |" in as_markdown()
     assert "| with a pool |" in as_markdown()
+    page = Path(__file__).parents[3] / "docs" / "concepts" / "arms.md"
+    assert as_markdown() in page.read_text(encoding="utf-8"), as_markdown()
 
 
 def test_the_control_repeats_the_real_images_in_the_draws_of_the_synthetic_ones() -> None:
