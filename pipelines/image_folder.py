@@ -230,8 +230,8 @@ def hashed_split(tree: ImageTree, fraction: float) -> tuple[list[int], list[int]
 
 
 def shown(path: Path) -> str:
-    """The path as text that any terminal and JSON file can hold, even where its bytes are no
-    UTF-8.
+    """The path as text that any terminal and JSON file can hold, even where its bytes are
+    not UTF-8.
     """
     return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 

@@ -30,8 +30,12 @@ PATTERNS = {
 }
 EXCEPTIONS = {("CHANGELOG.md", "yardstick"): "it tells what the old word was"}
 """Page and words that are right as they are, each with the reason; five at most."""
-MOST_IN_CODE = 9
-"""Hits in docstrings and messages, which may only become fewer."""
+IN_CODE = {
+    "deaf to the label": "the warning of version 0.1, as its results hold it",
+    "yardsticks": "a key of results of version 0.1",
+    "yardstick": "a key of gain_summary.json, which keeps its form",
+}
+"""Texts in code that are right as they are, each with the reason."""
 
 
 def prose_pages() -> list[Path]:
@@ -86,14 +90,18 @@ def test_exceptions_are_few_and_used() -> None:
         assert words in (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_docstrings_and_messages_become_better() -> None:
+def test_docstrings_and_messages() -> None:
     found = []
     for package in ("augmentor", "downstream", "pipelines"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found += hits([" ".join(node.value.split())])
-    assert len(found) <= MOST_IN_CODE
+                if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                    continue
+                text = " ".join(node.value.split())
+                if text not in IN_CODE:
+                    found += hits([text])
+    assert found == []
+    assert len(EXCEPTIONS) + len(IN_CODE) <= 5
 
 
 @pytest.mark.parametrize(

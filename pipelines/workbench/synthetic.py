@@ -36,7 +36,7 @@ class SyntheticImages:
         source: The generator.
         train: The labelled images, whose latents recipes may ask for.
         seed: Of the latents.
-        draws: How many synthetic images a training draws at a share of one half.
+        draws: How many synthetic images one training draws at a share of one half.
         check: Called before every class; may raise to stop.
         notes: What a reader should know; added to.
         bins: Of the conditions, where the source knows them.

@@ -262,7 +262,7 @@ class Workbench:
         return None if judge is None else predict_logits(judge, x).softmax(dim=1)
 
     def _synthetic_draws(self) -> int:
-        """How many synthetic images a training draws at a share of one half; a last layer sees
+        """How many synthetic images one training draws at a share of one half; a last layer sees
         several views of each, which take their time.
         """
         trainer = self.setting.trainer
@@ -339,7 +339,7 @@ class Workbench:
 
     def _needed_pool(self) -> Tensor:
         if self.pool is None:
-            raise ValueError("there are no unlabelled images; give --unlabelled")
+            raise ValueError("unlabelled images are missing; give --unlabelled")
         return self.pool
 
     def _reporter(self, on_values: OnValues | None) -> OnValues | None:

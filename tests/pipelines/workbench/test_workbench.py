@@ -451,5 +451,5 @@ def test_fixmatch_learns_from_as_many_images_as_pseudo_labelling() -> None:
 
 def test_a_recipe_of_the_pool_without_a_pool_is_refused() -> None:
     for arm in ("retrieval", "pair_label", "graph_fixmatch"):
-        with pytest.raises(ValueError, match="no unlabelled images"):
+        with pytest.raises(ValueError, match="unlabelled images are missing"):
             bench(pool=False).classifier(BASES[arm])
