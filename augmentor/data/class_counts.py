@@ -28,17 +28,14 @@ def resolve_counts(
 
     Let n_c be the images of class c and n_max those of the largest class.
 
-    ======================
-    ============================================================================== ``"auto"``
-    every class but the largest up to n_max (imbalanced-learn's default) ``"not-majority"``      the
-    same as ``"auto"`` ``"all"``               every class up to n_max; the largest has that already
-    ``"minority"``          the smallest class up to n_max (all of them if several are smallest)
-    ``"not-minority"``      every class but the smallest up to n_max
-    int n                   every class up to n images in all; larger classes get none
-    float r > 0             every class up to r n_max, rounded; larger classes get none
-    ``{class: n}``          the classes named up to n images in all, no other class; names or
-    indices ======================
-    ==============================================================================
+    - ``"auto"``: every class but the largest up to n_max (imbalanced-learn's default).
+    - ``"not-majority"``: the same as ``"auto"``.
+    - ``"all"``: every class up to n_max; the largest has that already.
+    - ``"minority"``: the smallest class up to n_max (all of them if several are smallest).
+    - ``"not-minority"``: every class but the smallest up to n_max.
+    - int n: every class up to n images in all; larger classes get none.
+    - float r > 0: every class up to r n_max, rounded; larger classes get none.
+    - ``{class: n}``: the classes named, by name or index, up to n images in all; no other class.
 
     ``"not majority"`` with a blank, as imbalanced-learn writes it, is the same word. ``1`` is one
     image in all, ``1.0`` is a ratio. NumPy's numbers are as good as Python's.

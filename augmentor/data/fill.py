@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Fill:
     Example:
         >>> fill = Fill(Conditions(("font",), ("bold", "light")), ("bold", "light"), {"A": (1, 2)})
         >>> fill.slots("A")
-        [(0, 0), (1, 0), (1, 1)]
+        ((0, 0), (1, 0), (1, 1))
         >>> fill.condition("A")
         tensor([0, 1, 1])
     """
@@ -70,15 +71,9 @@ class Fill:
         """Images of every class name, without classes that get none."""
         return {name: sum(row) for name, row in self.counts.items() if sum(row)}
 
-    def slots(self, name: str) -> list[tuple[int, int]]:
+    def slots(self, name: str) -> tuple[tuple[int, int], ...]:
         """(bin, candidate of the combination) of every image of a class, in order."""
-        row = self.counts.get(name, ())
-        return [
-            (place, candidate)
-            for candidate in range(max(row, default=0))
-            for place, n in enumerate(row)
-            if candidate < n
-        ]
+        return _slots(tuple(self.counts.get(name, ())))
 
     def condition(self, name: str) -> Tensor:
         """The conditions of the images of a class, as ``Conditions.rows`` takes them."""
@@ -125,6 +120,17 @@ class Fill:
             for some in stored["values"]
         )
         return cls(conditions, tuple(map(str, stored["bins"])), counts, values)
+
+
+@lru_cache(maxsize=4)
+def _slots(row: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Those of a class with these counts; every shard of the class asks for them."""
+    return tuple(
+        (place, candidate)
+        for candidate in range(max(row, default=0))
+        for place, n in enumerate(row)
+        if candidate < n
+    )
 
 
 def fill_up_to(

@@ -6,10 +6,11 @@
     metadata.csv              of a source with conditions: file_name, label and the condition of
                               every image, as Hugging Face's image folders have it
     trained_on.safetensors    fingerprints of the images the source was trained on
-    manifest.jsonl            one line a finished shard: files with their SHA-256, class, range of
-    candidates <class>/00000012.png      format "folder": candidate 12 of the class;
-    ``torchvision``'s ``ImageFolder`` reads it shard-00003-00000.tar     format "shards":
-    WebDataset's layout, key.png + key.cls + key.json
+    manifest.jsonl            one line per finished shard: files with their SHA-256, class, range
+                              of candidates
+    <class>/00000012.png      format "folder": candidate 12 of the class; torchvision's
+                              ``ImageFolder`` reads it
+    shard-00003-00000.tar     format "shards": WebDataset's layout, key.png + key.cls + key.json
 
 A shard is up to ``shard_size`` images of one class. Its line in the manifest is written once its
 files are on the disk, so an interrupted run loses at most the shard it was working on. A finished
@@ -363,7 +364,8 @@ def _infos(recipe: Recipe, class_index: int, candidates: list[int]) -> list[dict
     """What a sample's json says of its condition; nothing where there are none."""
     if recipe.fill is None:
         return [{} for _ in candidates]
-    condition = recipe.fill.condition(recipe.classes[class_index])[candidates]
+    slots = recipe.fill.slots(recipe.classes[class_index])
+    condition = recipe.fill.condition_of([slots[candidate] for candidate in candidates])
     return [{"condition": words} for words in recipe.fill.words(condition)]
 
 
@@ -378,7 +380,7 @@ def _write_metadata(folder: Path, fill: Fill, shards: Iterable[Shard]) -> None:
     for shard in sorted(shards, key=lambda shard: (shard.class_index, shard.number)):
         name, first = shard.class_name, done[shard.class_name]
         done[name] = first + shard.count
-        condition = fill.condition(name)[first : first + shard.count]
+        condition = fill.condition_of(fill.slots(name)[first : first + shard.count])
         for file, words in zip(sorted(shard.sha256), fill.words(condition), strict=True):
             of = dict.fromkeys(label, name)
             writer.writerow({"file_name": file, **of, **words})
