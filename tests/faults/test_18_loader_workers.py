@@ -73,8 +73,8 @@ def ends_well(deed, workers, timeout=60.0):
     return False
 
 
-# PyTorch's handler raises where it finds the main thread when a worker has died: now and then that is
-# a callback of the garbage collector, which nobody hears but pytest.
+# PyTorch's handler raises wherever the main thread is when a worker has died: now and then in a
+# callback of the garbage collector, which nobody hears but pytest.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("deed", ["crash", "raise"])
 @pytest.mark.parametrize("workers", [0, 1, 2])
