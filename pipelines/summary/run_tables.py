@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from downstream.metrics import METRICS, POINTS
+from pipelines.evaluate.tables import COLUMNS, Column
 from pipelines.report.page import p_value
 from pipelines.summary.read import Document, direction, unit_of
 from pipelines.summary.tables import Table
@@ -16,17 +17,13 @@ PAIR_METRICS = {
     "tar_at_far_1e-2": "TAR at FAR 1 %",
     "tar_at_far_1e-3": "TAR at FAR 0.1 %",
 }
-MEASURES = {
-    "top1": ("top-1 %", 100, 2),
-    "inception_score": ("inception score", 1, 2),
-    "fid": ("FID", 1, 3),
-    "precision": ("precision", 1, 3),
-    "recall": ("recall", 1, 3),
-    "diversity": ("diversity", 1, 3),
-    "cas": ("trained on it, real test %", 100, 2),
-    "train_seconds_per_1000": ("s per 1,000 steps", 1, 0),
+SHOWN = ("top1", "inception_score", "fid", "precision", "recall", "diversity", "cas")
+MEASURES = {key: COLUMNS[key] for key in SHOWN} | {
+    "train_seconds_per_1000": Column(
+        "s per 1,000 steps", "s/1000", "↓", "time of training", digits=0
+    )
 }
-"""Columns of a comparison of families: title, factor, digits."""
+"""Columns of a comparison of families."""
 
 
 def _gain_tables(document: Document) -> list[Table]:
@@ -166,7 +163,7 @@ def _compare_tables(document: Document) -> list[Table]:
         family = document["families"][name]
         budget = "" if family["equal_budget"] else f"{family['step']:,} steps"
         rows.append((name, budget, *_measures(family)))
-    columns = ("row", "other budget", *(title for title, *_ in MEASURES.values()))
+    columns = ("row", "other budget", *(column.title for column in MEASURES.values()))
     judge = document["judge"]
     lead = (
         f"One judge for all rows ({judge['steps']:,} steps), {document['samples']:,} images per "
@@ -176,11 +173,7 @@ def _compare_tables(document: Document) -> list[Table]:
 
 
 def _measures(row: Document) -> list[str]:
-    cells = []
-    for key, (_, factor, digits) in MEASURES.items():
-        value = row.get(key)
-        cells.append("–" if value is None else f"{factor * value:.{digits}f}")
-    return cells
+    return [column.shown(row.get(key)) for key, column in MEASURES.items()]
 
 
 TABLES = {
