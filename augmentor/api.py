@@ -23,7 +23,7 @@ from augmentor.common.types import (
     conditions_of,
     device_of,
 )
-from augmentor.data.candidates import BATCH_SIZE, latents
+from augmentor.data.candidates import BATCH_SIZE, encode, latents
 from augmentor.data.class_names import class_index
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
@@ -306,11 +306,7 @@ class EncoderSource(Source):
     def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.EncodingSource.encode``; of a source with conditions it takes these too."""
         x, y = x.to(self.device), y.to(self.device)
-        if condition is None:
-            return self.encoding.encode(x, y)
-        conditional(self.encoding)
-        given = condition.to(self.device)
-        return self.encoding.encode(x, y, given)  # type: ignore[call-arg]
+        return encode(self.encoding, x, y, None if condition is None else condition.to(self.device))
 
 
 class RenderSource(EncoderSource):

@@ -1,11 +1,12 @@
 """Is what ``auto`` chooses stable? The choice again under twenty perturbations.
 
-    python benchmarks/auto_stability.py CONFIG --out runs/stability
+    python benchmarks/auto_stability.py CONFIG --out runs/stability --json FILE
 
 First every candidate without a generator is measured on the test images, with the replicates of the
 configuration: that says how far behind the best arm each choice is. Then the race is run again with
 other splits and training seeds, bfloat16 on and off, one thread and two. The choices never see the
-test images; finished parts are kept, so that a stopped benchmark resumes.
+test images. FILE is written after every choice. A run that finds one of the same configuration goes
+on where it ended, on another machine too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 
 from augmentor.common.atomic_files import write_json
-from pipelines.config import load_config
+from pipelines.config import Config, load_config
 from pipelines.experiment.job import opened, parts_folder
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.provenance import provenance
@@ -33,6 +34,7 @@ from pipelines.workbench.training_parts import make_trainings
 PERTURBATIONS = 20
 SPLITS_APART = 1000
 WITHIN = 0.01
+SCHEMA = 1
 
 
 def perturbed(plan: GainPlan, number: int, out: Path) -> tuple[GainPlan, dict[str, Any]]:
@@ -47,57 +49,75 @@ def perturbed(plan: GainPlan, number: int, out: Path) -> tuple[GainPlan, dict[st
     return replace(plan, setting=setting, store=store, first_split=first), changes
 
 
+def measured(config: Config, plan: GainPlan, out: Path, progress: Lines) -> dict[str, Any]:
+    """Every candidate on the test images: what a choice is compared with."""
+    start = time.perf_counter()
+    names = tuple(dict.fromkeys(policy.base for policy in plan.candidates))
+    gain = config.gain.model_copy(update={"arms": names, "comparisons": ()})
+    result = gain_run(config.model_copy(update={"gain": gain}), out, progress=progress)
+    return {
+        "schema": SCHEMA,
+        "config": config.model_dump(mode="json"),
+        "dataset": result["dataset"],
+        "regime": result["regime"],
+        "replicates": result["replicates"],
+        "scores": {name: arm["mean"] for name, arm in result["arms"].items()},
+        "choices": [],
+        **provenance({"candidates": time.perf_counter() - start}, plan.setting.device),
+    }
+
+
+def chosen(plan: GainPlan, number: int, out: Path, progress: Lines) -> dict[str, Any]:
+    """What ``auto`` chooses under one perturbation."""
+    start = time.perf_counter()
+    plan, changes = perturbed(plan, number, out)
+    with opened(out, make_trainings, progress, processes=1, threads=changes["threads"]) as job:
+        document = screen(plan, job)
+    screening = document["screening"]
+    return {
+        **changes,
+        "chosen": document["base"],
+        "rounds": screening["budget"]["rounds"],
+        "trainings": screening["budget"]["trainings"],
+        "probability_of_a_better_one": screening["probability_of_a_better_one"],
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def begun(file: Path, config: Config) -> dict[str, Any] | None:
+    """What an earlier run with this configuration has written, if there is any."""
+    if not file.exists():
+        return None
+    document: dict[str, Any] = json.loads(file.read_text())
+    same = document.get("config") == config.model_dump(mode="json")
+    return document if same and document.get("schema") == SCHEMA else None
+
+
 def main() -> None:
-    """Measure and write ``stability.json``."""
+    """Measure, and write after every choice."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--perturbations", type=int, default=PERTURBATIONS)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    start, progress = time.perf_counter(), Lines(every=60)
-    config = load_config(asked.config)
+    progress, config = Lines(every=60), load_config(asked.config)
     plan = gain_plan(config, asked.out / "choice")
-    names = tuple(dict.fromkeys(policy.base for policy in plan.candidates))
-    gain = config.gain.model_copy(update={"arms": names, "comparisons": ()})
-    measured = gain_run(
-        config.model_copy(update={"gain": gain}), asked.out / "truth", progress=progress
-    )
-    means = {name: arm["mean"] for name, arm in measured["arms"].items()}
-    best = max(means.values())
-    rows = []
-    for number in range(asked.perturbations):
-        folder = asked.out / f"perturbation-{number:02d}"
-        changed, changes = perturbed(plan, number, folder)
-        with opened(
-            folder, make_trainings, progress, processes=1, threads=changes["threads"]
-        ) as job:
-            document = screen(changed, job)
-        screening = document["screening"]
-        row = {
-            **changes,
-            "chosen": document["base"],
-            "behind_best": best - means[document["base"]],
-            "rounds": screening["budget"]["rounds"],
-            "trainings": screening["budget"]["trainings"],
-            "probability_of_a_better_one": screening["probability_of_a_better_one"],
-        }
-        rows.append(row)
+    result = begun(asked.json, config)
+    if result is None:
+        result = measured(config, plan, asked.out / "truth", progress)
+    scores = result["scores"]
+    for number in range(len(result["choices"]), asked.perturbations):
+        row = chosen(plan, number, asked.out / f"perturbation-{number:02d}", progress)
+        row["behind_best"] = max(scores.values()) - scores[row["chosen"]]
         print(json.dumps(row), flush=True)
-    good = sum(row["behind_best"] <= WITHIN for row in rows)
-    result = {
-        "schema": 1,
-        "dataset": measured["dataset"],
-        "regime": measured["regime"],
-        "replicates": measured["replicates"],
-        "scores": means,
-        "choices": rows,
-        "within_one_point": good,
-        "of": len(rows),
-        **provenance({"total": time.perf_counter() - start}, plan.setting.device),
-    }
-    write_json(asked.out / "stability.json", result)
-    print(f"within one point of the best arm in {good} of {len(rows)}")
+        result["choices"].append(row)
+        behind = [choice["behind_best"] for choice in result["choices"]]
+        result["within_one_point"] = sum(points <= WITHIN for points in behind)
+        result["of"] = len(behind)
+        write_json(asked.json, result)
+    print(f"within a point of the best: {result['within_one_point']} of {result['of']}")
 
 
 if __name__ == "__main__":

@@ -46,12 +46,12 @@ class MisinformedTrainer(VaeTrainer):
         y: Tensor,
         condition: Tensor | None = None,
         *,
-        generator: torch.Generator,
+        rng: torch.Generator,
     ) -> dict[str, Tensor]:
         """As ``VaeTrainer.step``."""
         assert condition is not None
-        order = torch.randperm(len(x), generator=generator)
-        return super().step(x, y, condition[order], generator=generator)
+        order = torch.randperm(len(x), generator=rng)
+        return super().step(x, y, condition[order], rng=rng)
 
 
 FAMILIES[MISINFORMED] = Family(Vae, MisinformedTrainer, CVAE_PRESETS, takes_conditions=True)

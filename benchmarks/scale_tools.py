@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
+import multiprocessing
 import random
+import shutil
 import signal
 import threading
 import time
@@ -12,13 +15,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psutil
+import torch
 
 from augmentor.data.manifest import Shard
+from augmentor.data.recipe import planned_shards
 from augmentor.data.remote_folder import RemoteFolder
+from augmentor.data.synthetic_store import write_shard
+from augmentor.sampling.synthesize import shard_renderer
+from pipelines.generators.load import load_source
+from pipelines.generators.synthesize import recipe_of
 
+SHARDS_ALONE = 8
+"""Shards of a class that processes write again and again where no driver minds them."""
 LONGEST = 4
 """Kills are at random moments, this times as far apart at most as at least."""
 RESTART = 20.0
@@ -237,3 +248,44 @@ def rate_of(read: Callable[[], int]) -> float:
     start = time.perf_counter()
     count = read()
     return count / (time.perf_counter() - start)
+
+
+def rate_alone(run: Path, folder: Path, processes: int, seconds: float = 5.0) -> float:
+    """Images per second of processes that write shards of a run, each into a folder of its own.
+
+    Args:
+        run: A trained run.
+        folder: For the shards; emptied first.
+        processes: How many write at the same time.
+        seconds: How long.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    context = multiprocessing.get_context("spawn")
+    start, rates = context.Barrier(processes), context.Queue()
+    children = []
+    for number in range(processes):
+        place = folder / str(number)
+        place.mkdir(parents=True)
+        given = (run, place, seconds, start, rates)
+        children.append(context.Process(target=_write_alone, args=given))
+        children[-1].start()
+    found = [rates.get() for _ in children]
+    for child in children:
+        child.join()
+    return float(sum(found))
+
+
+def _write_alone(run: Path, folder: Path, seconds: float, start: Any, rates: Any) -> None:
+    torch.set_num_threads(1)
+    loaded = load_source(run, "cpu")
+    counts = dict.fromkeys(loaded.source.classes, SHARDS_ALONE * 256)
+    recipe = recipe_of(loaded, counts, None, 0, "shards")
+    render, images = shard_renderer(loaded.source, recipe), 0
+    planned = itertools.cycle(list(planned_shards(recipe)))
+    write_shard(folder, recipe, next(planned), 0, render)  # the first one warms up
+    start.wait()
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        one = next(planned)
+        images += write_shard(folder, recipe, one, one.number * recipe.shard_size, render).count
+    rates.put(images / (time.perf_counter() - begin))

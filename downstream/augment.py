@@ -46,35 +46,33 @@ def classical(domain: str, strength: float = 1.0) -> Augment:
     if not 0 <= strength < math.inf:
         raise ValueError(f"strength must be 0 or more, got {strength}")
     if strength == 0:
-        return lambda x, generator: x
+        return lambda x, rng: x
     if domain == "digits":
-        return lambda x, generator: random_affine(x, generator, strength, empty_border=True)
+        return lambda x, rng: random_affine(x, rng, strength, empty_border=True)
     flips = 0.5 * min(strength, 1.0) if domain == "natural" else 0.0
-    return lambda x, generator: _augment_photos(x, generator, strength, flips)
+    return lambda x, rng: _augment_photos(x, rng, strength, flips)
 
 
-def _augment_photos(x: Tensor, generator: Generator, strength: float, flips: float) -> Tensor:
-    x = random_affine(x, generator, strength, empty_border=False)
-    x = random_flip(x, generator, flips)
-    return color_jitter(x, generator, 0.2 * strength)
+def _augment_photos(x: Tensor, rng: Generator, strength: float, flips: float) -> Tensor:
+    x = random_affine(x, rng, strength, empty_border=False)
+    x = random_flip(x, rng, flips)
+    return color_jitter(x, rng, 0.2 * strength)
 
 
-def random_affine(
-    x: Tensor, generator: Generator, strength: float, *, empty_border: bool
-) -> Tensor:
+def random_affine(x: Tensor, rng: Generator, strength: float, *, empty_border: bool) -> Tensor:
     """Rotate, scale, shear and shift every image by its own random amounts, in one bilinear
     resampling.
 
     Args:
         x: Images, shape (N, C, H, W), in [-1, 1].
-        generator: Source of randomness; its state alone decides the draws, on any device.
+        rng: Source of randomness; its state alone decides the draws, on any device.
         strength: Factor on the ranges named in ``classical``.
         empty_border: Fill what comes in from outside with -1 instead of mirroring the image.
 
     Returns:
         Images, shape (N, C, H, W), in [-1, 1].
     """
-    angle, shear, shift_x, shift_y, log_scale = _uniform(len(x), 5, generator, x)
+    angle, shear, shift_x, shift_y, log_scale = _uniform(len(x), 5, rng, x)
     angle = angle * math.radians(12) * strength
     shear = shear * math.tan(math.radians(8)) * strength
     scale = torch.exp(log_scale * math.log(1.15) * strength)
@@ -91,23 +89,21 @@ def random_affine(
     return grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
-def random_flip(x: Tensor, generator: Generator, probability: float) -> Tensor:
+def random_flip(x: Tensor, rng: Generator, probability: float) -> Tensor:
     """Mirror each image left to right with the given probability; shapes and range as in
     ``random_affine``.
     """
-    flipped = (
-        torch.rand(len(x), generator=generator, device=generator.device).to(x.device) < probability
-    )
+    flipped = torch.rand(len(x), generator=rng, device=rng.device).to(x.device) < probability
     return torch.where(flipped.view(-1, 1, 1, 1), x.flip(3), x)
 
 
-def color_jitter(x: Tensor, generator: Generator, amount: float) -> Tensor:
+def color_jitter(x: Tensor, rng: Generator, amount: float) -> Tensor:
     """Change brightness, contrast and saturation of every image by up to ``amount`` (0.2 is 20 %).
 
     Grey images keep their one channel and have no saturation to change. Shapes and range as in
     ``random_affine``.
     """
-    draws = 1 + amount * _uniform(len(x), 3, generator, x)
+    draws = 1 + amount * _uniform(len(x), 3, rng, x)
     brightness, contrast, saturation = draws.clamp(min=0).view(3, -1, 1, 1, 1).unbind()
     x = (x + 1) * brightness - 1
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
@@ -117,13 +113,13 @@ def color_jitter(x: Tensor, generator: Generator, amount: float) -> Tensor:
     return result
 
 
-def _uniform(count: int, parameters: int, generator: Generator, like: Tensor) -> Tensor:
+def _uniform(count: int, parameters: int, rng: Generator, like: Tensor) -> Tensor:
     """Numbers uniform in [-1, 1), shape (parameters, count), drawn where the generator lives."""
-    draws = torch.rand(parameters, count, generator=generator, device=generator.device)
+    draws = torch.rand(parameters, count, generator=rng, device=rng.device)
     return (2 * draws - 1).to(like)
 
 
-def mixup(x: Tensor, y: Tensor, generator: Generator, alpha: float = 0.4) -> tuple[Tensor, Tensor]:
+def mixup(x: Tensor, y: Tensor, rng: Generator, alpha: float = 0.4) -> tuple[Tensor, Tensor]:
     r"""Blend every image and its probabilities with those of a random other one.
 
     .. math:: \tilde x = \lambda x + (1 - \lambda) x', \quad \lambda \sim \mathrm{B}(\alpha, \alpha)
@@ -131,7 +127,7 @@ def mixup(x: Tensor, y: Tensor, generator: Generator, alpha: float = 0.4) -> tup
     Args:
         x: Images, shape (N, C, H, W).
         y: Class probabilities, float, shape (N, K), rows summing to one.
-        generator: Source of randomness.
+        rng: Source of randomness.
         alpha: Shape of the beta distribution, above 0; small values mix little.
 
     Returns:
@@ -140,20 +136,20 @@ def mixup(x: Tensor, y: Tensor, generator: Generator, alpha: float = 0.4) -> tup
     Source:
         Zhang et al. 2018, arXiv:1710.09412.
     """
-    share = beta_draws(len(x), alpha, generator).to(x)
-    partner = torch.randperm(len(x), generator=generator, device=generator.device).to(x.device)
+    share = beta_draws(len(x), alpha, rng).to(x)
+    partner = torch.randperm(len(x), generator=rng, device=rng.device).to(x.device)
     x = torch.lerp(x[partner], x, share.view(-1, 1, 1, 1))
     return x, torch.lerp(y[partner], y, share.view(-1, 1))
 
 
-def cutmix(x: Tensor, y: Tensor, generator: Generator, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
+def cutmix(x: Tensor, y: Tensor, rng: Generator, alpha: float = 1.0) -> tuple[Tensor, Tensor]:
     """Paste a random box of another image into every image; probabilities follow the area that was
     replaced.
 
     Args:
         x: Images, shape (N, C, H, W).
         y: Class probabilities, float, shape (N, K), rows summing to one.
-        generator: Source of randomness.
+        rng: Source of randomness.
         alpha: Shape of the beta distribution of the share kept, above 0.
 
     Returns:
@@ -163,10 +159,10 @@ def cutmix(x: Tensor, y: Tensor, generator: Generator, alpha: float = 1.0) -> tu
         Yun et al. 2019, arXiv:1905.04899.
     """
     height, width = x.shape[2:]
-    share = beta_draws(len(x), alpha, generator).to(x)
-    partner = torch.randperm(len(x), generator=generator, device=generator.device).to(x.device)
+    share = beta_draws(len(x), alpha, rng).to(x)
+    partner = torch.randperm(len(x), generator=rng, device=rng.device).to(x.device)
     half = torch.sqrt(1 - share) / 2
-    center_y, center_x = (_uniform(len(x), 2, generator, x) + 1) / 2
+    center_y, center_x = (_uniform(len(x), 2, rng, x) + 1) / 2
     rows = _inside(center_y, half, height)
     columns = _inside(center_x, half, width)
     box = rows.unsqueeze(2) & columns.unsqueeze(1)
@@ -182,13 +178,13 @@ def _inside(center: Tensor, half: Tensor, size: int) -> Tensor:
     return (position - center.unsqueeze(1)).abs() < half.unsqueeze(1)
 
 
-def beta_draws(count: int, alpha: float, generator: Generator) -> Tensor:
+def beta_draws(count: int, alpha: float, rng: Generator) -> Tensor:
     """Draws from Beta(alpha, alpha), made from the generator alone.
 
     Args:
         count: How many.
         alpha: Shape of the distribution, above 0; small values give draws near 0 and 1.
-        generator: Source of randomness; the draws lie on its device.
+        rng: Source of randomness; the draws lie on its device.
 
     Returns:
         float32 (count,), in [0, 1].
@@ -202,9 +198,7 @@ def beta_draws(count: int, alpha: float, generator: Generator) -> Tensor:
     """
     if not 0 < alpha < math.inf:
         raise ValueError(f"alpha must be above 0, got {alpha}")
-    gammas = torch._standard_gamma(
-        torch.full((2, count), alpha, device=generator.device), generator=generator
-    )
+    gammas = torch._standard_gamma(torch.full((2, count), alpha, device=rng.device), generator=rng)
     gammas = gammas.clamp(min=torch.finfo(gammas.dtype).tiny)
     share: Tensor = gammas[0] / gammas.sum(dim=0)
     return share

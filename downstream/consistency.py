@@ -288,14 +288,12 @@ class Teacher:
         probabilities = _logits(self.network, x).softmax(dim=1)
         return self._aligned(probabilities) if self.balanced else probabilities
 
-    def finished(self, unlabelled: Tensor, generator: torch.Generator) -> nn.Module:
+    def finished(self, unlabelled: Tensor, rng: torch.Generator) -> nn.Module:
         """The network in evaluation mode, with batch-norm statistics of images as they are."""
         for norm in _norms(self.network):
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over the batches
-        order = draw_batches(
-            _alike(len(unlabelled)), min(NORM_BATCH_SIZE, len(unlabelled)), generator
-        )
+        order = draw_batches(_alike(len(unlabelled)), min(NORM_BATCH_SIZE, len(unlabelled)), rng)
         with torch.no_grad():
             for _, chosen in zip(range(NORM_BATCHES), order, strict=False):
                 _logits(self.network, unlabelled[chosen])
@@ -318,7 +316,7 @@ def _pseudo_labelled(
     weak: Augment,
     noise: torch.Generator,
     given: GivenLabels | None,
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Endless batches of unlabelled images, labels (at first the given ones, then the teacher's),
     and which count.
@@ -327,13 +325,11 @@ def _pseudo_labelled(
     if given is not None and bool(given.clear.any()):
         clear, alone = given.clear.nonzero().flatten(), given.alone
         for _, chosen in zip(
-            range(alone), draw_batches(_alike(len(clear)), size, generator), strict=False
+            range(alone), draw_batches(_alike(len(clear)), size, rng), strict=False
         ):
             labels = given.labels[clear[chosen]].to(unlabelled.device)
             yield unlabelled[clear[chosen]], labels, torch.ones_like(labels, dtype=torch.bool)
-    for step, chosen in enumerate(
-        draw_batches(_alike(len(unlabelled)), size, generator), start=alone
-    ):
+    for step, chosen in enumerate(draw_batches(_alike(len(unlabelled)), size, rng), start=alone):
         images = unlabelled[chosen]
         probabilities = teacher.probabilities(weak(images, noise))
         if given is not None:

@@ -41,12 +41,12 @@ def amplitude_mix(strength: float = 1.0) -> Augment:
     if not 0 <= strength < math.inf:
         raise ValueError(f"strength must be 0 or more, got {strength}")
     if strength == 0:
-        return lambda x, generator: x
+        return lambda x, rng: x
     most = min(strength, 1.0)
 
-    def mixed(x: Tensor, generator: Generator) -> Tensor:
-        share = most * torch.rand(len(x), generator=generator, device=generator.device)
-        partner = torch.randperm(len(x), generator=generator, device=generator.device)
+    def mixed(x: Tensor, rng: Generator) -> Tensor:
+        share = most * torch.rand(len(x), generator=rng, device=rng.device)
+        partner = torch.randperm(len(x), generator=rng, device=rng.device)
         # In [0, 2]: the mean of an image is then positive, and mixing the amplitude of frequency
         # zero mixes the brightness. In [-1, 1] a dark image would become darker still by taking
         # from a bright one.

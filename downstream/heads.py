@@ -34,12 +34,12 @@ class CosineHead(nn.Module):
     Args:
         num_features: Length F of the features.
         num_classes: Number of classes K.
-        generator: Draws the directions.
+        rng: Draws the directions.
     """
 
-    def __init__(self, num_features: int, num_classes: int, generator: torch.Generator) -> None:
+    def __init__(self, num_features: int, num_classes: int, rng: torch.Generator) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(num_classes, num_features, generator=generator))
+        self.weight = nn.Parameter(torch.randn(num_classes, num_features, generator=rng))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, F) to cosines, float32 (N, K) in [-1, 1]; unchanged by a positive factor on

@@ -60,16 +60,14 @@ def invariant_graph(
         The weights are those of Calder et al. 2020, arXiv:2006.11184; the distance is in the spirit
         of Simard et al. 1992 (tangent distance).
     """
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     pieces = _pieces(x)
-    directions, mean = _principal_components(
-        _augmented(pieces, augment, generator), components, seed
-    )
+    directions, mean = _principal_components(_augmented(pieces, augment, rng), components, seed)
     points = _projected(pieces, mean, directions)
     nearest = _nearest(points, min(candidates, len(x) - 1))
     distances = _distances(points[:, None], points, nearest)
     for _ in range(draws):
-        version = _projected((augment(piece, generator) for piece in pieces), mean, directions)
+        version = _projected((augment(piece, rng) for piece in pieces), mean, directions)
         distances = torch.minimum(distances, _distances(version[:, None], points, nearest))
     closest = distances.topk(min(neighbours, nearest.shape[1]), largest=False)
     return _symmetric(nearest.gather(1, closest.indices), closest.values)
@@ -139,11 +137,11 @@ def _pieces(x: Tensor) -> Sequence[Tensor]:
     return torch.split(x, len(x) if x[0].numel() <= LARGEST_SQUARE else ROWS)
 
 
-def _augmented(pieces: Sequence[Tensor], augment: Augment, generator: Generator) -> Tensor:
+def _augmented(pieces: Sequence[Tensor], augment: Augment, rng: Generator) -> Tensor:
     """One augmentation of every image, (N, D)."""
     flat = pieces[0].new_empty(sum(map(len, pieces)), pieces[0][0].numel())
     for rows, piece in zip(torch.split(flat, len(pieces[0])), pieces, strict=True):
-        rows.copy_(augment(piece, generator).flatten(1))
+        rows.copy_(augment(piece, rng).flatten(1))
     return flat
 
 

@@ -130,13 +130,13 @@ class Partners:
         return torch.where(found, drawn, numbers)
 
 
-def mixed_halves(x: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+def mixed_halves(x: Tensor, y: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
     """Blend the first half of a batch with the second, image by image.
 
     Args:
         x: Images, shape (2B, C, H, W).
         y: Class probabilities, float, shape (2B, K).
-        generator: Source of the shares, Beta(2, 2).
+        rng: Source of the shares, Beta(2, 2).
 
     Returns:
         Mixed images (B, C, H, W) and probabilities (B, K), whose rows still sum to one.
@@ -147,7 +147,7 @@ def mixed_halves(x: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Te
         (torch.Size([3, 1, 2, 2]), torch.Size([3, 6]))
     """
     half = len(x) // 2
-    share = beta_draws(half, ALPHA, generator).to(x)
+    share = beta_draws(half, ALPHA, rng).to(x)
     mixed = torch.lerp(x[half:], x[:half], share.view(-1, 1, 1, 1))
     return mixed, torch.lerp(y[half:], y[:half], share.view(-1, 1))
 

@@ -91,10 +91,10 @@ def rand_augment(domain: str, operations: int = 2, magnitude: int = 9) -> Augmen
         )
     names = _operations_of(domain)
 
-    def augment(x: Tensor, generator: Generator) -> Tensor:
+    def augment(x: Tensor, rng: Generator) -> Tensor:
         for _ in range(operations):
             bins = torch.full((len(x),), magnitude)
-            x = _random_operation(x, names, STANDARD, bins, generator)
+            x = _random_operation(x, names, STANDARD, bins, rng)
         return x
 
     return _with_flips(domain, augment)
@@ -123,9 +123,9 @@ def trivial_augment(domain: str) -> Augment:
     """
     names, space = _operations_of(domain), WIDE if domain == "natural" else STANDARD
 
-    def augment(x: Tensor, generator: Generator) -> Tensor:
-        bins = torch.randint(BINS, (len(x),), generator=generator, device=generator.device)
-        return _random_operation(x, names, space, bins, generator)
+    def augment(x: Tensor, rng: Generator) -> Tensor:
+        bins = torch.randint(BINS, (len(x),), generator=rng, device=rng.device)
+        return _random_operation(x, names, space, bins, rng)
 
     return _with_flips(domain, augment)
 
@@ -188,13 +188,13 @@ def _affine(
 
 
 def _random_operation(
-    x: Tensor, names: tuple[str, ...], space: Space, bins: Tensor, generator: Generator
+    x: Tensor, names: tuple[str, ...], space: Space, bins: Tensor, rng: Generator
 ) -> Tensor:
     """One random operation per image, of the magnitudes ``bins`` (N,); images that drew the same go
     together.
     """
-    drawn = torch.randint(len(names), (len(x),), generator=generator, device=generator.device).cpu()
-    signs = torch.randint(2, (len(x),), generator=generator, device=generator.device).cpu()
+    drawn = torch.randint(len(names), (len(x),), generator=rng, device=rng.device).cpu()
+    signs = torch.randint(2, (len(x),), generator=rng, device=rng.device).cpu()
     keys = torch.stack([drawn, bins.cpu(), signs], dim=1)
     kinds, members = keys.unique(dim=0, return_inverse=True)  # type: ignore[no-untyped-call]
     changed = x.clone()
@@ -216,4 +216,4 @@ def _operations_of(domain: str) -> tuple[str, ...]:
 def _with_flips(domain: str, augment: Augment) -> Augment:
     if domain != "natural":
         return augment
-    return lambda x, generator: augment(random_flip(x, generator, 0.5), generator)
+    return lambda x, rng: augment(random_flip(x, rng, 0.5), rng)

@@ -184,7 +184,7 @@ def balanced_weights(y: Tensor, num_classes: int) -> Tensor:
     return 1 / (counts[y] * (counts > 0).sum())
 
 
-def draw_batches(weights: Tensor, batch_size: int, generator: Generator) -> Iterator[Tensor]:
+def draw_batches(weights: Tensor, batch_size: int, rng: Generator) -> Iterator[Tensor]:
     """Endless batches of image numbers, in proportion to the weights and as evenly as possible.
 
     Numbers come in rounds of N draws by systematic resampling: in one round image i comes up either
@@ -194,7 +194,7 @@ def draw_batches(weights: Tensor, batch_size: int, generator: Generator) -> Iter
     Args:
         weights: Float64 (N,), summing to one.
         batch_size: Numbers per batch; a batch may span rounds.
-        generator: CPU generator.
+        rng: CPU generator.
 
     Yields:
         Image numbers, int64 (batch_size,).
@@ -202,13 +202,11 @@ def draw_batches(weights: Tensor, batch_size: int, generator: Generator) -> Iter
     count, waiting = len(weights), torch.empty(0, dtype=torch.int64)
     while True:
         while len(waiting) < batch_size:
-            shuffled = torch.randperm(count, generator=generator)
-            start = torch.rand(1, generator=generator, dtype=torch.float64)
+            shuffled = torch.randperm(count, generator=rng)
+            start = torch.rand(1, generator=rng, dtype=torch.float64)
             points = (torch.arange(count, dtype=torch.float64) + start) / count
             hit = torch.searchsorted(weights[shuffled].cumsum(0), points).clamp(max=count - 1)
-            waiting = torch.cat(
-                [waiting, shuffled[hit][torch.randperm(count, generator=generator)]]
-            )
+            waiting = torch.cat([waiting, shuffled[hit][torch.randperm(count, generator=rng)]])
         yield waiting[:batch_size]
         waiting = waiting[batch_size:]
 

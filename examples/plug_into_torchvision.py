@@ -15,7 +15,7 @@ from pipelines.generators.in_memory import train_generator
 
 
 def main(steps: int = 300) -> list[torch.Size]:
-    """Shapes of the labels of one epoch's batches: mixed, so one row of class weights an image."""
+    """Shapes of the labels of one epoch's batches: mixed, so a row of class probabilities each."""
     config = config_from({"data": {"data": "digits"}, "source": {"steps": steps}})
     train = load_data(config.data, seed=0).train
     source = train_generator(train, config.source, seed=0)

@@ -394,6 +394,21 @@ def read_result(path: Path, kind: Kind) -> dict[str, Any]:
     return result
 
 
+def read_newest(path: Path, kind: Kind) -> dict[str, Any]:
+    """As ``read_result``, for a page that shows what only the newest form holds.
+
+    Raises:
+        DataError: As ``read_result``; and if an earlier version wrote the file.
+    """
+    result = read_result(path, kind)
+    if result["schema"] < SCHEMAS.get(kind, 1):
+        raise DataError(
+            f"{path}: an earlier version wrote it, without what this page shows; run the command "
+            "that made it again"
+        )
+    return result
+
+
 def _first(error: ValidationError) -> str:
     one = error.errors()[0]
     key = ".".join(map(str, one["loc"]))

@@ -74,11 +74,6 @@ class RunDir:
         return self.path / "samples"
 
     @property
-    def synthetic(self) -> Path:
-        """The synthetic set that ``synth`` writes unless told otherwise."""
-        return self.path / "synthetic"
-
-    @property
     def features(self) -> Path:
         """Frozen features of a trained network, by image and view."""
         return self.path / "features"

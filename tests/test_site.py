@@ -48,6 +48,13 @@ def test_every_page_of_reference_and_of_how_to_is_in_the_menu() -> None:
     assert [name for name in names if f" {name}\n" not in menu] == []
 
 
+def test_the_page_of_the_configuration_is_the_code_s() -> None:
+    page = script("config_page")
+    assert page.PAGE.read_text("utf-8") == page.config_page(), "run: " + page.__doc__.split("`")[5]
+    assert "| `seed` | whole number from 0 below 2,147,483,648 | `0` |" in page.config_page()
+    assert "\n## `gain.policies.NAME`\n" in page.config_page()
+
+
 @pytest.mark.parametrize(
     ("page", "text", "moved"),
     [

@@ -30,29 +30,29 @@ def rng_for(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(seed_for(*key))
 
 
-def home_of(generator: torch.Generator) -> torch.device:
+def home_of(rng: torch.Generator) -> torch.device:
     """Where a generator's numbers are drawn."""
-    return generator.device
+    return rng.device
 
 
-def normal(*shape: int, generator: torch.Generator) -> Tensor:
+def normal(*shape: int, rng: torch.Generator) -> Tensor:
     """Standard normal numbers of a shape, drawn where the generator lives."""
-    return torch.randn(shape, generator=generator, device=home_of(generator))
+    return torch.randn(shape, generator=rng, device=home_of(rng))
 
 
-def uniform(*shape: int, generator: torch.Generator) -> Tensor:
+def uniform(*shape: int, rng: torch.Generator) -> Tensor:
     """Numbers in [0, 1) of a shape, drawn where the generator lives."""
-    return torch.rand(shape, generator=generator, device=home_of(generator))
+    return torch.rand(shape, generator=rng, device=home_of(rng))
 
 
-def permutation(count: int, generator: torch.Generator) -> Tensor:
+def permutation(count: int, rng: torch.Generator) -> Tensor:
     """The numbers 0 to ``count`` - 1 in random order, drawn where the generator lives, int64.
 
     Example:
         >>> sorted(permutation(3, rng_for("order")).tolist())
         [0, 1, 2]
     """
-    if home_of(generator).type == "cpu":
-        return torch.randperm(count, generator=generator)
+    if home_of(rng).type == "cpu":
+        return torch.randperm(count, generator=rng)
     # torch's own way to shuffle may read from the card, which a recorded step must not.
-    return uniform(count, generator=generator).argsort()
+    return uniform(count, rng=rng).argsort()

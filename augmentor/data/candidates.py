@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentor.common.types import SampleSource, conditional, device_of
+from augmentor.common.types import EncodingSource, SampleSource, conditional, device_of
 from augmentor.data.fingerprint import to_uint8
 
 BATCH_SIZE = 128
@@ -107,3 +107,15 @@ def sample(source: SampleSource, y: Tensor, z: Tensor, condition: Tensor | None)
     if condition is None:
         return source.sample(y, z)
     return conditional(source).sample(y, z, condition)
+
+
+def encode(source: EncodingSource, x: Tensor, y: Tensor, condition: Tensor | None) -> Tensor:
+    """``source.encode``, with the condition where there is one.
+
+    Raises:
+        ValueError: If there is one and the source knows classes alone.
+    """
+    if condition is None:
+        return source.encode(x, y)
+    conditional(source)
+    return source.encode(x, y, condition)  # type: ignore[call-arg]

@@ -166,7 +166,7 @@ def fill_up_to(
     return _plan(seen, added.tolist(), classes)
 
 
-def spread(seen: LabelledImages, counts: Mapping[str, int]) -> Fill:
+def spread_evenly(seen: LabelledImages, counts: Mapping[str, int]) -> Fill:
     """So many images of every class, spread evenly over the conditions that occur.
 
     Args:
@@ -178,7 +178,7 @@ def spread(seen: LabelledImages, counts: Mapping[str, int]) -> Fill:
         ...     torch.zeros(2, 1, 8, 8), torch.tensor([0, 0]), ("A",),
         ...     torch.tensor([0, 2]), Conditions(("font",), ("bold", "light", "thin")),
         ... )
-        >>> spread(seen, {"A": 5}).counts
+        >>> spread_evenly(seen, {"A": 5}).counts
         {'A': (3, 0, 2)}
     """
     combinations = combinations_of(seen)

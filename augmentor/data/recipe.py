@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
@@ -66,6 +67,7 @@ class Recipe:
         numbered: Whether folders bear the number of their class, so that they sort as the classes
             do. ``None`` says so for a folder where a class whose name cannot be a folder's would
             end up elsewhere; sets from before this key have False.
+        spread: Standard deviation of the latents; 1 is the prior's.
         batch_size: Images rendered together.
         shard_size: Images of a full shard.
         device: Type of device the set was begun on.
@@ -74,8 +76,8 @@ class Recipe:
 
     Raises:
         ValueError: If names repeat, a count is negative or of no class, there are more than
-            ``MOST_IMAGES`` images or ``MOST_SHARDS`` shards, or the images are neither grey nor
-            RGB or have more than 64 million pixels.
+            ``MOST_IMAGES`` images or ``MOST_SHARDS`` shards, the images are neither grey nor RGB
+            or have more than 64 million pixels, or the spread is negative or not finite.
     """
 
     family: str
@@ -92,6 +94,7 @@ class Recipe:
     fill: Fill | None = None
     prompts: dict[str, str | int] | None = None
     numbered: bool | None = None
+    spread: float = 1.0
     batch_size: int = 128
     shard_size: int = 256
     device: str = "cpu"
@@ -116,6 +119,8 @@ class Recipe:
                 f"{shard_count(self)} shards are more than the {MOST_SHARDS} of one set; raise "
                 "shard_size"
             )
+        if not 0 <= self.spread < math.inf:
+            raise ValueError(f"the spread must be 0 or more, got {self.spread}")
         if self.fill is not None:
             _require_totals(self.fill, self.counts)
         channels, height, width = self.image_shape
@@ -158,6 +163,8 @@ class Recipe:
                 left_out.add(name)  # so that sets without keep the hash of before there were any
         if not self.numbered:
             left_out.add("numbered")
+        if self.spread == 1:
+            left_out.add("spread")
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
@@ -254,6 +261,7 @@ def _parsed(text: str) -> Recipe:
         stored["fill"] = Fill.from_json(stored["fill"])
     stored.setdefault("prompts", None)  # since there are pipelines of others
     stored.setdefault("numbered", False)  # since folders sort as the classes do
+    stored.setdefault("spread", 1.0)  # since latents may be drawn closer or wider
     if unknown := stored.keys() - {f.name for f in fields(Recipe)}:
         raise ValueError(f"unknown key {min(unknown)!r}")
     return Recipe(**{f.name: stored[f.name] for f in fields(Recipe)})
@@ -278,6 +286,7 @@ def _require_types(stored: dict[str, Any]) -> None:
         and all(type(side) is int for side in stored["image_shape"]),
         "counts": all(type(n) is int for n in stored["counts"].values()),
         "numbered": type(stored.get("numbered", False)) is bool,
+        "spread": type(stored.get("spread", 1.0)) in (int, float),
     }
     if wrong := [name for name, fits in forms.items() if not fits]:
         raise TypeError(f"{wrong[0]} is of another type")

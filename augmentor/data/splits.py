@@ -129,11 +129,6 @@ def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
     return _parts(groups, [_front(len(group), fraction) if len(group) else 0 for group in groups])
 
 
-def stratified_halves(y: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """``stratified_split`` in the middle; of an odd class the first half has one more."""
-    return stratified_split(y, 0.5, seed)
-
-
 def tuning_split(y: Tensor, fraction: float, seed: int, turn: int = 0) -> tuple[Tensor, Tensor]:
     """Cut a tuning part from training data; in a long tail, common classes are subsampled to stand
     in for rare ones.
@@ -257,9 +252,9 @@ def _shuffled_groups(y: Tensor, seed: int) -> list[Tensor]:
         raise ValueError(
             f"y must be (N,) int64 with at least one label, got {tuple(y.shape)} {y.dtype}"
         )
-    generator = rng_for("split", seed)
+    rng = rng_for("split", seed)
     members = [(y == c).nonzero().flatten() for c in range(int(y.max()) + 1)]
-    return [group[torch.randperm(len(group), generator=generator)] for group in members]
+    return [group[torch.randperm(len(group), generator=rng)] for group in members]
 
 
 def _fronts(groups: list[Tensor], counts: list[int], names: Sequence[str] | None = None) -> Tensor:

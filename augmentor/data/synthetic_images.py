@@ -29,7 +29,7 @@ class Draw(Protocol):
     def has(self, y: Tensor) -> Tensor:
         """Whether there is an image to draw for every class in ``y`` (N,), bool (N,)."""
 
-    def __call__(self, y: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, y: Tensor, rng: torch.Generator) -> Tensor:
         """One image for every class in ``y`` int64 (N,), uint8 (N, C, H, W); every class must have
         some.
         """
@@ -126,8 +126,8 @@ class _StoredDraw:
     def has(self, y: Tensor) -> Tensor:
         return self.counts[y] > 0
 
-    def __call__(self, y: Tensor, generator: torch.Generator) -> Tensor:
-        position = torch.rand(len(y), generator=generator, dtype=torch.float64) * self.counts[y]
+    def __call__(self, y: Tensor, rng: torch.Generator) -> Tensor:
+        position = torch.rand(len(y), generator=rng, dtype=torch.float64) * self.counts[y]
         return self.pixels[self.order[self.starts[y] + position.long()]]
 
 
@@ -138,7 +138,7 @@ class _LiveDraw:
     def has(self, y: Tensor) -> Tensor:
         return torch.ones(len(y), dtype=torch.bool)
 
-    def __call__(self, y: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, y: Tensor, rng: torch.Generator) -> Tensor:
         device = device_of(self.source)
-        z = torch.randn(len(y), self.source.latent_dim, generator=generator).to(device)
+        z = torch.randn(len(y), self.source.latent_dim, generator=rng).to(device)
         return to_uint8(self.source.sample(self.source_class[y].to(device), z)).cpu()

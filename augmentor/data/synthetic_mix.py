@@ -41,7 +41,6 @@ INSTEAD = {
     "realism": "render images with augmentor.sampling.filters.realism_filter and mix them by share",
     "latents": "render images with augmentor.sampling.spread_latents.DonatedLatents and mix them "
     "by share",
-    "spread": "render images with augmentor.sampling.spread_latents and mix them by share",
 }
 """What a policy may ask for that draws from a mix cannot do, and what to do instead."""
 POLICY_BASES = (
@@ -52,7 +51,7 @@ POLICY_BASES = (
     "trivialaugment",
 )  # fmt: skip
 """The arms that a policy may begin with; a test compares them with those of ``downstream``."""
-AS_USUAL = {"schedule": "mixed", "realism": 0, "latents": "prior", "spread": 1}
+AS_USUAL = {"schedule": "mixed", "realism": 0, "latents": "prior"}
 
 
 @dataclass(frozen=True)
@@ -102,10 +101,11 @@ class SyntheticMix(MixedItems):
         share: As above, in [0, 1).
         counts: As above.
         policy: As above. Its ``share``, ``balanced`` and ``short_only`` decide the draws. If it has
-            a filter, ``confidence``, a stored set must have been made with the same one, and a live
-            source is refused; ``LabelledImages`` are taken to be filtered already. Refused are also
-            ``schedule``, ``realism``, ``latents`` and ``spread`` other than the usual ones: draws
-            cannot do what they ask for. All other keys concern your transforms, labels and loss.
+            a filter, ``confidence``, or a ``spread`` of the latents, a stored set must have been
+            made with the same one, and a live source is refused; ``LabelledImages`` are taken to be
+            made so. Refused are also ``schedule``, ``realism`` and ``latents`` other than the usual
+            ones: draws cannot do what they ask for. All other keys concern your transforms, labels
+            and loss.
         seed: Chooses among stored images; decides the latents for a live source.
         labels: Class index of every item of ``real`` before its ``target_transform``. Without it,
             the mix looks for ``targets``, ``labels``, ``tensors`` or ``_labels``, and reads all
@@ -423,6 +423,7 @@ def _drawing_of(policy: Mapping[str, Any], synthetic: Synthetic | StoredSet) -> 
         return _Drawing(share, balanced is not False)
     _refuse_unusual(policy)
     _check_filter(policy.get("confidence"), synthetic)
+    _check_spread(policy.get("spread"), synthetic)
     if balanced is None:
         raise DataError(
             'the policy lacks "balanced", as those that version 0.1 wrote do: add "balanced": true '
@@ -475,6 +476,29 @@ def _check_filter(confidence: float | None, synthetic: Synthetic | StoredSet) ->
         raise DataError(
             f"the policy asks for the filter confidence={confidence}, the set was made with "
             f"{made_with}: make one with augmentor synth --filter confidence={confidence}"
+        )
+
+
+def _check_spread(spread: object, synthetic: Synthetic | StoredSet) -> None:
+    """Refuse images of latents that were drawn closer or wider than the policy asks for."""
+    if spread is None:
+        return
+    if not _is_number(spread):
+        raise DataError(f"spread of the policy must be a number, got {spread!r}")
+    if isinstance(synthetic, LabelledImages):
+        return
+    if not isinstance(synthetic, SyntheticSet | StoredSet):
+        if spread == 1:
+            return
+        raise ValueError(
+            f"the policy asks for latents of spread={spread}: give the source as "
+            f"augmentor.sampling.spread_latents.ScaledLatents(source, {spread}), and the policy "
+            "without its spread"
+        )
+    if synthetic.recipe.spread != spread:
+        raise DataError(
+            f"the policy asks for latents of spread={spread}, the set was made with "
+            f"{synthetic.recipe.spread:g}: make one with augmentor synth --spread {spread}"
         )
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from augmentor.common.conditions import Conditions
 from augmentor.common.types import EncodingSource, conditions_of
-from augmentor.data.candidates import sample
-from augmentor.editing.reconstruct import encode, require_images
+from augmentor.data.candidates import encode, sample
+from augmentor.editing.reconstruct import require_images
 
 
 def morph(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from augmentor.common.types import EncodingSource, conditional
-from augmentor.data.candidates import sample
+from augmentor.common.types import EncodingSource
+from augmentor.data.candidates import encode, sample
 
 
 def reconstruct(
@@ -31,18 +31,6 @@ def reconstruct(
     """
     require_images(source, x)
     return sample(source, y, encode(source, x, y, condition), condition)
-
-
-def encode(source: EncodingSource, x: Tensor, y: Tensor, condition: Tensor | None) -> Tensor:
-    """``source.encode``, with the condition where there is one.
-
-    Raises:
-        ValueError: If there is one and the source knows classes alone.
-    """
-    if condition is None:
-        return source.encode(x, y)
-    conditional(source)
-    return source.encode(x, y, condition)  # type: ignore[call-arg]
 
 
 def require_images(source: EncodingSource, x: Tensor) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from augmentor.common.types import EncodingSource
-from augmentor.data.candidates import sample
-from augmentor.editing.reconstruct import encode, require_images
+from augmentor.data.candidates import encode, sample
+from augmentor.editing.reconstruct import require_images
 
 
 def transfer(

@@ -21,7 +21,7 @@ from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import half_squared_distance
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
@@ -100,11 +100,11 @@ class Aegan(Renderer):
         self.latent_discriminator = LatentDiscriminator(o.code_dim, k, hidden)
         self.discriminator = Discriminator(image_shape, k, o.width, o.conditioning, o.norm)
 
-    def decode(self, z: Tensor, weights: Tensor) -> Tensor:
-        """Dec(G1(z)) of latents (N, latent_dim) of classes weights (N, K): float32 (N, C, H, W) in
-        [-1, 1].
+    def decode(self, z: Tensor, class_probs: Tensor) -> Tensor:
+        """Dec(G1(z)) of latents (N, latent_dim) of class probabilities (N, K): float32 (N, C, H, W)
+        in [-1, 1].
         """
-        image: Tensor = self.generator(self.latent_generator(z, weights), weights)
+        image: Tensor = self.generator(self.latent_generator(z, class_probs), class_probs)
         return image
 
     def encode(self, x: Tensor, y: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -116,14 +116,14 @@ class Aegan(Renderer):
         Two images are interpolated by interpolating what was found for them.
         """
         self.eval()
-        weights = self.given(y, condition).to(x.device)
+        class_probs = self.given(y, condition).to(x.device)
         z = torch.zeros(len(x), self.latent_dim, device=x.device, requires_grad=True)
         search = torch.optim.Adam([z], lr=self.options.search_rate)
         with torch.enable_grad():
             for _ in range(self.options.search_steps):
                 # Summed over the batch, so that the search for an image does not hear of the
                 # others.
-                loss = half_squared_distance(x, self.decode(z, weights)).sum()
+                loss = half_squared_distance(x, self.decode(z, class_probs)).sum()
                 (z.grad,) = torch.autograd.grad(loss, z)
                 search.step()
         return z.detach()
@@ -144,26 +144,26 @@ class AeganTrainer(Resumable):
         rates |= dict.fromkeys(("latent_discriminator", "discriminator"), o.learning_rate_d)
         self.players = adam_players(model, rates, o.beta1)
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, x: Tensor, y: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """One step of all five networks on a real batch.
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where latents and the classes of the generated images come from.
+            rng: Where latents and the classes of the generated images come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
-        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        z = normal(len(x), o.latent_dim, generator=generator).to(self.device)
-        weights_fake = weights[permutation(len(x), generator).to(self.device)]
+        x, class_probs = x.to(self.device), as_class_probs(y, len(m.classes)).to(self.device)
+        z = normal(len(x), o.latent_dim, rng=rng).to(self.device)
+        class_probs_fake = class_probs[permutation(len(x), rng).to(self.device)]
 
         # The autoencoder: squared error, the mean over pixels.
         with autocast(self.device, self.options.bfloat16):
-            codes, _ = m.encoder(x, weights)
-            x_rec = m.generator(codes, weights)
+            codes, _ = m.encoder(x, class_probs)
+            x_rec = m.generator(codes, class_probs)
         loss_ae = 2 * half_squared_distance(x, x_rec).mean() / x[0].numel()
         self.players.descend({("encoder", "generator"): loss_ae})
         codes, x_rec = codes.detach(), x_rec.detach()
@@ -171,20 +171,20 @@ class AeganTrainer(Resumable):
         # D1 tells codes of images from generated ones, D2 reconstructions from decoded generated
         # codes.
         with autocast(self.device, self.options.bfloat16):
-            codes_fake = m.latent_generator(z, weights_fake)
-            x_fake = m.generator(codes_fake, weights_fake)
-            code_logits = m.latent_discriminator(codes, weights)
-            code_fake_logits = m.latent_discriminator(codes_fake.detach(), weights_fake)
-            rec_logits, _ = m.discriminator(x_rec, weights)
-            fake_logits, _ = m.discriminator(x_fake.detach(), weights_fake)
+            codes_fake = m.latent_generator(z, class_probs_fake)
+            x_fake = m.generator(codes_fake, class_probs_fake)
+            code_logits = m.latent_discriminator(codes, class_probs)
+            code_fake_logits = m.latent_discriminator(codes_fake.detach(), class_probs_fake)
+            rec_logits, _ = m.discriminator(x_rec, class_probs)
+            fake_logits, _ = m.discriminator(x_fake.detach(), class_probs_fake)
         loss_d1 = real_loss(code_logits, o.game).mean() + fake_loss(code_fake_logits, o.game).mean()
         loss_d2 = real_loss(rec_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
         self.players.descend({("latent_discriminator",): loss_d1, ("discriminator",): loss_d2})
 
         # G1 plays against both just improved; the decoder only passes the gradient on.
         with autocast(self.device, self.options.bfloat16):
-            code_fake_logits = m.latent_discriminator(codes_fake, weights_fake)
-            fake_logits, _ = m.discriminator(x_fake, weights_fake)
+            code_fake_logits = m.latent_discriminator(codes_fake, class_probs_fake)
+            fake_logits, _ = m.discriminator(x_fake, class_probs_fake)
         loss_code, loss_image = (
             generator_loss(code_fake_logits, o.game).mean(),
             generator_loss(fake_logits, o.game).mean(),

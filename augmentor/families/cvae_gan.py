@@ -25,7 +25,7 @@ from augmentor.losses.feature_matching import (
     mean_feature_matching,
 )
 from augmentor.losses.vae import kl_divergence, reparameterise
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.diff_augment import diff_augment
 from augmentor.networks.discriminator import Conditioning, Discriminator, Norm
@@ -207,7 +207,7 @@ class CvaeGanTrainer(Resumable):
         y: Tensor,
         condition: Tensor | None = None,
         *,
-        generator: torch.Generator,
+        rng: torch.Generator,
     ) -> dict[str, Tensor]:
         """One step of all four networks on a real batch.
 
@@ -215,17 +215,17 @@ class CvaeGanTrainer(Resumable):
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
             condition: Their conditions, as ``Conditions.rows`` takes them; None without.
-            generator: Where latents, classes of the prior samples and augmentations come from.
+            rng: Where latents, classes of the prior samples and augmentations come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
         k = len(m.classes)
-        x, weights = x.to(self.device), class_weights(y, k).to(self.device)
+        x, class_probs = x.to(self.device), as_class_probs(y, k).to(self.device)
         given = m.given(y, condition).to(self.device)
-        noise, weights_prior = self._draws(weights, generator)
-        given_prior = torch.cat([weights_prior, given[:, k:]], dim=1)
+        noise, class_probs_prior = self._draws(class_probs, rng)
+        given_prior = torch.cat([class_probs_prior, given[:, k:]], dim=1)
         policies = tuple(filter(None, o.diff_augment.split(",")))
 
         with autocast(self.device, o.bfloat16):
@@ -240,7 +240,7 @@ class CvaeGanTrainer(Resumable):
             # step.
             images = torch.cat([x, x_rec, x_fake])
             class_logits, features_c = m.classifier(images)
-            seen = diff_augment(images, policies, generator, copies=3)
+            seen = diff_augment(images, policies, rng, copies=3)
             logits, features_d = self._discriminate(seen, torch.cat([given, given, given_prior]))
         features_c_real, features_c_rec, features_c_fake = features_c.chunk(3)
         features_d_real, features_d_rec, features_d_fake = features_d.chunk(3)
@@ -249,7 +249,7 @@ class CvaeGanTrainer(Resumable):
 
         # Steps 1 and 4. The classifier learns from real images only, the discriminator from all
         # three.
-        loss_c = cross_entropy(class_logits[: len(x)], weights)
+        loss_c = cross_entropy(class_logits[: len(x)], class_probs)
         loss_d = real_loss(real_logits, o.game).mean()
         loss_d = (
             loss_d + fake_loss(rec_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
@@ -258,7 +258,7 @@ class CvaeGanTrainer(Resumable):
         # Step 5. Mean matching in D's features; step 6, per class in C's.
         loss_mean = self._mean_matching(features_d_real, features_d_fake)
         loss_class_mean = self._class_matching(
-            features_c_real, weights, features_c_fake, weights_prior
+            features_c_real, class_probs, features_c_fake, class_probs_prior
         )
 
         # Step 7. Pairwise matching of pixels and of both feature spaces.
@@ -276,7 +276,7 @@ class CvaeGanTrainer(Resumable):
         loss_g = loss_pairs + o.weight_mean * loss_mean + o.weight_class_mean * loss_class_mean
         loss_g = loss_g + o.weight_adversarial * loss_adversarial + o.weight_kl * loss_kl
         if o.weight_class > 0:
-            labels = torch.cat([weights, weights_prior])
+            labels = torch.cat([class_probs, class_probs_prior])
             loss_g = loss_g + o.weight_class * cross_entropy(class_logits[len(x) :], labels)
         self.players.descend(
             {("classifier",): loss_c, ("discriminator",): loss_d, ("generator", "encoder"): loss_g}
@@ -291,17 +291,17 @@ class CvaeGanTrainer(Resumable):
         losses |= {"class_mean": loss_class_mean, "adversarial": loss_adversarial}
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _draws(self, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _draws(self, class_probs: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noise of the posterior and of the prior, (2, N, latent_dim), and the classes of the prior
         samples, (N, K).
 
         These are the batch's own in another order: equal shares, no absent class. Conditions stay,
         so that both meet in new combinations.
         """
-        o, rows = self.options, len(weights) * ranks.size()  # of all processes
-        noise = normal(2, rows, o.latent_dim, generator=generator)
-        order = permutation(rows, generator).to(self.device)
-        prior = ranks.own_rows(ranks.all_rows(weights)[order]) if o.recombine else weights
+        o, rows = self.options, len(class_probs) * ranks.size()  # of all processes
+        noise = normal(2, rows, o.latent_dim, rng=rng)
+        order = permutation(rows, rng).to(self.device)
+        prior = ranks.own_rows(ranks.all_rows(class_probs)[order]) if o.recombine else class_probs
         return ranks.own_rows(noise, dim=1).to(self.device), prior
 
     def _discriminate(self, images: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
@@ -321,11 +321,15 @@ class CvaeGanTrainer(Resumable):
         return mean_feature_matching(real[0], fake[0])
 
     def _class_matching(
-        self, features_real: Tensor, weights: Tensor, features_fake: Tensor, weights_prior: Tensor
+        self,
+        features_real: Tensor,
+        class_probs: Tensor,
+        features_fake: Tensor,
+        class_probs_prior: Tensor,
     ) -> Tensor:
         """The loss of equation 6 on the moving class centres of both sides."""
-        real, seen_real = self.centres["class_real"](*class_means(features_real, weights))
-        fake, seen_fake = self.centres["class_fake"](*class_means(features_fake, weights_prior))
+        real, seen_real = self.centres["class_real"](*class_means(features_real, class_probs))
+        fake, seen_fake = self.centres["class_fake"](*class_means(features_fake, class_probs_prior))
         return class_feature_matching(real, fake, seen_real & seen_fake)
 
     def state(self) -> dict[str, Any]:

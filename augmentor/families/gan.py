@@ -27,7 +27,7 @@ from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import mean_feature_matching
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
 
@@ -118,37 +118,37 @@ class GanTrainer(Resumable):
         rates = {"generator": o.learning_rate, "discriminator": o.learning_rate_d}
         self.players = adam_players(model, rates, o.beta1)
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, x: Tensor, y: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """One step on a real batch (algorithm 1 with k = 1; both players see the same generated
         images).
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where latents and the classes of the generated images come from.
+            rng: Where latents and the classes of the generated images come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
-        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        z = normal(len(x), o.latent_dim, generator=generator).to(self.device)
+        x, class_probs = x.to(self.device), as_class_probs(y, len(m.classes)).to(self.device)
+        z = normal(len(x), o.latent_dim, rng=rng).to(self.device)
         # The generated classes are the batch's own in another order: equal shares, no absent class.
-        weights_fake = weights[permutation(len(x), generator).to(self.device)]
+        class_probs_fake = class_probs[permutation(len(x), rng).to(self.device)]
 
         # The discriminator ascends the value function. Two passes: its batch norm must not mix real
         # and generated.
         with autocast(self.device, self.options.bfloat16):
-            x_fake = m.generator(z, weights_fake)
-            real_logits, _ = m.discriminator(x, weights)
-            fake_logits, _ = m.discriminator(x_fake.detach(), weights_fake)
+            x_fake = m.generator(z, class_probs_fake)
+            real_logits, _ = m.discriminator(x, class_probs)
+            fake_logits, _ = m.discriminator(x_fake.detach(), class_probs_fake)
         loss_d = real_loss(real_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
         self.players.descend({("discriminator",): loss_d})
 
         # The generator descends its own loss against the discriminator just improved.
         with autocast(self.device, self.options.bfloat16):
-            fake_logits, features_fake = m.discriminator(x_fake, weights_fake)
-            loss_mean = self._mean_matching(x, weights, features_fake)
+            fake_logits, features_fake = m.discriminator(x_fake, class_probs_fake)
+            loss_mean = self._mean_matching(x, class_probs, features_fake)
         loss_adversarial = generator_loss(fake_logits, o.game).mean()
         loss_g = o.weight_adversarial * loss_adversarial + o.weight_mean * loss_mean
         self.players.descend({("generator",): loss_g})
@@ -160,12 +160,12 @@ class GanTrainer(Resumable):
         }
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _mean_matching(self, x: Tensor, weights: Tensor, features_fake: Tensor) -> Tensor:
+    def _mean_matching(self, x: Tensor, class_probs: Tensor, features_fake: Tensor) -> Tensor:
         """Mean matching in the discriminator's features; not looked at, and zero, where its weight
         is.
         """
         if not self.options.weight_mean:
             return torch.zeros((), device=self.device)
         with torch.no_grad():
-            _, features_real = self.model.discriminator(x, weights)
+            _, features_real = self.model.discriminator(x, class_probs)
         return mean_feature_matching(features_real.mean(dim=0), features_fake.mean(dim=0))

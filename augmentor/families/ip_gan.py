@@ -25,7 +25,7 @@ from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, real_loss
 from augmentor.losses.feature_matching import class_means, half_squared_distance
 from augmentor.losses.vae import kl_divergence, reparameterise
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.encoder import Encoder
@@ -114,9 +114,9 @@ class IdentityEncoder(nn.Module):
         class_logits, features = self.classifier(x)
         return class_logits, features
 
-    def of_classes(self, weights: Tensor) -> Tensor:
-        """Identities (N, F) of classes or mixtures of classes, weights (N, K)."""
-        return identity(weights @ cast(Tensor, self.codes.mean))
+    def of_classes(self, class_probs: Tensor) -> Tensor:
+        """Identities (N, F) of classes or mixtures of classes, ``class_probs`` (N, K)."""
+        return identity(class_probs @ cast(Tensor, self.codes.mean))
 
 
 def identity(features: Tensor) -> Tensor:
@@ -150,9 +150,9 @@ class IpGan(EncodingRenderer):
         )
         self.discriminator = Discriminator(image_shape, 0, o.width, "none", o.norm)
 
-    def posterior(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Tensor, class_probs: Tensor) -> tuple[Tensor, Tensor]:
         """q(z | x): mu and logvar, each (N, latent_dim)."""
-        return super().posterior(x, weights[:, :0])
+        return super().posterior(x, class_probs[:, :0])
 
     def decode(self, z: Tensor, given: Tensor) -> Tensor:
         """Images of latents and classes; the identity is the class's stored one."""
@@ -203,7 +203,7 @@ class IpGanTrainer(Resumable):
         rates["discriminator"] = o.learning_rate_d
         self.players = adam_players(model, rates, o.beta1)
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, x: Tensor, y: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """One step of all four networks on a real batch (algorithm 1).
 
         The paper takes identity and attributes from one image in every other step; here they come
@@ -212,34 +212,34 @@ class IpGanTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1]: those of the attributes.
             y: Their classes, int64 (N,).
-            generator: Where latents and the pairs of images come from.
+            rng: Where latents and the pairs of images come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
-        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        noise = normal(len(x), o.latent_dim, generator=generator).to(self.device)
+        x, class_probs = x.to(self.device), as_class_probs(y, len(m.classes)).to(self.device)
+        noise = normal(len(x), o.latent_dim, rng=rng).to(self.device)
         half = (len(x) + 1) // 2
-        others = half + permutation(len(x) - half, generator).to(self.device)
+        others = half + permutation(len(x) - half, rng).to(self.device)
         partner = torch.cat(
             [torch.arange(half, device=self.device), others]
         )  # row i has the identity of image partner[i]
 
         with autocast(self.device, o.bfloat16):
             class_logits, features_c = m.identity(x)
-            mu, logvar = m.posterior(x, weights)
+            mu, logvar = m.posterior(x, class_probs)
             x_rec = m.generator(
                 reparameterise(mu, logvar, noise), identity(features_c.detach()[partner])
             )
             _, features_c_rec = m.identity(x_rec)
             # Passes of their own: batch norm must not mix real and rendered images.
-            real_logits, features_d = m.discriminator(x, weights)
-            fake_logits, features_d_rec = m.discriminator(x_rec, weights)
-        m.identity.codes(*class_means(identity(features_c.detach()), weights))
+            real_logits, features_d = m.discriminator(x, class_probs)
+            fake_logits, features_d_rec = m.discriminator(x_rec, class_probs)
+        m.identity.codes(*class_means(identity(features_c.detach()), class_probs))
 
         # Identity encoder and classifier, one network, learn to tell the people of real images.
-        loss_c = cross_entropy(class_logits, weights)
+        loss_c = cross_entropy(class_logits, class_probs)
         loss_kl = kl_divergence(mu, logvar).mean()
         loss_d = real_loss(real_logits, o.game).mean() + fake_loss(fake_logits, o.game).mean()
 

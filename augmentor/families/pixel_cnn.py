@@ -24,7 +24,7 @@ from augmentor.losses.pixel_likelihood import (
     discretised_logistic_nll,
     value_of,
 )
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.pixel_cnn import PixelCnnNetwork
 
 
@@ -76,9 +76,9 @@ class PixelCnn(nn.Module):
         self.options = o = options
         self.network = PixelCnnNetwork(image_shape[0], len(classes), o.width, o.layers, o.mixtures)
 
-    def nll(self, x: Tensor, weights: Tensor) -> Tensor:
+    def nll(self, x: Tensor, class_probs: Tensor) -> Tensor:
         """-log p(x | c) in nats, (N,), of images taken as 8-bit ones."""
-        return discretised_logistic_nll(x, self.network(x, weights))
+        return discretised_logistic_nll(x, self.network(x, class_probs))
 
     @torch.no_grad()
     def bits_per_dimension(self, x: Tensor, y: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class PixelCnn(nn.Module):
             Shape (N,). Never negative; 8 for images of which nothing is known.
         """
         self.eval()
-        nll = self.nll(x, class_weights(y, len(self.classes)).to(x.device))
+        nll = self.nll(x, as_class_probs(y, len(self.classes)).to(x.device))
         return bits_per_dimension(nll, self.latent_dim)
 
     @torch.no_grad()
@@ -104,18 +104,18 @@ class PixelCnn(nn.Module):
         may give other images.
         """
         self.eval()
-        network, weights = self.network, class_weights(y, len(self.classes)).to(z.device)
+        network, class_probs = self.network, as_class_probs(y, len(self.classes)).to(z.device)
         channels, height, width = self.image_shape
         uniforms = torch.special.ndtr(z).view(-1, *self.image_shape)
         x = torch.zeros_like(uniforms)
         for i in range(height):
             # Only what a pixel sees; of the rows above, which are finished, the row needs to know
             # but once.
-            rows = network.rows_above(x[:, :, max(0, i - network.reach) : i], weights)
+            rows = network.rows_above(x[:, :, max(0, i - network.reach) : i], class_probs)
             for j in range(width):
                 seen = slice(max(0, j - network.reach), j + 1)
                 above = [handed[..., seen] for handed in rows]
-                context = network.context_in_row(x[:, :, i : i + 1, seen], above, weights)
+                context = network.context_in_row(x[:, :, i : i + 1, seen], above, class_probs)
                 for c in range(channels):
                     cdf = discretised_logistic_cdf(
                         network.head(c, context, x[:, :c, i : i + 1, j : j + 1])
@@ -138,20 +138,20 @@ class PixelCnnTrainer(Resumable):
         o = model.options
         self.players = adam_players(model, {"network": o.learning_rate}, o.beta1)
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, x: Tensor, y: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """One step on a real batch.
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Not drawn from: nothing here is random.
+            rng: Not drawn from: nothing here is random.
 
         Returns:
             Named losses, scalars without gradient: bits per dimension.
         """
         m, o = self.model.train(), self.options
-        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
+        x, class_probs = x.to(self.device), as_class_probs(y, len(m.classes)).to(self.device)
         with autocast(self.device, o.bfloat16):
-            loss = bits_per_dimension(m.nll(x, weights).mean(), m.latent_dim)
+            loss = bits_per_dimension(m.nll(x, class_probs).mean(), m.latent_dim)
         self.players.descend({("network",): loss})
         return {"bits_per_dimension": loss.detach()}

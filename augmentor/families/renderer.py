@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator
 from augmentor.networks.given import ConditionInput
@@ -55,18 +55,20 @@ class Renderer(nn.Module):
         return ConditionInput(self.conditions.size, self.conditions.are_numbers)
 
     def given(self, y: Tensor, condition: Tensor | None) -> Tensor:
-        """Class weights and condition as one row per image, float32 (N, K + D).
+        """Class probabilities and condition as one row per image, float32 (N, K + D).
 
         Raises:
             ValueError: If a condition is missing, or given to a source without conditions.
         """
-        weights = class_weights(y, len(self.classes))
+        class_probs = as_class_probs(y, len(self.classes))
         if condition is None:
             if self.conditions:
                 names = ", ".join(self.conditions.names)
                 raise ValueError(f"the source needs a condition ({names}) beside the class")
-            return weights
-        return torch.cat([weights, self.conditions.rows(condition).to(weights.device)], dim=1)
+            return class_probs
+        return torch.cat(
+            [class_probs, self.conditions.rows(condition).to(class_probs.device)], dim=1
+        )
 
     @torch.no_grad()
     def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:

@@ -91,7 +91,7 @@ class ImprovedGanTrainer:
         self.steps_done = 0
 
     def step(
-        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, generator: torch.Generator
+        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, rng: torch.Generator
     ) -> dict[str, Tensor]:
         """One step of the head and one of the generator.
 
@@ -99,7 +99,7 @@ class ImprovedGanTrainer:
             x: Labelled images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
             x_unlabelled: Unlabelled images, float32 (M, C, H, W) in [-1, 1]; there are M fakes too.
-            generator: Where latents and noise come from; on the CPU.
+            rng: Where latents and noise come from; on the CPU.
 
         Returns:
             Named losses, scalars without gradient.
@@ -110,13 +110,13 @@ class ImprovedGanTrainer:
             y.to(self.device),
             x_unlabelled.to(self.device),
         )
-        z = torch.randn(2, len(x_unlabelled), self.generator.latent_dim, generator=generator).to(
+        z = torch.randn(2, len(x_unlabelled), self.generator.latent_dim, generator=rng).to(
             self.device
         )
         self.model.train()
         self.generator.train()
         _set_rates(self.optimisers, o, self.steps_done)
-        with noise_from(self.model, generator):
+        with noise_from(self.model, rng):
             # The head: labelled images, unlabelled images, fakes.
             with autocast(self.device, o.bfloat16):
                 x_fake = self.generator(z[0]).detach()
@@ -185,7 +185,7 @@ class SourceHeadTrainer:
         self.steps_done = 0
 
     def step(
-        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, generator: torch.Generator
+        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, rng: torch.Generator
     ) -> dict[str, Tensor]:
         """One step of the head.
 
@@ -194,7 +194,7 @@ class SourceHeadTrainer:
             y: Their classes, int64 (N,).
             x_unlabelled: Unlabelled images, float32 (M, C, H, W) in [-1, 1]; there are M fakes and
                 N examples too.
-            generator: Where latents, classes and noise come from; on the CPU.
+            rng: Where latents, classes and noise come from; on the CPU.
 
         Returns:
             Named losses, scalars without gradient.
@@ -205,12 +205,12 @@ class SourceHeadTrainer:
             y.to(self.device),
             x_unlabelled.to(self.device),
         )
-        x_fake, _ = self._samples(len(x_unlabelled) if o.weight_unlabelled else 0, generator)
-        x_extra, y_extra = self._samples(len(x) if o.weight_extra_labelled else 0, generator)
+        x_fake, _ = self._samples(len(x_unlabelled) if o.weight_unlabelled else 0, rng)
+        x_extra, y_extra = self._samples(len(x) if o.weight_extra_labelled else 0, rng)
         self.model.train()
         _set_rates(self.optimisers, o, self.steps_done)
         with (
-            noise_from(self.model, generator),
+            noise_from(self.model, rng),
             autocast(self.device, o.bfloat16),
         ):
             # Real and rendered images pass apart: batch norm would tell the one from the other by
@@ -233,10 +233,10 @@ class SourceHeadTrainer:
         self.steps_done += 1
         return {name: value.detach() for name, value in losses.items()}
 
-    def _samples(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _samples(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """``n`` samples of random classes, and the classes, where the head is."""
-        y = torch.randint(len(self.source.classes), (n,), generator=generator)
-        z = torch.randn(n, self.source.latent_dim, generator=generator)
+        y = torch.randint(len(self.source.classes), (n,), generator=rng)
+        z = torch.randn(n, self.source.latent_dim, generator=rng)
         if n == 0:
             return torch.empty(0, *self.source.image_shape, device=self.device), y.to(self.device)
         there = device_of(self.source)

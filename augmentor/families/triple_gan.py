@@ -22,7 +22,7 @@ from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.classifier_game import classifier_game
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
@@ -117,12 +117,12 @@ class TripleGanTrainer(Resumable):
         }
         self.players = adam_players(model, rates, o.beta1)
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, x: Tensor, y: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """One step where every image has a label; see ``semi_supervised_step``."""
-        return self.semi_supervised_step(x, y, x, generator)
+        return self.semi_supervised_step(x, y, x, rng)
 
     def semi_supervised_step(
-        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, generator: torch.Generator
+        self, x: Tensor, y: Tensor, x_unlabelled: Tensor, rng: torch.Generator
     ) -> dict[str, Tensor]:
         """One step of all three players (algorithm 1).
 
@@ -130,26 +130,26 @@ class TripleGanTrainer(Resumable):
             x: Labelled images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
             x_unlabelled: Unlabelled images, float32 (M, C, H, W) in [-1, 1].
-            generator: Where latents and the classes of the generated images come from.
+            rng: Where latents and the classes of the generated images come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
         k, share = len(m.classes), o.share_classifier
-        x, weights = x.to(self.device), class_weights(y, k).to(self.device)
+        x, class_probs = x.to(self.device), as_class_probs(y, k).to(self.device)
         x_unlabelled = x_unlabelled.to(self.device)
-        z = normal(len(x), o.latent_dim, generator=generator).to(self.device)
-        weights_fake = weights[permutation(len(x), generator).to(self.device)]
+        z = normal(len(x), o.latent_dim, rng=rng).to(self.device)
+        class_probs_fake = class_probs[permutation(len(x), rng).to(self.device)]
 
         # The discriminator: true pairs against the classifier's and the generator's.
         with autocast(self.device, self.options.bfloat16):
-            x_fake = m.generator(z, weights_fake)
+            x_fake = m.generator(z, class_probs_fake)
             guessed_logits, _ = m.classifier(x_unlabelled)
-            weights_guessed = one_hot(guessed_logits.argmax(dim=1), k).float()
-            real_logits, _ = m.discriminator(x, weights)
-            guess_logits, _ = m.discriminator(x_unlabelled, weights_guessed)
-            fake_logits, _ = m.discriminator(x_fake.detach(), weights_fake)
+            class_probs_guessed = one_hot(guessed_logits.argmax(dim=1), k).float()
+            real_logits, _ = m.discriminator(x, class_probs)
+            guess_logits, _ = m.discriminator(x_unlabelled, class_probs_guessed)
+            fake_logits, _ = m.discriminator(x_fake.detach(), class_probs_fake)
         loss_d = (
             real_loss(real_logits, o.game).mean() + share * fake_loss(guess_logits, o.game).mean()
         )
@@ -161,10 +161,10 @@ class TripleGanTrainer(Resumable):
         with autocast(self.device, self.options.bfloat16):
             class_logits, _ = m.classifier(x)
             generated_logits, _ = m.classifier(x_fake.detach())
-            guess_logits, _ = m.discriminator(x_unlabelled, weights_guessed)
-            fake_logits, _ = m.discriminator(x_fake, weights_fake)
-        loss_labelled = cross_entropy(class_logits, weights)
-        loss_generated = cross_entropy(generated_logits, weights_fake)
+            guess_logits, _ = m.discriminator(x_unlabelled, class_probs_guessed)
+            fake_logits, _ = m.discriminator(x_fake, class_probs_fake)
+        loss_labelled = cross_entropy(class_logits, class_probs)
+        loss_generated = cross_entropy(generated_logits, class_probs_fake)
         loss_guess = classifier_game(guessed_logits, guess_logits).mean()
         loss_c = loss_labelled + share * loss_guess + o.weight_generated * loss_generated
         loss_g = (1 - share) * generator_loss(fake_logits, o.game).mean()

@@ -161,7 +161,7 @@ class VaeTrainer(Resumable):
         y: Tensor,
         condition: Tensor | None = None,
         *,
-        generator: torch.Generator,
+        rng: torch.Generator,
     ) -> dict[str, Tensor]:
         """One step on a real batch (algorithm 1, with one draw of z an image).
 
@@ -169,14 +169,14 @@ class VaeTrainer(Resumable):
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
             condition: Their conditions, as ``Conditions.rows`` takes them; None without.
-            generator: Where latents come from.
+            rng: Where latents come from.
 
         Returns:
             Named losses, scalars without gradient: the negative bound (nats) and its two terms.
         """
         m, o = self.model.train(), self.options
         x, given = x.to(self.device), m.given(y, condition).to(self.device)
-        noise = normal(len(x), o.latent_dim, generator=generator).to(self.device)
+        noise = normal(len(x), o.latent_dim, rng=rng).to(self.device)
 
         with autocast(self.device, o.bfloat16):
             mu, logvar = m.posterior(x, given)

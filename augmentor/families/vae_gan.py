@@ -20,7 +20,7 @@ from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import half_squared_distance
 from augmentor.losses.vae import kl_divergence, reparameterise
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
@@ -111,30 +111,30 @@ class VaeGanTrainer(Resumable):
         }
         self.players = adam_players(model, rates, o.beta1)
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, x: Tensor, y: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """One step of all three networks on a real batch (algorithm 1).
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where latents and the classes of the prior samples come from.
+            rng: Where latents and the classes of the prior samples come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
-        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        noise = normal(2, len(x), o.latent_dim, generator=generator).to(self.device)
-        weights_prior = weights[permutation(len(x), generator).to(self.device)]
+        x, class_probs = x.to(self.device), as_class_probs(y, len(m.classes)).to(self.device)
+        noise = normal(2, len(x), o.latent_dim, rng=rng).to(self.device)
+        class_probs_prior = class_probs[permutation(len(x), rng).to(self.device)]
 
         with autocast(self.device, o.bfloat16):
-            mu, logvar = m.posterior(x, weights)
-            x_rec = m.generator(reparameterise(mu, logvar, noise[0]), weights)
-            x_fake = m.generator(noise[1], weights_prior)
+            mu, logvar = m.posterior(x, class_probs)
+            x_rec = m.generator(reparameterise(mu, logvar, noise[0]), class_probs)
+            x_fake = m.generator(noise[1], class_probs_prior)
             # Passes of their own: batch norm must not mix real, reconstructed and sampled images.
-            real_logits, features_real = m.discriminator(x, weights)
-            rec_logits, features_rec = m.discriminator(x_rec, weights)
-            fake_logits, _ = m.discriminator(x_fake, weights_prior)
+            real_logits, features_real = m.discriminator(x, class_probs)
+            rec_logits, features_rec = m.discriminator(x_rec, class_probs)
+            fake_logits, _ = m.discriminator(x_fake, class_probs_prior)
 
         # The error of the reconstruction in the discriminator's features, equations 7 and 8.
         loss_features = half_squared_distance(features_real.detach(), features_rec).mean()

@@ -19,7 +19,7 @@ from augmentor.families.players import Resumable, adam_players
 from augmentor.families.renderer import EncodingRenderer
 from augmentor.losses.adversarial import Game, fake_loss, generator_loss, real_loss
 from augmentor.losses.feature_matching import half_squared_distance
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator, Upsampling
 from augmentor.networks.latent_discriminator import LatentDiscriminator
@@ -104,34 +104,34 @@ class WaeGanTrainer(Resumable):
         }
         self.players = adam_players(model, rates, o.beta1)
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, x: Tensor, y: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """One step on a real batch (algorithm 1).
 
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1].
             y: Their classes, int64 (N,).
-            generator: Where the prior's latents come from.
+            rng: Where the prior's latents come from.
 
         Returns:
             Named losses, scalars without gradient.
         """
         m, o = self.model.train(), self.options
-        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        z_prior = normal(len(x), o.latent_dim, generator=generator).to(self.device)
+        x, class_probs = x.to(self.device), as_class_probs(y, len(m.classes)).to(self.device)
+        z_prior = normal(len(x), o.latent_dim, rng=rng).to(self.device)
 
         # The discriminator tells the prior's latents from encoded ones.
         with autocast(self.device, self.options.bfloat16):
-            z, _ = m.posterior(x, weights)
+            z, _ = m.posterior(x, class_probs)
             prior_logits, z_logits = (
-                m.discriminator(z_prior, weights),
-                m.discriminator(z.detach(), weights),
+                m.discriminator(z_prior, class_probs),
+                m.discriminator(z.detach(), class_probs),
             )
         loss_d = real_loss(prior_logits, o.game).mean() + fake_loss(z_logits, o.game).mean()
         self.players.descend({("discriminator",): loss_d})
 
         # Encoder and generator reconstruct; the encoder's latents are to be taken for the prior's.
         with autocast(self.device, self.options.bfloat16):
-            x_rec, z_logits = m.generator(z, weights), m.discriminator(z, weights)
+            x_rec, z_logits = m.generator(z, class_probs), m.discriminator(z, class_probs)
         loss_pixels = 2 * half_squared_distance(x, x_rec).mean()
         loss_adversarial = generator_loss(z_logits, o.game).mean()
         loss = loss_pixels + o.weight_adversarial * loss_adversarial

@@ -20,7 +20,7 @@ from augmentor.families.players import Players, Resumable, adam
 from augmentor.families.renderer import Renderer
 from augmentor.losses.adversarial import fake_loss, generator_loss, real_loss
 from augmentor.losses.gradient_penalty import gradient_penalty
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.discriminator import Discriminator, Norm
 from augmentor.networks.generator import Generator, Upsampling
 
@@ -116,7 +116,7 @@ class WganTrainer(Resumable):
             model, {name: self._optimiser(name) for name in ("generator", "discriminator")}
         )
 
-    def step(self, x: Tensor, y: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, x: Tensor, y: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
         """The critic's updates and one of the generator (algorithm 1 of either paper).
 
         Every update of the critic sees real images of its own, 1 / critic_steps of the batch, and
@@ -125,7 +125,7 @@ class WganTrainer(Resumable):
         Args:
             x: Real images, float32 (N, C, H, W) in [-1, 1]; N is at least ``critic_steps``.
             y: Their classes, int64 (N,).
-            generator: Where latents and mixtures come from.
+            rng: Where latents and mixtures come from.
 
         Returns:
             Named losses, scalars without gradient; ``distance`` is the critic's estimate in its
@@ -139,16 +139,18 @@ class WganTrainer(Resumable):
             raise ValueError(
                 f"a batch of {len(x)} cannot be dealt out to {o.critic_steps} updates of the critic"
             )
-        x, weights = x.to(self.device), class_weights(y, len(m.classes)).to(self.device)
-        z = normal(len(x), o.latent_dim, generator=generator).to(self.device)
-        mix = uniform(len(x), generator=generator).to(self.device)
+        x, class_probs = x.to(self.device), as_class_probs(y, len(m.classes)).to(self.device)
+        z = normal(len(x), o.latent_dim, rng=rng).to(self.device)
+        mix = uniform(len(x), rng=rng).to(self.device)
 
         # The generator rests while the critic learns: one pass renders for all its updates. A
         # generated image has the class of the real one beside it, so that what lies between the two
         # has a class.
         with autocast(self.device, self.options.bfloat16):
-            x_fake = m.generator(z, weights)
-        dealt = (part.tensor_split(o.critic_steps) for part in (x, x_fake.detach(), weights, mix))
+            x_fake = m.generator(z, class_probs)
+        dealt = (
+            part.tensor_split(o.critic_steps) for part in (x, x_fake.detach(), class_probs, mix)
+        )
         for real, fake, seen, share in zip(*dealt, strict=True):
             # The critic ascends E D(x) - E D(G(z)) within its bound.
             with autocast(self.device, self.options.bfloat16):
@@ -163,7 +165,7 @@ class WganTrainer(Resumable):
 
         # The generator descends -E D(G(z)).
         with autocast(self.device, self.options.bfloat16):
-            loss_g = generator_loss(m.discriminator(x_fake, weights)[0], "wasserstein").mean()
+            loss_g = generator_loss(m.discriminator(x_fake, class_probs)[0], "wasserstein").mean()
         self.players.descend({("generator",): loss_g})
         return {
             "discriminator": loss_d.detach(),
@@ -171,10 +173,10 @@ class WganTrainer(Resumable):
             "distance": distance,
         }
 
-    def _penalty(self, real: Tensor, fake: Tensor, weights: Tensor, mix: Tensor) -> Tensor:
+    def _penalty(self, real: Tensor, fake: Tensor, class_probs: Tensor, mix: Tensor) -> Tensor:
         """In float32: a gradient of a gradient loses too much in bfloat16."""
         return gradient_penalty(
-            lambda x: self.model.discriminator(x, weights)[0], real, fake, mix
+            lambda x: self.model.discriminator(x, class_probs)[0], real, fake, mix
         ).mean()
 
     @torch.no_grad()

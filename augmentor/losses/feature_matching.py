@@ -76,15 +76,15 @@ def class_feature_matching(centres_real: Tensor, centres_fake: Tensor, present: 
     return torch.where(present, distances, torch.zeros_like(distances)).sum()
 
 
-def class_means(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def class_means(features: Tensor, class_probs: Tensor) -> tuple[Tensor, Tensor]:
     """Mean feature of every class in a batch.
 
     Args:
         features: Shape (N, F).
-        weights: One-hot classes, shape (N, K).
+        class_probs: One-hot classes, shape (N, K).
 
     Returns:
         Means, shape (K, F), zero for absent classes; and which classes are present, bool (K,).
     """
-    sizes = ranks.total(weights.sum(dim=0))
-    return ranks.total(weights.t() @ features) / sizes.clamp(min=1)[:, None], sizes > 0
+    sizes = ranks.total(class_probs.sum(dim=0))
+    return ranks.total(class_probs.t() @ features) / sizes.clamp(min=1)[:, None], sizes > 0

@@ -35,8 +35,8 @@ def halvings(size: int) -> int:
     )
 
 
-def class_weights(y: Tensor, num_classes: int) -> Tensor:
-    """Labels or mixtures of labels as one row of class weights each.
+def as_class_probs(y: Tensor, num_classes: int) -> Tensor:
+    """Labels or mixtures of labels as one row of class probabilities each.
 
     Args:
         y: int64 (N,) in [0, num_classes), or floating (N, num_classes) with rows summing to one.
@@ -119,9 +119,9 @@ class ConditionalBatchNorm2d(nn.Module):
         self.scale = nn.Parameter(torch.cat([ones, zeros]))
         self.shift = nn.Parameter(torch.zeros(num_classes + more, channels))
 
-    def forward(self, h: Tensor, weights: Tensor) -> Tensor:
-        """Normalise h (N, C, H, W) by rows of weights (N, K + more)."""
-        scale, shift = weights @ self.scale, weights @ self.shift
+    def forward(self, h: Tensor, given: Tensor) -> Tensor:
+        """Normalise h (N, C, H, W) by what is given (N, K + more)."""
+        scale, shift = given @ self.scale, given @ self.shift
         normalised: Tensor = self.norm(h)
         return torch.addcmul(shift[:, :, None, None], normalised, scale[:, :, None, None])
 
@@ -129,13 +129,13 @@ class ConditionalBatchNorm2d(nn.Module):
 class PlainBatchNorm2d(BatchNorm2d):
     """Batch norm that ignores the class, with the conditional one's signature."""
 
-    def forward(self, h: Tensor, weights: Tensor) -> Tensor:  # type: ignore[override]
-        """Normalise h (N, C, H, W); ``weights`` are ignored."""
+    def forward(self, h: Tensor, given: Tensor) -> Tensor:  # type: ignore[override]
+        """Normalise h (N, C, H, W); ``given`` is ignored."""
         return super().forward(h)
 
 
 def batch_norm(channels: int, num_classes: int, conditional: bool, more: int = 0) -> nn.Module:
-    """One of the two, called with (h, weights)."""
+    """One of the two, called with (h, given)."""
     if conditional:
         return ConditionalBatchNorm2d(channels, num_classes, more)
     return PlainBatchNorm2d(channels)

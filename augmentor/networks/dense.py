@@ -64,7 +64,7 @@ class GaussianNoise(nn.Module):
     def __init__(self, deviation: float) -> None:
         super().__init__()
         self.deviation = deviation
-        self.generator: torch.Generator | None = None
+        self.rng: torch.Generator | None = None
 
     def forward(self, h: Tensor) -> Tensor:
         """Any shape to the same shape; in evaluation mode what came in.
@@ -74,35 +74,35 @@ class GaussianNoise(nn.Module):
         """
         if not self.training or self.deviation == 0:
             return h
-        if self.generator is None:
+        if self.rng is None:
             raise RuntimeError(
                 "a noisy network in training mode draws from a generator; call it inside "
                 "noise_from()"
             )
-        noise = torch.randn(h.shape, generator=self.generator, device=h.device, dtype=h.dtype)
+        noise = torch.randn(h.shape, generator=self.rng, device=h.device, dtype=h.dtype)
         return torch.add(h, noise, alpha=self.deviation)
 
 
 @contextmanager
-def noise_from(network: nn.Module, generator: torch.Generator) -> Iterator[None]:
+def noise_from(network: nn.Module, rng: torch.Generator) -> Iterator[None]:
     """Lend a generator to every ``GaussianNoise`` in a network.
 
     Args:
         network: Any network, also one without noise.
-        generator: On the CPU. One draw is taken from it; the noise itself is drawn where the
+        rng: On the CPU. One draw is taken from it; the noise itself is drawn where the
             network lives.
     """
     device = next(network.parameters()).device
-    seed = int(torch.randint(2**62, (), generator=generator))
+    seed = int(torch.randint(2**62, (), generator=rng))
     layers = [module for module in network.modules() if isinstance(module, GaussianNoise)]
     lent = torch.Generator(device).manual_seed(seed)
     for layer in layers:
-        layer.generator = lent
+        layer.rng = lent
     try:
         yield
     finally:
         for layer in layers:
-            layer.generator = None
+            layer.rng = None
 
 
 class DenseBackbone(nn.Module):
@@ -171,14 +171,14 @@ class DenseGenerator(nn.Module):
         return (2 * pixels.float().sigmoid() - 1).view(z.shape[0], *self.image_shape)
 
 
-def standardise(network: nn.Module, x: Tensor, generator: torch.Generator) -> None:
+def standardise(network: nn.Module, x: Tensor, rng: torch.Generator) -> None:
     """Let every weight-normed unit of a network start with mean 0 and variance 1 on a batch, layer
     after layer.
 
     Args:
         network: Changed in place; noise is added if it is in training mode.
         x: Images (N, C, H, W), some hundreds.
-        generator: Where the noise comes from; on the CPU.
+        rng: Where the noise comes from; on the CPU.
 
     Source:
         Salimans & Kingma 2016, arXiv:1602.07868, section 3.
@@ -188,7 +188,7 @@ def standardise(network: nn.Module, x: Tensor, generator: torch.Generator) -> No
         layer.register_forward_pre_hook(lambda layer, args: layer.standardise(*args))
         for layer in layers
     ]
-    with torch.no_grad(), noise_from(network, generator):
+    with torch.no_grad(), noise_from(network, rng):
         network(x)
     for hook in hooks:
         hook.remove()

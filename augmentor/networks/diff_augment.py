@@ -13,7 +13,7 @@ POLICIES = ("colour", "translation", "cutout")
 
 
 def diff_augment(
-    x: Tensor, policies: tuple[str, ...], generator: torch.Generator, copies: int = 1
+    x: Tensor, policies: tuple[str, ...], rng: torch.Generator, copies: int = 1
 ) -> Tensor:
     """Augment images so that gradients reach them.
 
@@ -24,7 +24,7 @@ def diff_augment(
     Args:
         x: Images, float32 (N, C, H, W) in [-1, 1].
         policies: Any of ``POLICIES``, applied in that order.
-        generator: Where the draws come from.
+        rng: Where the draws come from.
         copies: Number of stacked groups; divides N.
 
     Returns:
@@ -43,7 +43,7 @@ def diff_augment(
     for policy in POLICIES:
         if policy in policies:
             rows = len(x) // copies * ranks.size()
-            draws = ranks.own_rows(uniform(rows, 4, generator=generator))
+            draws = ranks.own_rows(uniform(rows, 4, rng=rng))
             draws = draws.repeat(copies, 1).to(x.device)
             x = {"colour": _colour, "translation": _translate, "cutout": _cut_out}[policy](x, draws)
     return x

@@ -86,7 +86,7 @@ class Discriminator(nn.Module):
             nn.init.normal_(self.picture.weight)
 
     def forward(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge images (N, C, H, W) of rows of class weights and condition (N, K + D).
+        """Judge images (N, C, H, W) of rows of class probabilities and condition (N, K + D).
 
         Returns:
             Logits float32 (N,), large for real; and features float32 (N, num_features), the input

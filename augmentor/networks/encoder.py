@@ -50,8 +50,8 @@ class Encoder(nn.Module):
         self.posterior = nn.Linear(hidden + self.given.num_features, 2 * latent_dim)
 
     def forward(self, x: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
-        """Posterior of images (N, C, H, W) of rows of class weights and condition (N, K + D): mu
-        and logvar, each float32 (N, latent_dim).
+        """Posterior of images (N, C, H, W) of rows of class probabilities and condition (N, K + D):
+        mu and logvar, each float32 (N, latent_dim).
         """
         h = self.flat(self.convolutions(x))
         known = self.given(given).to(h.dtype)

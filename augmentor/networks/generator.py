@@ -109,8 +109,8 @@ class Generator(nn.Module):
             self.given.apply(_start_small)
 
     def forward(self, z: Tensor, given: Tensor) -> Tensor:
-        """Render latents (N, latent_dim) of rows of class weights and condition (N, K + D): float32
-        (N, C, H, W) in [-1, 1].
+        """Render latents (N, latent_dim) of rows of class probabilities and condition (N, K + D):
+        float32 (N, C, H, W) in [-1, 1].
         """
         return torch.tanh(self.activations(z, given))
 

@@ -28,7 +28,7 @@ NO_CONDITION = ConditionInput(0)
 
 
 class Given(nn.Module):
-    """Class weights as they are, followed by an embedding of the condition.
+    """Class probabilities as they are, followed by an embedding of the condition.
 
     Whoever multiplies the result by a matrix adds a term of the class and a term of the condition,
     so that a combination that was never seen is composed of what is known of both.
@@ -48,7 +48,7 @@ class Given(nn.Module):
         self.num_features = num_classes + (WIDTH if condition.size else 0)
 
     def forward(self, given: Tensor) -> Tensor:
-        """Rows (N, K + D) of class weights and condition to (N, num_features)."""
+        """Rows (N, K + D) of class probabilities and condition to (N, num_features)."""
         if self.embedding is None:
             return given
         classes, condition = given[:, : self.num_classes], given[:, self.num_classes :]

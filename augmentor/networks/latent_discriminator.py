@@ -23,9 +23,9 @@ class LatentDiscriminator(nn.Module):
             layers += [nn.Linear(hidden, hidden), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, 1))
 
-    def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        """Logits float32 (N,) of latents (N, latent_dim) of classes weights (N, K), large for the
-        prior's.
+    def forward(self, z: Tensor, class_probs: Tensor) -> Tensor:
+        """Logits float32 (N,) of latents (N, latent_dim) of class probabilities (N, K), large for
+        the prior's.
         """
-        logits: Tensor = self.layers(torch.cat([z, weights], dim=1))
+        logits: Tensor = self.layers(torch.cat([z, class_probs], dim=1))
         return logits.squeeze(1).float()

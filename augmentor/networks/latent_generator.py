@@ -23,7 +23,7 @@ class LatentGenerator(nn.Module):
             layers += [nn.Linear(hidden, hidden), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(hidden, code_dim))
 
-    def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        """Codes float32 (N, code_dim) of latents (N, latent_dim) of classes weights (N, K)."""
-        codes: Tensor = self.layers(torch.cat([z, weights], dim=1))
+    def forward(self, z: Tensor, class_probs: Tensor) -> Tensor:
+        """Codes float32 (N, code_dim) of latents (N, latent_dim) of class probabilities (N, K)."""
+        codes: Tensor = self.layers(torch.cat([z, class_probs], dim=1))
         return codes.float()

@@ -36,34 +36,35 @@ class GatedLayer(nn.Module):
         self.out = nn.Conv2d(width, width, 1)
         self.shifts = nn.Linear(num_classes, 4 * width, bias=False)
 
-    def forward(self, v: Tensor, h: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Both stacks, (N, channels, H, W) each, of classes weights (N, K), to (N, width, H, W)
-        each.
+    def forward(self, v: Tensor, h: Tensor, class_probs: Tensor) -> tuple[Tensor, Tensor]:
+        """Both stacks, (N, channels, H, W) each, of class probabilities (N, K), to (N, width, H,
+        W) each.
         """
-        rows, new_v = self.look_up(v, weights)
-        return new_v, self.look_left(h, pad(rows, (0, 0, 1, 0))[:, :, :-1], weights)
+        rows, new_v = self.look_up(v, class_probs)
+        return new_v, self.look_left(h, pad(rows, (0, 0, 1, 0))[:, :, :-1], class_probs)
 
-    def look_up(self, v: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def look_up(self, v: Tensor, class_probs: Tensor) -> tuple[Tensor, Tensor]:
         """The vertical stack alone: what it hands down, (N, 2 * width, H, W), and its output, (N,
         width, H, W).
         """
         r = self.reach
         rows: Tensor = self.vertical(pad(v, (r, r, r, 0)))
-        return rows, _gated(rows + self._shifts(weights)[0])
+        return rows, _gated(rows + self._shifts(class_probs)[0])
 
-    def look_left(self, h: Tensor, above: Tensor, weights: Tensor) -> Tensor:
+    def look_left(self, h: Tensor, above: Tensor, class_probs: Tensor) -> Tensor:
         """The horizontal stack alone, by what the vertical one hands down from the row above
         each.
         """
         r = self.reach
         left = pad(h, (r + 1, 0))[..., :-1] if self.first else pad(h, (r, 0))
         new: Tensor = self.out(
-            _gated(self.horizontal(left) + self.down(above) + self._shifts(weights)[1])
+            _gated(self.horizontal(left) + self.down(above) + self._shifts(class_probs)[1])
         )
         return new if self.first else h + new
 
-    def _shifts(self, weights: Tensor) -> tuple[Tensor, ...]:
-        return self.shifts(weights)[:, :, None, None].chunk(2, dim=1)  # type: ignore[no-any-return]
+    def _shifts(self, class_probs: Tensor) -> tuple[Tensor, ...]:
+        shifts: Tensor = self.shifts(class_probs)
+        return shifts[:, :, None, None].chunk(2, dim=1)
 
 
 class PixelCnnNetwork(nn.Module):
@@ -99,7 +100,7 @@ class PixelCnnNetwork(nn.Module):
         for head in self.heads:
             _spread(head[-1].bias, mixtures)  # type: ignore[index]
 
-    def context(self, x: Tensor, weights: Tensor) -> Tensor:
+    def context(self, x: Tensor, class_probs: Tensor) -> Tensor:
         """(N, width, H, W) of images (N, C, H, W): at every pixel, of the pixels before it and no
         other.
 
@@ -107,10 +108,10 @@ class PixelCnnNetwork(nn.Module):
         """
         v = h = x
         for layer in self.layers:
-            v, h = layer(v, h, weights)
+            v, h = layer(v, h, class_probs)
         return h
 
-    def rows_above(self, x: Tensor, weights: Tensor) -> list[Tensor]:
+    def rows_above(self, x: Tensor, class_probs: Tensor) -> list[Tensor]:
         """What every layer's vertical stack hands down from the last of the rows x (N, C, H, W) to
         the next one.
 
@@ -123,25 +124,25 @@ class PixelCnnNetwork(nn.Module):
             return [x.new_zeros(x.shape[0], 2 * self.width, 1, x.shape[3])] * len(self.layers)
         handed, v = [], x
         for layer in self._gated_layers():
-            rows, v = layer.look_up(v, weights)
+            rows, v = layer.look_up(v, class_probs)
             handed.append(rows[:, :, -1:])
         return handed
 
-    def context_in_row(self, row: Tensor, above: list[Tensor], weights: Tensor) -> Tensor:
+    def context_in_row(self, row: Tensor, above: list[Tensor], class_probs: Tensor) -> Tensor:
         """``context`` of the last pixel of a row.
 
         Args:
             row: The row up to that pixel, itself included though not seen, (N, C, 1, n); its last
                 ``reach`` + 1 pixels are enough.
             above: ``rows_above`` at the same n columns.
-            weights: Classes, (N, K).
+            class_probs: Class probabilities, (N, K).
 
         Returns:
             Shape (N, width, 1, 1).
         """
         h = row
         for layer, handed in zip(self._gated_layers(), above, strict=True):
-            h = layer.look_left(h, handed, weights)
+            h = layer.look_left(h, handed, class_probs)
         return h[..., -1:]
 
     def head(self, channel: int, context: Tensor, before: Tensor) -> Tensor:
@@ -161,9 +162,9 @@ class PixelCnnNetwork(nn.Module):
     def _gated_layers(self) -> Iterator[GatedLayer]:
         return cast(Iterator[GatedLayer], iter(self.layers))
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, x: Tensor, class_probs: Tensor) -> Tensor:
         """Parameters of all pixels of images (N, C, H, W), float32 (N, C, H, W, 3, M)."""
-        context = self.context(x, weights)
+        context = self.context(x, class_probs)
         return torch.stack([self.head(c, context, x[:, :c]) for c in range(len(self.heads))], dim=1)
 
 

@@ -33,11 +33,11 @@ def class_bounds(source: DensitySource, x: Tensor, seed: int, draws: int = 4) ->
         Kingma et al. 2014, arXiv:1406.5298 (the model M2); Schott et al. 2018, arXiv:1805.09190 (as
         a classifier).
     """
-    device, generator = device_of(source), rng_for("class bounds", seed)
+    device, rng = device_of(source), rng_for("class bounds", seed)
     num_classes = len(source.classes)
     parts = []
     for chunk in torch.split(x, _CHUNK):
-        noise = torch.randn(draws, len(chunk), source.latent_dim, generator=generator).to(device)
+        noise = torch.randn(draws, len(chunk), source.latent_dim, generator=rng).to(device)
         images = chunk.to(device)
         of_classes = [
             sum(

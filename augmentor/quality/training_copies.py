@@ -27,7 +27,8 @@ HELD_OUT = 1000
 """Training images that are looked for among the others, where not all are compared with."""
 COARSE = 8  # longest side of the thumbnail that chooses, in pixels
 SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
-TOGETHER = 4096
+PIXELS_TOGETHER = 2**24
+"""Values of images whose thumbnails are made at a time: they may lie on disk."""
 
 
 def copies_of_training(seen: Tensor, samples: Tensor, check: Check | None = None) -> NearCopies:
@@ -54,7 +55,8 @@ def copies_of_training(seen: Tensor, samples: Tensor, check: Check | None = None
     """
     if len(seen) <= MOST_KNOWN:
         return CopyFinder(seen, check).find(samples)
-    coarse = torch.cat([_coarse(some) for some in torch.split(seen, TOGETHER)])
+    together = max(1, PIXELS_TOGETHER // seen[0].numel())
+    coarse = torch.cat([_coarse(some) for some in torch.split(seen, together)])
     held = torch.linspace(0, len(seen) - 1, min(HELD_OUT, len(seen) // 4)).long()
     others = _chosen(coarse, seen[held], held)
     real = ratios_to(seen[others], seen[held], check)

@@ -17,8 +17,8 @@ class MixedClasses:
 
     Args:
         source: The source that renders.
-        mixtures: Weights of the source's K classes in each of M new classes, (M, K), rows summing
-            to one.
+        mixtures: Class probabilities of the source's K classes for each of M new classes, (M, K),
+            rows summing to one.
         names: Names of the new classes, M different ones.
 
     Raises:
@@ -32,14 +32,14 @@ class MixedClasses:
                 f"mixtures must be {expected} for these names and classes, got "
                 f"{tuple(mixtures.shape)}"
             )
-        weights = mixtures.to(torch.float32)
-        if bool((weights < 0).any()) or not torch.allclose(
-            weights.sum(1), torch.ones(len(names)), atol=1e-5
+        class_probs = mixtures.to(torch.float32)
+        if bool((class_probs < 0).any()) or not torch.allclose(
+            class_probs.sum(1), torch.ones(len(names)), atol=1e-5
         ):
             raise ValueError("every row of mixtures must be non-negative and sum to one")
         if len(set(names)) < len(names):
             raise ValueError(f"names of mixed classes must differ, got {names}")
-        self.source, self.mixtures, self.classes = source, weights, tuple(names)
+        self.source, self.mixtures, self.classes = source, class_probs, tuple(names)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

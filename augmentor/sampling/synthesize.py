@@ -23,6 +23,7 @@ from augmentor.common.types import (
 from augmentor.data.candidates import BATCH_SIZE, combination_latents, latents, sample
 from augmentor.data.fill import Fill
 from augmentor.data.synthetic_store import Recipe, RenderShard, require_feasible, write_set
+from augmentor.sampling.spread_latents import ScaledLatents
 
 Accept = Callable[[Tensor, Tensor], Tensor]
 """A filter: images (N, C, H, W) and their classes (N,) int64 to bool (N,), true for those to
@@ -251,6 +252,8 @@ def shard_renderer(
     """
     if recipe.fill is not None and accept is not None:
         raise ValueError("a set of combinations is not filtered")
+    if recipe.spread != 1:
+        source = ScaledLatents(source, recipe.spread)
 
     def render_shard(class_index: int, n: int, start: int) -> tuple[Tensor, Tensor]:
         if recipe.fill is not None:

@@ -58,13 +58,11 @@ class Batches:
         """
         if self.there is not None:
             return self.there.batch(self.batch_size, seed_for("batch", self.seed, step))
-        generator = rng_for("batch", self.seed, step)
-        indices = torch.multinomial(
-            self.shares, self.batch_size, replacement=True, generator=generator
-        )
+        rng = rng_for("batch", self.seed, step)
+        indices = torch.multinomial(self.shares, self.batch_size, replacement=True, generator=rng)
         x, y = self.images.x[indices], self.images.y[indices]
         if self.augment is not None:
-            x = self.augment(x, generator)
+            x = self.augment(x, rng)
         if self.images.condition is None:
             return x, y
         return x, y, self.images.condition[indices]
@@ -76,20 +74,20 @@ class DrawnThere:
     Args:
         images: Moved to where the generator lives.
         shares: How often each image is drawn, relative to the others; shape (N,), above 0.
-        generator: Seeded anew for every batch.
+        rng: Seeded anew for every batch.
     """
 
-    def __init__(self, images: LabelledImages, shares: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, images: LabelledImages, shares: Tensor, rng: torch.Generator) -> None:
         parts = (images.x, images.y, images.condition)
-        self.parts = [part.to(generator.device) for part in parts if part is not None]
-        self.ends, self.generator = shares.to(generator.device).cumsum(dim=0), generator
+        self.parts = [part.to(rng.device) for part in parts if part is not None]
+        self.ends, self.rng = shares.to(rng.device).cumsum(dim=0), rng
 
     def batch(self, size: int, seed: int) -> tuple[Tensor, ...]:
         """``size`` images drawn with replacement, a function of ``seed``; as ``Batches`` returns
         them. Nothing is read back from the device.
         """
-        self.generator.manual_seed(seed)
-        where = uniform(size, generator=self.generator).double() * self.ends[-1]
+        self.rng.manual_seed(seed)
+        where = uniform(size, rng=self.rng).double() * self.ends[-1]
         chosen = torch.searchsorted(self.ends, where, right=True).clamp(max=len(self.ends) - 1)
         return tuple(part[chosen] for part in self.parts)
 
@@ -148,8 +146,8 @@ class SemiBatches:
             self.unlabelled[unlabelled],
         )
         if self.augment is not None:
-            generator = rng_for("semi-batch", self.seed, step)
-            x, x_unlabelled = self.augment(x, generator), self.augment(x_unlabelled, generator)
+            rng = rng_for("semi-batch", self.seed, step)
+            x, x_unlabelled = self.augment(x, rng), self.augment(x_unlabelled, rng)
         return x, y, x_unlabelled
 
 

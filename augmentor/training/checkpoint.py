@@ -2,8 +2,8 @@
 
 A checkpoint is a folder ``step-00000500`` with the tensors, ``state.json`` and, written last,
 ``manifest.json`` with the SHA-256 of both. It is made under another name and renamed when
-everything in it has reached the disk; then the pointer ``latest`` is set. What is read is verified
-first; a corrupted checkpoint is passed over for the one before it.
+everything in it has reached the disk. What is read is verified first; a corrupted checkpoint is
+passed over for the one before it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from augmentor.common.atomic_files import (
     sha256_of,
     write_bytes,
     write_json,
-    write_text,
 )
 from augmentor.common.given_files import MOST_JSON, MOST_TENSORS, parse_json, read_bytes, read_text
 from augmentor.common.tensor_files import read_tensors, require_whole
@@ -84,7 +83,6 @@ def save_checkpoint(
         publish_folder(temporary, final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    write_text(folder / "latest", final.name + "\n")
     kept = _newest_first(folder)
     # Who saves a step behind others went on from an older one: the newer ones were corrupted.
     behind = kept.index(final)

@@ -31,7 +31,7 @@ class Trainer(Protocol):
     @property
     def step(self) -> Callable[..., dict[str, Tensor]]:
         """Train on one batch, given as its tensors (x, y, and the condition if there is one) and
-        the keyword ``generator``; named scalars, on one device.
+        the keyword ``rng``; named scalars, on one device.
         """
 
     def state(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def plain_steps(
     """``fit`` one kernel at a time, with a look at every step; arguments as there."""
     for step in range(start, steps):
         batch = map(ranks.own_rows, batch_at(step))
-        losses = trainer.step(*batch, generator=rng_for("step", seed, step))
+        losses = trainer.step(*batch, rng=rng_for("step", seed, step))
         # Together: a GPU is waited for once per step, not once per loss.
         together = ranks.mean(torch.stack([*losses.values()]))
         values = dict(zip(losses, together.tolist(), strict=True))

@@ -45,14 +45,14 @@ class CudaGraph:
     """A recording on a GPU.
 
     Args:
-        generator: Lives on the GPU; what the work draws comes from it, by the seed it has when the
+        rng: Lives on the GPU; what the work draws comes from it, by the seed it has when the
             work is replayed.
     """
 
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(self, rng: torch.Generator) -> None:
         self.graph = torch.cuda.CUDAGraph()
-        self.stream = torch.cuda.Stream(generator.device)  # type: ignore[no-untyped-call]
-        self.graph.register_generator_state(generator)
+        self.stream = torch.cuda.Stream(rng.device)  # type: ignore[no-untyped-call]
+        self.graph.register_generator_state(rng)
         self.out = torch.empty(0)
 
     def warm_up(self, work: Callable[[], Tensor]) -> Tensor:
@@ -138,7 +138,7 @@ class RecordedSteps:
         average: Moved after every step that was finite.
         batch_at: The batch of a step, of the same shapes at every step.
         seed: Addresses the noise of all steps.
-        generator: On the trainer's device; by default one is made.
+        rng: On the trainer's device; by default one is made.
         recording: Does the work again; by default a CUDA graph.
     """
 
@@ -149,13 +149,13 @@ class RecordedSteps:
         batch_at: Callable[[int], tuple[Tensor, ...]],
         seed: int,
         *,
-        generator: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
         recording: Recording | None = None,
     ) -> None:
         self.trainer, self.average, self.batch_at, self.seed = trainer, average, batch_at, seed
         self.device = next(trainer.model.parameters()).device
-        self.generator = generator or torch.Generator(self.device)
-        self.recording = recording or CudaGraph(self.generator)
+        self.rng = rng or torch.Generator(self.device)
+        self.recording = recording or CudaGraph(self.rng)
         self.halt = Halt(self.device)
         trainer.players.stop_by(self.halt)
         if self.device.type == "cuda":
@@ -171,7 +171,7 @@ class RecordedSteps:
     def take(self, step: int) -> StepReport:
         """Take step ``step``, counted from 0. What its report says is read when it is asked for."""
         batch = tuple(part.to(self.device, non_blocking=True) for part in self.batch_at(step))
-        self.generator.manual_seed(seed_for("step", self.seed, step))
+        self.rng.manual_seed(seed_for("step", self.seed, step))
         self.number.fill_(step + 1)
         if not self.inputs:
             self.inputs = tuple(part.clone() for part in batch)
@@ -220,7 +220,7 @@ class RecordedSteps:
 
     def _work(self) -> Tensor:
         """One step, from the inputs to the average, without a look at any number."""
-        losses = self.trainer.step(*self.inputs, generator=self.generator)
+        losses = self.trainer.step(*self.inputs, rng=self.rng)
         self.names = [*losses]
         together = torch.stack([*losses.values()]).float()
         if not len(self.bad_losses):

@@ -146,7 +146,8 @@ class MixPolicy:
 
     def to_json(self) -> dict[str, Any]:
         """What ``policy.json`` holds of it: base, share, confidence, whether real images are drawn
-        balanced, and every other key that differs from its default.
+        balanced, and every other key that differs from its default; the spread too where the
+        prior's is not the usual one.
         """
         found: dict[str, Any] = {"base": self.base, "share": self.share}
         found["confidence"] = self.confidence or None
@@ -156,6 +157,8 @@ class MixPolicy:
         for key, value in asdict(self).items():
             if value != usual[key]:
                 found[key] = value
+        if self.share and self.recipe.spread != 1:
+            found["spread"] = self.recipe.spread
         return found
 
 

@@ -93,6 +93,11 @@ class Recipe:
         return self.mixes_synthetic and not self.outside
 
     @property
+    def needs_judge(self) -> bool:
+        """Whether a judge filters images for it, or finds them."""
+        return self.confidence > 0 or self.images == "retrieval"
+
+    @property
     def mixes_synthetic(self) -> bool:
         """Whether it draws synthetic images of any origin."""
         return self.share > 0 and self.mixed == "synthetic"

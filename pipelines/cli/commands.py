@@ -217,6 +217,13 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     "--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of."
 )
 @click.option(
+    "--spread",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Standard deviation of the latents. Default: 1; with --fill 0.8, as gain renders "
+    "combinations.",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set."
 )
 @click.option(
@@ -269,6 +276,7 @@ def synth(
     form = format_ or ("shards" if isinstance(target, str) else "folder")
     if plan:
         processes = values.pop("processes")
+        values.pop("spread")  # how far latents are drawn changes neither bytes nor time by much
         return print_synth_plan(run, filter_, form, workers or processes, price, values, as_json)
     if workers is not None or price is not None:
         raise click.UsageError("--workers and --price belong to --plan")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipelines.experiment.plan import Group
     from pipelines.experiment.setting import Setting
     from pipelines.gain.plan import GainPlan
-    from pipelines.workbench.training_parts import TrainingTask
 
 JOB_BY_PART = {
     "verifier-": "verify",
@@ -221,20 +220,10 @@ def _parts_of(config: Config, run: Path, job: str) -> list[Part]:
 
     if job == "gain":
         groups = _groups_of_gain(gain_plan(config, run), run / "policy.json")
-        return [*parts_of(groups), *_galleries(groups)]
+        return [*parts_of(groups), *(part for group in groups for part in group.beside)]
     plans = {"semi": semi_plan, "compare": compare_plan, "verify": verify_plan}
     plan: Any = plans[job](config, run)
     return parts_of(plan.groups)
-
-
-def _galleries(groups: Sequence[Group[TrainingTask]]) -> list[Part]:
-    """The pictures that these groups keep: of what a generator renders for them."""
-    found = []
-    for group in groups:
-        task = group.task
-        if task.gallery is not None and any(recipe.uses_generator for recipe in task.recipes):
-            found.append(task.gallery)
-    return found
 
 
 def _groups_of_gain(plan: GainPlan, file: Path) -> list[Group[Any]]:

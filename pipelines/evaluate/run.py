@@ -9,11 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from augmentor.common.atomic_files import write_bytes, write_text
-from augmentor.common.types import DataError, SampleSource, device_of
+from augmentor.common.types import (
+    DataError,
+    EncodingSource,
+    SampleSource,
+    conditions_of,
+    device_of,
+)
 from augmentor.data.fingerprint import fingerprints
+from augmentor.quality.conditioning import condition_agreement
 from augmentor.sampling.occurring_conditions import OccurringConditions
 from pipelines.config import Config, ConfigError
 from pipelines.config.section import MOST_SAMPLES
@@ -26,6 +34,8 @@ from pipelines.experiment.provenance import provenance
 from pipelines.experiment.setting import domain_of
 from pipelines.experiment.setup import data_setup, generator_setup
 from pipelines.generators.compared import Section
+from pipelines.generators.findings import about_condition
+from pipelines.generators.in_memory import for_generator
 from pipelines.generators.load import LoadedRun, load_source, published_name
 from pipelines.generators.quality import EvaluateSettings, evaluate_source
 from pipelines.image_folder import shown
@@ -87,6 +97,10 @@ def evaluate_run(
     result = evaluation.result | {"source": _described(loaded)} | origin
     if note:
         result["conditions"] = note
+    agreement = _condition_agreement(loaded, bundle, seed)
+    if agreement is not None:
+        result["condition_agreement"] = agreement
+        result["warnings"] = [*about_condition(agreement), *result["warnings"]]
     result["setup"] = _setup(loaded, bundle, settings, seed)
     result["verdict"] = verdict(result)
     _write(target, result, evaluation.pictures, run)
@@ -137,6 +151,18 @@ def _for_classes(loaded: LoadedRun) -> tuple[SampleSource, str]:
         f"The source knows conditions ({names}): every class was rendered under all {len(source)} "
         "that occur in training, equally often; real images have them as often as they are"
     )
+
+
+def _condition_agreement(loaded: LoadedRun, bundle: DataBundle, seed: int) -> float | None:
+    """How well the source follows its condition on test images; None where that cannot be asked."""
+    test = bundle.test
+    if not conditions_of(loaded.source) or test.condition is None:
+        return None
+    several = len(torch.unique(test.condition, dim=0)) > 1
+    if not several or not isinstance(loaded.source, EncodingSource):
+        return None
+    images = for_generator(test, loaded.config.source)
+    return condition_agreement(loaded.source, images, seed)
 
 
 def _described(loaded: LoadedRun) -> Section:

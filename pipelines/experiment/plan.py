@@ -27,11 +27,18 @@ class Group(Generic[T]):
         task: What the worker gets; travels to another process.
         parts: What it leaves.
         shared_steps: Steps of what is made on the way once for all of them, by what is trained.
+        beside: What it leaves beside the results, such as pictures; made later where it is missing.
     """
 
     task: T
     parts: tuple[Part, ...]
     shared_steps: Mapping[str, int] = field(default_factory=dict)
+    beside: tuple[Part, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Part, ...]:
+        """All that it leaves."""
+        return (*self.parts, *self.beside)
 
 
 @dataclass(frozen=True)
@@ -71,14 +78,14 @@ def make_missing(
         Interrupted: After a signal; finished parts stay.
     """
     parts = parts_of(groups)
-    for line in [*store.drop_damaged(parts), *store.strangers(parts)]:
+    wanted = [part for group in groups for part in group.everything]
+    for line in [*store.drop_damaged(wanted), *store.strangers(wanted)]:
         progress.say(line)
     todo = []
     done = {}
     for index, group in enumerate(groups):
-        left = store.missing(group.parts)
-        done[index] = len(group.parts) - len(left)
-        if left:
+        done[index] = len(group.parts) - len(store.missing(group.parts))
+        if store.missing(group.everything):
             todo.append(index)
 
     def on_part(position: int, note: str) -> None:
@@ -96,7 +103,7 @@ def make_missing(
 
 
 def parts_of(groups: Iterable[Group[Any]]) -> list[Part]:
-    """All parts of these groups, in order."""
+    """The results of these groups, in order."""
     found: list[Part] = []
     for group in groups:
         found += group.parts
@@ -138,9 +145,10 @@ def plan_rows(
         for part in group.parts:
             seconds = _seconds(part.steps, speeds) if part in missing else 0.0
             _add(rows, part.kind, 0 if part in missing else 1, seconds)
+        begins = bool(store.missing(group.everything))
         for what, steps in group.shared_steps.items():
-            seconds = _seconds({what: steps}, speeds) if missing else 0.0
-            _add(rows, what, 0 if missing else 1, seconds)
+            seconds = _seconds({what: steps}, speeds) if begins else 0.0
+            _add(rows, what, 0 if begins else 1, seconds)
     found = []
     for what, (count, finished, seconds) in rows.items():
         estimate = None if speeds is None else seconds
@@ -154,10 +162,9 @@ def estimated_seconds(
     """Wall-clock seconds for what is missing, with so many groups made at the same time."""
     waiting = []
     for group in groups:
-        missing = store.missing(group.parts)
-        if missing:
+        if store.missing(group.everything):
             total = _seconds(group.shared_steps, speeds)
-            for part in missing:
+            for part in store.missing(group.parts):
                 total += _seconds(part.steps, speeds)
             waiting.append(total)
     rounds = math.ceil(len(waiting) / max(1, processes))

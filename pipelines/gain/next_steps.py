@@ -39,14 +39,31 @@ def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
         made = str(generator / "synthetic")
         words = "Train the generator on all your images."
         steps.append(Step(words, f"augmentor train {config} --out {target}"))
-        words, how = _amount(result)
+        words, how = _of_combinations(result) if taken else _amount(result)
         if taken and (least := result["policy"].get("confidence")):
             how += f" --filter confidence={least:g}"
         steps.append(Step(words, f"augmentor synth {target} {how}"))
     # The file holds what auto chose; another arm that is ahead has no file.
-    how = f'policy="{run / "policy.json"}"' if taken else 'counts="auto"'
-    mix = f'augmentor.SyntheticMix(train_set, "{made}", {how})'
+    how = ', counts="auto"'
+    if taken:
+        how = f', policy="{run / "policy.json"}"'
+    elif made != "FOLDER_OF_THE_SET" and result.get("combinations"):
+        how = ""  # with what was filled up all combinations are equally large
+    mix = f'augmentor.SyntheticMix(train_set, "{made}"{how})'
     return [*steps, Step("Mix them into your training, in Python.", mix)]
+
+
+def _of_combinations(result: Mapping[str, Any]) -> tuple[str, str]:
+    """What to render for the policy that was chosen: every combination equally often, with latents
+    as close to the prior's mean, where it asks for that.
+    """
+    policy, combinations = policy_of(result["policy"]), result.get("combinations")
+    if not policy.fill or not combinations:
+        return _amount(result)
+    fullest = max(max(row) for row in combinations["train"])
+    number = fullest * len(combinations["train"][0])
+    words = f"Render every combination equally often, {fullest} images each."
+    return words, f"--per-class {number} --spread {policy.recipe.spread:g}"
 
 
 def _amount(result: Mapping[str, Any]) -> tuple[str, str]:

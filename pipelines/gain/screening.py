@@ -8,12 +8,14 @@ proof: see ``RULE``.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from augmentor.quality.conditioning import FOLLOWS
 from downstream.arms.policy import MixPolicy
 from downstream.metrics import Metric
 from downstream.racing import (
@@ -40,7 +42,8 @@ RULE = (
     "with its last round. Of those that did not drop out, which the splits cannot tell apart, the "
     "one with the best record in the published runs of its kind of regime is taken. Synthetic "
     "images are taken only if they are ahead of the best candidate without a generator by more "
-    "than one standard error in three rounds or more."
+    "than one standard error in three rounds or more; rendered combinations only if the generator "
+    "follows its condition."
 )
 
 
@@ -52,11 +55,14 @@ class Race:
         plan: Of the run.
         results: By candidate's name, one result per split.
         held_out: Images held out in every split.
+        agreement: By candidate's name, how well its generators followed their condition; see
+            ``augmentor.quality.conditioning``.
     """
 
     plan: GainPlan
     results: dict[str, list[Result]] = field(default_factory=dict)
     held_out: list[int] = field(default_factory=list)
+    agreement: dict[str, list[float]] = field(default_factory=dict)
 
     def alive(self, candidates: Sequence[MixPolicy]) -> list[MixPolicy]:
         """The candidates that did not drop out, now or in an earlier round: one that missed a
@@ -73,6 +79,11 @@ class Race:
             for policy in candidates
             if policy.name not in dropped and rounds[policy.name] == last
         ]
+
+    def follows(self, name: str) -> bool:
+        """Whether the generators of a candidate use their condition, where that is known."""
+        known = self.agreement.get(name)
+        return not known or statistics.fmean(known) >= FOLLOWS
 
     def of(self, candidates: Sequence[MixPolicy]) -> dict[str, list[Result]]:
         """The results of these candidates."""
@@ -172,8 +183,11 @@ def _add_rounds(
     for number, group, parts in zip(numbers, groups, finished, strict=True):
         for recipe, part in zip(group.task.recipes, parts, strict=True):
             result = _result(part, race.plan.screening_metric)
+            agreement = part.content.get("condition_agreement")
             for policy in by_name[recipe]:
                 race.results.setdefault(policy.name, []).append(result)
+                if agreement is not None:
+                    race.agreement.setdefault(policy.name, []).append(agreement)
         if len(race.held_out) <= number:
             race.held_out.append(len(parts[0].tensors["y"]))
 
@@ -217,7 +231,7 @@ def _chosen(race: Race, plain: Sequence[MixPolicy], generating: Sequence[MixPoli
     for policy in generating:
         ahead, error = difference(race.results[policy.name], race.results[name])
         enough = len(race.results[policy.name]) >= plan.fewest_for_synthetic
-        if enough and ahead > AHEAD * error and ahead > 0:
+        if enough and ahead > AHEAD * error and ahead > 0 and race.follows(policy.name):
             name = policy.name
     return Choice(by_name[name], by_name[best], kind, known)
 
@@ -239,6 +253,9 @@ def _document(race: Race, plain: Sequence[MixPolicy], choice: Choice) -> dict[st
             "images_held_out": race.held_out,
             "trainings": sum(len(own) for own in race.results.values()),
             "steps_per_training": plan.setting.trainer.settings.steps,
+        },
+        "condition_agreement": {
+            name: statistics.fmean(values) for name, values in race.agreement.items()
         },
         "candidates": _rows(race, by_name, chosen.name),
     }
@@ -302,6 +319,13 @@ def _words(race: Race, choice: Choice, wrong: float) -> str:
     rounds = len(race.held_out)
     images = math.floor(sum(race.held_out) / rounds)
     record = f" Ties went by the record of runs of the kind '{choice.kind}'." if has_record else ""
+    if ignoring := [name for name in race.agreement if not race.follows(name)]:
+        worst = min(statistics.fmean(race.agreement[name]) for name in ignoring)
+        record += (
+            " The generator does not follow its condition: a training image comes back better "
+            f"under its own than under another one in {100 * worst:.0f} % of cases (50 % is "
+            "chance), so rendered combinations were not taken."
+        )
     return (
         f"Chosen: {chosen.name}{without}. {len(race.results)} candidates raced over {rounds} "
         f"rounds, {images} training images held out in each; probability that another candidate "

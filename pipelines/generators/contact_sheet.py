@@ -152,11 +152,12 @@ def some_of(count: int, most: int) -> list[int]:
 
 def firsts(combinations: Combinations, images: LabelledImages | None) -> dict[int, Tensor]:
     """The first image of every combination that has one."""
-    found: dict[int, Tensor] = {}
-    if images is not None and images.condition is not None:
-        for number, image in zip(combinations.of(images).tolist(), images.x, strict=True):
-            found.setdefault(number, image)
-    return found
+    if images is None or images.condition is None:
+        return {}
+    first: dict[int, int] = {}
+    for index, number in enumerate(combinations.of(images).tolist()):
+        first.setdefault(number, index)
+    return {number: images.x[index] for number, index in first.items()}
 
 
 def _cell(

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from PIL import Image
 
+from augmentor.quality.conditioning import FOLLOWS
 from augmentor.quality.memorisation import nearest
 from pipelines.generators.compared import KINDS, Compared, Section, evenly_spaced, first_of_each
 from pipelines.generators.copied import copies_words
@@ -19,6 +20,7 @@ SUSPICIOUS = 0.1
 """A ratio below, or a share above, that should stop a reader."""
 SPOILING = (
     "ignores the label",
+    "ignores the condition",
     "deaf to the label",  # in results of version 0.1
     "collapsed",
     "memorised",
@@ -95,6 +97,20 @@ def _about_labels(metrics: Section, num_classes: int) -> list[str]:
             "by chance"
         )
     return words
+
+
+def about_condition(agreement: float) -> list[str]:
+    """A warning where a source does not follow its condition.
+
+    Args:
+        agreement: ``condition_agreement`` of it.
+    """
+    if agreement >= FOLLOWS:
+        return []
+    return [
+        "ignores the condition: a real image comes back better under its own condition than under "
+        f"another one in {agreement:.0%} of cases, and 50% is chance"
+    ]
 
 
 def _about_copies(pixels: Section) -> list[str]:

@@ -4,6 +4,7 @@ missing.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, overload
 from augmentor.common.types import DataError, LabelledImages, device_of
 from augmentor.data.class_counts import read_strategy, resolve_counts
 from augmentor.data.class_names import class_index, listed
-from augmentor.data.fill import Fill, fill_up_to, spread
+from augmentor.data.fill import Fill, fill_up_to, spread_evenly
 from augmentor.data.remote_folder import folder_at
 from augmentor.data.stored_set import manifest_at
 from augmentor.data.synthetic_store import (
@@ -24,6 +25,7 @@ from augmentor.data.synthetic_store import (
     require_feasible,
     trained_on_digest,
 )
+from downstream.arms.table import FILL_SPREAD
 from pipelines.config import ConfigError, EngineConfig
 from pipelines.datasets import load_data
 from pipelines.device import use_threads
@@ -92,6 +94,7 @@ def synthesize_run(
     fill: int | None = None,
     classes: Sequence[str] | None = None,
     filter: str | None = None,
+    spread: float | None = None,
     seed: int = 0,
     format: Format = "folder",
     device: str | None = None,
@@ -117,6 +120,8 @@ def synthesize_run(
         classes: Names of the classes to render; all unless given.
         filter: ``confidence=P``: keep images that a classifier, trained on the run's training part
             only, gives at least the probability P of their class.
+        spread: Standard deviation of the latents: 1 unless given, with ``fill`` that of the arm
+            ``factored``, 0.8.
         seed: Seed of the latents; another seed is another set.
         format: A folder of PNG files per class, or tar shards in WebDataset's layout.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
@@ -149,7 +154,8 @@ def synthesize_run(
         rule, accept = None, None
         if threshold is not None:
             rule, accept = judged_filter(run, loaded, training(), threshold, progress, watch.check)
-        recipe = recipe_of(loaded, counts, rule, seed, format, plan)
+        own = spread_of(spread, fill)
+        recipe = recipe_of(loaded, counts, rule, seed, format, plan, own)
 
         def on_images(done: int, total: int) -> None:
             progress.step("synth", done, total)
@@ -204,7 +210,20 @@ def counts_of(
         plan = _filled(loaded, wish.fill, chosen)
         return plan.totals, plan
     counts = _counts(chosen, training, wish.strategy, wish.per_class, wish.ratio)
-    return counts, spread(loaded.seen, counts) if loaded.seen is not None else None
+    return counts, spread_evenly(loaded.seen, counts) if loaded.seen is not None else None
+
+
+def spread_of(spread: float | None, fill: int | None) -> float:
+    """How far latents are drawn from the prior's mean: as asked for, or as ``gain`` measured it.
+
+    Raises:
+        ConfigError: If it is negative or not finite.
+    """
+    if spread is None:
+        return 1.0 if fill is None else FILL_SPREAD
+    if not 0 <= spread < math.inf:
+        raise ConfigError("--spread must be 0 or more")
+    return spread
 
 
 def training_part(loaded: LoadedRun) -> LabelledImages:
@@ -334,6 +353,7 @@ def recipe_of(
     seed: int,
     form: Format,
     fill: Fill | None = None,
+    spread: float = 1.0,
 ) -> Recipe:
     """The recipe of a set of a run's own classes."""
     return Recipe(
@@ -348,6 +368,7 @@ def recipe_of(
         filter=rule,
         format=form,
         fill=fill,
+        spread=spread,
         device=device_of(loaded.source).type,
     )
 

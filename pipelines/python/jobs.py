@@ -190,6 +190,7 @@ def synthesize(
     fill: int | None = None,
     classes: Sequence[str] | None = None,
     filter: str | None = None,
+    spread: float | None = None,
     seed: int = 0,
     format: Literal["folder", "shards"] = "folder",
     device: str | None = None,
@@ -213,6 +214,8 @@ def synthesize(
             as many as the fullest has.
         classes: Names of the classes to render.
         filter: ``confidence=P``: keep images that a classifier is this sure of.
+        spread: Standard deviation of the latents; 1 unless given, with ``fill`` 0.8, as ``gain``
+            renders combinations.
         seed: Of the set.
         format: A folder of images per class, or tar shards.
         device: Where to compute; where the run was trained unless given.
@@ -241,6 +244,7 @@ def synthesize(
             fill=fill,
             classes=classes,
             filter=filter,
+            spread=spread,
             seed=seed,
             format=format,
             device=device,

@@ -15,7 +15,7 @@ from augmentor.common.types import device_of as device_of_source
 from augmentor.data.candidates import latents, sample
 from augmentor.data.combinations import COVERED, Bins, combinations_of
 from augmentor.data.fingerprint import from_uint8, to_uint8
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.discriminator import Discriminator
 from augmentor.sampling.filters import Realism, both, realism_filter
 from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
@@ -252,7 +252,7 @@ def discriminator_of(source: SampleSource) -> Realism:
     device, num_classes = device_of_source(source), len(source.classes)
 
     def realism(x: Tensor, y: Tensor) -> Tensor:
-        class_probs = class_weights(y.to(device), num_classes)
+        class_probs = as_class_probs(y.to(device), num_classes)
         logits: Tensor = discriminator.eval()(x.to(device), class_probs)[0]
         return logits
 

@@ -67,7 +67,7 @@ class TrainingTask:
         folder: Of the store.
         judge: As in ``Workbench``.
         screen: Scores held-out training images of this split; None scores the test images.
-        gallery: Pictures for the report, made where a generator was trained; None makes none.
+        gallery: Pictures for the report; None makes none.
         outside: Folders of the sets of another generator's images, by digest.
     """
 
@@ -134,7 +134,7 @@ def training_part(
     found |= setting.data_description()
     found["classifier"] = setting.classifier_description()
     found["recipe"] = described(recipe)
-    if recipe.confidence or recipe.images == "retrieval":
+    if recipe.needs_judge:
         found["judge"] = described(judge)
     if recipe.uses_generator:
         found["generator_code"] = GENERATOR_CODE
@@ -173,7 +173,7 @@ def training_group(
         judge: As in ``Workbench``.
         has_pool: As in ``training_part``.
         screen: As in ``TrainingTask``.
-        gallery: Whether to keep pictures for the report.
+        gallery: Whether to keep pictures for the report, where a recipe renders some.
         outside: As in ``TrainingTask``.
     """
     by_recipe: dict[Recipe, str] = {}
@@ -184,7 +184,8 @@ def training_group(
         label = f"{name}, {arm}"
         part = training_part(setting, label, seed, recipe, judge, has_pool=has_pool, screen=screen)
         parts.append(part)
-    pictures = gallery_part(setting, name, seed, has_pool) if gallery else None
+    pictured = gallery and any(_pictured(recipe, setting) for recipe in by_recipe)
+    pictures = gallery_part(setting, name, seed, has_pool) if pictured else None
     task = TrainingTask(
         setting=setting,
         seed=seed,
@@ -196,7 +197,8 @@ def training_group(
         gallery=pictures,
         outside=outside or {},
     )
-    return Group(task, tuple(parts), _shared_steps(setting, tuple(by_recipe), has_pool))
+    steps = _shared_steps(setting, tuple(by_recipe), has_pool)
+    return Group(task, tuple(parts), steps, beside=() if pictures is None else (pictures,))
 
 
 def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
@@ -234,10 +236,13 @@ def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Wa
             table = combinations_of(bench.train, bench.bins)
             tensors["combination"] = table.of(scored)
             tensors["coverage"] = table.coverage_of(scored)
+        facts: dict[str, Any] = {"curve": curve.values}
+        if recipe.fill and recipe.renders:
+            facts["condition_agreement"] = bench.condition_agreement
         seconds = _since(spent, bench.seconds)
         store.write(
             part,
-            {"curve": curve.values},
+            facts,
             tensors,
             seconds=seconds,
             device=task.setting.device,
@@ -245,8 +250,8 @@ def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Wa
         )
         spent = dict(bench.seconds)
         on_part(PART_MADE + part.label)
-    if task.gallery is not None and "source" in vars(bench) and not store.has(task.gallery):
-        keep_gallery(task.gallery, bench, store)
+    if task.gallery is not None and not store.has(task.gallery):
+        keep_gallery(task.gallery, bench, store, task.recipes)
 
 
 def bench_of(
@@ -311,30 +316,50 @@ def outputs_of(part: FinishedPart, y: Tensor | None = None) -> Outputs:
     )
 
 
+def _pictured(recipe: Recipe, setting: Setting) -> bool:
+    """Whether it trains the generator that pictures are kept of: with conditions, the one that
+    knows them.
+    """
+    return recipe.renders and (recipe.fill or setting.data.condition is None)
+
+
 def _steps_of(setting: Setting, recipe: Recipe) -> dict[str, int]:
     """Steps of one training; FixMatch's hold nearly twice as many images as a plain step."""
     steps = setting.trainer.settings.steps
     if recipe.training in CONSISTENCY:
-        trainings = 1 + setting.pool.rounds
-        steps = trainings * steps if setting.fixmatch_steps is None else setting.fixmatch_steps
-        steps *= 1 if setting.fixmatch_steps is None else 2
+        steps *= 1 + _pool_rounds(setting)
+        if setting.fixmatch_steps is not None:
+            steps = 2 * setting.fixmatch_steps
+        # The one other FixMatch that asks for its labels, before it begins.
+        steps *= 2 if recipe.training == "pair_fixmatch" else 1
     return {"classifier": steps}
 
 
 def _shared_steps(setting: Setting, recipes: Sequence[Recipe], has_pool: bool) -> dict[str, int]:
-    """Steps of what a replicate makes on the way, once for all its arms."""
+    """Steps of what a replicate makes on the way, once for all its arms. What takes no steps, such
+    as a graph of similar images, is not foreseen.
+    """
+    pool, steps = setting.pool, setting.trainer.settings.steps
+    images, trainings = {one.images for one in recipes}, {one.training for one in recipes}
+    kinds = {recipe.fill for recipe in recipes if recipe.renders}
     found: dict[str, int] = {}
-    renders = any(recipe.renders for recipe in recipes)
-    labels_pool = any(recipe.images == "pseudo_label" for recipe in recipes)
-    steps = setting.trainer.settings.steps
-    if renders:
-        kinds = {recipe.fill for recipe in recipes if recipe.renders}
+    if kinds:
         found["generator"] = setting.source.steps * (len(kinds) if setting.data.condition else 1)
-    if labels_pool or (renders and has_pool):
-        found["pool labels"] = steps * setting.pool.rounds
-    if any(recipe.uses_generator and not recipe.renders for recipe in recipes):
-        found["joint labels"] = setting.pool.joint_rounds * setting.pool.joint_steps
+    labelling = _pool_rounds(setting) if "pseudo_label" in images or (kinds and has_pool) else 0
+    for name, classifiers in (("joint_label", 1), ("pair_label", 2)):
+        if name in images:
+            labelling += min(1, _pool_rounds(setting)) + classifiers * pool.joint_rounds
+    if labelling:
+        found["pool labels"] = steps * labelling
+    joint = pool.joint_rounds * ("joint_label" in images) + ("joint_fixmatch" in trainings)
+    if joint:
+        found["joint labels"] = pool.joint_steps * joint
     return found
+
+
+def _pool_rounds(setting: Setting) -> int:
+    """Trainings of classifiers that label the pool; a graph alone needs none."""
+    return 0 if setting.pool.method == "graph" else setting.pool.rounds
 
 
 def views_computed(

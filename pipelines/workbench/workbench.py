@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.common.randomness import seed_for
-from augmentor.common.types import LabelledImages, SampleSource
+from augmentor.common.types import EncodingSource, LabelledImages, SampleSource
 from augmentor.data.combinations import Bins, combinations_of
 from augmentor.data.draw_weights import even_combinations, mixed_draw_weights
+from augmentor.quality.conditioning import condition_agreement
 from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept
 from downstream.arms.recipe import OF_COMBINATIONS, WARM_STARTED, Recipe
@@ -186,6 +187,16 @@ class Workbench:
             return self._trained_generator(self._generator_images().without_conditions())
 
     @cached_property
+    def condition_agreement(self) -> float | None:
+        """How often a training image comes back better under its own condition than under another
+        one; None for a source without an encoder.
+        """
+        images = for_generator(self.train, self.setting.source)
+        if not isinstance(self.source, EncodingSource):
+            return None
+        return condition_agreement(self.source, images, self.seed)
+
+    @cached_property
     def smote(self) -> LabelledImages:
         """The training images topped up by SMOTE to the size of the largest class."""
         return oversample_by_smote(self.train, seed_for("smote", self.seed))
@@ -250,11 +261,6 @@ class Workbench:
             with self._timed("synthesis"):
                 self._synthetic[key] = renderer.images(key, accept, pool)
         return self._synthetic[key]
-
-    @property
-    def rendered(self) -> list[LabelledImages]:
-        """The sets of synthetic images that recipes have asked for so far."""
-        return list(self._synthetic.values())
 
     def opinion(self, x: Tensor) -> Tensor | None:
         """Class probabilities (N, K) that the judge gives images; None if no arm has trained it."""

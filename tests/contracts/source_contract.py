@@ -112,9 +112,9 @@ def check_rows_are_independent(source: Any) -> None:
 def check_mixtures(source: Any) -> None:
     y, z, given = inputs(source)
     k = len(source.classes)
-    weights = torch.nn.functional.one_hot(y, k).float()
+    class_probs = torch.nn.functional.one_hot(y, k).float()
     require(
-        close(source.sample(weights, z, *given), source.sample(y, z, *given)),
+        close(source.sample(class_probs, z, *given), source.sample(y, z, *given)),
         "a mixture of one class is that class",
     )
     even = source.sample(torch.full((len(y), k), 1 / k), z, *given)
@@ -155,9 +155,10 @@ def check_encoding(source: Any) -> None:
         close(source.encode(x[:1], y[:1], *(part[:1] for part in given)), mu[:1]),
         "an image alone has the latent it has among others",
     )
-    weights = torch.nn.functional.one_hot(y, len(source.classes)).float()
+    class_probs = torch.nn.functional.one_hot(y, len(source.classes)).float()
     require(
-        close(source.encode(x, weights, *given), mu), "a mixture of one class encodes as that class"
+        close(source.encode(x, class_probs, *given), mu),
+        "a mixture of one class encodes as that class",
     )
 
 
@@ -201,14 +202,14 @@ def refuses(call: Any, what: str) -> None:
 
 def inputs(source: SampleSource, n: int = 6) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Classes, latents, and where the source knows conditions, these too."""
-    generator = torch.Generator().manual_seed(7)
-    z = torch.randn(n, source.latent_dim, generator=generator)
+    rng = torch.Generator().manual_seed(7)
+    z = torch.randn(n, source.latent_dim, generator=rng)
     y, conditions = torch.arange(n) % len(source.classes), conditions_of(source)
     if not conditions:
         return y, z, ()
     if not conditions.are_numbers:
         return y, z, (torch.arange(n) // 2 % conditions.size,)
-    spread = 2 * torch.rand(n, conditions.size, generator=generator) - 1
+    spread = 2 * torch.rand(n, conditions.size, generator=rng) - 1
     scale, centre = torch.tensor(conditions.scale), torch.tensor(conditions.centre)
     return y, z, (centre + scale * spread,)
 

@@ -15,19 +15,19 @@ SHORT = FixMatchSettings(
 )
 
 
-def same(x: Tensor, generator: Generator) -> Tensor:
+def same(x: Tensor, rng: Generator) -> Tensor:
     return x
 
 
-def noisy(x: Tensor, generator: Generator) -> Tensor:
-    return x + 0.1 * torch.randn(x.shape, generator=generator)
+def noisy(x: Tensor, rng: Generator) -> Tensor:
+    return x + 0.1 * torch.randn(x.shape, generator=rng)
 
 
 def halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Images whose left or right half is bright, under noise, in turn; and which half it is."""
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     y = torch.arange(count) % 2
-    x = 0.7 * torch.randn(count, 1, 8, 8, generator=generator)
+    x = 0.7 * torch.randn(count, 1, 8, 8, generator=rng)
     for index, side in enumerate(y.tolist()):
         x[index, :, :, 4 * side : 4 * side + 4] += 0.6
     return x, y

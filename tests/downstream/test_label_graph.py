@@ -16,25 +16,25 @@ def path(count: int) -> csr_array:
     return csr_array(dense + dense.T)
 
 
-def same(x: Tensor, generator: Generator) -> Tensor:
+def same(x: Tensor, rng: Generator) -> Tensor:
     return x
 
 
-def shifted(x: Tensor, generator: Generator) -> Tensor:
+def shifted(x: Tensor, rng: Generator) -> Tensor:
     """Every image by one column to the left or to the right."""
-    left = torch.rand(len(x), generator=generator) < 0.5
+    left = torch.rand(len(x), generator=rng) < 0.5
     return torch.where(left.view(-1, 1, 1, 1), x.roll(-1, 3), x.roll(1, 3))
 
 
 def bars(count: int) -> Tensor:
     """Images (2 * count, 1, 8, 8): bright columns at two places, then bright rows, each with a
     little of its own."""
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     x = -torch.ones(2 * count, 1, 8, 8)
     for index in range(count):
         x[index, :, :, 3 + index % 2] = 1
         x[count + index, :, 2 + index % 2, :] = 1
-    return x + 0.05 * torch.rand(x.shape, generator=generator)
+    return x + 0.05 * torch.rand(x.shape, generator=rng)
 
 
 def test_labels_spread_along_a_chain_by_hand() -> None:
@@ -136,10 +136,10 @@ def test_large_images_give_about_the_same_graph(
 def test_components_of_large_images_are_those_of_the_covariance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     scales = torch.cat([torch.tensor([9.0, 7.0, 5.0, 3.0]), torch.full((36,), 0.2)])
     for count in (20, 60):
-        x = 2 + scales * torch.randn(count, 40, generator=generator)
+        x = 2 + scales * torch.randn(count, 40, generator=rng)
         exact, mean = label_graph._principal_components(x, 4, 0)
         with monkeypatch.context() as patch:
             patch.setattr(label_graph, "LARGEST_SQUARE", 30)
@@ -160,7 +160,7 @@ def test_photos_of_128_pixels_need_no_covariance() -> None:
 def test_large_images_are_augmented_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def noted(x: Tensor, generator: Generator) -> Tensor:
+    def noted(x: Tensor, rng: Generator) -> Tensor:
         seen.append(len(x))
         return x
 

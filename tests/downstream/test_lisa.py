@@ -60,7 +60,7 @@ def test_a_mix_lies_between_the_two_halves() -> None:
 def test_every_image_is_augmented_before_it_is_mixed() -> None:
     seen: list[int] = []
 
-    def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    def augment(x: Tensor, rng: torch.Generator) -> Tensor:
         seen.append(len(x))
         return x
 

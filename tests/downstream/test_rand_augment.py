@@ -25,7 +25,7 @@ def images(count: int = 12, channels: int = 3, side: int = 8) -> Tensor:
     return torch.rand(count, channels, side, side, generator=Generator().manual_seed(0)) * 2 - 1
 
 
-def generator(seed: int = 0) -> Generator:
+def rng(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)
 
 
@@ -38,7 +38,7 @@ def test_shape_and_range_stay_and_draws_repeat_for_a_seed(
 ) -> None:
     x, augment = images(channels=channels), make(domain)
     before, state = x.clone(), torch.random.get_rng_state()
-    first, again, other = augment(x, generator()), augment(x, generator()), augment(x, generator(1))
+    first, again, other = augment(x, rng()), augment(x, rng()), augment(x, rng(1))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.equal(x, before)
     assert (first.shape, first.dtype) == (x.shape, x.dtype)
@@ -50,7 +50,7 @@ def test_shape_and_range_stay_and_draws_repeat_for_a_seed(
 @pytest.mark.parametrize("make", BOTH)
 def test_every_image_has_its_own_draw(make: type[Augment]) -> None:
     x = images(1).expand(24, -1, -1, -1)
-    assert len(torch.unique(make("natural")(x, generator()), dim=0)) > 8
+    assert len(torch.unique(make("natural")(x, rng()), dim=0)) > 8
 
 
 @pytest.mark.parametrize("name", SIGNED)
@@ -92,7 +92,7 @@ def test_digits_stay_grey_figures_on_an_empty_background_and_are_not_mirrored() 
     corner[:, :, 10:18, 10:13] = 1.0
     corner[:, :, 15:18, 10:18] = 1.0  # an L
     for make in BOTH:
-        changed = make("digits")(corner, generator())
+        changed = make("digits")(corner, rng())
         border = torch.cat([changed[:, :, 0].flatten(), changed[:, :, -1].flatten()])
         assert float((border < 0).float().mean()) > 0.95
         left, right = changed[..., :14].clamp(min=-1).sum(), changed[..., 14:].sum()
@@ -102,12 +102,10 @@ def test_digits_stay_grey_figures_on_an_empty_background_and_are_not_mirrored() 
 
 def test_photographs_are_flipped_half_of_the_time() -> None:
     x = images(400)
-    flipped = (
-        (rand_augment("natural", magnitude=0)(x, generator()) - x.flip(3)).abs().amax(dim=(1, 2, 3))
-    )
+    flipped = (rand_augment("natural", magnitude=0)(x, rng()) - x.flip(3)).abs().amax(dim=(1, 2, 3))
     # At magnitude zero most operations do nothing; those that do (equalize, autocontrast, …) hit
     # either kind alike.
-    same = (rand_augment("natural", magnitude=0)(x, generator()) - x).abs().amax(dim=(1, 2, 3))
+    same = (rand_augment("natural", magnitude=0)(x, rng()) - x).abs().amax(dim=(1, 2, 3))
     assert float((flipped < 0.02).sum()) == pytest.approx(float((same < 0.02).sum()), rel=0.35)
     assert float((flipped < 0.02).float().mean()) > 0.2
 

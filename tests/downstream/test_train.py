@@ -103,7 +103,7 @@ def test_augmentation_changes_the_images_that_are_learned_from() -> None:
     plain = train_classifier(fresh(), x, y, SHORT, seed=0)
     assert equal(
         plain,
-        train_classifier(fresh(), x, y, SHORT, seed=0, augment=lambda batch, generator: batch),
+        train_classifier(fresh(), x, y, SHORT, seed=0, augment=lambda batch, rng: batch),
     )
     assert not equal(
         plain, train_classifier(fresh(), x, y, SHORT, seed=0, augment=classical("digits"))
@@ -124,8 +124,8 @@ def test_mixing_trains_on_mixed_targets() -> None:
     x, y = small_set()
     seen: list[Tensor] = []
 
-    def spy(images: Tensor, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        mixed = mixup(images, targets, generator, alpha=1.0)
+    def spy(images: Tensor, targets: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        mixed = mixup(images, targets, rng, alpha=1.0)
         seen.append(mixed[1])
         return mixed
 

@@ -29,16 +29,3 @@ def test_a_truncated_checkpoint_is_passed_over_and_the_file_named(tmp_path, tall
         )
         assert survived == PLACES
     assert load_checkpoint(tmp_path).step == 2
-
-
-def test_a_truncated_pointer_does_not_matter(tmp_path, tally):
-    for step in (1, 2):
-        save_checkpoint(tmp_path, step, {}, {})
-    whole, survived = (tmp_path / "latest").read_bytes(), 0
-    for place in range(len(whole)):
-        (tmp_path / "latest").write_bytes(whole[:place])
-        survived += load_checkpoint(tmp_path).step == 2
-    tally(
-        len(whole), survived, "the pointer to the newest checkpoint truncated: the newest is loaded"
-    )
-    assert survived == len(whole)

@@ -17,8 +17,8 @@ SEEN = np.arange(5, dtype=np.int64)
 
 
 def random_images(class_index, n, start):
-    generator = torch.Generator().manual_seed(class_index)
-    return torch.rand((start + n, 1, 6, 6), generator=generator)[start:] * 2 - 1, torch.arange(
+    rng = torch.Generator().manual_seed(class_index)
+    return torch.rand((start + n, 1, 6, 6), generator=rng)[start:] * 2 - 1, torch.arange(
         start, start + n
     )
 

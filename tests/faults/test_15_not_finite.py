@@ -31,10 +31,10 @@ CLASSES = ("a", "b", "c")
 def poison_input(trainer, value):
     step = trainer.step
 
-    def poisoned(x, *rest, generator):
+    def poisoned(x, *rest, rng):
         x = x.clone()
         x[0, 0, 0, 0] = value
-        return step(x, *rest, generator=generator)
+        return step(x, *rest, rng=rng)
 
     trainer.step = poisoned
 
@@ -42,8 +42,8 @@ def poison_input(trainer, value):
 def poison_loss(trainer, value):
     step = trainer.step
 
-    def poisoned(*batch, generator):
-        losses = step(*batch, generator=generator)
+    def poisoned(*batch, rng):
+        losses = step(*batch, rng=rng)
         return losses | {name: loss * 0 + value for name, loss in list(losses.items())[:1]}
 
     trainer.step = poisoned
@@ -79,10 +79,8 @@ def tiny(family):
 
 
 def batch_at(step):
-    generator = torch.Generator().manual_seed(step)
-    return torch.rand(8, 1, 8, 8, generator=generator) * 2 - 1, torch.randint(
-        3, (8,), generator=generator
-    )
+    rng = torch.Generator().manual_seed(step)
+    return torch.rand(8, 1, 8, 8, generator=rng) * 2 - 1, torch.randint(3, (8,), generator=rng)
 
 
 def stops(family, what, value):

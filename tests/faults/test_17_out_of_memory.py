@@ -35,11 +35,11 @@ def config_at(path, config):
 def test_in_the_training_of_a_source(tmp_path, tally, monkeypatch, where):
     step, calls = GanTrainer.step, []
 
-    def greedy(self, *batch, generator):
+    def greedy(self, *batch, rng):
         calls.append(1)
         if len(calls) == 4:
             raise ERRORS[where]
-        return step(self, *batch, generator=generator)
+        return step(self, *batch, rng=rng)
 
     monkeypatch.setattr(GanTrainer, "step", greedy)
     config = config_at(tmp_path / "c.yaml", small(6))

@@ -48,9 +48,9 @@ class Photos:
 
 
 def mixed(transform=None):
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     synthetic = LabelledImages(
-        torch.rand(8, 1, 9, 9, generator=generator) * 2 - 1, torch.arange(8) % 2, ("a", "b")
+        torch.rand(8, 1, 9, 9, generator=rng) * 2 - 1, torch.arange(8) % 2, ("a", "b")
     )
     return SyntheticMix(Photos(transform), synthetic)
 

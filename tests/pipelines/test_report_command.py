@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from downstream.arms.policy import MixPolicy
+from downstream.arms.table import FILL_SPREAD
 from pipelines import cli
 from pipelines.gain import run as gain
 from pipelines.gain.next_steps import next_steps
@@ -62,7 +64,16 @@ def test_a_gain_leads_to_training_rendering_and_mixing() -> None:
         f"augmentor train {config} --out {generator}",
         f"augmentor synth {generator} --fill",
     ]
-    assert 'SyntheticMix(train_set, "runs/a b-generator/synthetic"' in commands[2]
+    assert commands[2].endswith('SyntheticMix(train_set, "runs/a b-generator/synthetic")')
+
+
+def test_a_policy_of_combinations_leads_to_the_images_it_was_measured_with() -> None:
+    policy = MixPolicy("trivialaugment", share=0.75, fill=True).to_json()
+    assert policy["spread"] == FILL_SPREAD
+    seen = {"train": [[9, 0, 3], [2, 9, 1]]}
+    steps = told("green", combinations=seen, policy=policy)
+    assert steps[1].command.endswith(f"--per-class 27 --spread {FILL_SPREAD}")
+    assert 'policy="runs/a b/policy.json"' in steps[2].command
 
 
 def test_the_steps_are_those_of_the_arm_that_is_advised() -> None:

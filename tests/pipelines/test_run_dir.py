@@ -31,8 +31,8 @@ def hold(path: Path) -> subprocess.Popen[str]:
 
 def test_parts_lie_in_the_folder(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "a")
-    parts = {run.config, run.checkpoints, run.samples, run.synthetic, run.tensorboard, run.log}
-    assert len(parts) == 6
+    parts = {run.config, run.checkpoints, run.samples, run.tensorboard, run.log}
+    assert len(parts) == 5
     assert {part.parent for part in parts} == {tmp_path / "a"}
 
 
@@ -64,13 +64,13 @@ def test_the_lock_clears_away_what_a_killed_process_left(tmp_path: Path) -> None
         folder.mkdir(exist_ok=True)
         (folder / ".0123.tmp").write_text("half")
     (run.checkpoints / ".step-00000004.tmp").mkdir()
-    (run.checkpoints / "latest").write_text("step-00000002")
+    (run.checkpoints / "step-00000002").mkdir()
     with run.lock():
         assert sorted(path.name for path in tmp_path.rglob("*")) == [
             "checkpoints",
-            "latest",
             "lock",
             "parts",
+            "step-00000002",
         ]
 
 

@@ -19,7 +19,7 @@ from augmentor.common.conditions import Conditions
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.candidates import combination_latents, latents
 from augmentor.data.combinations import combinations_of
-from augmentor.data.fill import Fill, fill_up_to, spread
+from augmentor.data.fill import Fill, fill_up_to, spread_evenly
 from augmentor.data.fingerprint import fingerprints, to_uint8
 from augmentor.data.synthetic_mix import SyntheticMix
 from augmentor.data.synthetic_store import Recipe, read_recipe, read_set, trained_on_digest
@@ -245,8 +245,8 @@ def test_a_cut_off_set_is_finished_to_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_spread_gives_every_condition_its_share() -> None:
-    assert spread(words(), {"A": 3}).counts == {"A": (2, 1, 0)}
-    assert spread(numbers(), {"B": 8}).totals == {"B": 8}
+    assert spread_evenly(words(), {"A": 3}).counts == {"A": (2, 1, 0)}
+    assert spread_evenly(numbers(), {"B": 8}).totals == {"B": 8}
 
 
 def test_a_mix_takes_a_set_with_conditions(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from augmentor.data.splits import (
     few_labels,
     long_tail,
     long_tail_counts,
-    stratified_halves,
     stratified_split,
     tuning_split,
 )
@@ -101,13 +100,6 @@ def test_stratified_split_parts_every_class(counts, fraction, seed):
         in_first = int((y[first] == c).sum())
         assert 1 <= in_first <= n - 1
         assert abs(in_first - fraction * n) <= 0.5 or in_first in (1, n - 1)
-
-
-def test_halves_give_the_odd_image_to_the_first():
-    y = labels_of([5, 4, 7])
-    first, second = stratified_halves(y, seed=0)
-    assert counted(y[first], 3) == [3, 2, 4]
-    assert counted(y[second], 3) == [2, 2, 3]
 
 
 def test_stratified_split_refuses():

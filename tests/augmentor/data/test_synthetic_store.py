@@ -67,8 +67,8 @@ class Renderer:
         return torch.stack([self.image(class_index, int(c)) for c in candidates]), candidates
 
     def image(self, class_index: int, candidate: int) -> Tensor:
-        generator = torch.Generator().manual_seed(1000 * class_index + candidate)
-        return from_uint8(torch.randint(0, 256, self.shape, generator=generator, dtype=torch.uint8))
+        rng = torch.Generator().manual_seed(1000 * class_index + candidate)
+        return from_uint8(torch.randint(0, 256, self.shape, generator=rng, dtype=torch.uint8))
 
 
 class Stop(BaseException):

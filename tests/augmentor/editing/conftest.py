@@ -17,8 +17,8 @@ class Levels:
     latent_dim = 4
 
     def level(self, y: Tensor) -> Tensor:
-        weights = y if y.is_floating_point() else one_hot(y, 2).float()
-        return (weights @ torch.tensor([-0.25, 0.25]))[:, None]
+        class_probs = y if y.is_floating_point() else one_hot(y, 2).float()
+        return (class_probs @ torch.tensor([-0.25, 0.25]))[:, None]
 
     def encode(self, x: Tensor, y: Tensor) -> Tensor:
         return x.mean(dim=(1, 3)) / 2 - self.level(y)

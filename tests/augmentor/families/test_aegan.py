@@ -8,8 +8,8 @@ from tests.augmentor.families.steps import CLASSES, batch, changed, only, step, 
 def test_reconstruction_is_the_mean_squared_error_of_a_pixel_and_falls():
     trainer = trainer_for("aegan", learning_rate=1e-2)
     m, (x, y) = trainer.model.train(), batch()
-    weights = torch.eye(len(CLASSES))[y]
-    expected = (x - m.generator(m.encoder(x, weights)[0], weights)).square().mean().detach()
+    class_probs = torch.eye(len(CLASSES))[y]
+    expected = (x - m.generator(m.encoder(x, class_probs)[0], class_probs)).square().mean().detach()
     first = step(trainer)["autoencoder"]
     torch.testing.assert_close(first, expected)
     for seed in range(1, 30):
@@ -40,8 +40,8 @@ def test_what_the_image_discriminator_takes_for_real_is_the_reconstruction():
     )
     losses = step(trainer)
     (x_real, real_logits), (x_fake, fake_logits), _ = seen
-    weights = torch.eye(len(CLASSES))[y]
-    torch.testing.assert_close(x_real, m.generator(m.encoder(x, weights)[0], weights))
+    class_probs = torch.eye(len(CLASSES))[y]
+    torch.testing.assert_close(x_real, m.generator(m.encoder(x, class_probs)[0], class_probs))
     assert not torch.equal(x_fake, x_real)
     expected = (
         real_loss(real_logits, "non_saturating").mean()

@@ -105,10 +105,10 @@ def conditional_trainer(**overrides):
 
 
 def conditional_batch(n=24, seed=0):
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     y, condition = torch.arange(n) % 3, torch.arange(n) // 3 % 2
     y[(y == 2) & (condition == 1)] = 0  # class c was never seen with the condition "bottom"
-    x = torch.rand(n, 1, 8, 8, generator=generator) * 0.2 - 1
+    x = torch.rand(n, 1, 8, 8, generator=rng) * 0.2 - 1
     x[torch.arange(n), 0, :, y * 2] = 1.0
     x[torch.arange(n), 0, 7 * condition] = 1.0
     return x, y, condition
@@ -126,7 +126,7 @@ def given_to_the_generator(**overrides):
 
     trainer.model.generator.forward = note
     x, y, condition = conditional_batch()
-    trainer.step(x, y, condition, generator=torch.Generator().manual_seed(0))
+    trainer.step(x, y, condition, rng=torch.Generator().manual_seed(0))
     return trainer.model.given(y, condition), *asked
 
 
@@ -155,7 +155,7 @@ def test_a_trained_source_follows_class_and_condition():
         diff_augment="",
     )
     for seed in range(150):
-        trainer.step(*conditional_batch(seed=seed), generator=torch.Generator().manual_seed(seed))
+        trainer.step(*conditional_batch(seed=seed), rng=torch.Generator().manual_seed(seed))
     y, condition = torch.tensor([0, 1, 0, 1]), torch.tensor([1, 1, 0, 0])
     x = trainer.model.sample(y, torch.zeros(4, trainer.model.latent_dim), condition)[:, 0]
     assert x[:, 2:6, [0, 2, 4]].mean(dim=1).argmax(dim=1).tolist() == y.tolist()

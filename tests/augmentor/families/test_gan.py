@@ -44,13 +44,14 @@ def test_the_generator_plays_against_the_discriminator_just_improved():
     trainer = trainer_for("cgan", learning_rate=0.0, learning_rate_d=1e-2)
     before = copy.deepcopy(trainer.model)
     loss = step(trainer)["adversarial"]
-    generator = torch.Generator().manual_seed(0)
-    z, weights = torch.randn(12, 6, generator=generator), torch.eye(3)[batch()[1]]
-    weights = weights[torch.randperm(12, generator=generator)]
+    rng = torch.Generator().manual_seed(0)
+    z, class_probs = torch.randn(12, 6, generator=rng), torch.eye(3)[batch()[1]]
+    class_probs = class_probs[torch.randperm(12, generator=rng)]
     with torch.no_grad():
-        x_fake = before.train().generator(z, weights)
+        x_fake = before.train().generator(z, class_probs)
         old, new = (
-            softplus(-m.discriminator(x_fake, weights)[0]).mean() for m in (before, trainer.model)
+            softplus(-m.discriminator(x_fake, class_probs)[0]).mean()
+            for m in (before, trainer.model)
         )
     torch.testing.assert_close(loss, new)
     assert (old - new).abs() > 1e-3

@@ -34,14 +34,17 @@ def test_a_channel_is_told_by_the_channels_before_it():
 def test_a_row_told_apart_is_told_the_same():
     torch.manual_seed(0)
     network = PixelCnnNetwork(2, 3, width=4, layers=3, mixtures=2).double()
-    x, weights = torch.rand(2, 2, 12, 12, dtype=torch.double), torch.eye(3, dtype=torch.double)[:2]
-    whole, r = network.context(x, weights), network.reach
+    x, class_probs = (
+        torch.rand(2, 2, 12, 12, dtype=torch.double),
+        torch.eye(3, dtype=torch.double)[:2],
+    )
+    whole, r = network.context(x, class_probs), network.reach
     for i in (0, 1, 11):
-        rows = network.rows_above(x[:, :, max(0, i - r) : i], weights)
+        rows = network.rows_above(x[:, :, max(0, i - r) : i], class_probs)
         for j in (0, 3, 11):
             seen = slice(max(0, j - r), j + 1)
             alone = network.context_in_row(
-                x[:, :, i : i + 1, seen], [row[..., seen] for row in rows], weights
+                x[:, :, i : i + 1, seen], [row[..., seen] for row in rows], class_probs
             )
             torch.testing.assert_close(alone[..., 0, 0], whole[..., i, j])
 

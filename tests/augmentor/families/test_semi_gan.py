@@ -59,7 +59,7 @@ def batch(seed=0, n=6, m=9):
 
 
 def step(trainer, seed=0):
-    return trainer.step(*batch(), generator=torch.Generator().manual_seed(seed))
+    return trainer.step(*batch(), rng=torch.Generator().manual_seed(seed))
 
 
 def equal(first, second):
@@ -173,9 +173,7 @@ def test_examples_of_a_source_teach_its_classes():
     for seed in range(
         150
     ):  # the labelled images are all of class 0: the others can come from the source only
-        trainer.step(
-            x[y == 0], y[y == 0], x_unlabelled, generator=torch.Generator().manual_seed(seed)
-        )
+        trainer.step(x[y == 0], y[y == 0], x_unlabelled, rng=torch.Generator().manual_seed(seed))
     assert trainer.model.eval()(x).argmax(dim=1).tolist() == y.tolist()
 
 

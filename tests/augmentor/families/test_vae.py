@@ -19,9 +19,9 @@ def test_the_bound_rises_and_reconstructions_come_closer(family, preset):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_the_image_rendered_is_the_mean_of_the_likelihood(likelihood):
     model = trainer_for("cvae", likelihood=likelihood).model.eval()
-    weights, z = torch.eye(3), torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
-    mean = model.sample(weights, z).requires_grad_()
-    nll = model.nll(mean, z, weights)
+    class_probs, z = torch.eye(3), torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    mean = model.sample(class_probs, z).requires_grad_()
+    nll = model.nll(mean, z, class_probs)
     if likelihood == "gaussian":
         (gradient,) = torch.autograd.grad(nll.sum(), mean)
         torch.testing.assert_close(gradient, torch.zeros_like(gradient))

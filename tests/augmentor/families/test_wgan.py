@@ -58,7 +58,7 @@ def test_the_batch_is_dealt_out_to_the_critics_updates(monkeypatch):
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused():
     with pytest.raises(ValueError, match="a batch of 4 cannot be dealt out to 5"):
-        trainer_for("wgan").step(*batch(4), generator=torch.Generator())
+        trainer_for("wgan").step(*batch(4), rng=torch.Generator())
 
 
 def test_batch_norm_and_the_penalty_exclude_each_other():

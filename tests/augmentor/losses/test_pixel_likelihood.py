@@ -57,9 +57,9 @@ def test_far_levels_cost_a_finite_price_with_a_finite_gradient():
 
 
 def test_pixels_and_channels_add_up_and_images_do_not():
-    generator = torch.Generator().manual_seed(0)
-    of = torch.randn(4, 2, 3, 3, 3, 5, generator=generator, dtype=torch.double)
-    x = torch.rand(4, 2, 3, 3, generator=generator, dtype=torch.double) * 2 - 1
+    rng = torch.Generator().manual_seed(0)
+    of = torch.randn(4, 2, 3, 3, 3, 5, generator=rng, dtype=torch.double)
+    x = torch.rand(4, 2, 3, 3, generator=rng, dtype=torch.double) * 2 - 1
     whole = discretised_logistic_nll(x, of)
     parts = discretised_logistic_nll(x[:, :1], of[:, :1]) + discretised_logistic_nll(
         x[:, 1:], of[:, 1:]

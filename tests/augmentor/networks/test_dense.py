@@ -13,18 +13,18 @@ from augmentor.networks.dense import (
 )
 
 
-def generator(seed=0):
+def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
 def images(n=4, shape=(1, 8, 8)):
-    return torch.rand(n, *shape, generator=generator()) * 2 - 1
+    return torch.rand(n, *shape, generator=rng()) * 2 - 1
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 6), (1, 28, 28)])
 def test_any_image_shape_goes_in_and_comes_out(shape):
     assert DenseBackbone(shape).eval()(images(2, shape)).shape == (2, 250)
-    x_fake = DenseGenerator(shape)(torch.randn(3, 100, generator=generator()))
+    x_fake = DenseGenerator(shape)(torch.randn(3, 100, generator=rng()))
     assert x_fake.shape == (3, *shape)
     assert x_fake.abs().max() <= 1
 
@@ -69,7 +69,7 @@ def test_noise_comes_from_the_lent_generator_and_in_training_only():
     state = torch.random.get_rng_state()
     draws = []
     for seed in (1, 1, 2):
-        with noise_from(network, generator(seed)):
+        with noise_from(network, rng(seed)):
             draws.append(network(images()))
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
@@ -80,7 +80,7 @@ def test_noise_comes_from_the_lent_generator_and_in_training_only():
 def test_noise_has_the_deviation_asked_for():
     noise = torch.nn.Sequential(GaussianNoise(0.5), torch.nn.Linear(1, 1, bias=False))
     torch.nn.init.ones_(noise[1].weight)
-    with noise_from(noise, generator()):
+    with noise_from(noise, rng()):
         assert noise(torch.zeros(20000, 1)).std().item() == pytest.approx(0.5, rel=0.03)
 
 
@@ -90,7 +90,7 @@ def test_a_standardised_network_has_unit_variance_before_every_rectifier():
         DenseBackbone((1, 8, 8), widths=(20, 10), input_noise=0.0, hidden_noise=0.0),
         images(200),
     )
-    standardise(network, x, generator())
+    standardise(network, x, rng())
     seen = []
     for layer in network.layers:
         if isinstance(layer, WeightNormLinear):

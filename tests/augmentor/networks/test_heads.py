@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from augmentor.networks.blocks import class_weights
+from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.dense import DenseBackbone, noise_from
 from augmentor.networks.discriminator import Discriminator
 from augmentor.networks.heads import SemiSupervisedHead, discriminator_backbone
@@ -43,7 +43,7 @@ def test_a_discriminators_convolutions_are_a_backbone_with_its_own_features(spec
     conditioning, norm = ("projection", "spectral") if spectral else ("none", "batch")
     discriminator = Discriminator((1, 8, 8), 3, 4, conditioning, norm).eval()
     backbone = discriminator_backbone(discriminator)
-    _, features = discriminator(X, class_weights(torch.tensor([0, 1, 2, 0]), 3))
+    _, features = discriminator(X, as_class_probs(torch.tensor([0, 1, 2, 0]), 3))
     head = SemiSupervisedHead(backbone, discriminator.num_features, 3).eval()
     torch.testing.assert_close(head.features(X), features)
     assert next(head.backbone.parameters()) is next(discriminator.convolutions.parameters())

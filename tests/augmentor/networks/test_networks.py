@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
-from augmentor.networks.blocks import class_weights, halvings
+from augmentor.networks.blocks import as_class_probs, halvings
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.discriminator import Discriminator
 from augmentor.networks.encoder import Encoder
@@ -16,23 +16,25 @@ from augmentor.networks.moving_mean import MovingMean
 
 SHAPES = [(1, 8, 8), (3, 16, 16), (1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 128, 128)]
 Y = torch.tensor([0, 2])
-WEIGHTS = class_weights(Y, 3)
+CLASS_PROBS = as_class_probs(Y, 3)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_all_networks_take_and_give_the_shapes_they_promise(shape):
     x, z = torch.zeros(2, *shape), torch.zeros(2, 5)
-    mu, logvar = Encoder(shape, 3, 5, width=2)(x, WEIGHTS)
+    mu, logvar = Encoder(shape, 3, 5, width=2)(x, CLASS_PROBS)
     assert mu.shape == logvar.shape == (2, 5)
     for upsampling in ("nearest", "transposed"):
-        x_fake = Generator(shape, 3, 5, 2, conditional_norm=True, upsampling=upsampling)(z, WEIGHTS)
+        x_fake = Generator(shape, 3, 5, 2, conditional_norm=True, upsampling=upsampling)(
+            z, CLASS_PROBS
+        )
         assert x_fake.shape == x.shape
         assert x_fake.abs().max() <= 1
     for conditioning, norm in (("projection", "spectral"), ("channel", "layer"), ("none", "batch")):
         discriminator = Discriminator(
             shape, 3, 2, conditioning, norm, minibatch_discrimination=norm == "batch"
         )
-        logits, features = discriminator(x, WEIGHTS)
+        logits, features = discriminator(x, CLASS_PROBS)
         assert logits.shape == (2,)
         assert features.shape == (2, discriminator.num_features)
     classifier = Classifier(shape, 3, width=2)
@@ -55,8 +57,8 @@ def test_sizes_that_cannot_be_halved_are_refused(size):
         halvings(size)
 
 
-def test_labels_and_their_one_hot_mixtures_are_the_same_weights():
-    torch.testing.assert_close(class_weights(Y, 3), class_weights(torch.eye(3)[Y], 3))
+def test_labels_and_their_one_hot_mixtures_are_the_same_class_probs():
+    torch.testing.assert_close(as_class_probs(Y, 3), as_class_probs(torch.eye(3)[Y], 3))
 
 
 @pytest.mark.parametrize(
@@ -69,9 +71,9 @@ def test_labels_and_their_one_hot_mixtures_are_the_same_weights():
         torch.ones(2, 3).long(),
     ],
 )
-def test_weights_that_are_no_classes_are_refused(y):
+def test_class_probs_that_are_no_classes_are_refused(y):
     with pytest.raises(ValueError, match=r"labels must|y must|every row"):
-        class_weights(y, 3)
+        as_class_probs(y, 3)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +81,10 @@ def test_weights_that_are_no_classes_are_refused(y):
 )
 def test_the_discriminator_hears_the_class_as_it_is_told(conditioning, deaf):
     x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    other = class_weights(torch.tensor([1, 1]), 3)
+    other = as_class_probs(torch.tensor([1, 1]), 3)
     torch.manual_seed(0)
     discriminator = Discriminator((1, 8, 8), 3, 4, conditioning, "spectral").eval()
-    assert torch.equal(discriminator(x, WEIGHTS)[0], discriminator(x, other)[0]) is deaf
+    assert torch.equal(discriminator(x, CLASS_PROBS)[0], discriminator(x, other)[0]) is deaf
 
 
 def test_the_channel_of_the_class_is_as_strong_as_an_image():
@@ -97,7 +99,10 @@ def test_only_batch_norm_and_minibatch_discrimination_mix_the_images_of_a_batch(
     for minibatch in (False, True):
         torch.manual_seed(0)
         discriminator = Discriminator((1, 16, 16), 3, 4, "none", norm, minibatch).eval()
-        alone, among = discriminator(x[:1], WEIGHTS[:1])[0], discriminator(x, WEIGHTS)[0][:1]
+        alone, among = (
+            discriminator(x[:1], CLASS_PROBS[:1])[0],
+            discriminator(x, CLASS_PROBS)[0][:1],
+        )
         assert torch.allclose(alone, among, atol=1e-5) is not minibatch
 
 
@@ -126,7 +131,7 @@ def test_spectral_norm_bounds_every_layer():
     torch.manual_seed(0)
     discriminator = Discriminator((1, 8, 8), 3, 4, "projection", "spectral")
     for _ in range(30):  # the power iteration needs a few passes
-        discriminator(torch.zeros(1, 1, 8, 8), WEIGHTS[:1])
+        discriminator(torch.zeros(1, 1, 8, 8), CLASS_PROBS[:1])
     layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert len(layers) == 4
     for layer in layers:
@@ -138,7 +143,7 @@ def test_spectral_norm_bounds_every_layer():
 def test_the_generators_class_enters_every_normalisation():
     torch.manual_seed(0)
     generator = Generator((1, 16, 16), 3, 5, 4, conditional_norm=True, upsampling="transposed")
-    generator(torch.randn(2, 5), WEIGHTS).sum().backward()
+    generator(torch.randn(2, 5), CLASS_PROBS).sum().backward()
     scales = [p for name, p in generator.named_parameters() if name.endswith("scale")]
     assert len(scales) == 2
     for scale in scales:

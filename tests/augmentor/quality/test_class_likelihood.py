@@ -58,10 +58,10 @@ def test_a_vae_gives_the_bound_that_it_is_trained_on() -> None:
         torch.tensor([0, 1, 1, 0, 1]),
         torch.randn(5, model.latent_dim),
     )
-    weights = torch.eye(2)[y]
+    class_probs = torch.eye(2)[y]
     with torch.no_grad():
-        mu, logvar = model.eval().posterior(x, weights)
-        nll = model.nll(x, mu + (logvar / 2).exp() * noise, weights)
+        mu, logvar = model.eval().posterior(x, class_probs)
+        nll = model.nll(x, mu + (logvar / 2).exp() * noise, class_probs)
         kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(dim=1)
     torch.testing.assert_close(model.log_density(x, y, noise), -nll - kl)
 

@@ -28,8 +28,8 @@ class Identity(nn.Module):
 
 
 def draw(n: int, seed: int, shift: float = 0.0, scale: float = 1.0, dim: int = 6) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, dim, generator=generator) * scale + shift
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(n, dim, generator=rng) * scale + shift
 
 
 def test_inception_score_of_certain_equal_classes_is_their_number() -> None:

@@ -15,9 +15,11 @@ class Painter:
     latent_dim = 1
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        weights = y if y.is_floating_point() else torch.nn.functional.one_hot(y, 3).float()
+        class_probs = y if y.is_floating_point() else torch.nn.functional.one_hot(y, 3).float()
         return (
-            (weights @ torch.tensor([-1.0, 0, 1]))[:, None, None, None].expand(-1, 1, 2, 2).clone()
+            (class_probs @ torch.tensor([-1.0, 0, 1]))[:, None, None, None]
+            .expand(-1, 1, 2, 2)
+            .clone()
         )
 
 

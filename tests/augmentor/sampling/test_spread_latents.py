@@ -18,9 +18,9 @@ class Plain(nn.Module):
 
     @torch.no_grad()
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        weights = y if y.is_floating_point() else nn.functional.one_hot(y, 2).float()
+        class_probs = y if y.is_floating_point() else nn.functional.one_hot(y, 2).float()
         left = z.mean(dim=1).tanh().view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
-        right = (weights @ torch.tensor([-0.5, 0.5])).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+        right = (class_probs @ torch.tensor([-0.5, 0.5])).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
         return torch.cat([left, right], dim=3)
 
 

@@ -42,15 +42,13 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     assert optimiser.param_groups[0]["lr"] == 0.1
 
 
-def test_the_newest_are_kept_and_latest_points_at_the_last(tmp_path):
+def test_the_newest_are_kept_and_the_last_is_loaded(tmp_path):
     for step in (1, 2, 3):
         save_checkpoint(tmp_path, step, META, state(step))
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "latest",
         "step-00000002",
         "step-00000003",
     ]
-    assert (tmp_path / "latest").read_text() == "step-00000003\n"
     assert load_checkpoint(tmp_path).step == 3
     assert load_checkpoint(tmp_path / "step-00000002").step == 2
 
@@ -122,4 +120,4 @@ def test_a_failed_save_leaves_the_former_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(tmp_path, 2, META, state())
     assert load_checkpoint(tmp_path).step == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["latest", "step-00000001"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000001"]

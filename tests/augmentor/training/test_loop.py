@@ -17,13 +17,9 @@ class Pull:
         nn.init.zeros_(self.model.weight)
         self.steps_done, self.poison_at, self.where = 0, poison_at, where
 
-    def step(self, x, y, generator):
+    def step(self, x, y, rng):
         self.steps_done += 1
-        loss = (
-            (self.model.weight - x.mean() - 0.01 * torch.randn(1, generator=generator))
-            .square()
-            .sum()
-        )
+        loss = (self.model.weight - x.mean() - 0.01 * torch.randn(1, generator=rng)).square().sum()
         loss.backward()
         with torch.no_grad():
             self.model.weight -= 0.1 * self.model.weight.grad
@@ -69,8 +65,8 @@ class Reads(TorchDispatchMode):
 
 def test_many_losses_are_read_as_one_and_exactly():
     class Talkative(Pull):
-        def step(self, x, y, generator):
-            loss = super().step(x, y, generator=generator)["pull"]
+        def step(self, x, y, rng):
+            loss = super().step(x, y, rng=rng)["pull"]
             return {str(n): loss / (n + 3) for n in range(9)} | {"pull": loss}
 
     def reads(trainer):
@@ -137,8 +133,8 @@ def test_class_power_sets_the_rare_classs_share(power, share):
 
 
 def test_augmentation_is_drawn_with_the_batch():
-    def shift(x, generator):
-        return x + torch.rand(1, generator=generator)
+    def shift(x, rng):
+        return x + torch.rand(1, generator=rng)
 
     plain, augmented = batches()(0), Batches(images(), 4, seed=3, augment=shift)(0)
     assert torch.equal(plain[1], augmented[1])

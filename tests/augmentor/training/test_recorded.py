@@ -33,7 +33,7 @@ def recorded(trainer, batches=batch_at, recording=None):
         average,
         batches,
         seed=5,
-        generator=torch.Generator(),
+        rng=torch.Generator(),
         recording=recording or Again(),
     )
 
@@ -72,7 +72,7 @@ def test_a_resumed_recording_equals_the_whole_one():
     for step in range(2):
         first.take(step)
     second = RecordedSteps(
-        part, first.average, batch_at, 5, generator=torch.Generator(), recording=Again()
+        part, first.average, batch_at, 5, rng=torch.Generator(), recording=Again()
     )
     for step in range(2, STEPS):
         second.take(step)
@@ -148,7 +148,7 @@ EVERY = [
 @pytest.mark.parametrize(("name", "preset", "conditions"), EVERY)
 def test_a_step_reads_nothing_back_from_its_device(name, preset, conditions, monkeypatch):
     """On a device without numbers: reading one, or meeting a tensor of the CPU, is an error."""
-    monkeypatch.setattr(randomness, "home_of", lambda generator: torch.device("meta"))
+    monkeypatch.setattr(randomness, "home_of", lambda rng: torch.device("meta"))
     own_module = sys.modules[FAMILIES[name].trainer.__module__]
     monkeypatch.setattr(own_module, "autocast", lambda *_: nullcontext())  # knows no such device
     monkeypatch.setattr(torch.optim.Adam, "step", lambda optimiser: None)
@@ -164,5 +164,5 @@ def test_a_step_reads_nothing_back_from_its_device(name, preset, conditions, mon
     x, y = (part.to("meta") for part in batch())
     rows = {None: (), LIGHT: (y,), ANGLE: (torch.zeros(12, 1, device="meta"),)}[conditions]
     with unread():
-        losses = trainer.step(x, y, *rows, generator=torch.Generator())
+        losses = trainer.step(x, y, *rows, rng=torch.Generator())
     assert {loss.device.type for loss in losses.values()} == {"meta"}

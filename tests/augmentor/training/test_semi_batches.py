@@ -39,8 +39,8 @@ def test_a_batch_is_a_function_of_its_step():
 def test_augmentation_sees_both_kinds_and_draws_anew_for_each():
     labelled = LabelledImages(torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64), ("a",))
 
-    def add_noise(x, generator):
-        return x + torch.rand(x.shape, generator=generator)
+    def add_noise(x, rng):
+        return x + torch.rand(x.shape, generator=rng)
 
     x, _, x_unlabelled = SemiBatches(labelled, torch.zeros(2, 1, 8, 8), 2, 2, 0, add_noise)(0)
     assert x.min() >= 0 < x.max()

@@ -38,8 +38,8 @@ class Levels:
     latent_dim = 1
 
     def level(self, y: Tensor) -> Tensor:
-        weights = y if y.is_floating_point() else one_hot(y, 3).float()
-        return (weights @ torch.tensor([-0.5, 0.0, 0.5]))[:, None]
+        class_probs = y if y.is_floating_point() else one_hot(y, 3).float()
+        return (class_probs @ torch.tensor([-0.5, 0.0, 0.5]))[:, None]
 
     def sample(self, y: Tensor, z: Tensor) -> Tensor:
         return (self.level(y) + 0.1 * z)[:, :, None, None].expand(-1, 1, 8, 8).clamp(-1, 1).clone()

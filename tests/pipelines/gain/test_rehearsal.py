@@ -154,6 +154,11 @@ def test_a_run_chooses_by_rehearsal_and_says_so_first(
     assert found["classes"] == 2  # every third of five well covered ones
     assert found["photograph"]
     assert policy["screening"]["metric"] == "missing_combinations"
+    followed = policy["screening"]["condition_agreement"]
+    assert set(followed) == {
+        row["name"] for row in policy["screening"]["candidates"] if row["share"]
+    }
+    assert all(0 <= share <= 1 for share in followed.values())
     assert result["verdict"]["advice"] == rehearsal_verdict(found)["advice"]
     page = (tmp_path / "report.html").read_text()
     assert "Rehearsal" in page

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from augmentor.common.tensor_files import mapped_tensors
 from augmentor.common.types import DivergedError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
 from downstream.metrics import METRICS, POINTS, Metric, Outputs
@@ -127,6 +128,33 @@ def test_a_cut_off_run_keeps_its_parts_and_ends_like_an_uninterrupted_one(
     assert all("replicate 001" in label for label in resumed)
     assert len(trained) - everything == everything
     assert without_times(tmp_path / "cut") == without_times(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stop", ["gallery-replicate-000", "training-replicate-000-classical"])
+def test_pictures_are_made_when_a_run_is_resumed_and_are_those_of_a_whole_one(
+    stop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"arms": ["synthetic", "classical"]}
+    config = tiny(data={"unlabelled": None, "max_pool": None}, gain=asked)
+    gain_run(config, tmp_path / "whole")
+    write = PartStore.write
+
+    def cut(store: PartStore, part: Any, *rest: Any, **options: Any) -> None:
+        if part.stem == stop:
+            raise Interrupted(signal.SIGINT)
+        write(store, part, *rest, **options)
+
+    monkeypatch.setattr(PartStore, "write", cut)
+    with pytest.raises(Interrupted):
+        gain_run(config, tmp_path / "cut")
+    monkeypatch.setattr(PartStore, "write", write)
+    gain_run(config, tmp_path / "cut")
+    found, wanted = (
+        [mapped_tensors(path)[1] for path in (tmp_path / name / "parts").glob("gallery-*")]
+        for name in ("cut", "whole")
+    )
+    assert len(wanted) == 1
+    assert found == wanted, "the header holds a checksum of the pictures"
 
 
 def test_more_replicates_and_arms_reuse_parts_and_another_seed_does_not(

@@ -57,7 +57,7 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
         fewest_for_synthetic=3,
     )
     monkeypatch.setattr(screening, "kind_of_regime", lambda *_, **__: "full")
-    race = Race(cast(Any, plan))
+    race = Race(cast(Any, plan), held_out=[100])
 
     def add(race: Race, job: Any, policies: Sequence[MixPolicy], numbers: range) -> None:
         for _ in numbers:
@@ -70,3 +70,9 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
     screening._run_generating(race, cast(Any, None), alone, [rendered])
     assert len(race.results[rendered.name]) == 3
     assert screening._chosen(race, alone, [rendered]).policy == rendered
+    for agreement, taken in ((0.9, rendered), (0.52, plain)):
+        race.agreement[rendered.name] = [agreement, agreement]
+        assert screening._chosen(race, alone, [rendered]).policy == taken
+    words = screening._words(race, screening._chosen(race, alone, [rendered]), 0.0)
+    assert "does not follow its condition: " in words
+    assert " in 52 % of cases" in words

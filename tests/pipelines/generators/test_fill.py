@@ -13,8 +13,12 @@ from PIL import Image
 
 from augmentor.common.conditions import Conditions
 from augmentor.common.types import LabelledImages
+from augmentor.data.candidates import combination_latents
 from augmentor.data.combinations import combinations_of
+from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_store import read_set
+from augmentor.quality.conditioning import FOLLOWS
+from downstream.arms.table import FILL_SPREAD
 from pipelines.cli import cli
 from pipelines.config import ClassifierConfig, Config, ConfigError, config_from
 from pipelines.datasets import DataBundle
@@ -98,6 +102,24 @@ def test_without_fill_a_class_is_spread_over_the_conditions(trained: Any, tmp_pa
     synthesize_run(trained(WORDS), tmp_path / "set", per_class=6)
     made = read_set(tmp_path / "set").images
     assert combinations_of(made).counts.tolist() == [[2, 2, 2]] * 3
+
+
+def test_combinations_are_rendered_as_gain_measured_them(trained: Any, tmp_path: Path) -> None:
+    """Latents nearer to the prior's mean than those of other sets, unless said otherwise."""
+    run = trained(WORDS)
+    synthesize_run(run, tmp_path / "usual", per_class=6)
+    synthesize_run(run, tmp_path / "closer", per_class=6, spread=FILL_SPREAD)
+    synthesize_run(run, tmp_path / "filled", fill=0)
+    usual, closer = read_set(tmp_path / "usual"), read_set(tmp_path / "closer")
+    assert (usual.recipe.spread, closer.recipe.spread) == (1.0, FILL_SPREAD)
+    assert read_set(tmp_path / "filled").recipe.spread == FILL_SPREAD
+    assert not torch.equal(usual.images.x, closer.images.x)
+    source = load_source(run).source
+    z = FILL_SPREAD * combination_latents(0, 0, [(0, 0)], source.latent_dim)
+    expected = source.sample(torch.tensor([0]), z, torch.tensor([0]))
+    assert torch.equal(to_uint8(closer.images.x[:1]), to_uint8(expected))
+    with pytest.raises(ConfigError, match="--spread must be 0 or more"):
+        synthesize_run(run, tmp_path / "wrong", per_class=1, spread=-1.0)
 
 
 @pytest.mark.parametrize(
@@ -205,4 +227,6 @@ def test_a_run_with_conditions_is_evaluated_under_all_that_occur(
     result = evaluate_run(run, tmp_path / "page", samples=30, settings=settings)
     assert "every class was rendered under all 3 that occur" in result["conditions"]
     assert result["conditions"] in (tmp_path / "page" / "evaluate.md").read_text()
+    warned = any(words.startswith("ignores the condition") for words in result["warnings"])
+    assert warned == (result["condition_agreement"] < FOLLOWS)
     assert result["metrics"]["answers"]["generated"]["images"] == 30

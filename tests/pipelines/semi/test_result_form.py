@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.results import read_result, write_result
+from augmentor.common.types import DataError
+from pipelines.results import read_newest, read_result, write_result
 
 REPOSITORY = Path(__file__).parents[3]
 SCORES = {"errors": [0.1, 0.2], "mean": 0.15, "median": 0.15, "sd": 0.07}
@@ -72,6 +73,8 @@ def test_a_result_of_version_0_1_is_read(tmp_path: Path) -> None:
     old |= {"schema": 1, "verdict": "ours: 15 % error.", "differences": [plain]}
     (tmp_path / "semi.json").write_text(json.dumps(old))
     assert read_result(tmp_path / "semi.json", "semi") == old
+    with pytest.raises(DataError, match=r"semi\.json: an earlier version wrote it"):
+        read_newest(tmp_path / "semi.json", "semi")
 
 
 @pytest.mark.parametrize("name", ["semi_mnist", "semi_fashion"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,14 +9,16 @@ from torch import Tensor
 
 from augmentor.common.types import LabelledImages
 from downstream.arms.recipe import Recipe
-from downstream.arms.table import BASES
+from downstream.arms.table import ARMS, BASES
 from downstream.arms.training import Material
 from downstream.trainer import ClassifierTrainer
 from pipelines.config import SourceConfig, config_from
+from pipelines.experiment.parts import PartStore
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.workbench import joint_labels as module
 from pipelines.workbench import workbench as bench_module
 from pipelines.workbench.joint_labels import CoLabeller
+from pipelines.workbench.training_parts import training_group
 from pipelines.workbench.workbench import Workbench
 
 CLASSES = ("dark", "light")
@@ -154,3 +157,31 @@ def test_fixmatch_begins_with_the_labels_of_a_graph_or_of_two_opinions(
     assert {"graph", "second opinion"} < set(bench.seconds)
     bench.classifier(BASES["fixmatch"])
     assert calls[-1] == ("fixmatch", seeds[0], None)
+
+
+@pytest.mark.parametrize("method", ["classifier", "graph"])
+@pytest.mark.parametrize("generator", [True, False])
+def test_the_estimate_counts_the_trainings_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, method: str, *, generator: bool
+) -> None:
+    s, done = setting(method=method, joint_rounds=2), {"pool labels": 0, "joint labels": 0}
+    classifier, cvae = ClassifierTrainer.train, module.train_generator
+
+    def train(self: ClassifierTrainer, *rest: Any, **options: Any) -> Any:
+        done["pool labels"] += self.settings.steps
+        return classifier(self, *rest, **options)
+
+    def train_generator(
+        images: LabelledImages, settings: SourceConfig, *rest: Any, **o: Any
+    ) -> Any:
+        done["joint labels"] += settings.steps
+        return cvae(images, settings, *rest, **o)
+
+    monkeypatch.setattr(ClassifierTrainer, "train", train)
+    monkeypatch.setattr(module, "train_generator", train_generator)
+    arm = ARMS["joint_label" if generator else "pair_label"].recipe
+    assert arm is not None
+    store, recipes = PartStore(tmp_path), {"arm": arm}
+    group = training_group(s, "", 0, recipes, store, arm, has_pool=True)
+    Workbench(greys(3, seed=0), greys(20, seed=1).x, s, seed=3).co_labelled(generator=generator)
+    assert dict(group.shared_steps) == {what: steps for what, steps in done.items() if steps}

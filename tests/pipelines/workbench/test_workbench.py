@@ -370,8 +370,8 @@ def test_what_the_discriminator_finds_least_real_is_dropped(
     class Lighter(Discriminator):
         """Finds lighter images more real."""
 
-        def forward(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-            return x.mean(dim=(1, 2, 3)), weights
+        def forward(self, x: Tensor, class_probs: Tensor) -> tuple[Tensor, Tensor]:
+            return x.mean(dim=(1, 2, 3)), class_probs
 
     made = bench()
     with pytest.raises(DataError, match="discriminator"):
