@@ -105,7 +105,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         "recall and the last quality column is bold; rows of fewer images, and rows that ignore "
         "the label, have collapsed or copy training images, are left out of that."
     )
-    columns, notes = ["", *titles(), *COSTS], [*legend(result), *likelihoods(result)]
+    columns, notes = ["family", *titles(), *COSTS], [*legend(result), *likelihoods(result)]
     return Table("The table", columns, rows, lead.strip(), notes=notes, look="wide")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pipelines.report.cards import Card, Table
 
-ALWAYS = ("arm", "baseline", "replicate")
+OF_ARMS = ("arm", "baseline", "replicate")
 """Words of every page that compares arms."""
 WORDS = {
     "arm": "A way to train the classifier. All arms share its first weights, steps and schedule.",
@@ -31,12 +31,11 @@ WORDS = {
 
 def words_of(cards: Iterable[Card]) -> dict[str, str]:
     """The words that tables use and explain, in the order met."""
+    tables = [card for card in cards if isinstance(card, Table)]
     found: dict[str, str] = {}
-    for card in cards:
-        if not isinstance(card, Table):
-            continue
-        if not found:
-            found = {name: WORDS[name] for name in ALWAYS}
+    if any("arm" in table.columns for table in tables):
+        found = {name: WORDS[name] for name in OF_ARMS}
+    for card in tables:
         for row in card.rows:
             if row.meaning:
                 found.setdefault(row.name, row.meaning)

@@ -8,12 +8,14 @@ import base64
 import hashlib
 import io
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from PIL import Image
 from torch import Tensor
 
@@ -35,9 +37,21 @@ def render_page(template: str, **values: Any) -> str:
     )
     environment.globals["width"] = STRIP_WIDTH
     environment.globals["policy"] = policy_of
-    environment.filters["units"] = lambda words: words.replace(" %", "\u00a0%")
+    environment.filters["units"] = together
+    environment.filters["unbroken"] = unbroken
     environment.filters["breakable"] = lambda name: name.replace("+", "+\u200b")
     return environment.get_template(template).render(**values)
+
+
+def together(words: str) -> str:
+    """Words in which no line ends before a percent sign or inside a name such as top-1."""
+    return re.sub(r"-(?=\d)", "-\u2060", words.replace(" %", "\u00a0%"))
+
+
+def unbroken(command: str) -> Markup:
+    """A command in which no line ends inside the name of an option; its text stays as it is."""
+    option = r'<span class="option">\1</span>'
+    return Markup(re.sub(r"(?<!\S)(--[\w-]+)", option, str(escape(command))))
 
 
 def policy_of(style: str, script: str) -> str:

@@ -24,7 +24,7 @@ from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
 from pipelines.progress import Progress, Silent
-from pipelines.results import read_result, write_result
+from pipelines.results import read_newest, write_result
 from pipelines.semi.gan_methods import GanHead
 from pipelines.semi.gan_parts import make_semi
 from pipelines.semi.plan import SemiPlan, semi_plan
@@ -81,7 +81,7 @@ def report_again(config: Config, out: Path) -> Path:
     Returns:
         The page.
     """
-    plan, result = semi_plan(config, out), read_result(out / "semi.json", "semi")
+    plan, result = semi_plan(config, out), read_newest(out / "semi.json", "semi")
     finished = {}
     for part in parts_of(plan.groups):
         if plan.store.has(part):

@@ -24,7 +24,7 @@ from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup
 from pipelines.interrupt import Watch
 from pipelines.progress import Progress, Silent
-from pipelines.results import read_result, write_result
+from pipelines.results import read_newest, write_result
 from pipelines.run_dir import require_writable
 from pipelines.verify.network import similarities_of, train_verifier
 from pipelines.verify.plan import Arm, VerifierTask, VerifyPlan, require_usable, verify_plan
@@ -85,7 +85,7 @@ def report_again(config: Config, out: Path) -> Path:
     Returns:
         The page.
     """
-    result = read_result(out / "verify.json", "verify")
+    result = read_newest(out / "verify.json", "verify")
     result["verdict"] = verdict(result)
     write_text(out / "report.html", verify_report(result, out))
     return out / "report.html"

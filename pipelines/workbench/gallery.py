@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from augmentor.common.types import LabelledImages, SampleSource, conditions_of
+from augmentor.common.types import LabelledImages, conditions_of
 from augmentor.data.combinations import Combinations, combinations_of
 from augmentor.data.fingerprint import to_uint8
-from augmentor.sampling.synthesize import synthesize
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import FILL_SHARE, FILL_SPREAD
 from pipelines.experiment.parts import Part, PartStore, described
@@ -27,7 +27,9 @@ LOOKED_THROUGH = 240
 """Rendered images among which copies of training images are looked for."""
 NEIGHBOURS = 4
 ROWS = 256
-"""Rendered images whose distances to all training images are computed at a time."""
+"""Rendered images whose distances to training images are computed at a time."""
+READ_TOGETHER = 2**28
+"""Bytes of training images that are compared at a time: they may lie on disk."""
 FILLED = Recipe(share=FILL_SHARE, spread=FILL_SPREAD, fill=True)
 
 
@@ -43,7 +45,7 @@ def gallery_part(setting: Setting, name: str, seed: int, has_pool: bool) -> Part
     return Part("gallery", name, found)
 
 
-def keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
+def keep_gallery(part: Part, bench: Workbench, store: PartStore, recipes: Sequence[Recipe]) -> None:
     """Keep training images, rendered ones, and the nearest training images of each of these.
 
     Tensors, images as uint8 (N, C, H, W): ``real_images``, ``made_images`` and ``near_images``,
@@ -51,9 +53,20 @@ def keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
     rendered ones, numbers into the last; ``confidence`` and ``agrees`` (N,) where an arm has
     trained the judge; of a source that knows conditions ``photo_x`` and ``made_x``, the first of
     every combination.
+
+    Equal recipes give equal pictures, also where a run that was stopped made its trainings before:
+    what the bench lacks then is made again.
+
+    Args:
+        part: The pictures.
+        bench: Of the replicate.
+        store: Where they go.
+        recipes: Of its arms.
     """
     settings = bench.setting.source
-    train, rendered = for_generator(bench.train, settings), _rendered(bench)
+    train, rendered = for_generator(bench.train, settings), _rendered(bench, recipes)
+    if any(one == bench.judge or one.needs_judge for one in recipes):
+        bench.classifier(bench.judge)
     known = train.x
     if bench.pool is not None:
         known = torch.cat([known, at_side(bench.pool, train.image_shape[1])])
@@ -70,21 +83,11 @@ def keep_gallery(part: Part, bench: Workbench, store: PartStore) -> None:
     store.write(part, {"copies": copies}, tensors, seconds={}, device=bench.setting.device)
 
 
-def _rendered(bench: Workbench) -> LabelledImages:
-    """What the arms were trained on; where they were not yet, images rendered for the purpose."""
-    settings, source = bench.setting.source, bench.source
-    if conditions_of(source):
-        return for_generator(bench.synthetic(FILLED), settings)
-    sets = [one for one in bench.rendered if not one.conditions]
-    if sets:
-        return for_generator(max(sets, key=len), settings)
-    return _some(source, bench.seed)
-
-
-def _some(source: SampleSource, seed: int) -> LabelledImages:
-    """Rendered images, equally many of every class."""
-    per_class = max(1, LOOKED_THROUGH // len(source.classes))
-    return synthesize(source, dict.fromkeys(range(len(source.classes)), per_class), seed)
+def _rendered(bench: Workbench, recipes: Sequence[Recipe]) -> LabelledImages:
+    """The largest set that an arm was trained on; with conditions, images of all combinations."""
+    wanted = [FILLED] if conditions_of(bench.source) else [one for one in recipes if one.renders]
+    sets = [bench.synthetic(recipe) for recipe in wanted]
+    return for_generator(max(sets, key=len), bench.setting.source)
 
 
 def _few(images: LabelledImages, bench: Workbench) -> LabelledImages:
@@ -116,13 +119,7 @@ def _nearest(
     """The nearest of all images that the generator saw, by root mean square pixel difference on
     the scale [0, 1]; those of the pool have no class, -1.
     """
-    flat, scale, found = known.flatten(1), 2 * x[0].numel() ** 0.5, []
-    for rows in torch.split(x.flatten(1), ROWS):
-        if bench.check is not None:
-            bench.check()
-        found.append(torch.cdist(rows, flat).topk(min(NEIGHBOURS, len(known)), largest=False))
-    numbers = torch.cat([one.indices for one in found])
-    distances = torch.cat([one.values for one in found]) / scale
+    numbers, distances = nearest_images(x, known, bench.check)
     kept, near = torch.unique(numbers, return_inverse=True)
     labelled = kept < len(train)
     own = kept.clamp(max=len(train) - 1)
@@ -132,6 +129,44 @@ def _nearest(
         place = bench.bins.of(train.condition)[own]
         tensors["near_condition"] = torch.where(labelled, place, -1)
     return tensors
+
+
+def nearest_images(
+    x: Tensor, known: Tensor, check: Callable[[], None] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The images nearest to others by root mean square pixel difference on the scale [0, 1].
+
+    Args:
+        x: Images, (N, C, H, W).
+        known: Those to look among, (M, C, H, W); read once, some at a time.
+        check: Called between pieces of work; may raise to stop.
+
+    Returns:
+        Numbers into ``known``, int64, and distances, float32, both (N, k), the nearest first; k is
+        ``NEIGHBOURS``, or M if there are fewer.
+    """
+    flat, first = x.flatten(1), 0
+    numbers, distances = [], []
+    for some in torch.split(known, max(1, READ_TOGETHER // (4 * flat.shape[1]))):
+        near = _nearest_rows(flat, some.flatten(1), check)
+        numbers.append(near[0] + first)
+        distances.append(near[1])
+        first += len(some)
+    least, order = torch.cat(distances, dim=1).sort(dim=1, stable=True)
+    chosen = torch.cat(numbers, dim=1).gather(1, order[:, :NEIGHBOURS])
+    return chosen, least[:, :NEIGHBOURS] / (2 * flat.shape[1] ** 0.5)
+
+
+def _nearest_rows(
+    x: Tensor, known: Tensor, check: Callable[[], None] | None
+) -> tuple[Tensor, Tensor]:
+    """Numbers and distances of the rows (M, D) nearest to others (N, D), as (N, k)."""
+    found = []
+    for rows in torch.split(x, ROWS):
+        if check is not None:
+            check()
+        found.append(torch.cdist(rows, known).topk(min(NEIGHBOURS, len(known)), largest=False))
+    return torch.cat([one.indices for one in found]), torch.cat([one.values for one in found])
 
 
 def _of_every_combination(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.reports import report_of_gain
+from tests.browser.reports import REPORTS
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 Opened = Callable[..., Any]
@@ -28,15 +28,22 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(report_of_gain(), encoding="utf-8")
-    return file
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The file of a job's report, written when it is first asked for."""
+    folder = tmp_path_factory.mktemp("report")
+
+    def written(job: str) -> Path:
+        file = folder / f"{job}.html"
+        if not file.exists():
+            file.write_text(REPORTS[job](), encoding="utf-8")
+        return file
+
+    return written
 
 
 @pytest.fixture
-def opened(browser: Any, page_file: Path) -> Iterator[Opened]:
-    """Open the report: width, colours and other features of the browser may be given.
+def opened(browser: Any, page_file: Callable[[str], Path]) -> Iterator[Opened]:
+    """Open a report: its job, width, colours and other features of the browser may be given.
 
     After the test, whatever the page asked of the network, and its errors, fail it.
     """
@@ -46,7 +53,7 @@ def opened(browser: Any, page_file: Path) -> Iterator[Opened]:
         wrong.append(f"asked for {route.request.url}")
         route.abort()
 
-    def open_(width: int = 1280, **features: Any) -> Any:
+    def open_(width: int = 1280, job: str = "gain", **features: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, **features)
         contexts.append(context)
         context.route(lambda url: not url.startswith(("file:", "data:")), asked)
@@ -54,7 +61,7 @@ def opened(browser: Any, page_file: Path) -> Iterator[Opened]:
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
-        page.goto(page_file.as_uri())
+        page.goto(page_file(job).as_uri())
         return page
 
     yield open_

@@ -218,6 +218,7 @@ def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]
         "fill": None,
         "classes": None,
         "filter": None,
+        "spread": None,
         "seed": 0,
         "format": "folder",
     }

@@ -60,3 +60,18 @@ def test_a_wide_range_is_logarithmic() -> None:
     assert axis.at(0.1) == pytest.approx(50)
     assert math.isclose(axis.ticks[1], 0.02)
     assert not page.axis_of([0.0, 1.0], 0.0, 100.0).logarithmic
+
+
+def test_no_line_of_a_command_ends_inside_an_option() -> None:
+    command = "augmentor synth 'a--b <x>' --class-balance --out set"
+    option = '<span class="option">{}</span>'
+    found = page.unbroken(command)
+    assert found.striptags() == command
+    for name in ("--class-balance", "--out"):
+        assert option.format(name) in found
+    assert found.count("<span") == 2
+    assert "&lt;x&gt;" in found
+
+
+def test_no_line_of_words_ends_before_a_unit_or_inside_a_name() -> None:
+    assert page.together("top-1 99 % (−5 to -3)") == "top-\u20601 99\u00a0% (−5 to -\u20603)"
