@@ -10,10 +10,11 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -111,7 +112,7 @@ def engine_of(
         ImportError: If Ray is asked for and not installed.
     """
     if settings.name == "local":
-        return Workers(work, processes, threads, watch)
+        return Workers(work, processes, threads, watch, device)
     from pipelines.experiment.ray_engine import RayWorkers
 
     return RayWorkers(work, processes, threads, watch, settings, device)
@@ -121,18 +122,30 @@ _parts: Any = None  # in a worker: the queue to the parent
 
 
 class Workers(Generic[T]):
-    """Runs jobs; with one process in this one, else in freshly spawned ones, which are kept from
-    call to call.
+    """Runs jobs; with one process in this one, else in others, which are kept from call to call.
+
+    On Linux these are copies of a process that has imported the work and done nothing else: imports
+    take longer than many a job. Elsewhere, and for a GPU, which does not survive a fork, each is
+    started anew.
 
     Args:
         work: What a job does; a function of a module, as it travels by name.
         processes: Jobs that run at the same time.
         threads: CPU threads of a worker; None shares the cores out evenly.
         watch: Looked at while jobs run.
+        device: Where jobs compute, as torch names it.
     """
 
-    def __init__(self, work: Work[T], processes: int, threads: int | None, watch: Watch) -> None:
+    def __init__(
+        self,
+        work: Work[T],
+        processes: int,
+        threads: int | None,
+        watch: Watch,
+        device: str = "cpu",
+    ) -> None:
         self._work, self._processes, self._watch = work, processes, watch
+        self._forks = sys.platform == "linux" and device == "cpu"
         self._threads = threads or max(1, (os.cpu_count() or 1) // processes)
         self._before = set(multiprocessing.active_children())
         self._pool: ProcessPoolExecutor | None = None
@@ -241,11 +254,13 @@ class Workers(Generic[T]):
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
+            context = multiprocessing.get_context("forkserver" if self._forks else "spawn")
+            if self._forks:
+                context.set_forkserver_preload([self._work.__module__])
             self._queue = context.Queue()
-            self._pool = ProcessPoolExecutor(
-                self._processes, context, _start_worker, (self._queue, self._threads)
-            )
+            # What is copied has the environment of when it began, which was perhaps long ago.
+            given = (self._queue, self._threads, dict(os.environ))
+            self._pool = ProcessPoolExecutor(self._processes, context, _start_worker, given)
         return self._pool
 
     def _hear(self, on_part: OnJob) -> None:
@@ -284,9 +299,11 @@ def _death_words(jobs: Sequence[object]) -> str:
     )
 
 
-def _start_worker(parts: Any, threads: int) -> None:
+def _start_worker(parts: Any, threads: int, environment: Mapping[str, str]) -> None:
     global _parts
     _parts = parts
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches the whole group; the parent decides

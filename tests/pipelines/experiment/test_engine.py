@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,32 @@ def test_a_word_that_comes_late_is_not_about_the_next_jobs() -> None:
     assert {index for index, _ in heard} == {0}
     assert "late" not in [word for _, word in heard]
     assert heard[-1] == (0, "")
+
+
+def tell(job: str, on_part: Callable[[str], None], watch: Watch | None) -> None:
+    """A job that says what its environment holds, and where it is."""
+    on_part(f"{os.environ.get(job)} {Path.cwd()} {os.getppid()}")
+
+
+def test_a_worker_has_the_environment_and_the_folder_of_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What workers are copied from may have begun under others."""
+    heard: list[str] = []
+    for word in ("one", "two"):
+        monkeypatch.setenv("AUGMENTOR_CACHE", word)
+        (tmp_path / word).mkdir()
+        monkeypatch.chdir(tmp_path / word)
+        with Workers(tell, 2, 1, Watch()) as workers:
+            workers.run(["AUGMENTOR_CACHE"], lambda _, said: heard.append(said) if said else None)
+    first, second = (said.split() for said in heard)
+    assert first[:2] == ["one", str(tmp_path / "one")]
+    assert second[:2] == ["two", str(tmp_path / "two")]
+    if sys.platform == "linux":
+        assert first[2] == second[2] != str(os.getpid()), "both are copies of one process"
+    with Workers(tell, 2, 1, Watch(), device="cuda:0") as workers:
+        workers.run(["AUGMENTOR_CACHE"], lambda _, said: heard.append(said) if said else None)
+    assert heard[2].split()[2] == str(os.getpid()), "started anew, as a GPU wants it"
 
 
 @pytest.fixture
