@@ -73,7 +73,7 @@ def section(name: str, model: dict[str, Any], models: dict[str, Any]) -> str:
     title = f"`{name}`" if name else "The run as a whole"
     rows = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for key, field in fields.items():
-        meaning = field.get("description", "").replace("<", "&lt;")
+        meaning = field.get("description", "").replace("<", "&lt;").replace("[", "\\[")
         row = (f"`{key}`", kind(field), default(field), meaning)
         rows.append(f"| {' | '.join(one.replace('|', BAR) for one in row)} |")
     return "\n".join([f"## {title}", "", " ".join(words.split()), "", *rows, ""])
