@@ -378,15 +378,16 @@ def gain(
     from pipelines.gain.run import gain_run
     from pipelines.progress import show
 
+    cut = dict[str, str]()
     if budget is not None:
         from pipelines.gain.budget import within_budget
 
-        settings, words = within_budget(settings, out, budget)
+        settings, words, cut = within_budget(settings, out, budget)
         click.echo(words, err=True)
     if dry_run:
         return print_gain_plan(settings, out, as_json)
     with show() as progress:
-        result = gain_run(settings, out, progress=progress)
+        result = gain_run(settings, out, progress=progress, cut=cut)
     print_result(result, as_json, lambda: gain_text(result, out))
 
 

@@ -78,7 +78,7 @@ def print_gain_plan(config: Config, out: Path, as_json: bool) -> None:
     facts = {
         "scored": _scored(plan.bundle),
         "arms": ", ".join(plan.arms),
-        "auto chooses from": ", ".join(policy.name for policy in plan.candidates),
+        "auto chooses from": "; ".join(policy.name for policy in plan.candidates),
         "metrics": ", ".join(metric.name for metric in plan.metrics),
         "replicates": str(plan.settings.replicates),
     }

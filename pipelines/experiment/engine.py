@@ -19,6 +19,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
@@ -256,7 +257,7 @@ class Workers(Generic[T]):
         if self._pool is None:
             context = multiprocessing.get_context("forkserver" if self._forks else "spawn")
             if self._forks:
-                context.set_forkserver_preload([self._work.__module__])
+                _start_template(context, self._work.__module__)
             self._queue = context.Queue()
             # What is copied has the environment of when it began, which was perhaps long ago.
             given = (self._queue, self._threads, dict(os.environ))
@@ -297,6 +298,22 @@ def _death_words(jobs: Sequence[object]) -> str:
         f"{' or '.join(labels)}: its worker died {MOST_RETRIES + 1} times, perhaps for want of "
         "memory; what is finished is kept"
     )
+
+
+def _start_template(context: Any, module: str) -> None:
+    """Start the process that workers are copies of, unless it runs. It must import what is
+    installed, never a folder of the same name where the user happens to be.
+    """
+    former = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        context.set_forkserver_preload([module])
+        ensure_running()
+    finally:
+        if former is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = former
 
 
 def _start_worker(parts: Any, threads: int, environment: Mapping[str, str]) -> None:

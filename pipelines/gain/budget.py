@@ -5,13 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.config import Config, ConfigError
-from pipelines.experiment.plan import estimated_seconds, fit_budget, kinds_of_steps
+from pipelines.experiment.plan import (
+    FEWEST_REPLICATES,
+    SMALLEST_STEPS,
+    estimated_seconds,
+    fit_budget,
+    kinds_of_steps,
+)
 from pipelines.gain.plan import gain_plan
 from pipelines.report.page import duration
 from pipelines.workbench.speed import seconds_per_step
 
+CUT, WHOLE = "steps within the budget", "without the budget"
+"""Keys of ``setup`` in gain.json, of a run whose steps were cut: to which part, and what asks for
+all of them."""
 
-def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str]:
+
+def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str, dict[str, str]]:
     """The configuration with the replicates and steps that fit a time budget.
 
     Args:
@@ -20,7 +30,8 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
         budget: Seconds.
 
     Returns:
-        The configuration to run, and a sentence that says what was chosen.
+        The configuration to run, a sentence that says what was chosen, and ``CUT`` and ``WHOLE``
+        if steps were cut.
 
     Raises:
         ConfigError: If not even three replicates with a quarter of the steps fit; says what takes
@@ -39,17 +50,13 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
 
     found = fit_budget(seconds, budget, replicates)
     if found is None:
-        fewest = min(3, replicates)
-        parts = {
-            "screening": estimated_seconds(screening, plan.store, speeds, processes),
-            f"{fewest} replicates": estimated_seconds(
-                trained[:fewest], plan.store, speeds, processes
-            ),
-        }
-        told = ", ".join(f"{name} {duration(value)}" for name, value in parts.items())
+        fewest = min(FEWEST_REPLICATES, replicates)
+        least = seconds(fewest, SMALLEST_STEPS)
+        beside = "" if processes > 1 else " --processes 2 --threads 1"
         raise ConfigError(
-            f"--budget: {duration(budget)} is too short even with a quarter of the steps; with all "
-            f"steps: {told}. Name fewer arms or candidates, a smaller --size, or a longer budget"
+            f"--budget: {duration(budget)} is too short; {fewest} replicates with a quarter of the "
+            f"steps take about {duration(least)}. Give more time, or make the run smaller: "
+            f"--arms classical,synthetic+classical --size 16{beside}"
         )
     count, share = found
     gain = config.gain.model_copy(update={"replicates": max(2, count)})
@@ -59,6 +66,13 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
     updates = {"gain": gain, "source": source, "classifier": classifier}
     words = (
         f"--budget: {count} of {replicates} replicates with {100 * share:g} % of the steps, about "
-        f"{duration(seconds(count, share))}"
+        f"{duration(seconds(count, share))} if nothing else runs beside it"
     )
-    return config.model_copy(update=updates), words
+    told = {}
+    if share < 1:
+        told[CUT] = f"{100 * share:g} %"
+        told[WHOLE] = (
+            f"--steps {config.source.steps} --classifier-steps {config.classifier.steps} "
+            f"--replicates {replicates}"
+        )
+    return config.model_copy(update=updates), words, told

@@ -9,6 +9,8 @@ from typing import Any
 
 from downstream.arms.policy import policy_of
 from downstream.metrics import metric_of
+from pipelines.data.table import NAMED_DATA
+from pipelines.gain.budget import WHOLE
 from pipelines.report.cards import Step
 
 USUAL = Path("RUN")
@@ -78,6 +80,10 @@ def _amount(result: Mapping[str, Any]) -> tuple[str, str]:
 def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:
     """What would tell more than this run did."""
     steps, here = [], _quoted(run)
+    if whole := result.get("setup", {}).get(WHOLE):
+        words = "Train with all steps: they were cut to fit the budget, which decides little."
+        config = _quoted(run / "config.yaml")
+        steps.append(Step(words, f"augmentor gain {config} {whole} --out {here}-whole"))
     if not any(row["baseline"] in result["baselines"].values() for row in result["comparisons"]):
         arms = ",".join([*result["arms"], "synthetic+classical"])
         words = "Add an arm with synthetic images; finished trainings are kept."
@@ -88,12 +94,13 @@ def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:
     elif _baseline(result):
         words = f"Train with `{_baseline(result)}`, the strongest arm without a generator."
         steps.append(Step(words))
-    if not result.get("combinations"):
+    if not result.get("combinations") and result["dataset"] not in NAMED_DATA:
         words = (
             "Know how the photos differ, by light, pose or place? Rendering pays where "
-            "combinations of class and condition are missing."
+            "combinations of class and condition are missing. COLUMN is a column of metadata.csv "
+            "beside the images."
         )
-        command = f"augmentor gain {here} --condition COLUMN --rehearse --out {here}-conditions"
+        command = f"augmentor gain {here} --condition COLUMN --rehearse --out {here}-by-column"
         steps.append(Step(words, command))
     return steps
 

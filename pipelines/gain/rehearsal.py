@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from augmentor.data.combinations import MISSING, Combinations, combinations_of
 from downstream.arms.policy import MixPolicy
 from downstream.comparison import paired_t
 from downstream.metrics import Outputs
+from downstream.metrics.unit import POINTS
 from pipelines.experiment.job import OpenJob
 from pipelines.gain.plan import GainPlan
 from pipelines.workbench.training_parts import bins_of_bundle, outputs_of
@@ -166,7 +168,7 @@ def _interval(ends: Sequence[float] | None) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.0f}".replace("-", "−")
+    return replace(POINTS, digits=0).signed(value)
 
 
 def _joined(outputs: Sequence[Outputs], name: str) -> Integers:

@@ -15,6 +15,7 @@ from downstream.arms.table import ARMS, KINDS
 from downstream.metrics import METRICS, Metric
 from pipelines.gain.gallery import Gallery
 from pipelines.gain.next_steps import next_steps
+from pipelines.gain.rehearsal import LISTED
 from pipelines.generators.contact_sheet import MOST_COLUMNS, MOST_ROWS, some_of
 from pipelines.generators.copied import copies_words
 from pipelines.report.cards import (
@@ -108,6 +109,7 @@ def _photograph(rehearsal: Mapping[str, Any]) -> Table:
         "of the same combinations (oracle)."
     )
     if rows:
+        lead += f" The table ends after {LISTED}." if len(rows) == LISTED else ""
         lead += (
             " The table says in points of recall what real photos of the missing combinations "
             "would probably be worth beyond what was chosen, judged by their condition."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from augmentor.common.atomic_files import write_json, write_text
-from augmentor.common.types import DivergedError
+from augmentor.common.types import DataError, DivergedError
 from augmentor.data.combinations import combinations_of
 from downstream.arms.policy import MixPolicy, policy_of
 from downstream.comparison import ArmScores, compare
@@ -24,6 +24,7 @@ from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
 from pipelines.gain.baselines import best_baselines, best_on_scored
+from pipelines.gain.budget import CUT, WHOLE
 from pipelines.gain.gallery import read_gallery
 from pipelines.gain.outside import outside_notes, outside_pairs, outside_rows
 from pipelines.gain.plan import GainPlan, gain_plan, usual_comparisons
@@ -46,7 +47,12 @@ MOST_COMBINATIONS = 20_000
 
 
 def gain_run(
-    config: Config, out: Path, *, progress: Progress | None = None, command: str | None = None
+    config: Config,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+    command: str | None = None,
+    cut: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Measure what each arm is worth on real test images.
 
@@ -56,6 +62,8 @@ def gain_run(
             ``parts/``.
         progress: Progress reporter.
         command: Command line to record; this process's own unless given.
+        cut: What ``budget.within_budget`` says of a run whose steps it cut; a run that is resumed
+            remembers it.
 
     Returns:
         The contents of gain.json.
@@ -84,7 +92,8 @@ def gain_run(
         finished = job.finished(groups, "replicates")
     outputs = arm_outputs(plan, groups, finished, chosen, strengths)
     parts = [part for replicate in finished for part in replicate]
-    result = gain_result(plan, outputs, parts, policy, strengths)
+    cut = cut or _cut_before(config, out)
+    result = gain_result(plan, outputs, parts, policy, strengths, cut)
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)
     gallery = read_gallery(plan, groups[0])
     if gallery is not None and gallery.copies:
@@ -143,6 +152,7 @@ def gain_result(
     parts: Sequence[FinishedPart],
     policy: dict[str, Any] | None,
     strengths: Mapping[str, float],
+    cut: Mapping[str, str],
 ) -> dict[str, Any]:
     """The contents of gain.json but for where they come from.
 
@@ -152,6 +162,7 @@ def gain_result(
         parts: All trainings.
         policy: The contents of policy.json, or None.
         strengths: Of classical augmentation, by arm.
+        cut: As in ``gain_run``.
     """
     bundle = plan.bundle
     scores = {arm: [plan.metric.of(one) for one in own] for arm, own in outputs.items()}
@@ -186,7 +197,7 @@ def gain_result(
         "baselines": best,
         "training_counts": _counts(plan),
         "notes": _notes(plan, parts),
-        "setup": setup_of(plan),
+        "setup": setup_of(plan) | dict(cut),
     }
     if plan.outside:
         result["outside"] = outside_rows(plan.outside, plan.arms, best)
@@ -194,6 +205,16 @@ def gain_result(
         result["combinations"] = combinations
     on_scored = best_on_scored(best, policy)
     return result | {"verdict": verdict(result, list(best.values()), on_scored)}
+
+
+def _cut_before(config: Config, out: Path) -> dict[str, str]:
+    """What an earlier call in this folder said of steps that a budget cut, if they are the same."""
+    try:
+        former = read_result(out / "gain.json", "gain")["setup"]
+    except (OSError, DataError):
+        return {}
+    same = former.get("classifier steps") == config.classifier.steps
+    return {key: former[key] for key in (CUT, WHOLE) if same and key in former}
 
 
 def setup_of(plan: GainPlan) -> dict[str, Any]:

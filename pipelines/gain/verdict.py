@@ -8,6 +8,7 @@ from typing import Any
 from downstream.arms.policy import policy_of
 from downstream.comparison import FEWEST_FOR_A_CLAIM
 from downstream.metrics import Metric, metric_of
+from pipelines.gain.budget import CUT
 from pipelines.gain.rehearsal import rehearsal_verdict
 from pipelines.report.page import limit_words
 
@@ -206,4 +207,6 @@ def _caution(result: Mapping[str, Any]) -> str:
     few = ", preliminary" if result["replicates"] < FEWEST_FOR_A_CLAIM else ""
     scored = result["scored_on"]
     where = "test images" if scored == "test" else f"{scored}, which is a screening"
-    return f"{result['replicates']} replicates{few}, {where}"
+    cut = result.get("setup", {}).get(CUT)
+    short = f", trained with {cut} of the steps to fit the budget" if cut else ""
+    return f"{result['replicates']} replicates{few}, {where}{short}"

@@ -21,7 +21,7 @@ MOST_ROWS, MOST_COLUMNS, LONGEST_NAME = 24, 24, 48
 LEAST_TILE, FRAME, GAP, MARGIN, FONT_SIZE = 40, 4, 4, 10, 13
 PAPER, INK, EMPTY, RENDERED = (255, 255, 255), (40, 40, 40), (225, 225, 225), (214, 96, 0)
 
-LEGEND = "plain: a photo; corner: a photo, and rendered ones added; frame: rendered, no photo."
+LEGEND = "bare: a photo; corner: a photo, and rendered ones added; frame: rendered, no photo."
 
 
 @dataclass(frozen=True)

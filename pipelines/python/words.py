@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ def gain_text(result: Mapping[str, Any], out: Path) -> str:
     """The table of arms, the verdict, and where to read on."""
     from pipelines.gain.tables import gain_table
 
-    return _with_verdict(gain_table(result), result, out / "report.html", out / "gain.json")
+    table = gain_table(result)
+    if (result.get("policy") or {}).get("rehearsal"):
+        table += "\n\nIn the rehearsal, on training images hidden on purpose:"
+    return _with_verdict(table, result, out / "report.html", out / "gain.json")
 
 
 def compare_text(result: Mapping[str, Any], out: Path) -> str:
@@ -45,6 +49,13 @@ def verify_text(result: Mapping[str, Any], out: Path) -> str:
 def _with_verdict(table: str, result: Mapping[str, Any], *files: Path) -> str:
     """Table, advice, its lines, and where to read on."""
     verdict = result["verdict"]
-    lines = [f"- {line}" for line in verdict["lines"]]
-    said = "\n".join([verdict["advice"], *lines])
+    lines = [_folded(f"- {line}", "  ") for line in verdict["lines"]]
+    said = "\n".join([_folded(verdict["advice"]), *lines])
     return "\n\n".join([table, said, "  ".join(map(str, files))])
+
+
+def _folded(words: str, indent: str = "") -> str:
+    """Words in lines of at most 80 columns; a path or a name is never cut."""
+    folder = textwrap.TextWrapper(80, subsequent_indent=indent, break_long_words=False)
+    folder.break_on_hyphens = False
+    return folder.fill(words)

@@ -26,7 +26,7 @@ COMPARISON = {
 """Keys of a comparison to the titles of their columns."""
 OUTCOMES = {
     "better": "better: the interval lies on the good side of zero, after Holm's correction too",
-    "worse": "worse: likewise on the bad side",
+    "worse": "worse: the interval lies on the bad side of zero, after Holm's correction too",
     "leaning": "open: the interval excludes zero, but too many comparisons or too few replicates "
     "leave it undecided",
     "undecided": "undecided: the interval holds zero",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 
@@ -47,16 +49,16 @@ def seconds_per_step(
 
 def _classifier_seconds(setting: Setting, images: LabelledImages) -> float:
     clock = _clock(setting.device)
-    marks: dict[int, float] = {}
+    marks: list[float] = []
     trainer = replace(setting.trainer.with_steps(WARM_UP + CLASSIFIER_STEPS), cache=None)
     if trainer.part == "head":  # the features of all take long, and are timed by themselves
         images = images.subset(torch.arange(min(TIMED_IMAGES, len(images))))
 
     def note(step: int, loss: float) -> None:
-        marks[step] = clock()
+        marks.append(clock())
 
     trainer.train(images, seed=0, augment=("classical",), on_step=note)
-    return (marks[WARM_UP + CLASSIFIER_STEPS] - marks[WARM_UP]) / CLASSIFIER_STEPS
+    return _typical(marks)
 
 
 def _feature_seconds(setting: Setting, images: LabelledImages) -> float:
@@ -83,10 +85,16 @@ def _generator_seconds(setting: Setting, images: LabelledImages) -> float:
     )
     for _ in range(WARM_UP):
         next(steps)
-    start = clock()
+    marks = [clock()]
     for _ in steps:
-        pass
-    return (clock() - start) / GENERATOR_STEPS
+        marks.append(clock())
+    return _typical(marks)
+
+
+def _typical(marks: Sequence[float]) -> float:
+    """The median time of the last steps: one that other work held up does not count."""
+    last = marks[-min(len(marks), CLASSIFIER_STEPS + 1) :]
+    return statistics.median(after - before for before, after in pairwise(last))
 
 
 def _clock(device: str) -> Callable[[], float]:

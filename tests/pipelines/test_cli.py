@@ -22,7 +22,7 @@ from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.cli import exit_codes
 from pipelines.config import IMAGE_SIZES, Config, ConfigError, EngineConfig
-from pipelines.gain import tables
+from pipelines.gain import budget, tables
 from pipelines.interrupt import Interrupted, watch_signals
 from pipelines.run_dir import RunLockedError
 
@@ -535,9 +535,30 @@ def test_a_budget_says_what_it_took_or_what_does_not_fit(
     assert cli.main([*arguments, "--budget", "1h"]) == 0
     assert "4 of 4 replicates with 100 % of the steps" in capsys.readouterr().err
     assert cli.main([*arguments, "--classifier-steps", "1000000", "--budget", "1s"]) == 2
-    assert "too short even with a quarter of the steps" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "too short; 3 replicates with a quarter of the steps take about" in told
+    assert "--processes 2 --threads 1" in told
     assert cli.main([*arguments, "--budget", "soon"]) == 2
     assert "'soon' is not a time" in capsys.readouterr().err
+
+
+def test_steps_that_a_budget_cut_stand_in_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["gain", "--data", "digits", "--labels", "50", "--arms", "real,classical", *QUICK]
+    arguments += ["--replicates", "3", "--classifier-steps", "8", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(budget, "fit_budget", lambda *_: (3, 0.5))
+    assert cli.main([*arguments, "--budget", "1h"]) == 0
+    assert "trained with 50 % of the steps to fit the budget" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    setup = json.loads((tmp_path / "out" / "gain.json").read_text())["setup"]
+    assert setup["classifier steps"] == 4
+    assert setup[budget.WHOLE] == "--steps 2 --classifier-steps 8 --replicates 3"
+    # The run remembers it when it answers for another metric.
+    assert cli.main(["gain", str(tmp_path / "out"), "--metric", "accuracy"]) == 0
+    page = (tmp_path / "out" / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
+    assert "trained with 50 %" in page
 
 
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

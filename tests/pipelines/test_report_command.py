@@ -10,6 +10,7 @@ from downstream.arms.policy import MixPolicy
 from downstream.arms.table import FILL_SPREAD
 from pipelines import cli
 from pipelines.gain import run as gain
+from pipelines.gain.budget import CUT, WHOLE
 from pipelines.gain.next_steps import next_steps
 from pipelines.report.cards import Step
 
@@ -46,6 +47,7 @@ def test_a_folder_without_a_finished_run_is_refused(
 def told(light: str, **changes: Any) -> list[Step]:
     row = {"arm": "auto", "baseline": "mixup", "outcome": "undecided", "needed": None}
     result = {
+        "dataset": "photos",
         "verdict": {"light": light},
         "policy": {},
         "baselines": {"classical": "mixup"},
@@ -94,6 +96,18 @@ def test_an_open_comparison_leads_to_the_replicates_that_decide() -> None:
     assert first.command == "augmentor gain 'runs/a b' --replicates 12"
     assert "`mixup`" in told("amber")[0].words, "more replicates would not decide"
     assert told("amber", replicates=2)[0].command.endswith("--replicates 3")
+
+
+def test_a_run_that_a_budget_cut_is_to_be_trained_whole() -> None:
+    setup = {CUT: "25 %", WHOLE: "--steps 3000 --classifier-steps 600 --replicates 5"}
+    first = told("amber", setup=setup)[0]
+    asked = "'runs/a b/config.yaml' --steps 3000 --classifier-steps 600 --replicates 5"
+    assert first.command == f"augmentor gain {asked} --out 'runs/a b'-whole"
+
+
+def test_conditions_are_asked_for_where_there_can_be_some() -> None:
+    assert any("--condition COLUMN" in step.command for step in told("amber"))
+    assert not any("--condition" in step.command for step in told("amber", dataset="digits"))
 
 
 def test_a_run_without_synthetic_arms_is_told_to_add_one_and_a_loss_to_do_without() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -59,6 +60,33 @@ def test_a_worker_has_the_environment_and_the_folder_of_its_parent(
     with Workers(tell, 2, 1, Watch(), device="cuda:0") as workers:
         workers.run(["AUGMENTOR_CACHE"], lambda _, said: heard.append(said) if said else None)
     assert heard[2].split()[2] == str(os.getpid()), "started anew, as a GPU wants it"
+
+
+SCRIPT = """
+from augmentor import __version__
+from pipelines.experiment.engine import Workers
+from pipelines.generators.render_shards import make_shards
+from pipelines.interrupt import Watch
+
+if __name__ == "__main__":
+    with Workers(make_shards, 2, 1, Watch()) as workers:
+        try:
+            workers.run([None, None], lambda *_: None)
+        except AttributeError:
+            print("a worker has tried it")
+"""
+
+
+def test_folders_beside_the_user_do_not_hide_the_packages(tmp_path: Path) -> None:
+    """Such as the clone itself, which bears the name of the package."""
+    for name in ("bin", "home/augmentor", "home/pipelines", "home/downstream"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "bin" / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "bin" / "script.py")]
+    done = subprocess.run(
+        command, cwd=tmp_path / "home", capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "a worker has tried it\n", done.stderr
 
 
 @pytest.fixture
