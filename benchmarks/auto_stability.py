@@ -35,6 +35,7 @@ PERTURBATIONS = 20
 SPLITS_APART = 1000
 WITHIN = 0.01
 SCHEMA = 1
+RESULTS = "docs/results"
 
 
 def perturbed(plan: GainPlan, number: int, out: Path) -> tuple[GainPlan, dict[str, Any]]:
@@ -49,7 +50,9 @@ def perturbed(plan: GainPlan, number: int, out: Path) -> tuple[GainPlan, dict[st
     return replace(plan, setting=setting, store=store, first_split=first), changes
 
 
-def measured(config: Config, plan: GainPlan, out: Path, progress: Lines) -> dict[str, Any]:
+def measured(
+    config: Config, plan: GainPlan, out: Path, progress: Lines, command: str
+) -> dict[str, Any]:
     """Every candidate on the test images: what a choice is compared with."""
     start = time.perf_counter()
     names = tuple(dict.fromkeys(policy.base for policy in plan.candidates))
@@ -63,7 +66,9 @@ def measured(config: Config, plan: GainPlan, out: Path, progress: Lines) -> dict
         "replicates": result["replicates"],
         "scores": {name: arm["mean"] for name, arm in result["arms"].items()},
         "choices": [],
-        **provenance({"candidates": time.perf_counter() - start}, plan.setting.device),
+        **provenance(
+            {"candidates": time.perf_counter() - start}, plan.setting.device, None, command
+        ),
     }
 
 
@@ -106,7 +111,9 @@ def main() -> None:
     plan = gain_plan(config, asked.out / "choice")
     result = begun(asked.json, config)
     if result is None:
-        result = measured(config, plan, asked.out / "truth", progress)
+        told = f"{asked.config} --out {asked.out} --json {RESULTS}/{asked.json.name}"
+        command = f"python benchmarks/auto_stability.py {told}"
+        result = measured(config, plan, asked.out / "truth", progress, command)
     scores = result["scores"]
     for number in range(len(result["choices"]), asked.perturbations):
         row = chosen(plan, number, asked.out / f"perturbation-{number:02d}", progress)

@@ -12,6 +12,8 @@ that a stopped benchmark resumes.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,6 +96,7 @@ def measured(config: Config, change: Mapping[str, Any], out: Path) -> dict[str, 
         "best_rendered": max(rendered, default=None),
         "best_without": max(without, default=None),
         "ceiling": found["rehearsal"]["ceiling"],
+        "condition_agreement": found["screening"]["condition_agreement"],
         "candidates": rows,
     }
 
@@ -116,12 +119,15 @@ def main() -> None:
         generators[name] = measured(config, known[name], asked.out / "run")
         found = generators[name]
         print(f"{name}: {found['best_rendered']:.3f}, takes {found['chosen']}", flush=True)
+    line = shlex.join([Path(__file__).name, *sys.argv[1:]])
     result = {
         "schema": 1,
         "dataset": config.data.data,
         "metric": "recall of hidden combinations",
         "generators": generators,
-        **provenance({"total": time.perf_counter() - start}, "cpu"),
+        **provenance(
+            {"total": time.perf_counter() - start}, "cpu", None, f"python benchmarks/{line}"
+        ),
     }
     write_json(asked.out / "generators.json", result)
 
