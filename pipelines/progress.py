@@ -4,6 +4,7 @@ go.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+
+
+QUIET = "AUGMENTOR_QUIET"
+"""Of the environment: set by ``--quiet``, and known to worker processes so."""
 
 
 class Progress(Protocol):
@@ -40,7 +45,8 @@ class Silent:
 
 @dataclass
 class Lines:
-    """One plain line every few seconds, for logs and pipes.
+    """One plain line every few seconds, for logs and pipes, with the time that is past and about
+    the time that is left.
 
     Args:
         stream: Where the lines go; standard error unless given.
@@ -50,18 +56,43 @@ class Lines:
     stream: TextIO | None = None
     every: float = 5.0
     _shown: dict[str, float] = field(default_factory=dict)
+    _began: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Write a line if the last one of this task is ``every`` seconds ago."""
         now = time.monotonic()
+        start, first = self._began.setdefault(task, (now, done))
         if done < total and now - self._shown.get(task, float("-inf")) < self.every:
             return
         self._shown[task] = now
-        self.say(f"{task}: {done}/{total}" + (f"  {note}" if note else ""))
+        self.say(
+            f"{task}: {done}/{total}{_times(now - start, done - first, total - done)}"
+            + (f"  {note}" if note else "")
+        )
 
     def say(self, line: str) -> None:
         """Write a line at once."""
         print(line, file=self.stream or sys.stderr, flush=True)
+
+
+def _times(past: float, done: int, left: int) -> str:
+    """``, 0:40, about 1:20 left`` after so many seconds; nothing in the first."""
+    if past < 1:
+        return ""
+    ahead = f", about {clock(past / done * left)} left" if done and left else ""
+    return f", {clock(past)}{ahead}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``2:05`` or ``1:02:05``.
+
+    Example:
+        >>> clock(125), clock(3725)
+        ('2:05', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 @dataclass
@@ -84,12 +115,16 @@ class Bars:
 
 @contextmanager
 def show(stream: TextIO | None = None) -> Iterator[Progress]:
-    """Bars where ``stream`` (standard error unless given) is a terminal, plain lines elsewhere.
+    """Bars where ``stream`` (standard error unless given) is a terminal, plain lines elsewhere,
+    nothing where ``QUIET`` is set.
 
     Yields:
         The progress to hand to a job; its bars are removed at the end.
     """
     stream = stream or sys.stderr
+    if os.environ.get(QUIET):
+        yield Silent()
+        return
     if not stream.isatty():
         yield Lines(stream)
         return
@@ -99,6 +134,7 @@ def show(stream: TextIO | None = None) -> Iterator[Progress]:
         MofNCompleteColumn,
         Progress,
         TextColumn,
+        TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
@@ -106,6 +142,7 @@ def show(stream: TextIO | None = None) -> Iterator[Progress]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )

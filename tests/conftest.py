@@ -48,6 +48,7 @@ def _no_network() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_debug(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AUGMENTOR_DEBUG", raising=False)
+    monkeypatch.delenv("AUGMENTOR_QUIET", raising=False)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +40,14 @@ from pipelines.cli.options import (
     split_numbers,
     verbose,
 )
-from pipelines.cli.output import as_lines, jsonable, parts_text, print_config, print_result
+from pipelines.cli.output import (
+    as_lines,
+    jsonable,
+    opening,
+    parts_text,
+    print_config,
+    print_result,
+)
 from pipelines.cli.plans import (
     print_compare_plan,
     print_gain_plan,
@@ -96,7 +104,7 @@ def demo(out: Path | None, conditions: bool, as_json: bool) -> None:
     out = out or Path("runs/demo-conditions" if conditions else "runs/demo")
     with show() as progress:
         result = demo_run(out, conditions=conditions, progress=progress)
-    print_result(result, as_json, lambda: gain_text(result, out))
+    print_result(result, as_json, lambda: gain_text(result, out), [opening(out)])
 
 
 @cli.command(cls=JobCommand, short_help="List the configs to begin with, or write them.")
@@ -142,7 +150,8 @@ def check(data: str, as_json: bool, **values: Any) -> None:
 
     with show() as progress:
         report = check_data(config.data, progress)
-    print_result(report.to_json(), as_json, report.text)
+    ask = f"augmentor gain --data {shlex.quote(data)} --dry-run"
+    print_result(report.to_json(), as_json, report.text, [ask] if report.ok else [])
     if not report.ok:
         raise click.exceptions.Exit(3)
 
@@ -176,7 +185,9 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
         result = train_run(settings, out, resume=resume, progress=progress)
     if started_first():
         words = f"{result.step} steps in {result.seconds:.0f} s: {result.run}"
-        print_result(result, as_json, lambda: words)
+        run = shlex.quote(str(result.run))
+        made = f"augmentor synth {run} {'--fill' if settings.data.condition else '--class-balance'}"
+        print_result(result, as_json, lambda: words, [f"augmentor evaluate {run}", made])
 
 
 @cli.command(cls=JobCommand, short_help="Write synthetic images of a trained generator.")
@@ -287,7 +298,8 @@ def synth(
         result = synthesize_run(
             run, target, filter=filter_, format=form, engine=engine, progress=progress, **values
         )
-    print_result(result, as_json, lambda: as_lines(jsonable(result)))
+    mix = f'augmentor.SyntheticMix(train_set, "{target}"), in Python'
+    print_result(result, as_json, lambda: as_lines(jsonable(result)), [mix])
 
 
 @cli.command("import", cls=JobCommand, short_help="Turn another generator's images into a set.")
@@ -334,7 +346,9 @@ def import_(
         result = import_run(
             folder, out, data=data, size=size, grey=grey, format=format_, progress=progress
         )
-    print_result(result, as_json, lambda: as_lines(jsonable(result)))
+    real = shlex.quote(values["data__data"] or "DATA")
+    ask = f"augmentor gain --data {real} --synthetic {shlex.quote(str(out))}"
+    print_result(result, as_json, lambda: as_lines(jsonable(result)), [ask])
 
 
 @cli.command(cls=JobCommand, short_help="Measure what synthetic images add to a classifier.")
@@ -388,7 +402,7 @@ def gain(
         return print_gain_plan(settings, out, as_json)
     with show() as progress:
         result = gain_run(settings, out, progress=progress, cut=cut)
-    print_result(result, as_json, lambda: gain_text(result, out))
+    print_result(result, as_json, lambda: gain_text(result, out), [opening(out)])
 
 
 @cli.command(cls=JobCommand, short_help="List the finished parts of a run, and what each is of.")
@@ -510,7 +524,7 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 
     with show() as progress:
         result = semi_run(settings, out, progress=progress)
-    print_result(result, as_json, lambda: semi_text(result, out))
+    print_result(result, as_json, lambda: semi_text(result, out), [opening(out)])
 
 
 @cli.command(
@@ -544,7 +558,7 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
 
     with show() as progress:
         result = compare_run(settings, out, progress=progress)
-    print_result(result, as_json, lambda: compare_text(result, out))
+    print_result(result, as_json, lambda: compare_text(result, out), [opening(out)])
 
 
 @cli.command(cls=JobCommand, short_help="Measure what synthetic faces add to telling people apart.")
@@ -585,7 +599,7 @@ def verify(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> 
 
     with show() as progress:
         result = verify_run(settings, out, progress=progress)
-    print_result(result, as_json, lambda: verify_text(result, out))
+    print_result(result, as_json, lambda: verify_text(result, out), [opening(out)])
 
 
 @cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
@@ -619,7 +633,7 @@ def evaluate(run: Path, out: Path | None, as_json: bool, **values: Any) -> None:
 
     with show() as progress:
         result = evaluate_run(run, out, progress=progress, **values)
-    print_result(result, as_json, lambda: evaluate_text(result, out or run))
+    print_result(result, as_json, lambda: evaluate_text(result, out or run), [opening(out or run)])
 
 
 cli.add_command(edit)

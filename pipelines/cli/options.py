@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from pipelines.cli.output import plain
+from pipelines.progress import QUIET
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -104,6 +105,11 @@ def _remember_debug(ctx: click.Context, option: click.Parameter, value: bool) ->
         )
 
 
+def _remember_quiet(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ[QUIET] = "1"
+
+
 def split_commas(
     ctx: click.Context, option: click.Parameter, value: str | None
 ) -> tuple[str, ...] | None:
@@ -152,14 +158,25 @@ def split_each(
     return tuple(split_commas(ctx, option, text) or () for text in value)
 
 
-verbose = click.option(
-    "-v",
-    "--verbose",
-    is_flag=True,
-    expose_value=False,
-    callback=_remember_debug,
-    help="Show the traceback of an error.",
+verbose = together(
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_remember_debug,
+        help="Show the traceback of an error.",
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_remember_quiet,
+        help="Show results and errors alone: no progress, and not what to do next.",
+    ),
 )
+"""How much is said; every command has it."""
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON document, nothing else."
 )

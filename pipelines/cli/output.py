@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from pipelines.progress import QUIET
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -76,14 +81,31 @@ def parts_text(rows: Sequence[PartRow]) -> str:
     return "\n".join(lines)
 
 
-def print_result(result: Any, as_json: bool, text: Callable[[], str]) -> None:
-    """Print one JSON document, or the text."""
+def print_result(
+    result: Any, as_json: bool, text: Callable[[], str], following: Sequence[str] = ()
+) -> None:
+    """Print one JSON document, or the text and, on standard error, what one may do next.
+
+    Args:
+        result: As JSON values, or what ``jsonable`` makes them of.
+        as_json: Whether to print the document.
+        text: Makes the text.
+        following: Commands to copy; left out with ``--quiet``.
+    """
     whole = (
         json.dumps(jsonable(result), indent=2, ensure_ascii=False)
         if as_json
         else text().rstrip("\n")
     )
     click.echo("\n".join(map(harmless, whole.split("\n"))))
+    if not as_json and not os.environ.get(QUIET):
+        for command in following:
+            click.echo(f"next: {harmless(command)}", err=True)
+
+
+def opening(folder: Path | str) -> str:
+    """The command that opens the report of a run."""
+    return f"augmentor report {shlex.quote(str(folder))} --open"
 
 
 def harmless(line: str) -> str:

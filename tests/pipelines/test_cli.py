@@ -382,7 +382,14 @@ def test_gain_prints_the_table_and_the_verdict(
     assert cli.main(["gain", "--data", "digits"]) == 0
     files = "runs/digits-gain/report.html  runs/digits-gain/gain.json"
     said = "Use `mixup`.\n- one\n- two"
-    assert capsys.readouterr().out == f"the table\n\n{said}\n\n{files}\n"
+    following = "next: augmentor report runs/digits-gain --open\n"
+    assert capsys.readouterr() == (f"the table\n\n{said}\n\n{files}\n", following)
+    monkeypatch.setenv("AUGMENTOR_QUIET", "")  # so that what the option sets is undone
+    assert cli.main(["gain", "--data", "digits", "--quiet"]) == 0
+    assert capsys.readouterr() == (f"the table\n\n{said}\n\n{files}\n", "")
+    monkeypatch.setenv("AUGMENTOR_QUIET", "")
+    assert cli.main(["gain", "--data", "digits", "--json"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_plain_results_are_indented_lines(

@@ -26,9 +26,9 @@ def test_lines_show_the_first_and_last_step_and_one_every_few_seconds(
     lines.step("other", 1, 3)
     assert stream.getvalue().splitlines() == [
         "train: 1/8  loss 1",
-        "train: 4/8  loss 4",
-        "train: 7/8  loss 7",
-        "train: 8/8  loss 8",
+        "train: 4/8, 0:06, about 0:08 left  loss 4",
+        "train: 7/8, 0:12, about 0:02 left  loss 7",
+        "train: 8/8, 0:14  loss 8",
         "other: 1/3",
     ]
 
@@ -39,6 +39,26 @@ def test_a_stream_that_is_no_terminal_gets_plain_lines() -> None:
         shown.say("hello")
         shown.step("train", 1, 2)
     assert stream.getvalue() == "hello\ntrain: 1/2\n"
+
+
+def test_what_was_done_before_a_resume_took_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    lines = Lines(stream, every=0)
+    lines.step("train", 900, 1000)
+    now = 100.0
+    lines.step("train", 950, 1000)
+    assert stream.getvalue().splitlines()[-1] == "train: 950/1000, 1:40, about 1:40 left"
+
+
+def test_a_quiet_job_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(progress.QUIET, "1")
+    for stream in (io.StringIO(), Terminal()):
+        with show(stream) as shown:
+            shown.step("train", 1, 2)
+            shown.say("hello")
+        assert not stream.getvalue()
 
 
 def test_a_terminal_gets_bars() -> None:
