@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.browser.conftest import Opened
 from tests.browser.reports import IMAGES, REPORTS
 
+LOOKS = Path(__file__).parent / "looks"
+"""Small pictures of how pages should look; AUGMENTOR_NEW_LOOKS=1 takes them anew."""
+SMALL = (160, 120)
+TOLERANCE = 6.0
+"""Grey values of 255 by which a page may differ on average: other fonts stay below, a page without
+its style or colours does not."""
 OTHERS = [job for job in REPORTS if job != "gain"]
 FOLDED = "document.querySelectorAll('details').forEach(one => one.open = true)"
 HIDDEN = """() => [...document.querySelectorAll('td, tbody th')].filter(cell => {
@@ -34,6 +45,37 @@ CUT = """() => [...document.querySelectorAll('main *')].filter(one => {
     return one.tagName !== 'NAV' && ['hidden', 'clip'].includes(overflowX) &&
         !one.matches('.unseen') && one.scrollWidth > one.clientWidth + 1;
 }).map(one => one.textContent.trim())"""
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_page_looks_as_it_did(opened: Opened, width: int, colours: str) -> None:
+    page, file = opened(width, color_scheme=colours), LOOKS / f"gain-{width}-{colours}.png"
+    now = small(page)
+    if os.environ.get("AUGMENTOR_NEW_LOOKS"):
+        now.save(file, optimize=True)
+    assert apart(now, Image.open(file)) <= TOLERANCE
+
+
+def test_a_page_without_its_style_looks_otherwise(opened: Opened) -> None:
+    """The tolerance is small enough to see that something broke."""
+    page = opened(1280, color_scheme="light")
+    page.evaluate("document.querySelectorAll('style').forEach(one => one.remove())")
+    light = Image.open(LOOKS / "gain-1280-light.png")
+    assert apart(small(page), light) > TOLERANCE
+    dark = opened(1280, color_scheme="dark")
+    assert apart(small(dark), light) > 5 * TOLERANCE
+
+
+def small(page: Any) -> Image.Image:
+    """The first screen of a page, small and grey."""
+    whole = Image.open(io.BytesIO(page.screenshot(animations="disabled")))
+    return whole.convert("L").resize(SMALL, Image.Resampling.BOX)
+
+
+def apart(one: Image.Image, other: Image.Image) -> float:
+    """Mean difference of two pictures in grey values."""
+    return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean())
 
 
 @pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (390, "dark")])
