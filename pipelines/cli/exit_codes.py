@@ -41,9 +41,19 @@ def _run(arguments: Sequence[str] | None, gate: SignalGate) -> int:
         gate.is_open = False
         if os.environ.get("AUGMENTOR_DEBUG"):
             traceback.print_exc()
-        code, message = _verdict(error)
+        code, message = _verdict(_request_behind(error) or error)
         click.echo(f"augmentor: {harmless(' '.join(message.split()))}", err=True)
         return code
+
+
+def _request_behind(error: BaseException) -> BaseException | None:
+    """The request to stop that an error hides: where one comes in the middle of an import, Python
+    3.11 may raise an error of its own from it.
+    """
+    one: BaseException | None = error
+    while one is not None and not isinstance(one, KeyboardInterrupt | Interrupted):
+        one = one.__cause__ or one.__context__
+    return one
 
 
 def _verdict(error: BaseException) -> tuple[int, str]:

@@ -316,6 +316,23 @@ def test_what_a_job_raises_becomes_one_line_and_its_exit_code(
     assert one_line(captured.err.lstrip("\n")) == f"augmentor: {line}\n"
 
 
+def test_a_signal_in_the_middle_of_an_import_is_told_as_one(
+    job: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python 3.11 wraps what is raised while a class is made; found by the soak."""
+
+    class Field:
+        def __set_name__(self, owner: type, name: str) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def imported() -> None:
+        type("Made", (), {"field": Field()})
+
+    job("gain.demo", "demo_run", imported)
+    assert cli.main(["demo"]) == 143
+    assert capsys.readouterr().err == "augmentor: stopped by SIGTERM\n"
+
+
 @pytest.mark.parametrize("watched", [False, True])
 def test_a_second_signal_does_not_cut_off_the_line_of_the_first(
     watched: bool,
