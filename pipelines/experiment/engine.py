@@ -255,9 +255,8 @@ class Workers(Generic[T]):
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            context = multiprocessing.get_context("forkserver" if self._forks else "spawn")
-            if self._forks:
-                _start_template(context, self._work.__module__)
+            forks = self._forks and _template_runs(self._work.__module__)
+            context = multiprocessing.get_context("forkserver" if forks else "spawn")
             self._queue = context.Queue()
             # What is copied has the environment of when it began, which was perhaps long ago.
             given = (self._queue, self._threads, dict(os.environ))
@@ -300,15 +299,21 @@ def _death_words(jobs: Sequence[object]) -> str:
     )
 
 
-def _start_template(context: Any, module: str) -> None:
-    """Start the process that workers are copies of, unless it runs. It must import what is
-    installed, never a folder of the same name where the user happens to be.
+def _template_runs(module: str) -> bool:
+    """Start the process that workers are copies of, unless it runs.
+
+    It must import what is installed, never a folder of the same name where the user happens to be.
+    A process that was forked itself cannot look after the one that its parent started.
     """
     former = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
-        context.set_forkserver_preload([module])
+        multiprocessing.get_context("forkserver").set_forkserver_preload([module])
         ensure_running()
+    except ChildProcessError:
+        return False
+    else:
+        return True
     finally:
         if former is None:
             del os.environ["PYTHONSAFEPATH"]
