@@ -189,10 +189,11 @@ class Workbench:
     @cached_property
     def condition_agreement(self) -> float | None:
         """How often a training image comes back better under its own condition than under another
-        one; None for a source without an encoder.
+        one; None for a source without an encoder, and where all images have one condition.
         """
         images = for_generator(self.train, self.setting.source)
-        if not isinstance(self.source, EncodingSource):
+        several = images.condition is not None and len(torch.unique(images.condition, dim=0)) > 1
+        if not several or not isinstance(self.source, EncodingSource):
             return None
         return condition_agreement(self.source, images, self.seed)
 

@@ -170,3 +170,13 @@ def test_recipes_without_combinations_are_described_as_before() -> None:
     assert described(Recipe(share=0.5)) == {"share": 0.5}
     assert "missing_only" not in described(recipe_of("factored"))
     assert described(recipe_of("factored_missing"))["missing_only"] is True
+
+
+def test_one_condition_alone_tells_nothing_of_how_it_is_followed(
+    trained: list[LabelledImages],
+) -> None:
+    """Such a training must not fail for the question."""
+    everything = images()
+    assert everything.condition is not None
+    one = everything.subset((everything.condition == 0).nonzero().flatten())
+    assert bench(one).condition_agreement is None
