@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from augmentor.common.atomic_files import write_json
-from pipelines.config import Config, load_config
+from pipelines.config import Config, config_from, load_config
 from pipelines.experiment.job import opened, parts_folder
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.provenance import provenance
@@ -73,7 +73,9 @@ def measured(
 
 
 def chosen(plan: GainPlan, number: int, out: Path, progress: Lines) -> dict[str, Any]:
-    """What ``auto`` chooses under one perturbation."""
+    """What ``auto`` chooses under one perturbation, and the seconds of this call, in which finished
+    trainings take none.
+    """
     start = time.perf_counter()
     plan, changes = perturbed(plan, number, out)
     with opened(out, make_trainings, progress, processes=1, threads=changes["threads"]) as job:
@@ -93,8 +95,9 @@ def begun(file: Path, config: Config) -> dict[str, Any] | None:
     """What an earlier run with this configuration has written, if there is any."""
     if not file.exists():
         return None
-    document: dict[str, Any] = json.loads(file.read_text())
-    same = document.get("config") == config.model_dump(mode="json")
+    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    # As configurations: a key that came later is at its default.
+    same = config_from(document["config"]) == config
     return document if same and document.get("schema") == SCHEMA else None
 
 

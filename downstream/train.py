@@ -110,28 +110,26 @@ def train_classifier(
         NonFiniteLossError: If the loss or a weight stops being finite.
         ValueError: If shapes do not fit or the weights are unusable.
     """
-    _check_data(x, y, draw_weights)
     device = next(model.parameters()).device
     # Once: sets of small images fit, and a copy per step would keep a GPU waiting.
     x, y = x.to(device), y.to(device)
-    order, noise = stream(seed, 0), stream(seed, 1)
+    batches = drawn_batches(
+        model,
+        x,
+        y,
+        settings,
+        seed=seed,
+        draw_weights=draw_weights,
+        augment=augment,
+        mix=mix,
+        drawn=drawn,
+    )
     optimizer = torch.optim.AdamW(
         parameter_groups(model, settings.weight_decay), lr=settings.learning_rate, fused=True
     )
-    num_classes = 0 if mix is None or y.is_floating_point() else _num_classes(model, x)
     model.train().to(memory_format=torch.channels_last)
     with seeded_dropout(seed, device):
-        batches = draw_batches(_draw_weights(len(x), draw_weights), settings.batch_size, order)
-        for step, chosen in zip(range(settings.steps), batches, strict=False):
-            if drawn is not None:
-                chosen = drawn(chosen, step)
-            batch, target = x[chosen], y[chosen]
-            if augment is not None:
-                batch = augment(batch, noise)
-            if mix is not None:
-                batch, target = mix(
-                    batch, one_hot(target, num_classes).float() if num_classes else target, noise
-                )
+        for step, (batch, target) in enumerate(batches):
             set_learning_rate(optimizer, learning_rate_at(step, settings))
             value = _train_step(model, optimizer, batch, target, settings, step, margin, loss)
             if on_step is not None:
@@ -142,6 +140,57 @@ def train_classifier(
             f"a weight of the classifier is not finite after step {settings.steps}"
         )
     return model.eval()
+
+
+def drawn_batches(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    draw_weights: Tensor | None = None,
+    augment: Augment | None = None,
+    mix: Mix | None = None,
+    drawn: Drawn | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of all steps of a training: images drawn, augmented and mixed.
+
+    Args:
+        model: Asked for its number of classes where the mix needs it; its mode is left.
+        x: As in ``train_classifier``, on the device of the model.
+        y: Likewise.
+        settings: Steps and batch size.
+        seed: Decides order and augmentation.
+        draw_weights: As in ``train_classifier``.
+        augment: Likewise.
+        mix: Likewise.
+        drawn: Likewise.
+
+    Returns:
+        ``settings.steps`` pairs: images (B, C, H, W), and classes (B,) or probabilities (B, K).
+
+    Raises:
+        ValueError: If shapes do not fit or the weights are unusable; at once, not at the first
+            batch.
+    """
+    _check_data(x, y, draw_weights)
+    order, noise = stream(seed, 0), stream(seed, 1)
+    num_classes = 0 if mix is None or y.is_floating_point() else _num_classes(model, x)
+    numbers = draw_batches(_draw_weights(len(x), draw_weights), settings.batch_size, order)
+
+    def of_step(step: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        if drawn is not None:
+            chosen = drawn(chosen, step)
+        batch, target = x[chosen], y[chosen]
+        if augment is not None:
+            batch = augment(batch, noise)
+        if mix is not None:
+            target = one_hot(target, num_classes).float() if num_classes else target
+            batch, target = mix(batch, target, noise)
+        return batch, target
+
+    return map(of_step, range(settings.steps), numbers)
 
 
 def _train_step(
@@ -266,10 +315,10 @@ def seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
 
 @torch.no_grad()
 def _num_classes(model: nn.Module, x: Tensor) -> int:
-    """Classes a network answers with, which the labels alone do not tell; it is left in evaluation
-    mode.
-    """
+    """Classes a network answers with, which the labels alone do not tell."""
+    training = model.training
     logits: Tensor = model.eval()(x[:1])
+    model.train(training)
     return logits.shape[1]
 
 

@@ -32,6 +32,7 @@ from downstream.losses import (
     effective_number_weights,
     logit_adjusted_cross_entropy,
 )
+from downstream.side_by_side import Single, train_side_by_side
 from downstream.train import TrainSettings, train_classifier
 
 OnStep = Callable[[int, float], None]
@@ -59,6 +60,29 @@ class Lesson:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What one of several classifiers is trained on; see ``ClassifierTrainer.train``.
+
+    Args:
+        images: Training images.
+        seed: Decides first weights, order and augmentation.
+        draw_weights: How often each image is drawn, (N,), any scale; None is equally often.
+        augment: Names of ``AUGMENTATIONS``, in this order.
+        factor: On ``strength``, for the augmentations that have one.
+        loss: One of ``LOSSES``.
+        on_step: As in ``OnStep``.
+    """
+
+    images: LabelledImages
+    seed: int
+    draw_weights: Tensor | None = None
+    augment: Sequence[str] = ()
+    factor: float = 1.0
+    loss: str = "cross_entropy"
+    on_step: OnStep | None = None
+
+
+@dataclass(frozen=True)
 class ClassifierTrainer:
     """How every classifier of an experiment is built and trained.
 
@@ -75,6 +99,8 @@ class ClassifierTrainer:
             are computed once (``frozen_features``).
         views: Versions of every image that a last layer learns from, the plain one among them.
         cache: Folder where features are kept; None keeps them in memory.
+        side_by_side: Classifiers that are trained at the same time, at most, where several are
+            asked for at once.
 
     Example:
         >>> images = LabelledImages(torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]), ("a", "b"))
@@ -94,6 +120,7 @@ class ClassifierTrainer:
     part: str = "all"
     views: int = 4
     cache: Path | None = None
+    side_by_side: int = 1
 
     @property
     def begins_trained(self) -> bool:
@@ -226,6 +253,46 @@ class ClassifierTrainer:
                 on_step=on_step,
             )
             return model.eval()
+
+    def train_together(self, trainings: Sequence[Training]) -> list[nn.Module]:
+        """Build and train several classifiers, ``side_by_side`` of them at a time.
+
+        Args:
+            trainings: What each is trained on: images of one shape and with the same classes.
+
+        Returns:
+            The classifiers in evaluation mode, in the order given. But for rounding, and for what
+            dropout draws, each is what ``train`` makes.
+
+        Raises:
+            NonFiniteLossError: If a loss or a weight stops being finite; says which classifier's.
+            MemoryError: If the memory does not suffice; names a batch size to try.
+            ValueError: If a name is unknown or the network cannot take such images.
+        """
+        models, option = list[nn.Module](), "classifier.side_by_side, or classifier.batch_size:"
+        for begin in range(0, len(trainings), self.side_by_side):
+            lot = trainings[begin : begin + self.side_by_side]
+            with memory_for(self.settings.batch_size, option):
+                built = [self.build(one.images, one.seed) for one in lot]
+                singles = [self._single(*pair) for pair in zip(lot, built, strict=True)]
+                train_side_by_side(singles, self.settings)
+            models += [model.eval() for model in built]
+        return models
+
+    def _single(self, training: Training, model: nn.Module) -> Single:
+        images = training.images
+        lesson = self.lesson(model, images, training.augment, training.factor, training.on_step)
+        return Single(
+            lesson.model,
+            lesson.x,
+            images.y,
+            training.seed,
+            training.draw_weights,
+            lesson.augment,
+            lesson.mix,
+            loss_for(training.loss, images, training.draw_weights),
+            training.on_step,
+        )
 
 
 def loss_for(name: str, images: LabelledImages, draw_weights: Tensor | None = None) -> Loss:

@@ -57,10 +57,14 @@ class Lines:
     every: float = 5.0
     _shown: dict[str, float] = field(default_factory=dict)
     _began: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _done: dict[str, int] = field(default_factory=dict)
 
     def step(self, task: str, done: int, total: int, note: str = "") -> None:
         """Write a line if the last one of this task is ``every`` seconds ago."""
         now = time.monotonic()
+        if done < self._done.get(task, 0):  # a task of the same name begins again
+            del self._began[task]
+        self._done[task] = done
         start, first = self._began.setdefault(task, (now, done))
         if done < total and now - self._shown.get(task, float("-inf")) < self.every:
             return

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TRIALS = {
     "training": ["--sizes", "8x4", "--rounds", "1"],
+    "classifiers": ["--sides", "8", "--steps", "2", "--rounds", "1"],
     "mixing": ["--quick"],
 }
 
@@ -23,6 +24,9 @@ def test_a_benchmark_writes_its_figures(name, tmp_path):
     if name == "training":
         assert found["8x4"]["ms"] > 0
         assert "busy" not in found["8x4"]  # a CPU has only wall time
+    elif name == "classifiers":
+        assert found["classifiers"] == 8
+        assert found["8"]["times_as_fast"] > 0
     else:
         assert set(found["overhead"]) == {"folder", "shards", "live source"}
         assert found["images"] == 160

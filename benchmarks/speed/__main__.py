@@ -24,7 +24,7 @@ import torch
 
 from augmentor.common.atomic_files import write_json
 
-PARTS = ("import", "training", "pythae", "mixing", "synthesis", "demo")
+PARTS = ("import", "training", "classifiers", "pythae", "mixing", "synthesis", "demo")
 
 
 def figures(program: list[str], folder: Path) -> Any:
@@ -52,6 +52,9 @@ def measure(part: str, device: str, pythae: str, folder: Path) -> dict[str, Any]
     if part == "training":
         found = figures([*here, "benchmarks.speed.training", "--device", device], folder)
         return {"gpu" if device == "cuda" else "cpu_steps": found}
+    if part == "classifiers":
+        found = figures([*here, "benchmarks.speed.classifiers", "--device", device], folder)
+        return {"side_by_side" if device == "cpu" else "side_by_side_gpu": found}
     if part == "pythae":
         program = [pythae, "-m", "benchmarks.speed.against_pythae", "--device", device]
         return {"pythae" if device == "cpu" else "pythae_gpu": figures(program, folder)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,7 +19,7 @@ from downstream.group_dro import train_group_dro
 from downstream.lisa import train_lisa
 from downstream.mixstyle import mixing_styles
 from downstream.train import balanced_weights
-from downstream.trainer import ClassifierTrainer, memory_for
+from downstream.trainer import ClassifierTrainer, Training, memory_for
 
 OnValues = Callable[[int, int, Mapping[str, float]], None]
 """Steps done, steps in all, and named values of the step, for progress and curves. May raise."""
@@ -87,6 +87,46 @@ def train_arm(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
             "changes the features of a network, which train: head leaves as they are"
         )
     return TRAININGS[recipe.training](recipe, material, trainer)
+
+
+def train_arms(
+    recipes: Sequence[Recipe], materials: Sequence[Material], trainer: ClassifierTrainer
+) -> list[nn.Module]:
+    """Train the classifiers of several arms; plain ones side by side, as the trainer says.
+
+    Args:
+        recipes: What is special to each.
+        materials: Their images and seeds, in the same order.
+        trainer: What all arms share.
+
+    Returns:
+        The classifiers in evaluation mode, in the order given.
+
+    Raises:
+        ValueError: If a material lacks what its recipe needs, or a name is unknown.
+        NonFiniteLossError: If a loss stops being finite.
+    """
+    if len(recipes) == 1 or any(not stands_beside_others(recipe) for recipe in recipes):
+        pairs = zip(recipes, materials, strict=True)
+        return [train_arm(recipe, material, trainer) for recipe, material in pairs]
+    trainings = []
+    for recipe, material in zip(recipes, materials, strict=True):
+        one = Training(
+            material.images,
+            material.seed,
+            draw_weights=material.draw_weights,
+            augment=recipe.augment,
+            factor=recipe.strength,
+            loss=recipe.loss,
+            on_step=_told(material, trainer.settings.steps),
+        )
+        trainings.append(one)
+    return trainer.train_together(trainings)
+
+
+def stands_beside_others(recipe: Recipe) -> bool:
+    """Whether an arm's classifier can be trained side by side with others: one stage, one loss."""
+    return recipe.training == "plain"
 
 
 def _plain(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:

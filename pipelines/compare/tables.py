@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from downstream.metrics import POINTS
 from pipelines.compare.verdict import paper_order
 from pipelines.evaluate.tables import COLUMNS, quality_cells
 
@@ -128,9 +129,9 @@ def _about_judge(result: Mapping[str, Any]) -> str:
     return (
         f"One judge for all rows: {judge['name']}, begun with random weights, {judge['steps']} "
         f"steps of {judge['batch_size']} on the {images['train']} real training images. It "
-        f"recognises {result['real']['top1']:.2%} of the {images['test']} real test images. "
-        f"Features are its {judge['features']}: numbers in them cannot be compared with those of "
-        "another judge."
+        f"recognises {POINTS.shown(result['real']['top1'])} of the {images['test']} real test "
+        f"images. Features are its {judge['features']}: numbers in them cannot be compared with "
+        "those of another judge."
     )
 
 

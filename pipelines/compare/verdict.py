@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from downstream.metrics import POINTS
 from pipelines.generators.findings import spoiling
 
 Row = Mapping[str, Any]
@@ -18,10 +19,9 @@ OF_THE_JUDGE = "weak judge"
 PAPER = ("cvae", "cgan", "fm_cgan", "cvae_gan")
 """The order of Bao et al. 2017, arXiv:1703.10155, table 2, the worst first."""
 LEADS = {
-    "fid": "nearest to real images: {name}, FID {value:.3f} (real data {real:.3f})",
-    "recall": "covers most of them: {name}, recall {value:.3f} (real data {real:.3f})",
-    "cas": "teaches a classifier best: {name}, {value:.2%} on real test images (real data "
-    "{real:.2%})",
+    "fid": "nearest to real images: {name}, FID {value} (real data {real})",
+    "recall": "covers most of them: {name}, recall {value} (real data {real})",
+    "cas": "teaches a classifier best: {name}, {value} on real test images (real data {real})",
 }
 NAMED_WARNINGS = 3
 
@@ -86,7 +86,8 @@ def paper_order(result: Mapping[str, Any]) -> str:
     found = [name for name in reversed(result["order"]["top1"]) if name in PAPER]
     if len(found) < len(PAPER):
         return ""
-    shown = " < ".join(f"{name} ({result['families'][name]['top1']:.2%})" for name in found)
+    rows = result["families"]
+    shown = " < ".join(f"{name} ({POINTS.shown(rows[name]['top1'])})" for name in found)
     same = "as in the paper" if tuple(found) == PAPER else f"the paper: {' < '.join(PAPER)}"
     return f"By top-1 at equal budget: {shown}; {same}."
 
@@ -106,8 +107,8 @@ def _advice(result: Mapping[str, Any], first: Mapping[str, str]) -> str:
     name = first["top1"]
     top1, real = result["families"][name]["top1"], result["real"]["top1"]
     return (
-        f"At equal budget {name} most often renders the class asked for: top-1 {top1:.2%} (real "
-        f"data {real:.2%})."
+        f"At equal budget {name} most often renders the class asked for: top-1 "
+        f"{POINTS.shown(top1)} (real data {POINTS.shown(real)})."
     )
 
 
@@ -117,7 +118,8 @@ def _lead_lines(result: Mapping[str, Any], first: Mapping[str, str]) -> list[str
         real = result["real"][key]
         if key in first and real is not None:
             value = result["families"][first[key]][key]
-            lines.append(form.format(name=first[key], value=value, real=real))
+            shown = [POINTS.shown(one) if key == "cas" else f"{one:.3f}" for one in (value, real)]
+            lines.append(form.format(name=first[key], value=shown[0], real=shown[1]))
     return lines
 
 
@@ -128,9 +130,8 @@ def _passed_over(result: Mapping[str, Any], first: Mapping[str, str]) -> list[st
         row = result["families"][name]
         if name == first.get("top1"):
             break
-        lines.append(
-            f"passed over: {name}, top-1 {row['top1']:.2%}; {spoiling(row['warnings'])[0]}"
-        )
+        reason = spoiling(row["warnings"])[0]
+        lines.append(f"passed over: {name}, top-1 {POINTS.shown(row['top1'])}; {reason}")
     return lines[:NAMED_WARNINGS]
 
 
@@ -139,7 +140,7 @@ def _beside(result: Mapping[str, Any]) -> list[str]:
     for name, row in result["families"].items():
         if row["equal_budget"] or row["top1"] is None:
             continue
-        line = f"beside them, not at equal budget: {name}, top-1 {row['top1']:.2%}"
+        line = f"beside them, not at equal budget: {name}, top-1 {POINTS.shown(row['top1'])}"
         lines.append("; ".join([line, *spoiling(row["warnings"])[:1]]))
     return lines
 

@@ -82,6 +82,13 @@ class ClassifierConfig(Section):
         "learns.",
     )
     weight_decay: float = Field(default=0.05, ge=0, description="Decoupled weight decay.")
+    side_by_side: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Classifiers of a replicate that are trained at the same time, in one process; "
+        "for a GPU, where this is not yet measured.",
+    )
     domain: Literal["digits", "signs", "natural", "auto"] = Field(
         default="auto",
         description="Which classical augmentation: digits and signs never flip; auto goes by the "

@@ -23,6 +23,7 @@ from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, IdentitySource, LabelledImages, device_of
 from downstream.classifier import features
 from downstream.heads import SCALE
+from downstream.metrics import POINTS
 from downstream.verification import far_threshold, measure_verification, pair_scores, share_interval
 from pipelines.config import data_root
 from pipelines.datasets import load_data
@@ -332,13 +333,14 @@ def _about_the_judge(result: Mapping[str, Any]) -> str:
     learned = "the source's"
     if judge["train_folds"]:
         learned += f" and of folds {', '.join(map(str, judge['train_folds']))}"
+    accuracy, far = POINTS.shown(judge["accuracy"]), f"{100 * result['far']:.0f} %"
     return (
         f"{result['cases']} renders, identity and attributes from photos of two of "
         f"{pairs['people']} people ({pairs['name']}, {len(pairs['folds'])} folds) whom neither the "
         f"source nor the judge has seen. The judge ({judge['steps']} steps on {judge['images']} "
-        f"photos of {judge['people']} people, {learned}) judges {judge['accuracy']:.1%} of the "
+        f"photos of {judge['people']} people, {learned}) judges {accuracy} of the "
         f"real pairs rightly, ROC AUC {judge['auc']:.3f}. It accepts above the threshold that lets "
-        f"{result['far']:.0%} of the real pairs of two people of the other folds pass.\n"
+        f"{far} of the real pairs of two people of the other folds pass.\n"
     )
 
 

@@ -24,7 +24,7 @@ from augmentor.editing.inpaint import box_mask, inpaint
 from augmentor.editing.transfer import transfer
 from augmentor.quality.hole import psnr_inside, ssim_inside
 from downstream.evaluate import predict_logits
-from downstream.metrics import METRICS, Outputs, per_class_recall
+from downstream.metrics import METRICS, POINTS, Outputs, per_class_recall
 from downstream.train import TrainSettings, balanced_weights
 from downstream.trainer import ClassifierTrainer
 from pipelines.datasets import DataBundle, load_data
@@ -160,7 +160,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         f"# Editing: {result['dataset']}, {result['family']} at step {result['step']}\n",
         f"{result['images']} test images, the first of every class. The judge ({judge['steps']} "
         "steps on real training images) "
-        f"recognises {judge['top1_real_test']:.2%} of all real test images.\n",
+        f"recognises {POINTS.shown(judge['top1_real_test'])} of all real test images.\n",
         "## Inpainting: inside the hole\n",
         *_inpainting_lines(result["inpaint"]),
         "## Transfer\n",
@@ -178,7 +178,7 @@ def _inpainting_lines(holes: Mapping[str, Section]) -> list[str]:
     ]
     better = []
     for name, hole in holes.items():
-        better.append(f"{hole['last_beats_first_filled']:.0%} ({name})")
+        better.append(f"{100 * hole['last_beats_first_filled']:.0f} % ({name})")
         for row in hole["after"]:
             measured = f"{row['psnr']:.2f} | {row['ssim']:.3f} | {100 * row['top1']:.1f}"
             lines.append(f"| {name} | {row['rounds']} | {measured} |")
@@ -190,7 +190,8 @@ def _transfer_line(found: Section) -> str:
     worst, share = min(found["top1_of_class"].items(), key=lambda item: item[1])
     return (
         f"Every image rendered as every other class, {found['images']} in all: the judge finds the "
-        f"asked class in {found['top1']:.2%}; least often for {worst} ({share:.1%}).\n"
+        f"asked class in {POINTS.shown(found['top1'])}; least often for {worst} "
+        f"({POINTS.shown(share)}).\n"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from downstream.metrics import POINTS
 from pipelines.evaluate.tables import COLUMNS, legend
 from pipelines.evaluate.verdict import LIGHTS
 from pipelines.generators.compared import Section
@@ -83,9 +84,9 @@ def _copies(result: Section) -> Table:
     found, rows = result["metrics"]["memorisation"], []
     for kind in ("pixels", "features"):
         one = found[kind]
-        share = "–" if one["copied_share"] is None else f"{one['copied_share']:.1%}"
+        share = "–" if one["copied_share"] is None else f"{POINTS.shown(one['copied_share'])}"
         cells = [f"{one['median_sample']:.3f}", f"{one['median_holdout']:.3f}", p_value(one["p"])]
-        cells += [f"{one['near_copies']:.1%}", share]
+        cells += [f"{POINTS.shown(one['near_copies'])}", share]
         rows.append(Row(kind, [Cell(words) for words in cells]))
     lead = (
         f"{found['samples']} samples and {found['unseen']} unseen test images against the "

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from downstream.metrics import POINTS
 from pipelines.generators.compared import Section
 from pipelines.generators.copied import copies_words
 from pipelines.generators.findings import summary
@@ -110,7 +111,7 @@ def legend(result: Section) -> list[str]:
     return [
         f"Judge: {judge['name']}, {judge['steps']} steps of {judge['batch_size']} on "
         f"{result['images']['train']} real training images with classical augmentation of strength "
-        f"{judge['strength']}. It recognises {answers['real']['top1']:.2%} of "
+        f"{judge['strength']}. It recognises {POINTS.shown(answers['real']['top1'])} of "
         f"{answers['real']['images']} real test images. Features are its {judge['features']}: "
         "numbers in them cannot be compared with those of another judge.",
         f"top-1, inception score: {answers['generated']['images']} generated images in equal "

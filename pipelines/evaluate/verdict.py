@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from downstream.metrics import POINTS
 from pipelines.generators.compared import Section
 from pipelines.generators.findings import spoiling, summary
 from pipelines.report.cards import Light
@@ -50,13 +51,13 @@ def verdict(result: Section) -> dict[str, Any]:
 def _sentences(made: Section, real: Section) -> dict[str, str]:
     """What the main numbers say, in words; those that too few images give are left out."""
     forms = {
-        "top1": "a judge finds the class asked for in {:.1%} of them (real test images {:.1%})",
-        "recall": "they cover {:.1%} of the real test images (real training images {:.1%})",
-        "cas": "a classifier that learned from them alone knows {:.1%} of real test images (from "
-        "real training images {:.1%})",
+        "top1": "a judge finds the class asked for in {} of them (real test images {})",
+        "recall": "they cover {} of the real test images (real training images {})",
+        "cas": "a classifier that learned from them alone knows {} of real test images (from "
+        "real training images {})",
     }
     told = {}
     for key, form in forms.items():
         if made[key] is not None and real[key] is not None:
-            told[key] = form.format(made[key], real[key])
+            told[key] = form.format(POINTS.shown(made[key]), POINTS.shown(real[key]))
     return told

@@ -98,7 +98,8 @@ class Setting:
     def classifier_description(self) -> dict[str, Any]:
         """What of the trainer decides a part."""
         keys: dict[str, Any] = described(self.trainer)
-        for key in ("device", "cache"):
+        # Neither where nor how many at a time decides more than rounding.
+        for key in ("device", "cache", "side_by_side"):
             keys.pop(key, None)
         if self.trainer.weights is not None:
             keys["weights"] = _file_digest(self.trainer.weights)
@@ -161,6 +162,7 @@ def trainer_of(classifier: ClassifierConfig, data: DataConfig, device: str) -> C
         choice=InputChoice(c.size, c.interpolation, c.crop, c.mean, c.std),
         part=c.train,
         views=c.views if c.train == "head" else usual.views,
+        side_by_side=c.side_by_side,
     )
 
 

@@ -36,9 +36,9 @@ def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
     generator = run.with_name(f"{run.name}-generator")
     config, target = _quoted(run / "config.yaml"), _quoted(generator)
     taken = bool(result["policy"]) and policy_of(result["policy"]).uses_synthetic
-    steps, made = [], "FOLDER_OF_THE_SET"
-    if not result.get("outside"):
-        made = str(generator / "synthetic")
+    steps, ours = [], not result.get("outside")
+    made = str(generator / "synthetic") if ours else "FOLDER_OF_THE_SET"
+    if ours:
         words = "Train the generator on all your images."
         steps.append(Step(words, f"augmentor train {config} --out {target}"))
         words, how = _of_combinations(result) if taken else _amount(result)
@@ -49,7 +49,7 @@ def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
     how = ', counts="auto"'
     if taken:
         how = f', policy="{run / "policy.json"}"'
-    elif made != "FOLDER_OF_THE_SET" and result.get("combinations"):
+    elif ours and result.get("combinations"):
         how = ""  # with what was filled up all combinations are equally large
     mix = f'augmentor.SyntheticMix(train_set, "{made}"{how})'
     return [*steps, Step("Mix them into your training, in Python.", mix)]

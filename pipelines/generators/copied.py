@@ -9,6 +9,7 @@ from torch import Tensor
 
 from augmentor.quality.near_copies import CHANGES, Check
 from augmentor.quality.training_copies import copies_of_training
+from downstream.metrics import POINTS
 
 FEWEST = 2  # training images between which there is a distance
 EXAMPLES = 5
@@ -46,10 +47,11 @@ def copies_among(seen: Tensor, samples: Tensor, check: Check | None = None) -> d
 def copies_words(copies: Mapping[str, Any]) -> str:
     """One sentence on what ``copies_among`` found, without a full stop."""
     found, looked_at = copies["found"], copies["looked_at"]
-    rate = f"about {100 * copies['false_alarm_rate']:.1f} % of images that are not would count too"
+    share, chance = POINTS.shown(found / looked_at), POINTS.shown(copies["false_alarm_rate"])
     words = (
-        f"{found} of {looked_at} rendered images ({100 * found / looked_at:.1f} %) are near copies "
-        f"of training images: the same, mirrored, shifted by a pixel, brighter or noisy; {rate}"
+        f"{found} of {looked_at} rendered images ({share}) are near copies of training images: the "
+        f"same, mirrored, shifted by a pixel, brighter or noisy; about {chance} of images that are "
+        "not would count too"
     )
     if not copies["certain"]:
         return words

@@ -10,6 +10,7 @@ from PIL import Image
 
 from augmentor.quality.conditioning import FOLLOWS
 from augmentor.quality.memorisation import nearest
+from downstream.metrics import POINTS
 from pipelines.generators.compared import KINDS, Compared, Section, evenly_spaced, first_of_each
 from pipelines.generators.copied import copies_words
 from pipelines.generators.measures import NUMBERS
@@ -71,8 +72,8 @@ def _about_the_judge(top1: float) -> list[str]:
     if top1 >= WEAK_JUDGE:
         return []
     return [
-        f"weak judge: it recognises {top1:.1%} of the real test images; the other numbers are as "
-        "unsure"
+        f"weak judge: it recognises {POINTS.shown(top1)} of the real test images; the other "
+        "numbers are as unsure"
     ]
 
 
@@ -93,8 +94,8 @@ def _about_labels(metrics: Section, num_classes: int) -> list[str]:
     top1, chance = metrics["answers"]["generated"]["top1"], 1 / num_classes
     if top1 < chance + SUSPICIOUS * (1 - chance):
         words.append(
-            f"ignores the label: the judge finds the asked class in {top1:.1%}, hardly more than "
-            "by chance"
+            f"ignores the label: the judge finds the asked class in {POINTS.shown(top1)}, hardly "
+            "more than by chance"
         )
     return words
 
@@ -109,7 +110,7 @@ def about_condition(agreement: float) -> list[str]:
         return []
     return [
         "ignores the condition: a real image comes back better under its own condition than under "
-        f"another one in {agreement:.0%} of cases, and 50% is chance"
+        f"another one in {100 * agreement:.0f} % of cases, and 50 % is chance"
     ]
 
 
@@ -118,12 +119,14 @@ def _about_copies(pixels: Section) -> list[str]:
     copied, error = pixels["copied_share"], pixels["copied_share_error"]
     if copied is not None and copied > SUSPICIOUS + 3 * error:
         words.append(
-            f"memorised: about {copied:.0%} of the samples look like copies of training images"
+            f"memorised: about {100 * copied:.0f} % of the samples look like copies of training "
+            "images"
         )
     if pixels["near_copies"] > SUSPICIOUS:
         words.append(
-            f"near copies: {pixels['near_copies']:.1%} of the samples are as near to an image the "
-            "source has seen as only 1 % of unseen images are; blurred samples can do that too"
+            f"near copies: {POINTS.shown(pixels['near_copies'])} of the samples are as near to an "
+            "image the source has seen as only 1 % of unseen images are; blurred samples can do "
+            "that too"
         )
     return words
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from downstream.metrics import POINTS
 from pipelines.summary.markdown import escaped, markdown_table
 from pipelines.summary.read import Document, direction, unit_of
 from pipelines.summary.run import rows_of
@@ -155,14 +156,16 @@ def in_short(document: Document) -> str:
     if document["kind"] == "evaluate":
         found = document["metrics"]["answers"]
         return (
-            f"top-1 {100 * found['generated']['top1']:.1f} % of {document['samples']:,} samples "
-            f"(real {100 * found['real']['top1']:.1f} %)"
+            f"top-1 {POINTS.shown(found['generated']['top1'])} of {document['samples']:,} samples "
+            f"(real {POINTS.shown(found['real']['top1'])})"
         )
     if document["kind"] == "editing":
         transfer = document["transfer"]
-        return f"transfer keeps the class in {100 * transfer['top1']:.1f} % of {transfer['images']}"
+        return (
+            f"transfer keeps the class in {POINTS.shown(transfer['top1'])} of {transfer['images']}"
+        )
     share = document["shares"]["rendered"]["identity_only"]["share"]
-    return f"{100 * share:.1f} % of renders show the person asked for alone"
+    return f"{POINTS.shown(share)} of renders show the person asked for alone"
 
 
 def _link(run: Run) -> str:

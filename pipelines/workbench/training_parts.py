@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import DivergedError, LabelledImages
@@ -17,6 +17,7 @@ from augmentor.data.combinations import Bins, bins_of, combinations_of
 from augmentor.data.rehearsal import rehearsal_fold
 from augmentor.data.splits import tuning_split
 from downstream.arms.recipe import CONSISTENCY, Recipe
+from downstream.arms.training import stands_beside_others
 from downstream.augmentations import AUGMENTATIONS
 from downstream.evaluate import predict_logits
 from downstream.metrics import Outputs
@@ -107,6 +108,10 @@ class Curve:
         self._slot = slot
         self.values.append({"step": step} | {name: _short(one) for name, one in values.items()})
         return True
+
+    def hear(self, step: int, steps: int, values: Mapping[str, float]) -> None:
+        """As ``add``, where nobody asks whether a point was due."""
+        self.add(step, steps, values)
 
 
 def training_part(
@@ -212,46 +217,74 @@ def make_trainings(task: TrainingTask, on_part: Callable[[str], None], watch: Wa
     store = PartStore(task.folder)
     bench, scored = bench_of(task, on_part, watch)
     spent: dict[str, float] = {}
+    for lot in _lots(task, store):
+        curves = [Curve() for _ in lot]
+        try:
+            models = bench.classifiers(list(lot), [curve.hear for curve in curves])
+        except (NonFiniteLossError, DivergedError) as error:
+            labels = ", ".join(part.label for part in lot.values())
+            raise DivergedError(f"{labels}: {error}") from error
+        facts, tensors = {}, {}
+        for (recipe, part), curve, model in zip(lot.items(), curves, models, strict=True):
+            tensors[recipe] = _outputs(part, model, bench, scored, keeps_y=task.screen is not None)
+            facts[recipe] = {"curve": curve.values} | _of_generator(recipe, bench)
+        seconds = _since(spent, bench.seconds, len(lot))
+        spent = dict(bench.seconds)
+        for recipe, part in lot.items():
+            store.write(
+                part,
+                facts[recipe],
+                tensors[recipe],
+                seconds=seconds,
+                device=task.setting.device,
+                notes=sorted(set(bench.notes)),
+            )
+            on_part(PART_MADE + part.label)
+    if task.gallery is not None and not store.has(task.gallery):
+        keep_gallery(task.gallery, bench, store, task.recipes)
+
+
+def _lots(task: TrainingTask, store: PartStore) -> Iterator[dict[Recipe, Part]]:
+    """What is missing, in the order of the task; what stands beside others in lots as large as the
+    trainer has side by side.
+    """
+    size, lot = task.setting.trainer.side_by_side, dict[Recipe, Part]()
     for recipe, part in zip(task.recipes, task.parts, strict=True):
         if store.has(part):
             continue
-        curve = Curve()
+        if not stands_beside_others(recipe):
+            yield {recipe: part}
+            continue
+        lot[recipe] = part
+        if len(lot) == size:
+            yield lot
+            lot = {}
+    if lot:
+        yield lot
 
-        def on_values(
-            step: int, steps: int, values: Mapping[str, float], *, curve: Curve = curve
-        ) -> None:
-            curve.add(step, steps, values)
 
-        try:
-            model = bench.classifier(recipe, on_values)
-        except (NonFiniteLossError, DivergedError) as error:
-            raise DivergedError(f"{part.label}: {error}") from error
-        class_probs = predict_logits(model, scored.x).softmax(dim=1)
-        if not bool(class_probs.isfinite().all()):
-            raise DivergedError(f"{part.label}: class probabilities are not finite")
-        tensors = {"class_probs": class_probs.to(torch.float16)}
-        if task.screen is not None:
-            tensors["y"] = scored.y
-        if bench.bins is not None and scored.condition is not None:
-            table = combinations_of(bench.train, bench.bins)
-            tensors["combination"] = table.of(scored)
-            tensors["coverage"] = table.coverage_of(scored)
-        facts: dict[str, Any] = {"curve": curve.values}
-        if recipe.fill and recipe.renders:
-            facts["condition_agreement"] = bench.condition_agreement
-        seconds = _since(spent, bench.seconds)
-        store.write(
-            part,
-            facts,
-            tensors,
-            seconds=seconds,
-            device=task.setting.device,
-            notes=sorted(set(bench.notes)),
-        )
-        spent = dict(bench.seconds)
-        on_part(PART_MADE + part.label)
-    if task.gallery is not None and not store.has(task.gallery):
-        keep_gallery(task.gallery, bench, store, task.recipes)
+def _outputs(
+    part: Part, model: nn.Module, bench: Workbench, scored: LabelledImages, *, keeps_y: bool
+) -> dict[str, Tensor]:
+    """What metrics need of a trained classifier."""
+    class_probs = predict_logits(model, scored.x).softmax(dim=1)
+    if not bool(class_probs.isfinite().all()):
+        raise DivergedError(f"{part.label}: class probabilities are not finite")
+    tensors = {"class_probs": class_probs.to(torch.float16)}
+    if keeps_y:
+        tensors["y"] = scored.y
+    if bench.bins is not None and scored.condition is not None:
+        table = combinations_of(bench.train, bench.bins)
+        tensors["combination"] = table.of(scored)
+        tensors["coverage"] = table.coverage_of(scored)
+    return tensors
+
+
+def _of_generator(recipe: Recipe, bench: Workbench) -> dict[str, Any]:
+    """What a reader should know of the generator behind a training."""
+    if not (recipe.fill and recipe.renders):
+        return {}
+    return {"condition_agreement": bench.condition_agreement}
 
 
 def bench_of(
@@ -395,13 +428,13 @@ def _views_of(augmentations: Collection[tuple[object, ...]], views: int) -> int:
     return len(augmentations) and 1 + (len(augmentations) - 1) * (views - 1)
 
 
-def _since(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
-    """What was spent since; what took no time in between is left out."""
+def _since(before: Mapping[str, float], now: Mapping[str, float], parts: int) -> dict[str, float]:
+    """What one of so many parts took since; what took no time in between is left out."""
     found = {}
     for name, seconds in now.items():
         spent = seconds - before.get(name, 0.0)
         if spent > 0:
-            found[name] = spent
+            found[name] = spent / parts
     return found
 
 

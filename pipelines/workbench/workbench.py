@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,7 +23,7 @@ from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept
 from downstream.arms.recipe import OF_COMBINATIONS, WARM_STARTED, Recipe
 from downstream.arms.table import BASES
-from downstream.arms.training import Material, OnValues, train_arm
+from downstream.arms.training import Material, OnValues, train_arms
 from downstream.classifier import features
 from downstream.consistency import FixMatchSettings, pseudo_labels
 from downstream.evaluate import predict_logits
@@ -86,11 +86,31 @@ class Workbench:
         Returns:
             The classifier, in evaluation mode.
         """
-        if recipe not in self._classifiers:
-            material = replace(self.material(recipe), on_values=self._reporter(on_values))
+        return self.classifiers((recipe,), (on_values,))[0]
+
+    def classifiers(
+        self, recipes: Sequence[Recipe], on_values: Sequence[OnValues | None]
+    ) -> list[nn.Module]:
+        """The classifiers of several recipes; what stands beside others is trained so.
+
+        Args:
+            recipes: How they are trained.
+            on_values: Progress reporters of these trainings.
+
+        Returns:
+            The classifiers in evaluation mode, in the order given.
+        """
+        materials = {}
+        for recipe, tell in zip(recipes, on_values, strict=True):
+            if recipe not in self._classifiers:
+                materials[recipe] = replace(self.material(recipe), on_values=self._reporter(tell))
+        # Making a material can have trained one of them, as a judge.
+        new = [recipe for recipe in materials if recipe not in self._classifiers]
+        if new:
             with self._timed("classifier"):
-                self._classifiers[recipe] = train_arm(recipe, material, self.setting.trainer)
-        return self._classifiers[recipe]
+                made = train_arms(new, [materials[recipe] for recipe in new], self.setting.trainer)
+            self._classifiers |= zip(new, made, strict=True)
+        return [self._classifiers[recipe] for recipe in recipes]
 
     def material(self, recipe: Recipe) -> Material:
         """The images a recipe is trained on, how often each is drawn, and what else it needs."""

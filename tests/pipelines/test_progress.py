@@ -52,6 +52,20 @@ def test_what_was_done_before_a_resume_took_no_time(monkeypatch: pytest.MonkeyPa
     assert stream.getvalue().splitlines()[-1] == "train: 950/1000, 1:40, about 1:40 left"
 
 
+def test_a_task_that_begins_again_counts_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    lines = Lines(stream, every=0)
+    for done, total in ((8, 10), (10, 10), (0, 4), (1, 4)):
+        lines.step("screening", done, total)
+        now += 30.0
+    assert stream.getvalue().splitlines()[-2:] == [
+        "screening: 0/4",
+        "screening: 1/4, 0:30, about 1:30 left",
+    ]
+
+
 def test_a_quiet_job_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(progress.QUIET, "1")
     for stream in (io.StringIO(), Terminal()):

@@ -7,8 +7,8 @@ from tests.pipelines.compare.made_up import result_of, row
 
 DEAF = "ignores the label: a latent gives almost the same image for every class"
 COLLAPSED = "collapsed: images of 0, 1, 2 are almost the same whatever the latent"
-COPIES = "memorised: about 40% of the samples look like copies of training images"
-NEAR = "near copies: 12.0% of the samples are as near to an image the source has seen"
+COPIES = "memorised: about 40 % of the samples look like copies of training images"
+NEAR = "near copies: 12.0 % of the samples are as near to an image the source has seen"
 LUCK = "one training per family: small differences may be luck"
 
 
@@ -17,13 +17,13 @@ def test_the_verdict_names_the_best_at_equal_budget_alone() -> None:
     result = result_of(cvae=row(), cgan=row(top1=0.95, fid=3.5, recall=0.1), cvae_gan_full=full)
     assert result["verdict"] == {
         "light": "green",
-        "advice": "At equal budget cgan most often renders the class asked for: top-1 95.00% "
-        "(real data 99.00%).",
+        "advice": "At equal budget cgan most often renders the class asked for: top-1 95.0 % "
+        "(real data 99.0 %).",
         "lines": [
             "nearest to real images: cvae, FID 2.500 (real data 0.050)",
             "covers most of them: cvae, recall 0.700 (real data 0.960)",
-            "teaches a classifier best: cvae, 92.50% on real test images (real data 98.50%)",
-            "beside them, not at equal budget: cvae_gan_full, top-1 99.10%",
+            "teaches a classifier best: cvae, 92.5 % on real test images (real data 98.5 %)",
+            "beside them, not at equal budget: cvae_gan_full, top-1 99.1 %",
             LUCK,
         ],
     }
@@ -36,7 +36,7 @@ def test_a_row_with_a_grave_warning_leads_by_nothing_and_a_line_says_why(words: 
     assert set(leaders(result).values()) == {"cvae"}
     advice, lines = result["verdict"]["advice"], result["verdict"]["lines"]
     assert advice.startswith("At equal budget cvae most often renders the class asked for")
-    assert f"passed over: cgan, top-1 100.00%; {words}" in lines
+    assert f"passed over: cgan, top-1 100.0 %; {words}" in lines
     assert sum("cgan" in line for line in lines) == 1
     assert result["order"]["top1"] == ["cgan", "cvae"], "the order holds the bare numbers"
 
@@ -50,12 +50,12 @@ def test_where_every_row_is_warned_about_none_is_praised() -> None:
     result = result_of(cvae=row(warnings=[COLLAPSED]), gan=row(top1=0.1, warnings=[DEAF]))
     assert leaders(result) == {}
     assert result["verdict"]["advice"].startswith("No family at equal budget can be recommended")
-    assert f"passed over: gan, top-1 10.00%; {DEAF}" in result["verdict"]["lines"]
+    assert f"passed over: gan, top-1 10.0 %; {DEAF}" in result["verdict"]["lines"]
 
 
 def test_light_warnings_of_the_rows_named_stand_beside_the_praise() -> None:
     weak = (
-        "weak judge: it recognises 80.0% of the real test images; the other numbers are as unsure"
+        "weak judge: it recognises 80.0 % of the real test images; the other numbers are as unsure"
     )
     result = result_of(
         cvae=row(warnings=[weak, NEAR]), cgan=row(top1=0.5, fid=9.0, warnings=[weak, NEAR])
@@ -77,8 +77,8 @@ def test_the_order_of_the_paper_is_told_as_found() -> None:
     rising = {}
     for place, name in enumerate(("cvae", "cgan", "fm_cgan", "cvae_gan")):
         rising[name] = row(top1=0.9 + 0.01 * place)
-    assert paper_order(result_of(**rising)).endswith("cvae_gan (93.00%); as in the paper.")
+    assert paper_order(result_of(**rising)).endswith("cvae_gan (93.0 %); as in the paper.")
     rising["cvae"]["top1"] = 0.999
     told = paper_order(result_of(**rising))
-    assert "fm_cgan (92.00%) < cvae_gan (93.00%) < cvae (99.90%); the paper: cvae <" in told
+    assert "fm_cgan (92.0 %) < cvae_gan (93.0 %) < cvae (99.9 %); the paper: cvae <" in told
     assert paper_order(result_of(cvae=row())) == ""

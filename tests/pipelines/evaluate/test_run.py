@@ -15,6 +15,7 @@ import pipelines.evaluate.run
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints
+from downstream.metrics import POINTS
 from pipelines.config import ClassifierConfig, Config
 from pipelines.datasets import DataBundle
 from pipelines.evaluate.run import as_markdown, evaluate_run, report_again
@@ -301,10 +302,10 @@ def test_the_verdict_says_what_the_numbers_say(unseen: Evaluation, copies: Evalu
     good, worse = unseen.result, json.loads(json.dumps(unseen.result))
     assert verdict(good)["light"] == "green"
     top1 = good["metrics"]["answers"]["generated"]["top1"]
-    assert f"finds the class asked for in {top1:.1%}" in verdict(good)["advice"]
+    assert f"finds the class asked for in {POINTS.shown(top1)}" in verdict(good)["advice"]
     worse["metrics"]["usefulness"]["generated"]["accuracy"] = 0.5
     assert verdict(worse)["light"] == "amber"
-    assert "knows 50.0% of real test images" in verdict(worse)["advice"]
+    assert "knows 50.0 % of real test images" in verdict(worse)["advice"]
     worse["metrics"]["usefulness"] = good["metrics"]["usefulness"]
     worse["warnings"] = ["weak judge: it guesses"]
     assert verdict(worse)["light"] == "amber"

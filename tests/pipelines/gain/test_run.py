@@ -14,6 +14,7 @@ from torch import Tensor
 from augmentor.common.tensor_files import mapped_tensors
 from augmentor.common.types import DivergedError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
+from downstream import trainer
 from downstream.metrics import METRICS, POINTS, Metric, Outputs
 from downstream.train import NonFiniteLossError
 from pipelines.config import Config, ConfigError, config_from, load_config
@@ -234,7 +235,7 @@ def test_a_loss_that_stops_being_finite_names_the_part(
     def diverging(*_: Any, **options: Any) -> Any:
         raise NonFiniteLossError("the loss is nan")
 
-    monkeypatch.setattr(workbench, "train_arm", diverging)
+    monkeypatch.setattr(workbench, "train_arms", diverging)
     with pytest.raises(DivergedError, match="replicate 000, real: the loss is nan"):
         gain_run(tiny(gain=QUICK), tmp_path)
 
@@ -245,6 +246,35 @@ def test_two_processes_give_the_parts_of_one(tmp_path: Path) -> None:
     gain_run(tiny(gain={**asked, "processes": 2}), tmp_path / "two")
     first, second = (without_times(tmp_path / name) for name in ("one", "two"))
     assert first["arms"] == second["arms"]
+
+
+def test_arms_side_by_side_are_the_parts_of_those_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[str]
+) -> None:
+    """The same arms, with a judge among them that must be trained before another one."""
+    arms = ["real", "classical", "mixup", "decoupled", "synthetic", "auto"]
+    settings = {"arms": arms, "replicates": 2, "confidences": [0.05]}
+    alone = gain_run(tiny(gain=settings), tmp_path / "alone")
+    one_by_one, lots = list(trained), list[int]()
+    trained.clear()
+    together = trainer.train_side_by_side
+
+    def counted(singles: Any, *rest: Any) -> Any:
+        lots.append(len(singles))
+        return together(singles, *rest)
+
+    monkeypatch.setattr(trainer, "train_side_by_side", counted)
+    beside = gain_run(
+        tiny(gain=settings, classifier={"side_by_side": 3}), tmp_path / "side-by-side"
+    )
+    assert sorted(trained) == sorted(one_by_one)
+    assert {2, 3} <= set(lots) <= {1, 2, 3}
+    for name, arm in alone["arms"].items():
+        assert beside["arms"][name]["scores"] == pytest.approx(arm["scores"], abs=0.01)
+    # Neither decides more than rounding: a run goes on with the parts of the other.
+    trained.clear()
+    gain_run(tiny(gain=settings, classifier={"side_by_side": 3}), tmp_path / "alone")
+    assert trained == []
 
 
 def test_strengths_are_screened_without_auto_and_used_by_the_arms(tmp_path: Path) -> None:

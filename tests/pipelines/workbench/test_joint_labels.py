@@ -134,13 +134,16 @@ def test_fixmatch_begins_with_the_labels_of_a_graph_or_of_two_opinions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[tuple[str, int, Any]] = []
-    real = bench_module.train_arm
+    real = bench_module.train_arms
 
-    def recording(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> Any:
-        calls.append((recipe.training, material.seed, material.warm_start))
-        return real(recipe, material, trainer)
+    def recording(
+        recipes: list[Recipe], materials: list[Material], trainer: ClassifierTrainer
+    ) -> Any:
+        for recipe, material in zip(recipes, materials, strict=True):
+            calls.append((recipe.training, material.seed, material.warm_start))
+        return real(recipes, materials, trainer)
 
-    monkeypatch.setattr(bench_module, "train_arm", recording)
+    monkeypatch.setattr(bench_module, "train_arms", recording)
     pool = greys(20, seed=1)
     bench = Workbench(greys(3, seed=0), pool.x, setting(), seed=5)
     for arm in ("joint_fixmatch", "pair_fixmatch"):

@@ -322,11 +322,12 @@ def test_pretraining_draws_real_images_alone_in_its_second_stage(
 ) -> None:
     made, stages = bench(pool=False), []
 
-    def spy(recipe: Recipe, material: Material, *rest: Any) -> nn.Module:
+    def spy(recipes: list[Recipe], materials: list[Material], *rest: Any) -> list[nn.Module]:
+        (material,) = materials
         stages.extend([material.first_stage, material.images])
-        return nn.Identity()
+        return [nn.Identity()]
 
-    monkeypatch.setattr(module, "train_arm", spy)
+    monkeypatch.setattr(module, "train_arms", spy)
     made.classifier(MixPolicy("classical", 0.5, schedule="pretrain").recipe)
     assert stages[0] is synthetic(made)
     assert stages[1] is made.train

@@ -1,0 +1,101 @@
+"""How much do rendered combinations add, by how much of the classes and conditions is known?
+
+    python benchmarks/conditions_scaling.py benchmarks/conditions_scaling.yaml \
+        --out runs/conditions_scaling --json docs/results/conditions_scaling.json
+
+Three scales: how many classes are seen in all conditions, how many images a rare class keeps, and
+how far its conditions reach. On each one number changes, the others stay as in the configuration.
+FILE is written after every point; finished points are kept, so that a stopped benchmark resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augmentor.common.atomic_files import write_json
+from pipelines.config import Config, config_from, load_config
+from pipelines.datasets import load_data
+from pipelines.experiment.provenance import provenance
+from pipelines.gain.run import gain_run
+from pipelines.progress import Lines
+
+WHOLE_CLASSES = (2, 6, 10, 14, 17)
+IMAGES = (1, 2, 4, 8, 16)
+REACHES = (10, 25, 50, 70)
+"""Degrees from the front, in both angles."""
+
+
+def points(config: Config, classes: int) -> dict[str, dict[int, dict[str, Any]]]:
+    """What every point changes in ``data.rare``, by scale and number."""
+    rare = config.data.rare
+    if rare is None or not rare.within:
+        raise ValueError("the configuration needs data.rare with within")
+    reach = {}
+    for degrees in REACHES:
+        reach[degrees] = {"within": dict.fromkeys(rare.within, (-degrees, degrees))}
+    return {
+        "whole_classes": {whole: {"classes": classes - whole} for whole in WHOLE_CLASSES},
+        "images": {images: {"images": images} for images in IMAGES},
+        "reach": reach,
+    }
+
+
+def measured(config: Config, change: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Recall of the missing combinations for every arm, and what the generator changes."""
+    assert config.data.rare is not None
+    rare = config.data.rare.model_copy(update=change)
+    data = config.data.model_copy(update={"rare": rare})
+    result = gain_run(config.model_copy(update={"data": data}), out, progress=Lines(every=60))
+    arms = result["arms"]
+    return {
+        "regime": result["regime"],
+        "replicates": result["replicates"],
+        "means": {name: arm["mean"] for name, arm in arms.items()},
+        "scores": {name: arm["scores"] for name, arm in arms.items()},
+        "gain": arms["factored"]["mean"] - arms["trivialaugment"]["mean"],
+    }
+
+
+def main() -> None:
+    """Measure, and write after every point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--json", type=Path, required=True)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    start, config = time.perf_counter(), load_config(asked.config)
+    classes = len(load_data(config.data, config.seed).train.classes)
+    known = json.loads(asked.json.read_text(encoding="utf-8")) if asked.json.exists() else {}
+    # As configurations: a key that came later is at its default.
+    same = bool(known) and config_from(known["config"]) == config
+    scales: dict[str, dict[str, Any]] = known["scales"] if same else {}
+    spent = known["seconds"]["total"] if same else 0.0
+    command = f"python benchmarks/{Path(__file__).name} {asked.config} --out {asked.out}"
+    for scale, changes in points(config, classes).items():
+        found = scales.setdefault(scale, {})
+        for number, change in changes.items():
+            if str(number) in found:
+                continue
+            found[str(number)] = measured(config, change, asked.out / f"{scale}-{number}")
+            print(scale, number, json.dumps(found[str(number)]["means"]), flush=True)
+            total = {"total": spent + time.perf_counter() - start}
+            result = {
+                "schema": 1,
+                "dataset": config.data.data,
+                "metric": config.gain.metric,
+                "config": config.model_dump(mode="json"),
+                "scales": scales,
+                **provenance(total, "cpu", None, f"{command} --json {asked.json}"),
+            }
+            write_json(asked.json, result)
+
+
+if __name__ == "__main__":
+    main()
