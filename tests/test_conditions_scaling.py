@@ -40,7 +40,8 @@ def test_a_stopped_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if len(made) == 3:
             raise KeyboardInterrupt
         made.append(out.name)
-        return {"means": {"factored": 0.5}}
+        means = {"trivialaugment": 0.25, "factored": 0.5, "oracle": 0.9}
+        return {"means": means, "gain": 0.25}
 
     bundle = SimpleNamespace(train=SimpleNamespace(classes=tuple(range(19))))
     monkeypatch.setattr(conditions_scaling, "measured", measured)
@@ -58,3 +59,9 @@ def test_a_stopped_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = json.loads(file.read_text(encoding="utf-8"))
     assert set(found["scales"]["whole_classes"]) == {"2", "6", "10", "14", "17"}
     assert found["metric"] == "missing_combinations"
+    page = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert page == conditions_scaling.page(found)
+    lines = page.splitlines()
+    assert "| **10** | **25.0** | **50.0** | **90.0** | **+25.0** |" in lines
+    assert "| 17 | 25.0 | 50.0 | 90.0 | +25.0 |" in lines
+    assert "## How far the light of these photos moves from the front" not in lines  # not yet

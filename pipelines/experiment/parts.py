@@ -35,6 +35,8 @@ FORM = 1
 DECIDING = ("augmentor", "torch", "timm")
 """Packages whose version may change a part."""
 SUFFIX = ".safetensors"
+NAMED = 3
+"""Differences of another plan that are named, at most."""
 
 
 class PartError(Exception):
@@ -259,7 +261,9 @@ class PartStore:
         if part is None:
             return "of no part of this plan"
         changes = _differences(header["description"], json.loads(json.dumps(part.full_description)))
-        return "of another plan: " + "; ".join(changes)
+        more = len(changes) - NAMED
+        rest = [f"and {more} more"] if more > 0 else []
+        return "of another plan: " + "; ".join(changes[:NAMED] + rest)
 
     def _row(self, part: Part) -> PartRow:
         if not self.has(part):

@@ -129,6 +129,14 @@ def test_a_part_of_another_plan_is_named_with_what_differs(tmp_path: Path) -> No
     assert "recipe.share was 0.5, is 0.25" in rows[1].reason
 
 
+def test_of_many_differences_the_first_are_named(tmp_path: Path) -> None:
+    found = {f"option_{letter}": 1 for letter in "abcdefgh"}
+    store = store_with(tmp_path, replace(PART, description=found))
+    (line,) = store.strangers([replace(PART, description=dict.fromkeys(found, 2))])
+    assert "option_a was 1, is 2; option_b was 1, is 2; option_c was 1, is 2; and 5 more" in line
+    assert "option_d" not in line
+
+
 def test_not_a_number_is_refused_in_the_content(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         PartStore(tmp_path).write(PART, {"loss": float("nan")}, seconds={}, device="cpu")
