@@ -39,6 +39,8 @@ from pipelines.outside.copies import Copies, KnownImages
 from pipelines.progress import Progress, Silent
 
 READ_AT_ONCE = 256
+FEW_TRAIN, FEW_TEST = 5, 10
+"""Images of a class below which a run says little of it."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,25 @@ class CheckReport:
         """Whether the data can be trained on as they are."""
         return not self.bad and not self.problems
 
+    @property
+    def few(self) -> list[str]:
+        """What too few images of a class mean, in words."""
+        said = []
+        rare = [name for name, count in self.train.items() if count < FEW_TRAIN]
+        if rare:
+            said.append(
+                f"few training images: {_some(rare)} with less than {FEW_TRAIN}; a generator "
+                "renders little else than what it saw"
+            )
+        counts = {name: self.test.get(name, 0) for name in self.train}
+        if few := [name for name, count in counts.items() if 0 < count < FEW_TEST]:
+            least = min(counts[name] for name in few)
+            said.append(
+                f"few test images: {_some(few)} with less than {FEW_TEST}; one of {least} is "
+                f"{100 / least:.0f} points of its class, which no number of replicates repairs"
+            )
+        return said
+
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
         bad = []
@@ -97,8 +118,8 @@ class CheckReport:
             "problems": list(self.problems),
             "ignored": self.ignored,
         }
-        if self.remarks:
-            found["remarks"] = list(self.remarks)
+        if self.remarks or self.few:
+            found["remarks"] = [*self.remarks, *self.few]
         if self.combinations is not None:
             found["combinations"] = self.combinations.to_json()
         return found
@@ -117,8 +138,8 @@ class CheckReport:
         lines += ["", *self._class_lines()]
         if self.combinations is not None:
             lines += ["", *self.combinations.lines()]
-        if self.remarks:
-            lines += ["", *self.remarks]
+        if self.remarks or self.few:
+            lines += ["", *self.remarks, *self.few]
         if self.bad:
             lines += ["", f"bad files: {len(self.bad)}"]
         for one in self.bad:
@@ -134,6 +155,11 @@ class CheckReport:
             rows.append((printable(name), f"{count:>6}", f"{self.test.get(name, 0):>6}"))
         width = max(len(name) for name, _, _ in rows)
         return [f"{name:<{width}} {train} {test}" for name, train, test in rows]
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
 
 
 def check_data(data: DataConfig, progress: Progress | None = None) -> CheckReport:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from pipelines.config import ConfigError
@@ -29,6 +33,23 @@ def _is_here(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
     return device.type != "mps" or torch.backends.mps.is_available()
+
+
+@contextmanager
+def threads_of_a_worker(threads: int | None, processes: int) -> Iterator[None]:
+    """Compute with as many CPU threads as a worker of a job has; put the number back afterwards.
+
+    Args:
+        threads: As the configuration says; None shares the cores out among the processes.
+        processes: Of the job; one works in this process, with the threads that it has.
+    """
+    before = torch.get_num_threads()
+    shared = max(1, (os.cpu_count() or 1) // processes) if processes > 1 else before
+    torch.set_num_threads(threads or shared)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def use_threads(threads: int | None) -> None:

@@ -23,15 +23,17 @@ class Interrupted(
 
     Args:
         signum: Number of the signal; the exit code is 128 more.
+        kept: What was saved and how to go on, for the message.
     """
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
-        self.signum = signum
+    def __init__(self, signum: int, kept: str = "") -> None:
+        stopped = f"stopped by {signal.Signals(signum).name}"
+        super().__init__(f"{stopped}; {kept}" if kept else stopped)
+        self.signum, self.kept = signum, kept
 
-    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:
-        """Keep the number when the exception crosses a process border."""
-        return type(self), (self.signum,)
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int, str]]:
+        """Keep both when the exception crosses a process border."""
+        return type(self), (self.signum, self.kept)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,8 +42,10 @@ from pipelines.cli.options import (
     verbose,
 )
 from pipelines.cli.output import (
+    TIMING,
     as_lines,
     jsonable,
+    note,
     opening,
     parts_text,
     print_config,
@@ -150,10 +153,21 @@ def check(data: str, as_json: bool, **values: Any) -> None:
 
     with show() as progress:
         report = check_data(config.data, progress)
-    ask = f"augmentor gain --data {shlex.quote(data)} --dry-run"
+    ask = f"augmentor gain --data {shlex.quote(data)}{_repeated(values)} --dry-run"
     print_result(report.to_json(), as_json, report.text, [ask] if report.ok else [])
     if not report.ok:
         raise click.exceptions.Exit(3)
+
+
+def _repeated(values: Mapping[str, Any]) -> str:
+    """The size and the conditions that were checked, for the command that goes on."""
+    said = ""
+    if size := values.get("data__size"):
+        said += f" --size {size}"
+    if condition := values.get("data__condition"):
+        names = condition if isinstance(condition, str) else ",".join(condition)
+        said += f" --condition {shlex.quote(names)}"
+    return said
 
 
 @cli.command(cls=JobCommand, short_help="Train a generator.")
@@ -396,6 +410,7 @@ def gain(
     if budget is not None:
         from pipelines.gain.budget import within_budget
 
+        note(TIMING)
         settings, words, cut = within_budget(settings, out, budget)
         click.echo(words, err=True)
     if dry_run:

@@ -81,6 +81,10 @@ def parts_text(rows: Sequence[PartRow]) -> str:
     return "\n".join(lines)
 
 
+TIMING = "timing a few steps of every training …"
+"""Said before an estimate, which can take a minute."""
+
+
 def print_result(
     result: Any, as_json: bool, text: Callable[[], str], following: Sequence[str] = ()
 ) -> None:
@@ -101,6 +105,12 @@ def print_result(
     if not as_json and not os.environ.get(QUIET):
         for command in following:
             click.echo(f"next: {harmless(command)}", err=True)
+
+
+def note(words: str) -> None:
+    """A line on standard error for whoever waits; left out with ``--quiet``."""
+    if not os.environ.get(QUIET):
+        click.echo(words, err=True)
 
 
 def opening(folder: Path | str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import click
 
 from augmentor.common.given_files import parse_json, read_text
-from pipelines.cli.output import print_plan, print_result
+from pipelines.cli.output import TIMING, note, print_plan, print_result
 
 if TYPE_CHECKING:
     from pipelines.config import Config
@@ -117,6 +117,7 @@ def print_compare_plan(config: Config, out: Path, as_json: bool) -> None:
         "judge": f"{judging.judge.name}, {judging.judge.steps} steps",
         "student": f"{judging.student.name}, {judging.student.steps} steps",
     }
+    note(TIMING)
     _print(plan, plan.groups, facts, step_seconds(plan), config.compare.processes, as_json)
 
 
@@ -137,7 +138,10 @@ def print_verify_plan(config: Config, out: Path, as_json: bool) -> None:
         "replicates": str(plan.settings.replicates),
         "network": f"{trainer.network}, {head} head, {steps} steps",
     }
-    speeds = seconds_per_step(plan.setting, plan.bundle.train, ["classifier"])
+    note(TIMING)
+    speeds = seconds_per_step(
+        plan.setting, plan.bundle.train, ["classifier"], config.verify.processes
+    )
     _print(plan, plan.groups, facts, speeds, config.verify.processes, as_json)
 
 
@@ -182,7 +186,8 @@ def _print_trainings(
     trained = kinds_of_steps(groups)
     if "generator" in trained:
         told["generator"] = f"{source.family}, {source.steps} steps"
-    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained)
+    note(TIMING)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained, processes)
     _print(plan, groups, told, speeds, processes, as_json)
 
 

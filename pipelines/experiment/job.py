@@ -13,11 +13,12 @@ from pipelines.device import use_threads
 from pipelines.experiment.engine import Engine, Work, engine_of
 from pipelines.experiment.parts import FinishedPart, PartStore
 from pipelines.experiment.plan import Group, make_missing, read_all
-from pipelines.interrupt import Watch, watch_signals
+from pipelines.interrupt import Interrupted, Watch, watch_signals
 from pipelines.progress import Progress
 from pipelines.run_dir import RunDir
 
 T = TypeVar("T")
+KEPT = "finished trainings are kept, and the same command resumes"
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,11 @@ def opened(
     use_threads(threads)
     with RunDir(out).lock(), watch_signals() as watch:
         chosen = engine_of(engine or EngineConfig(), work, processes, threads, watch, device)
-        with chosen as workers:
-            yield OpenJob(PartStore(parts_folder(out)), workers, watch, progress)
+        try:
+            with chosen as workers:
+                yield OpenJob(PartStore(parts_folder(out)), workers, watch, progress)
+        except Interrupted as stop:
+            raise Interrupted(stop.signum, KEPT) from stop
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pipelines.gain.plan import gain_plan
 from pipelines.report.page import duration
 from pipelines.workbench.speed import seconds_per_step
 
+SMALL_ARMS, SMALL_SIDE = ("classical", "synthetic+classical"), 16
 CUT, WHOLE = "steps within the budget", "without the budget"
 """Keys of ``setup`` in gain.json, of a run whose steps were cut: to which part, and what asks for
 all of them."""
@@ -39,10 +40,10 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
     """
     plan = gain_plan(config, out)
     groups = plan.expected_groups()
-    speeds = seconds_per_step(plan.setting, plan.bundle.train, kinds_of_steps(groups))
-    replicates = config.gain.replicates
+    replicates, processes = config.gain.replicates, config.gain.processes
+    trained_kinds = kinds_of_steps(groups)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained_kinds, processes)
     screening, trained = groups[:-replicates], groups[-replicates:]
-    processes = config.gain.processes
 
     def seconds(count: int, share: float) -> float:
         chosen = [*screening, *trained[:count]]
@@ -52,11 +53,10 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
     if found is None:
         fewest = min(FEWEST_REPLICATES, replicates)
         least = seconds(fewest, SMALLEST_STEPS)
-        beside = "" if processes > 1 else " --processes 2 --threads 1"
         raise ConfigError(
             f"--budget: {duration(budget)} is too short; {fewest} replicates with a quarter of the "
             f"steps take about {duration(least)}. Give more time, or make the run smaller: "
-            f"--arms classical,synthetic+classical --size 16{beside}"
+            f"{_smaller(config, budget / least)}"
         )
     count, share = found
     gain = config.gain.model_copy(update={"replicates": max(2, count)})
@@ -76,3 +76,28 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
             f"--replicates {replicates}"
         )
     return config.model_copy(update=updates), words, told
+
+
+def _smaller(config: Config, part: float) -> str:
+    """Options that make a run smaller and were not given yet.
+
+    Args:
+        config: The run.
+        part: Of the least time that it needs, which is all that it may take.
+    """
+    said = []
+    if not config.gain.arms or len(config.gain.arms) > len(SMALL_ARMS):
+        said.append(f"--arms {','.join(SMALL_ARMS)}")
+    if config.data.size is None or config.data.size > SMALL_SIDE:
+        said.append(f"--size {SMALL_SIDE}")
+    if config.gain.processes == 1:
+        said.append("--processes 2 --threads 1")
+    if said:
+        return " ".join(said)
+    share = SMALLEST_STEPS * part
+    generator, classifier = config.source.steps * share, config.classifier.steps * share
+    return (
+        f"without --budget, --steps {max(1, int(generator))} --classifier-steps "
+        f"{max(1, int(classifier))} --replicates {min(FEWEST_REPLICATES, config.gain.replicates)}, "
+        "whose answer is a first look at most"
+    )

@@ -84,6 +84,9 @@ def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:
         words = "Train with all steps: they were cut to fit the budget, which decides little."
         config = _quoted(run / "config.yaml")
         steps.append(Step(words, f"augmentor gain {config} {whole} --out {here}-whole"))
+    if result["scored_on"] != "test" and (command := _on_test_images(result, run)):
+        words = "Ask the test images, which this screening left alone."
+        steps.append(Step(words, command))
     if not any(row["baseline"] in result["baselines"].values() for row in result["comparisons"]):
         arms = ",".join([*result["arms"], "synthetic+classical"])
         words = "Add an arm with synthetic images; finished trainings are kept."
@@ -91,18 +94,35 @@ def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:
     elif more := _replicates(result):
         words = f"Run {more} replicates; finished ones are kept."
         steps.append(Step(words, f"augmentor gain {here} --replicates {more}"))
-    elif _baseline(result):
-        words = f"Train with `{_baseline(result)}`, the strongest arm without a generator."
-        steps.append(Step(words))
+    elif best := _baseline(result):
+        several = len(set(result["baselines"].values())) > 1
+        why = "the strongest arm without a generator" if several else "without synthetic images"
+        steps.append(Step(f"Train with `{best}`, {why}."))
     if not result.get("combinations") and result["dataset"] not in NAMED_DATA:
         words = (
-            "Know how the photos differ, by light, pose or place? Rendering pays where "
-            "combinations of class and condition are missing. COLUMN is a column of metadata.csv "
-            "beside the images."
+            "Do some classes lack a light, pose or place that others were photographed in? There "
+            "rendering pays. Write it into a column of metadata.csv beside the images, and its "
+            "name in the place of COLUMN."
         )
         command = f"augmentor gain {here} --condition COLUMN --rehearse --out {here}-by-column"
         steps.append(Step(words, command))
     return steps
+
+
+def _on_test_images(result: Mapping[str, Any], run: Path) -> str:
+    """The command of a screening without what made it one; empty if it is not known."""
+    given = shlex.split(result.get("command") or "")
+    if given[:2] != ["augmentor", "gain"] or "--screening" not in given:
+        return ""
+    kept, skips = list[str](), False
+    for word in given:
+        if skips or word == "--screening" or word.startswith(("--out=", "--budget=")):
+            skips = False
+        elif word in ("--out", "--budget"):
+            skips = True
+        else:
+            kept.append(word)
+    return shlex.join([*kept, "--out", f"{run}-on-test"])
 
 
 def _replicates(result: Mapping[str, Any]) -> int | None:

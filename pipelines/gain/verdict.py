@@ -7,7 +7,7 @@ from typing import Any
 
 from downstream.arms.policy import policy_of
 from downstream.comparison import FEWEST_FOR_A_CLAIM
-from downstream.metrics import Metric, metric_of
+from downstream.metrics import POINTS, Metric, metric_of
 from pipelines.gain.budget import CUT
 from pipelines.gain.rehearsal import rehearsal_verdict
 from pipelines.report.page import limit_words
@@ -16,6 +16,8 @@ Row = Mapping[str, Any]
 FIRST = ("factored", "synthetic+classical", "synthetic")
 """Which arm the advice is about where ``auto`` mixes nothing in: these, then the run's own."""
 FEWEST_FOR_ADVICE = 3
+WIDE = 0.1
+"""An interval that reaches as far on either side of zero, in shares, tells nothing."""
 
 
 def verdict(
@@ -150,6 +152,12 @@ def _advice(
     not_beaten = [row for row in ranked if row["outcome"] != "better"]
     if not_beaten:
         first = not_beaten[0]
+        if _tells_nothing(first, metric):
+            low, high = (metric.unit.signed(end) for end in first["ci95"])
+            return "amber", (
+                f"Undecided between `{first['baseline']}` and {what}: {low} to {high} "
+                f"{metric.unit.name} are possible.{_needed(first)}"
+            )
         advice = f"Use `{first['baseline']}`: no gain from {what} was found.{_needed(first)}"
         return "amber", advice
     if missing := [base for base in baselines if (arm, base) not in rows]:
@@ -160,6 +168,14 @@ def _advice(
         f"Use {what} ({_mixture(result, arm)}): {gain} {metric.unit.name} over "
         f"`{least['baseline']}`."
     )
+
+
+def _tells_nothing(row: Row, metric: Metric) -> bool:
+    """Whether an open interval is so wide that it speaks for neither side."""
+    if metric.unit != POINTS or row["outcome"] != "undecided" or row["ci95"] is None:
+        return False
+    low, high = row["ci95"]
+    return bool(low < -WIDE and high > WIDE)
 
 
 def _needed(row: Row) -> str:

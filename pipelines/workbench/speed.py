@@ -13,6 +13,7 @@ import torch
 from augmentor.common.types import LabelledImages
 from augmentor.training.loop import fit
 from downstream.frozen_features import PLAIN, FeatureStore, FrozenNetwork
+from pipelines.device import threads_of_a_worker
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import start_session
 
@@ -27,23 +28,25 @@ LIKE = {"pool labels": "classifier", "joint labels": "generator"}
 
 
 def seconds_per_step(
-    setting: Setting, images: LabelledImages, trained: Collection[str]
+    setting: Setting, images: LabelledImages, trained: Collection[str], processes: int = 1
 ) -> dict[str, float]:
-    """Wall-clock seconds of one training step, by what is trained.
+    """Wall-clock seconds of one training step, by what is trained, with the threads of a worker.
 
     Args:
         setting: Networks, batch sizes and device.
         images: Training images of the job.
         trained: What the job trains, as its parts name it; nothing else is timed.
+        processes: Of the job.
     """
     timed = {LIKE.get(what, what) for what in trained}
     found: dict[str, float] = {}
-    if "classifier" in timed:
-        found["classifier"] = _classifier_seconds(setting, images)
-    if "features" in timed:
-        found["features"] = _feature_seconds(setting, images)
-    if "generator" in timed:
-        found["generator"] = _generator_seconds(setting, images)
+    with threads_of_a_worker(setting.threads, processes):
+        if "classifier" in timed:
+            found["classifier"] = _classifier_seconds(setting, images)
+        if "features" in timed:
+            found["features"] = _feature_seconds(setting, images)
+        if "generator" in timed:
+            found["generator"] = _generator_seconds(setting, images)
     return {what: found[LIKE.get(what, what)] for what in trained}
 
 

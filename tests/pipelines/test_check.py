@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,20 @@ def test_a_good_folder(tmp_path: Path, make_folder: MakeFolder) -> None:
     assert text.splitlines()[0].endswith("2 classes, 5 training and 2 test images")
     assert "cat        3      1" in text
     assert text.endswith("ok")
+    training, test = report.few
+    assert training.startswith("few training images: cat, dog with less than 5; a generator")
+    assert test.startswith("few test images: cat, dog with less than 10; one of 1 is 100 points")
+    assert report.to_json()["remarks"] == report.few
+    assert training in text
+
+
+def test_enough_images_leave_no_remark(tmp_path: Path, make_folder: MakeFolder) -> None:
+    make_folder(tmp_path / "train", dict.fromkeys("abcdef", 5))
+    make_folder(tmp_path / "test", dict.fromkeys("abcdef", 10), seed=1)
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert report.few == []
+    few = replace(report, train={**report.train, **dict.fromkeys("abcd", 4)})
+    assert few.few[0].startswith("few training images: a, b, c and 1 more with less than 5")
 
 
 def test_everything_that_is_wrong_is_listed_at_once(

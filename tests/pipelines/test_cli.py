@@ -561,7 +561,14 @@ def test_a_budget_says_what_it_took_or_what_does_not_fit(
     assert cli.main([*arguments, "--classifier-steps", "1000000", "--budget", "1s"]) == 2
     told = capsys.readouterr().err
     assert "too short; 3 replicates with a quarter of the steps take about" in told
-    assert "--processes 2 --threads 1" in told
+    smaller = told.partition("make the run smaller: ")[2]
+    assert smaller.split(" (see")[0].strip() == "--size 16 --processes 2 --threads 1"
+    arguments += ["--size", "16", "--processes", "2"]
+    assert cli.main([*arguments, "--classifier-steps", "1000000", "--budget", "1s"]) == 2
+    smaller = capsys.readouterr().err.partition("make the run smaller: ")[2]
+    asked = re.search(r"--steps 1 --classifier-steps (\d+) --replicates 3", smaller)
+    assert asked is not None
+    assert int(asked[1]) < 1_000_000 / 100
     assert cli.main([*arguments, "--budget", "soon"]) == 2
     assert "'soon' is not a time" in capsys.readouterr().err
 
@@ -599,3 +606,11 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     )
     os.close(writing)
     assert (child.returncode, child.stderr) == (1, "")
+
+
+def test_a_check_leads_to_a_plan_of_what_was_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "digits-conditions", "--size", "16", "--condition", "look"]) == 0
+    said = "next: augmentor gain --data digits-conditions --size 16 --condition look --dry-run"
+    assert said in capsys.readouterr().err

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipelines.config import ConfigError
-from pipelines.device import device_named
+from pipelines.device import device_named, threads_of_a_worker
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, gpus: int, apple: bool = False) -> None:
@@ -34,3 +34,19 @@ def test_a_device_that_is_not_here_is_refused(
         ConfigError, match=f"^device {asked}: not on this machine; give --device cpu$"
     ):
         device_named(asked)
+
+
+def test_a_worker_has_the_threads_it_is_given_or_its_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    for threads, processes, expected in ((3, 1, 3), (3, 2, 3), (None, 4, 2), (None, 16, 1)):
+        with threads_of_a_worker(threads, processes):
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == before
+    with threads_of_a_worker(None, 1):
+        assert torch.get_num_threads() == before
+    with pytest.raises(RuntimeError, match="stopped"), threads_of_a_worker(before + 1, 1):
+        raise RuntimeError("stopped")
+    assert torch.get_num_threads() == before

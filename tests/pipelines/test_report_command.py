@@ -54,9 +54,30 @@ def told(light: str, **changes: Any) -> list[Step]:
         "arms": {"mixup": {"mean": 0.9}, "auto": {"mean": 0.9}},
         "comparisons": [row | changes.pop("row", {})],
         "replicates": 5,
+        "scored_on": "test",
         "metric": "accuracy",
     }
     return next_steps(result | changes, Path("runs/a b"))
+
+
+def test_a_screening_leads_to_the_test_images() -> None:
+    command = "augmentor gain --data 'my photos' --screening --budget 10m --size 16 --out=runs/look"
+    held_out = {"scored_on": "held-out training images", "command": command}
+    step = told("amber", **held_out)[0]
+    assert step.words == "Ask the test images, which this screening left alone."
+    expected = "augmentor gain --data 'my photos' --size 16 --out 'runs/a b-on-test'"
+    assert step.command == expected
+    of_code = told("amber", **held_out | {"command": "python study.py"})
+    for steps in (of_code, told("amber", command=command)):
+        assert not any("test images" in step.words for step in steps)
+
+
+def test_an_only_rival_is_not_called_the_strongest() -> None:
+    words = [step.words for step in told("amber")]
+    assert "Train with `mixup`, without synthetic images." in words
+    two = {"baselines": {"classical": "mixup", "pseudo_label": "pseudo_label"}}
+    words = [step.words for step in told("amber", **two)]
+    assert "Train with `mixup`, the strongest arm without a generator." in words
 
 
 def test_a_gain_leads_to_training_rendering_and_mixing() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -118,8 +119,10 @@ def test_a_cut_off_run_keeps_its_parts_and_ends_like_an_uninterrupted_one(
         make_trainings(task, on_part, watch)
 
     monkeypatch.setattr(gain, "make_trainings", cut)
-    with pytest.raises(Interrupted):
+    kept = "stopped by SIGTERM; finished trainings are kept, and the same command resumes"
+    with pytest.raises(Interrupted, match=kept) as stopped:
         gain_run(tiny(), tmp_path / "cut")
+    assert str(pickle.loads(pickle.dumps(stopped.value))) == kept
     assert not (tmp_path / "cut" / "gain.json").exists()
     monkeypatch.setattr(gain, "make_trainings", make_trainings)
     before = len(trained)

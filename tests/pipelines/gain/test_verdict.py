@@ -55,6 +55,18 @@ def test_a_gain_over_every_baseline_is_advised_with_its_least_gain() -> None:
     assert found["lines"][-1] == "10 replicates, test images"
 
 
+def test_an_interval_that_tells_nothing_advises_neither() -> None:
+    blind = row("synthetic+classical", "classical", -0.465, 0.465, limited_by="test images")
+    found = told(blind)
+    assert found["light"] == "amber"
+    assert found["advice"] == (
+        "Undecided between `classical` and synthetic images: −46.5 to +46.5 points are possible. "
+        "More replicates would not decide it: the limit is the scored images."
+    )
+    narrower = row("synthetic+classical", "classical", -0.465, 0.09)
+    assert told(narrower)["advice"].startswith("Use `classical`: no gain")
+
+
 def test_a_comparison_without_an_interval_is_told_without_one() -> None:
     """Two replicates with equal scores have none."""
     found = told(row("synthetic+classical", "classical", 0.0, 0.0, ci95=None), replicates=2)
