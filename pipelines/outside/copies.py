@@ -13,7 +13,6 @@ from torch import Tensor
 from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, overlap
 from augmentor.quality.near_copies import CHANGES, Check, CopyFinder, NearCopies
-from downstream.metrics import POINTS
 
 SHOWN = 5  # copies that a message names
 
@@ -85,8 +84,8 @@ class Copies:
         if self.found is None:
             return ""
         return (
-            f"about {POINTS.shown(self.found.false_alarm_rate)} of images that are not copies "
-            "would be named too"
+            f"about {100 * self.found.false_alarm_rate:.1f} % of images that are not copies would "
+            "be named too"
         )
 
     def lines(self, most: int = SHOWN) -> list[str]:

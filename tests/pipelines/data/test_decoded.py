@@ -269,9 +269,9 @@ def test_check_finds_the_same_on_disk(photos: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:60])
     memory = check_data(DataConfig(data=str(photos), size=16)).to_json()
     disk = check_data(on_disk(photos)).to_json()
-    (remark,) = disk.pop("remarks")
+    remark, *others = disk.pop("remarks")
     assert "read from disk" in remark
-    assert memory.pop("remarks", []) == []
+    assert memory.pop("remarks", []) == others
     assert disk == memory
 
 
