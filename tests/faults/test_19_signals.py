@@ -54,7 +54,7 @@ def stopped_well(found, number):
     return (
         ran
         and code == 128 + number
-        and line == f"augmentor: stopped by {number.name}"
+        and line.partition(";")[0] == f"augmentor: stopped by {number.name}"
         and orphans == []
     )
 
