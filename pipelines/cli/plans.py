@@ -106,6 +106,7 @@ def print_compare_plan(config: Config, out: Path, as_json: bool) -> None:
     """The plan of ``compare``."""
     from pipelines.compare.plan import compare_plan
     from pipelines.compare.timing import step_seconds
+    from pipelines.device import threads_of_a_worker
 
     plan = compare_plan(config, out)
     judging, source = plan.judging, plan.setting.source
@@ -118,7 +119,10 @@ def print_compare_plan(config: Config, out: Path, as_json: bool) -> None:
         "student": f"{judging.student.name}, {judging.student.steps} steps",
     }
     note(TIMING)
-    _print(plan, plan.groups, facts, step_seconds(plan), config.compare.processes, as_json)
+    processes = config.compare.processes
+    with threads_of_a_worker(plan.setting.threads, processes):
+        speeds = step_seconds(plan)
+    _print(plan, plan.groups, facts, speeds, processes, as_json)
 
 
 def print_verify_plan(config: Config, out: Path, as_json: bool) -> None:
