@@ -137,9 +137,10 @@ def parse_json(text: str | bytes) -> Any:
     except RecursionError:
         level: list[Any] = [None]
     else:
-        level = _containers([value])
-        for _ in range(MOST_DEPTH):
+        depth, level = 0, _containers([value])
+        while level and depth < MOST_DEPTH:
             level = [inner for one in level for inner in _containers(_items(one))]
+            depth += 1
     if level:
         raise ValueError(f"nested more than {MOST_DEPTH} levels deep")
     return value
