@@ -56,7 +56,7 @@ soak: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/soak.py --seconds $(SOAK)
 
 # docs/results/bench.json. DEVICE=cuda measures a GPU; PARTS chooses among import, training,
-# classifiers, pythae, mixing, synthesis, demo. pythae gets an environment of its own.
+# classifiers, pythae, oversampling, mixing, writing, synthesis, demo. pythae gets an environment of its own.
 bench: $(READY)
 	test -d $(VENV)-pythae || $(BIN)/uv venv --quiet --python $(BIN)/python $(VENV)-pythae
 	$(BIN)/uv pip install --quiet --python $(VENV)-pythae -c constraints.txt pythae safetensors

@@ -12,6 +12,8 @@ TRIALS = {
     "training": ["--sizes", "8x4", "--rounds", "1"],
     "classifiers": ["--sides", "8", "--steps", "2", "--rounds", "1"],
     "mixing": ["--quick"],
+    "writing": ["--quick"],
+    "oversampling": ["--data", "digits", "--per-class", "80", "--steps", "2", "--draws", "1"],
 }
 
 
@@ -27,6 +29,10 @@ def test_a_benchmark_writes_its_figures(name, tmp_path):
     elif name == "classifiers":
         assert found["classifiers"] == 8
         assert found["8"]["times_as_fast"] > 0
+    elif name == "writing":
+        assert found["28"]["times_as_fast"] > 0
+    elif name == "oversampling":
+        assert found["images"]["smote"] == found["images"]["generator"] > 10 * 60
     else:
         assert set(found["overhead"]) == {"folder", "shards", "live source"}
         assert found["images"] == 160

@@ -24,7 +24,10 @@ import torch
 
 from augmentor.common.atomic_files import write_json
 
-PARTS = ("import", "training", "classifiers", "pythae", "mixing", "synthesis", "demo")
+PARTS = (
+    "import", "training", "classifiers", "pythae", "oversampling", "mixing", "writing", "synthesis",
+    "demo",
+)  # fmt: skip
 
 
 def figures(program: list[str], folder: Path) -> Any:
@@ -58,6 +61,8 @@ def measure(part: str, device: str, pythae: str, folder: Path) -> dict[str, Any]
     if part == "pythae":
         program = [pythae, "-m", "benchmarks.speed.against_pythae", "--device", device]
         return {"pythae" if device == "cpu" else "pythae_gpu": figures(program, folder)}
+    if part in ("oversampling", "writing"):
+        return {part: figures([*here, f"benchmarks.speed.{part}"], folder)}
     if part == "mixing":
         found = figures([*here, "benchmarks.speed.mixing"], folder)
         return {"mix_overhead": found.pop("mix_overhead"), "mixing": found}

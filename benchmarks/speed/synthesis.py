@@ -27,7 +27,7 @@ from pipelines.config import Config, DataConfig, SourceConfig
 from pipelines.generators.synthesize import synthesize_run
 from pipelines.generators.train import train_run
 
-CLASSES, ROUNDS, LARGER = 10, 3, 3
+CLASSES, ROUNDS, LARGER = 10, 2, 3
 PER_CLASS = {28: 512, 64: 128, 128: 64}
 """Images of every class in the small set, by pixels."""
 
