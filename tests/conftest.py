@@ -31,6 +31,15 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _one_core() -> Iterator[None]:
+    """Jobs work in the test's own process, where they can be patched, unless a test asks for
+    more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.experiment.at_once.usable_cores", lambda: 1)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _no_network() -> Iterator[None]:
     """A test that reaches out of this machine fails at once instead of hanging, on any machine."""
     connect = socket.socket.connect

@@ -110,7 +110,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    sizes = [tuple(map(int, s.split("x"))) for s in asked.sizes] if asked.sizes else SIZES[asked.device]
+    sizes = (
+        [tuple(map(int, s.split("x"))) for s in asked.sizes] if asked.sizes else SIZES[asked.device]
+    )
     found: dict[str, Any] = {}
     for side, batch in sizes:
         found[f"{side}x{batch}"] = measure(asked.family, side, batch, asked.device, asked.rounds)

@@ -60,9 +60,7 @@ def write_theirs(folder: Path, x: Tensor) -> None:
             for number, pixels in enumerate(to_uint8(x)):
                 key = f"{label:05d}-{number:08d}"
                 told = {"candidate": number, "class": str(label)}
-                out.write(
-                    {"__key__": key, "png": pixels[0].numpy(), "cls": label, "json": told}
-                )
+                out.write({"__key__": key, "png": pixels[0].numpy(), "cls": label, "json": told})
 
 
 def measure(sides: dict[int, int], rounds: int) -> dict[str, Any]:

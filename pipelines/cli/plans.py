@@ -14,6 +14,7 @@ from pipelines.cli.output import TIMING, note, print_plan, print_result
 if TYPE_CHECKING:
     from pipelines.config import Config
     from pipelines.datasets import DataBundle
+    from pipelines.experiment.at_once import AtOnce
     from pipelines.experiment.parts import Part, PartRow, PartStore
     from pipelines.experiment.plan import Group
     from pipelines.experiment.setting import Setting
@@ -46,6 +47,10 @@ class JobPlan(Protocol):
     @property
     def store(self) -> PartStore:
         """Where finished parts are."""
+
+    @property
+    def at_once(self) -> AtOnce:
+        """Workers of the job."""
 
 
 def print_synth_plan(
@@ -84,7 +89,7 @@ def print_gain_plan(config: Config, out: Path, as_json: bool) -> None:
     }
     if not plan.screens:
         facts.pop("auto chooses from")
-    _print_trainings(plan, plan.expected_groups(), facts, config.gain.processes, as_json)
+    _print_trainings(plan, plan.expected_groups(), facts, as_json)
 
 
 def print_semi_plan(config: Config, out: Path, as_json: bool) -> None:
@@ -99,7 +104,7 @@ def print_semi_plan(config: Config, out: Path, as_json: bool) -> None:
         "numbers of labels": ", ".join(map(str, plan.settings.labels)),
         "subsets": str(plan.settings.subsets),
     }
-    _print_trainings(plan, plan.groups, facts, config.semi.processes, as_json)
+    _print_trainings(plan, plan.groups, facts, as_json)
 
 
 def print_compare_plan(config: Config, out: Path, as_json: bool) -> None:
@@ -119,10 +124,9 @@ def print_compare_plan(config: Config, out: Path, as_json: bool) -> None:
         "student": f"{judging.student.name}, {judging.student.steps} steps",
     }
     note(TIMING)
-    processes = config.compare.processes
-    with threads_of_a_worker(plan.setting.threads, processes):
+    with threads_of_a_worker(plan.at_once.threads, plan.at_once.processes):
         speeds = step_seconds(plan)
-    _print(plan, plan.groups, facts, speeds, processes, as_json)
+    _print(plan, plan.groups, facts, speeds, as_json)
 
 
 def print_verify_plan(config: Config, out: Path, as_json: bool) -> None:
@@ -143,10 +147,8 @@ def print_verify_plan(config: Config, out: Path, as_json: bool) -> None:
         "network": f"{trainer.network}, {head} head, {steps} steps",
     }
     note(TIMING)
-    speeds = seconds_per_step(
-        plan.setting, plan.bundle.train, ["classifier"], config.verify.processes
-    )
-    _print(plan, plan.groups, facts, speeds, config.verify.processes, as_json)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, ["classifier"], plan.at_once)
+    _print(plan, plan.groups, facts, speeds, as_json)
 
 
 def rows_of_run(run: Path) -> list[PartRow]:
@@ -178,7 +180,6 @@ def _print_trainings(
     plan: JobPlan,
     groups: Sequence[Group[Any]],
     facts: Mapping[str, str],
-    processes: int,
     as_json: bool,
 ) -> None:
     """Of a job that trains classifiers, and generators where an arm or a method needs one."""
@@ -191,8 +192,8 @@ def _print_trainings(
     if "generator" in trained:
         told["generator"] = f"{source.family}, {source.steps} steps"
     note(TIMING)
-    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained, processes)
-    _print(plan, groups, told, speeds, processes, as_json)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained, plan.at_once)
+    _print(plan, groups, told, speeds, as_json)
 
 
 def _print(
@@ -200,13 +201,13 @@ def _print(
     groups: Sequence[Group[Any]],
     facts: Mapping[str, str],
     speeds: Mapping[str, float],
-    processes: int,
     as_json: bool,
 ) -> None:
     from pipelines.experiment.plan import estimated_seconds, plan_rows
 
     told = {"data": f"{plan.bundle.name}: {plan.bundle.regime}", **facts}
     rows = plan_rows(groups, plan.store, speeds)
+    processes = plan.at_once.processes
     seconds = estimated_seconds(groups, plan.store, speeds, processes)
     print_plan(told, rows, seconds, processes, as_json)
 

@@ -48,8 +48,12 @@ class CompareConfig(Section):
         ge=1,
         description="Training steps of the classifiers that learn from generated images alone.",
     )
-    processes: int = Field(
-        default=1, ge=1, le=MOST_REPEATS, description="Families that are trained at the same time."
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_REPEATS,
+        description="Families that are trained at the same time; not given: one for each "
+        "core of a CPU, as far as memory goes (from Python: one).",
     )
 
     @field_validator("families", mode="before")

@@ -51,8 +51,12 @@ class GainConfig(Section):
     replicates: int = Field(
         default=5, ge=2, le=MOST_REPEATS, description="Paired repetitions, each with its own seeds."
     )
-    processes: int = Field(
-        default=1, ge=1, le=MOST_REPEATS, description="Replicates that run at the same time."
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_REPEATS,
+        description="Replicates that run at the same time; not given: one for each "
+        "core of a CPU, as far as memory goes (from Python: one).",
     )
     synthetic_share: Fraction = Field(
         default=0.5, description="Synthetic part of a batch in the synthetic arms."

@@ -49,8 +49,12 @@ class SemiConfig(Section):
     gan_steps: int = Field(
         default=6000, ge=1, description="Steps of improved_gan; published with 180,000."
     )
-    processes: int = Field(
-        default=1, ge=1, le=MOST_REPEATS, description="Trainings that run at the same time."
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_REPEATS,
+        description="Trainings that run at the same time; not given: one for each "
+        "core of a CPU, as far as memory goes (from Python: one).",
     )
     screening: bool = Field(
         default=False,

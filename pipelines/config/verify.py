@@ -55,6 +55,10 @@ class VerifyConfig(Section):
     replicates: int = Field(
         default=3, ge=1, le=MOST_REPEATS, description="Paired repetitions, each with its own seeds."
     )
-    processes: int = Field(
-        default=1, ge=1, le=MOST_REPEATS, description="Replicates that run at the same time."
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_REPEATS,
+        description="Replicates that run at the same time; not given: one for each "
+        "core of a CPU, as far as memory goes (from Python: one).",
     )

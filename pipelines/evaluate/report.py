@@ -13,7 +13,7 @@ from pipelines.evaluate.tables import COLUMNS, legend
 from pipelines.evaluate.verdict import LIGHTS
 from pipelines.generators.compared import Section
 from pipelines.generators.copied import copies_words
-from pipelines.generators.findings import summary
+from pipelines.generators.findings import membership_words, summary
 from pipelines.report.cards import Card, Cell, Pictures, Report, Row, Step, Table
 from pipelines.report.document import render_report
 from pipelines.report.page import p_value, picture_strip
@@ -94,5 +94,7 @@ def _copies(result: Section) -> Table:
         "are near copies, and the copied share is 0."
     )
     notes = [f"{copies_words(found['copies'])}."] if found.get("copies") else []
+    if found.get("membership"):
+        notes.append(f"Membership attack: {membership_words(found['membership'])}.")
     columns = ["distance in", "samples", "unseen", "samples nearer, p", "near copies", "copied"]
     return Table("Does it copy?", columns, rows, lead, notes=notes)

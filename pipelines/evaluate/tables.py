@@ -9,7 +9,7 @@ from typing import Any
 from downstream.metrics import POINTS
 from pipelines.generators.compared import Section
 from pipelines.generators.copied import copies_words
-from pipelines.generators.findings import summary
+from pipelines.generators.findings import membership_words, summary
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,8 @@ def _memorisation(memorisation: Section) -> str:
             f"\nOne by one: {copies_words(copies)}. Of unseen real images {unseen['found']} of "
             f"{unseen['looked_at']} were called so."
         )
+    if found := memorisation.get("membership"):
+        lines.append(f"\nMembership attack: {membership_words(found)}.")
     return "\n".join(lines) + "\n"
 
 

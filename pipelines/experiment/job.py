@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pipelines.config import Config, EngineConfig, dump_config
 from pipelines.device import use_threads
+from pipelines.experiment.at_once import AtOnce
 from pipelines.experiment.engine import Engine, Work, engine_of
 from pipelines.experiment.parts import FinishedPart, PartStore
 from pipelines.experiment.plan import Group, make_missing, read_all
@@ -100,26 +101,31 @@ def opened_by(
     work: Work[Any],
     progress: Progress,
     *,
-    processes: int,
+    at_once: AtOnce,
     device: str,
 ) -> Iterator[OpenJob[Any]]:
-    """As ``opened``, with the engine and threads of a configuration, which the folder keeps.
+    """As ``opened``, with the engine of a configuration, which the folder keeps.
 
     Args:
         config: Of the job.
         out: As in ``opened``.
         work: As in ``opened``.
         progress: Progress reporter.
-        processes: Groups made at the same time.
+        at_once: Workers of the job.
         device: Where they compute, as torch names it.
 
     Raises:
         ImportError: If the engine is not installed; says how to install it.
         RunLockedError: If another process works in the folder.
     """
-    threads, engine = config.threads, config.engine
     with opened(
-        out, work, progress, processes=processes, threads=threads, engine=engine, device=device
+        out,
+        work,
+        progress,
+        processes=at_once.processes,
+        threads=at_once.threads,
+        engine=config.engine,
+        device=device,
     ) as job:
         RunDir(out).write_config(dump_config(config))
         yield job

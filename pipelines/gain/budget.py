@@ -40,14 +40,14 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
     """
     plan = gain_plan(config, out)
     groups = plan.expected_groups()
-    replicates, processes = config.gain.replicates, config.gain.processes
+    replicates = config.gain.replicates
     trained_kinds = kinds_of_steps(groups)
-    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained_kinds, processes)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained_kinds, plan.at_once)
     screening, trained = groups[:-replicates], groups[-replicates:]
 
     def seconds(count: int, share: float) -> float:
         chosen = [*screening, *trained[:count]]
-        return share * estimated_seconds(chosen, plan.store, speeds, processes)
+        return share * estimated_seconds(chosen, plan.store, speeds, plan.at_once.processes)
 
     found = fit_budget(seconds, budget, replicates)
     if found is None:
@@ -90,8 +90,6 @@ def _smaller(config: Config, part: float) -> str:
         said.append(f"--arms {','.join(SMALL_ARMS)}")
     if config.data.size is None or config.data.size > SMALL_SIDE:
         said.append(f"--size {SMALL_SIDE}")
-    if config.gain.processes == 1:
-        said.append("--processes 2 --threads 1")
     if said:
         return " ".join(said)
     share = SMALLEST_STEPS * part

@@ -13,6 +13,7 @@ from downstream.comparison import expected_overlap
 from downstream.metrics import Metric, metric_of
 from pipelines.config import Config, ConfigError, GainConfig
 from pipelines.datasets import DataBundle
+from pipelines.experiment.at_once import AtOnce, at_once
 from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
@@ -50,6 +51,7 @@ class GainPlan:
         own: The run's own policies by name.
         candidates: What ``auto`` may choose.
         settings: The section ``gain``: replicates, shares, rounds.
+        at_once: Its workers.
         metric: What the comparisons and ``auto`` go by.
         metrics: All metrics that are shown.
         comparisons: Pairs (arm, baseline) to test; None: those that the verdict needs.
@@ -66,6 +68,7 @@ class GainPlan:
     own: Mapping[str, MixPolicy]
     candidates: tuple[MixPolicy, ...]
     settings: GainConfig
+    at_once: AtOnce
     metric: Metric
     metrics: tuple[Metric, ...]
     comparisons: tuple[tuple[str, str], ...] | None
@@ -244,6 +247,7 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
         own=own,
         candidates=candidates,
         settings=settings,
+        at_once=at_once(settings.processes, config, setting, bundle, settings.replicates),
         metric=metric,
         metrics=metrics,
         comparisons=_declared(settings, arms),

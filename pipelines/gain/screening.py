@@ -36,6 +36,9 @@ from pipelines.gain.record import kind_of_regime, record_for
 from pipelines.gain.rehearsal import rehearsal
 from pipelines.workbench.training_parts import outputs_of, screen_parts
 
+ROUNDS_AT_ONCE = 2
+"""Rounds between two looks: a fixed number, so that the choice does not depend on the machine."""
+
 RULE = (
     "Candidates race on repeated splits of the training images. One that is more than two standard "
     "errors behind the leader drops out; the race ends when no other can be a point better, or "
@@ -136,7 +139,7 @@ def _run(race: Race, job: OpenJob[Any], candidates: Sequence[MixPolicy], least: 
     number = 0
     while number < race.plan.rounds:
         left = race.alive(candidates)
-        width = _rounds_at_once(race.plan, number)
+        width = min(ROUNDS_AT_ONCE, race.plan.rounds - number)
         _add_rounds(race, job, left, range(number, number + width))
         number += width
         if number >= least and is_decided(race.of(candidates)):
@@ -151,7 +154,7 @@ def _run_generating(
     number = 0
     left = list(generating)
     while left and number < rounds:
-        width = min(_rounds_at_once(race.plan, number), rounds - number)
+        width = min(ROUNDS_AT_ONCE, rounds - number)
         _add_rounds(race, job, left, range(number, number + width))
         number += width
         left = [policy for policy in race.alive(generating) if not _hopeless(race, plain, policy)]
@@ -164,12 +167,6 @@ def _hopeless(race: Race, plain: Sequence[MixPolicy], policy: MixPolicy) -> bool
     leader = race.results[leader_of(race.of(plain))]
     behind, error = difference(leader, race.results[policy.name])
     return behind > AHEAD * error
-
-
-def _rounds_at_once(plan: GainPlan, number: int) -> int:
-    """As many rounds as processes can make at the same time, two at least to begin with."""
-    width = max(plan.settings.processes, 2 if number == 0 else 1)
-    return min(width, plan.rounds - number)
 
 
 def _add_rounds(

@@ -19,6 +19,8 @@ from pipelines.report.pictures import class_rows, sample_grid
 WEAK_JUDGE = 0.9
 SUSPICIOUS = 0.1
 """A ratio below, or a share above, that should stop a reader."""
+RECOGNISED = 0.6
+"""Share of right guesses of who was trained on; surely more should stop a reader."""
 SPOILING = (
     "ignores the label",
     "ignores the condition",
@@ -65,6 +67,7 @@ def find_warnings(metrics: Section, classes: Sequence[str]) -> list[str]:
         *_about_labels(metrics, len(classes)),
         *_about_copies(metrics["memorisation"]["pixels"]),
         *_about_single_copies(metrics["memorisation"].get("copies")),
+        *_about_members(metrics["memorisation"].get("membership")),
     ]
 
 
@@ -133,6 +136,20 @@ def _about_copies(pixels: Section) -> list[str]:
 
 def _about_single_copies(copies: Section | None) -> list[str]:
     return [copies_words(copies)] if copies and copies["certain"] else []
+
+
+def _about_members(found: Section | None) -> list[str]:
+    if not found or found["at_least"] <= RECOGNISED:
+        return []
+    return [f"betrays what it was trained on: {membership_words(found)}"]
+
+
+def membership_words(found: Section) -> str:
+    """What an attacker who holds the samples alone can say of training images."""
+    return (
+        "of a training image and an unseen one, whoever has the samples names the right one in "
+        f"{POINTS.shown(found['auroc'])} (± {POINTS.plain(1.96 * found['error'])}; 50 % is a guess)"
+    )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from augmentor.quality.fidelity import (
     kernel_distance,
     precision_recall_density_coverage,
 )
+from augmentor.quality.membership import membership_attack
 from augmentor.quality.memorisation import copied_share, memorisation_test
 from downstream.evaluate import predict_logits
 from downstream.metrics import METRICS, Outputs
@@ -108,7 +109,8 @@ def _label_effect(sets: Compared, seed: int, draws: int = 16) -> float:
 
 def memorisation(sets: Compared, copies: int, seed: int) -> Section:
     """Whether samples lie nearer to what the source has seen than unseen real images do, in pixels
-    and in features; and which of them are near copies, one by one.
+    and in features; which of them are near copies, one by one; and whether they betray what the
+    source has seen.
 
     Args:
         sets: What is compared.
@@ -124,6 +126,7 @@ def memorisation(sets: Compared, copies: int, seed: int) -> Section:
     sizes = {"seen": len(sets.seen["pixels"]), "unseen": len(unseen), "samples": len(samples)}
     result: Section = dict(sizes)
     result["copies"] = _copies(sets, samples.images.x, unseen.images.x)
+    result["membership"] = _membership(sets, copies, seed)
     for kind in KINDS:
         seen, drawn = sets.seen[kind], samples.values(kind)
         test = memorisation_test(seen, unseen.values(kind), drawn)
@@ -140,6 +143,22 @@ def _copies(sets: Compared, samples: Tensor, unseen: Tensor) -> Section:
     if found:
         found["unseen"] = copies_among(seen, unseen[:MOST_COPIES])
     return found
+
+
+def _membership(sets: Compared, most: int, seed: int) -> Section | None:
+    """What an attacker with the samples can say of the training images; None without a class that
+    has images on both sides.
+    """
+    rng, tried = rng_for("membership", seed), []
+    for images in (sets.train.images, sets.test.images):
+        tried.append(images.subset(torch.randperm(len(images), generator=rng)[:most]))
+    members, others = tried
+    if not set(members.y.tolist()) & set(others.y.tolist()):
+        return None
+    drawn = sets.equal.images
+    classes = (members.y, others.y, drawn.y)
+    found = membership_attack(members.x, others.x, drawn.x, classes)
+    return asdict(found) | {"at_least": found.at_least}
 
 
 def _number(value: Tensor | float) -> float | None:

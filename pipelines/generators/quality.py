@@ -29,7 +29,7 @@ from pipelines.progress import Progress
 
 JUDGE = ClassifierConfig(steps=1500, strength=0.5)
 STUDENT = ClassifierConfig(steps=1500, strength=0.0)
-PURPOSES = ("judge", "student", "samples", "subsets", "labels", "copies")
+PURPOSES = ("judge", "student", "samples", "subsets", "labels", "copies", "membership")
 """What the seed of an evaluation is asked for."""
 MEASURES = ("answers", "fidelity", "diversity", "memorisation", "usefulness")
 

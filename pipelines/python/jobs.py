@@ -82,8 +82,8 @@ def gain(
             and folder trains only what is missing.
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        processes: Replicates that run at the same time; a script then needs the guard
-            ``if __name__ == "__main__":``.
+        processes: Replicates that run at the same time, 1 unless given; with more a script needs
+            the guard ``if __name__ == "__main__":``.
         progress: Whether to show progress, or whom to report it to.
         **settings: Other sections of the configuration, by name.
 
@@ -286,7 +286,7 @@ def semi(
         out: Folder of the run; ``runs/semi-<digest>`` unless given.
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        processes: Trainings that run at the same time.
+        processes: Trainings that run at the same time, 1 unless given.
         progress: Whether to show progress, or whom to report it to.
         **settings: Other sections of the configuration, by name.
 
@@ -343,7 +343,7 @@ def compare(
         out: Folder of the run; ``runs/compare-<digest>`` unless given.
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        processes: Families that are trained at the same time.
+        processes: Families that are trained at the same time, 1 unless given.
         progress: Whether to show progress, or whom to report it to.
         **settings: Other sections of the configuration, by name.
 
@@ -400,7 +400,7 @@ def verify(
         out: Folder of the run; ``runs/verify-<digest>`` unless given.
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        processes: Replicates that run at the same time.
+        processes: Replicates that run at the same time, 1 unless given.
         progress: Whether to show progress, or whom to report it to.
         **settings: Other sections of the configuration, by name.
 

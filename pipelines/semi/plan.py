@@ -14,6 +14,7 @@ from downstream.comparison import expected_overlap
 from downstream.metrics import METRICS, Metric
 from pipelines.config import Config, ConfigError, DataConfig, SemiConfig
 from pipelines.datasets import DataBundle
+from pipelines.experiment.at_once import AtOnce, at_once
 from pipelines.experiment.job import parts_folder
 from pipelines.experiment.parts import Part, PartStore
 from pipelines.experiment.plan import Group
@@ -58,6 +59,7 @@ class SemiPlan:
         methods: What each method is, in the order in which they are shown.
         reference: The method that every other one is compared with.
         settings: The section ``semi``: labels, subsets, steps.
+        at_once: Its workers.
         overlaps: Share of labelled images that two subsets are expected to have in common, by
             number of labels.
         trials: One subset after the other, so that what is finished early can be compared.
@@ -70,6 +72,7 @@ class SemiPlan:
     methods: Mapping[str, Recipe | GanHead]
     reference: str
     settings: SemiConfig
+    at_once: AtOnce
     overlaps: Mapping[int, float]
     trials: tuple[Trial, ...]
     notes: tuple[str, ...]
@@ -110,6 +113,7 @@ def semi_plan(config: Config, out: Path) -> SemiPlan:
     setting.require_network(bundle.train)
     reference, notes = _reference(settings, methods)
     trials = _trials(setting, settings, methods, reference, store)
+    groups = sum(len(trial.groups) for trial in trials)
     return SemiPlan(
         setting=setting,
         bundle=bundle,
@@ -117,6 +121,7 @@ def semi_plan(config: Config, out: Path) -> SemiPlan:
         methods=_that_run(methods, trials),
         reference=reference,
         settings=settings,
+        at_once=at_once(settings.processes, config, setting, bundle, groups),
         overlaps=overlaps,
         trials=trials,
         notes=(bundle.note, *notes),

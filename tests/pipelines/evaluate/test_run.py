@@ -168,6 +168,8 @@ def test_copies_of_training_images_are_reported(copies: Evaluation) -> None:
     assert "near copies:" in warnings
     found = copies.result["metrics"]["memorisation"]["copies"]
     assert found["found"] > 0.95 * found["looked_at"]
+    assert copies.result["metrics"]["memorisation"]["membership"]["at_least"] > 0.6
+    assert "betrays what it was trained on: of a training image" in warnings
 
 
 def test_unseen_images_are_not_called_copies(unseen: Evaluation) -> None:
@@ -178,6 +180,7 @@ def test_unseen_images_are_not_called_copies(unseen: Evaluation) -> None:
     copies = unseen.result["metrics"]["memorisation"]["copies"]
     assert copies["found"] <= 0.02 * copies["looked_at"]
     assert copies["unseen"]["found"] <= 0.02 * copies["unseen"]["looked_at"]
+    assert unseen.result["metrics"]["memorisation"]["membership"]["at_least"] < 0.55
 
 
 def test_five_percent_of_shifted_copies_are_reported() -> None:
