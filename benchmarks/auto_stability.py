@@ -43,7 +43,7 @@ def perturbed(plan: GainPlan, number: int, out: Path) -> tuple[GainPlan, dict[st
     bfloat16, threads = number % 2 == 1, 1 + number // 2 % 2
     trainer = plan.setting.trainer
     settings = replace(trainer.settings, bfloat16=bfloat16)
-    setting = replace(plan.setting, trainer=replace(trainer, settings=settings), threads=threads)
+    setting = replace(plan.setting, trainer=replace(trainer, settings=settings))
     store = PartStore(parts_folder(out))
     first = SPLITS_APART * (number + 1)
     changes = {"first_split": first, "bfloat16": bfloat16, "threads": threads}

@@ -38,7 +38,6 @@ from downstream.train import TrainSettings, train_classifier
 OnStep = Callable[[int, float], None]
 """Called after every step with the steps done and the loss; may raise to stop the training."""
 
-PARTS = ("all", "head")
 LOSSES = ("cross_entropy", "class_balanced", "logit_adjusted")
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
 from pipelines.config import ConfigError
+
+QUOTAS = (
+    ("/sys/fs/cgroup/cpu.max", None),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
+"""Where Linux says how many cores a container may use: one file, or one each of its two numbers."""
 
 
 def device_named(name: str) -> torch.device:
@@ -44,12 +52,25 @@ def threads_of_a_worker(threads: int | None, processes: int) -> Iterator[None]:
         processes: Of the job; one works in this process, with the threads that it has.
     """
     before = torch.get_num_threads()
-    shared = max(1, (os.cpu_count() or 1) // processes) if processes > 1 else before
+    shared = max(1, usable_cores() // processes) if processes > 1 else before
     torch.set_num_threads(threads or shared)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: those of the machine, or fewer by its container's quota."""
+    here = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
+    for first, second in QUOTAS:
+        if Path(first).is_file():
+            numbers = Path(first).read_text().split()
+            numbers += [] if second is None else Path(second).read_text().split()
+            if numbers[0].isdigit():  # "max", or -1, is no limit
+                cores = min(cores, math.ceil(int(numbers[0]) / int(numbers[1])))
+    return max(1, cores)
 
 
 def use_threads(threads: int | None) -> None:

@@ -35,7 +35,7 @@ def _one_core() -> Iterator[None]:
     """Jobs work in the test's own process, where they can be patched, unless a test asks for
     more."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.experiment.at_once.usable_cores", lambda: 1)
+        patch.setattr("pipelines.experiment.parallelism.usable_cores", lambda: 1)
         yield
 
 

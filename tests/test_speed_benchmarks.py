@@ -13,7 +13,18 @@ TRIALS = {
     "classifiers": ["--sides", "8", "--steps", "2", "--rounds", "1"],
     "mixing": ["--quick"],
     "writing": ["--quick"],
-    "oversampling": ["--data", "digits", "--per-class", "80", "--steps", "2", "--draws", "1"],
+    "oversampling": [
+        "--data",
+        "digits",
+        "--per-class",
+        "80",
+        "--imbalance",
+        "10",
+        "--steps",
+        "2",
+        "--draws",
+        "1",
+    ],
 }
 
 

@@ -13,8 +13,7 @@ from augmentor.common.conditions import Conditions
 from augmentor.common.types import LabelledImages
 
 COVERED, THIN, MISSING = 0, 1, 2
-COVERAGE = ("covered", "thin", "missing")
-"""Words for the three states of a combination, by number."""
+"""The states of a combination."""
 THIN_PART = 0.25
 """A combination is thin below this part of the median over those that have images."""
 BINS_PER_COLUMN = 4

@@ -20,13 +20,15 @@ class Membership:
             names the right one, in [0, 1]; 0.5 is a guess.
         error: Its standard error.
         members: Training images that were tried.
-        others: Unseen images that were tried.
+        non_members: Unseen images that were tried.
+        samples: Synthetic images that the attacker has.
     """
 
     auroc: float
     error: float
     members: int
-    others: int
+    non_members: int
+    samples: int
 
     @property
     def at_least(self) -> float:
@@ -35,9 +37,10 @@ class Membership:
 
 
 def membership_attack(
-    members: Tensor, others: Tensor, samples: Tensor, classes: tuple[Tensor, Tensor, Tensor]
+    members: Tensor, non_members: Tensor, samples: Tensor, classes: tuple[Tensor, Tensor, Tensor]
 ) -> Membership:
-    r"""Guess that a real image was trained on where a synthetic image of its class lies near it.
+    r"""The membership inference attack: what lies near a synthetic image of its class was
+    trained on.
 
     The attacker has the synthetic images, which were handed on, and asks of a real image whether
     its owner's training set holds it. With d the Euclidean distance to the nearest synthetic image
@@ -47,12 +50,13 @@ def membership_attack(
     .. math:: A_c = \frac{1}{nm} \sum_{i, j} [d_i < d_j] + \tfrac{1}{2} [d_i = d_j],
 
     and the result is the mean of :math:`A_c`, weighted by nm, with the standard error of Hanley and
-    McNeil. An attacker who also has the source, or knows what it was trained on but for one image,
-    can do better.
+    McNeil, or that of a guess where it is larger: few images give 0 or 1 by chance. An attacker
+    who also has the source, or knows what it was trained on but for one image, can do better, and a
+    mean near one half does not say that nobody is recognised.
 
     Args:
         members: Images that the source was trained on, shape (N, ...).
-        others: Real images that it has not seen, of the same kinds, shape (M, ...).
+        non_members: Real images that it has not seen, of the same kinds, shape (M, ...).
         samples: Its images, shape (S, ...).
         classes: Class indices of the three, int64; a class that one of them lacks is left out.
 
@@ -69,10 +73,10 @@ def membership_attack(
         >>> membership_attack(seen, unseen, seen, (one, one, one)).auroc
         1.0
     """
-    right, pairs, variance, tried = 0.0, 0, 0.0, [0, 0]
+    right, pairs, variance, tried = 0.0, 0, 0.0, [0, 0, 0]
     for label in sorted(set(classes[2].tolist())):
         seen, unseen, drawn = (
-            x[y == label] for x, y in zip((members, others, samples), classes, strict=True)
+            x[y == label] for x, y in zip((members, non_members, samples), classes, strict=True)
         )
         if not len(seen) or not len(unseen):
             continue
@@ -80,22 +84,25 @@ def membership_attack(
         both = len(seen) * len(unseen)
         right, pairs = right + share * both, pairs + both
         variance += both**2 * _variance(share, len(seen), len(unseen))
-        tried = [tried[0] + len(seen), tried[1] + len(unseen)]
+        found = (seen, unseen, drawn)
+        tried = [count + len(x) for count, x in zip(tried, found, strict=True)]
     if not pairs:
         raise ValueError("no class has training images, unseen images and samples")
     return Membership(right / pairs, math.sqrt(variance) / pairs, *tried)
 
 
-def _share_nearer(of_members: Tensor, of_others: Tensor) -> float:
+def _share_nearer(of_members: Tensor, of_non_members: Tensor) -> float:
     """Share of pairs in which the first is the smaller one; equal ones count half."""
-    ranked = of_others.sort().values
+    ranked = of_non_members.sort().values
     farther = len(ranked) - torch.searchsorted(ranked, of_members, right=True)
     level = torch.searchsorted(ranked, of_members, right=True)
     level = level - torch.searchsorted(ranked, of_members)
     return float((farther + level / 2).double().mean() / len(ranked))
 
 
-def _variance(share: float, members: int, others: int) -> float:
+def _variance(share: float, members: int, non_members: int) -> float:
     first, second = share / (2 - share), 2 * share**2 / (1 + share)
-    spread = (members - 1) * (first - share**2) + (others - 1) * (second - share**2)
-    return (share * (1 - share) + spread) / (members * others)
+    spread = (members - 1) * (first - share**2) + (non_members - 1) * (second - share**2)
+    pairs = members * non_members
+    of_a_guess = (members + non_members + 1) / (12 * pairs)
+    return max((share * (1 - share) + spread) / pairs, of_a_guess)

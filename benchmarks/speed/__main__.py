@@ -83,13 +83,23 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
     kept = json.loads(asked.json.read_text(encoding="utf-8")) if asked.json.exists() else {}
+    failed = list[str]()
     for part in asked.only:
         print(f"== {part}", flush=True)
         start, load = time.perf_counter(), os.getloadavg()[0]
-        with tempfile.TemporaryDirectory() as folder:
-            found = measure(part, asked.device, asked.pythae, Path(folder))
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                found = measure(part, asked.device, asked.pythae, Path(folder))
+        except subprocess.CalledProcessError as error:
+            print(f"{part} failed: {error}", flush=True)
+            failed.append(part)
+            continue
         device = f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
-        how = {"seconds": round(time.perf_counter() - start, 1), "load_before": round(load, 2)}
+        how = {
+            "seconds": round(time.perf_counter() - start, 1),
+            "load_before": round(load, 2),
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+        }
         kept = (
             {"gpu": None}
             | kept
@@ -102,6 +112,8 @@ def main() -> None:
             }
         )
         write_json(asked.json, kept)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

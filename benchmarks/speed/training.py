@@ -26,7 +26,7 @@ from augmentor.training.loop import fit, plain_steps
 from benchmarks.speed.rounds import medians
 
 SIZES = {"cuda": ((28, 64), (28, 256), (64, 64), (64, 256)), "cpu": ((28, 64), (64, 64))}
-"""Pixels and batch; on a CPU the large batches take a minute a step."""
+"""Pixels and batch; on a CPU the large batches take too long."""
 IMAGES, FOREVER = 2048, 10**9
 TIMED = {"cuda": 100, "cpu": 1}
 """Steps in a timed round."""

@@ -3,8 +3,8 @@
     python -m benchmarks.speed.writing [--json FILE]
 
 The same images, each a PNG, a class and a line of JSON, into tar shards of the same number of
-images. Ours also writes recipe and manifest with the hash of every shard, and waits until each is
-on the disk; webdataset's does neither.
+images, in the temporary folder of the machine. Ours also writes recipe and manifest with the hash
+of every shard, and waits until each is on the disk; webdataset's does neither.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from pipelines.cli.options import (
     key,
     out_option,
     place_option,
+    processes_key,
     run_argument,
     run_options,
     source_options,
@@ -386,7 +387,7 @@ def import_(
 @key("--metric", "gain.metric", metavar="NAME")
 @key("--metrics", "gain.metrics", metavar="A,B", callback=split_commas)
 @key("--replicates", "gain.replicates", type=int, metavar="N")
-@key("--processes", "gain.processes", type=int, metavar="N")
+@processes_key("gain.processes")
 @engine_options
 @key("--screening", "gain.screening", is_flag=True, flag_value=True)
 @key("--rehearse", "gain.rehearse", is_flag=True, flag_value=True)
@@ -522,7 +523,7 @@ def write_pages(results: tuple[Path, ...], out: Path | None, as_json: bool) -> N
 @key("--baseline-labels", "semi.baseline_labels", metavar="N,N", callback=split_numbers)
 @key("--baseline-subsets", "semi.baseline_subsets", type=int, metavar="N")
 @key("--gan-steps", "semi.gan_steps", type=int, metavar="N")
-@key("--processes", "semi.processes", type=int, metavar="N")
+@processes_key("semi.processes")
 @engine_options
 @key("--screening", "semi.screening", is_flag=True, flag_value=True)
 @dry_run
@@ -554,7 +555,7 @@ def semi(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> No
 @key("--samples", "compare.samples", type=int, metavar="N")
 @key("--judge-steps", "compare.judge_steps", type=int, metavar="N")
 @key("--student-steps", "compare.student_steps", type=int, metavar="N")
-@key("--processes", "compare.processes", type=int, metavar="N")
+@processes_key("compare.processes")
 @engine_options
 @dry_run
 @run_options
@@ -593,7 +594,7 @@ def compare(config: Path | None, dry_run: bool, as_json: bool, **values: Any) ->
 @key("--head", "verify.head", type=click.Choice(["softmax", "arcface", "cosface"]))
 @key("--weights", "verify.weights", type=click.Path(exists=True, dir_okay=False))
 @key("--replicates", "verify.replicates", type=int, metavar="N")
-@key("--processes", "verify.processes", type=int, metavar="N")
+@processes_key("verify.processes")
 @engine_options
 @key("--classifier", "classifier.name", metavar="NAME")
 @key("--classifier-steps", "classifier.steps", type=int, metavar="N")

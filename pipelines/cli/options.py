@@ -35,11 +35,18 @@ EPILOG = (
 
 
 class KeyOption(click.Option):
-    """An option that overrides a key of the config, whose description and default are its help."""
+    """An option that overrides a key of the config, whose description and default are its help.
 
-    def __init__(self, *declarations: Any, key: str, **settings: Any) -> None:
+    Args:
+        key: Of the config.
+        usual: What the command line takes where nothing is said, if not the default of the key.
+    """
+
+    def __init__(
+        self, *declarations: Any, key: str, usual: str | None = None, **settings: Any
+    ) -> None:
         super().__init__(*declarations, **settings)
-        self.key = key
+        self.key, self.usual = key, usual
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Look the help up in the config's models, which takes a moment, and therefore only
@@ -51,7 +58,8 @@ class KeyOption(click.Option):
         for part in self.key.split("."):
             field = model.model_fields[part]
             model = field.annotation
-        default = "" if field.default in (None, ()) else f"  [default: {plain(field.default)}]"
+        usual = self.usual or field.default
+        default = "" if usual in (None, ()) else f"  [default: {plain(usual)}]"
         self.help = f"{field.description}{default}"
         return super().get_help_record(ctx)
 
@@ -85,6 +93,21 @@ def key(flag: str, name: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(
         flag, name.replace(".", "__"), cls=KeyOption, key=name, default=None, **settings
     )
+
+
+def processes_key(name: str) -> Callable[[Command], Command]:
+    """The option for the workers of a job: auto where neither it nor the config says a number."""
+    settings = {"metavar": "N", "callback": _number_or_auto, "usual": "auto"}
+    return key("--processes", name, **settings)
+
+
+def _number_or_auto(
+    ctx: click.Context, option: click.Parameter, value: str | None
+) -> int | str | None:
+    try:
+        return value if value in (None, "auto") else int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor auto", ctx, option) from None
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

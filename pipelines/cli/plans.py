@@ -14,7 +14,7 @@ from pipelines.cli.output import TIMING, note, print_plan, print_result
 if TYPE_CHECKING:
     from pipelines.config import Config
     from pipelines.datasets import DataBundle
-    from pipelines.experiment.at_once import AtOnce
+    from pipelines.experiment.parallelism import Parallelism
     from pipelines.experiment.parts import Part, PartRow, PartStore
     from pipelines.experiment.plan import Group
     from pipelines.experiment.setting import Setting
@@ -49,7 +49,7 @@ class JobPlan(Protocol):
         """Where finished parts are."""
 
     @property
-    def at_once(self) -> AtOnce:
+    def parallelism(self) -> Parallelism:
         """Workers of the job."""
 
 
@@ -124,7 +124,7 @@ def print_compare_plan(config: Config, out: Path, as_json: bool) -> None:
         "student": f"{judging.student.name}, {judging.student.steps} steps",
     }
     note(TIMING)
-    with threads_of_a_worker(plan.at_once.threads, plan.at_once.processes):
+    with threads_of_a_worker(plan.parallelism.threads, plan.parallelism.processes):
         speeds = step_seconds(plan)
     _print(plan, plan.groups, facts, speeds, as_json)
 
@@ -147,7 +147,7 @@ def print_verify_plan(config: Config, out: Path, as_json: bool) -> None:
         "network": f"{trainer.network}, {head} head, {steps} steps",
     }
     note(TIMING)
-    speeds = seconds_per_step(plan.setting, plan.bundle.train, ["classifier"], plan.at_once)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, ["classifier"], plan.parallelism)
     _print(plan, plan.groups, facts, speeds, as_json)
 
 
@@ -192,7 +192,7 @@ def _print_trainings(
     if "generator" in trained:
         told["generator"] = f"{source.family}, {source.steps} steps"
     note(TIMING)
-    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained, plan.at_once)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained, plan.parallelism)
     _print(plan, groups, told, speeds, as_json)
 
 
@@ -207,7 +207,7 @@ def _print(
 
     told = {"data": f"{plan.bundle.name}: {plan.bundle.regime}", **facts}
     rows = plan_rows(groups, plan.store, speeds)
-    processes = plan.at_once.processes
+    processes = plan.parallelism.processes
     seconds = estimated_seconds(groups, plan.store, speeds, processes)
     print_plan(told, rows, seconds, processes, as_json)
 

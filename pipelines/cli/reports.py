@@ -17,8 +17,7 @@ def report_of_run(run: Path) -> Path:
     Raises:
         click.UsageError: If no job has finished there.
     """
-    from pipelines.config import config_from
-    from pipelines.strict_yaml import read_yaml
+    from pipelines.config import load_config
 
     found = [job for job in JOBS if (run / f"{job}.json").is_file()]
     config = run / "config.yaml"
@@ -26,6 +25,6 @@ def report_of_run(run: Path) -> Path:
         raise click.UsageError(
             f"{run}: no finished run of {', '.join(JOBS)} here", click.get_current_context()
         )
-    settings = config_from(read_yaml(config), where=str(config))
-    page: Path = import_module(f"pipelines.{found[0]}.run").report_again(settings, run)
+    job = import_module(f"pipelines.{found[0]}.run")
+    page: Path = job.report_again(load_config(config), run)
     return page

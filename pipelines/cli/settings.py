@@ -44,7 +44,11 @@ def config_to_resume(values: Mapping[str, Any]) -> Config:
 
 
 def _with_options(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a config with the given options laid over them."""
+    """The keys of a config with the given options laid over them.
+
+    Workers that nobody asked for are a matter of the command line: a script of the user's would run
+    from its top in each of them.
+    """
     for name, value in values.items():
         *sections, last = name.split("__")
         inner = config
@@ -52,6 +56,8 @@ def _with_options(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str
             inner = inner.setdefault(section, {}) if isinstance(inner, dict) else {}
         if value is not None and isinstance(inner, dict):
             inner[last] = value
+        elif last == "processes" and isinstance(inner, dict):
+            inner.setdefault(last, "auto")
     return config
 
 

@@ -12,8 +12,8 @@ from pipelines.compare.parts import CompareTask, PlannedRow, judge_group, row_gr
 from pipelines.config import CompareConfig, Config, ConfigError, SourceConfig, VariantConfig
 from pipelines.datasets import DataBundle
 from pipelines.evaluate.run import refuse_seen_test_images
-from pipelines.experiment.at_once import AtOnce, at_once
 from pipelines.experiment.job import parts_folder
+from pipelines.experiment.parallelism import Parallelism, parallelism_of
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
@@ -34,7 +34,7 @@ class ComparePlan:
         setting: Data, seed and device; its source holds the budget that all trained rows share.
         bundle: The data.
         store: Where finished parts are.
-        at_once: Its workers.
+        parallelism: Its workers.
         rows: The rows to train, then the finished runs.
         judging: How the judge and its student are trained, and how rows are measured.
         judge: The judge as a group; made before all rows.
@@ -44,7 +44,7 @@ class ComparePlan:
     setting: Setting
     bundle: DataBundle
     store: PartStore
-    at_once: AtOnce
+    parallelism: Parallelism
     rows: tuple[PlannedRow, ...]
     judging: EvaluateSettings
     judge: Group[CompareTask]
@@ -87,7 +87,7 @@ def compare_plan(config: Config, out: Path) -> ComparePlan:
         setting=setting,
         bundle=bundle,
         store=store,
-        at_once=at_once(config.compare.processes, config, setting, bundle, len(groups)),
+        parallelism=parallelism_of(config.compare.processes, config, setting, bundle, len(groups)),
         rows=tuple(rows),
         judging=judging,
         judge=judge,

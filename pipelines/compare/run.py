@@ -61,8 +61,10 @@ def compare_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     plan = compare_plan(config, out)
-    at_once, device = plan.at_once, plan.setting.device
-    with opened_by(config, out, make_compared, progress, at_once=at_once, device=device) as job:
+    parallelism, device = plan.parallelism, plan.setting.device
+    with opened_by(
+        config, out, make_compared, progress, parallelism=parallelism, device=device
+    ) as job:
         [[judge]] = job.finished([plan.judge], "judge")
         finished = [parts[0] for parts in job.finished(plan.row_groups, "compare")]
     result = compare_result(plan, finished)

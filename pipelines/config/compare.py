@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.config.section import MOST_REPEATS, MOST_SAMPLES, RowName, Section
+from pipelines.config.section import MOST_SAMPLES, Processes, RowName, Section
 
 
 class VariantConfig(Section):
@@ -48,12 +48,11 @@ class CompareConfig(Section):
         ge=1,
         description="Training steps of the classifiers that learn from generated images alone.",
     )
-    processes: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST_REPEATS,
-        description="Families that are trained at the same time; not given: one for each "
-        "core of a CPU, as far as memory goes (from Python: one).",
+    processes: Processes = Field(
+        default=1,
+        description="Families that are trained at the same time: a number, or auto, "
+        "one for each core of a CPU, as far as there are tasks and memory. The command line takes "
+        "auto unless told otherwise.",
     )
 
     @field_validator("families", mode="before")

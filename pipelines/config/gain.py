@@ -8,7 +8,14 @@ from pydantic import Field
 
 from downstream.arms.table import arms_help
 from pipelines.config.policy import PolicyConfig
-from pipelines.config.section import MOST_REPEATS, FilePath, Fraction, RowName, Section
+from pipelines.config.section import (
+    MOST_REPEATS,
+    FilePath,
+    Fraction,
+    Processes,
+    RowName,
+    Section,
+)
 
 
 class GainConfig(Section):
@@ -51,12 +58,11 @@ class GainConfig(Section):
     replicates: int = Field(
         default=5, ge=2, le=MOST_REPEATS, description="Paired repetitions, each with its own seeds."
     )
-    processes: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST_REPEATS,
-        description="Replicates that run at the same time; not given: one for each "
-        "core of a CPU, as far as memory goes (from Python: one).",
+    processes: Processes = Field(
+        default=1,
+        description="Replicates that are made at the same time: a number, or auto, "
+        "one for each core of a CPU, as far as there are tasks and memory. The command line takes "
+        "auto unless told otherwise.",
     )
     synthetic_share: Fraction = Field(
         default=0.5, description="Synthetic part of a batch in the synthetic arms."

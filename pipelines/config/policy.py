@@ -16,8 +16,9 @@ class PolicyConfig(Section):
 
     base: str = Field(
         default="classical",
-        description="Arm to start from; with a share not reweight, decoupled, fixmatch or "
-        "graph_fixmatch.",
+        description="Arm to start from; with a share none that has draws or training steps of its "
+        "own: reweight, decoupled, the fixmatch ones, even_conditions, mixstyle, group_dro, "
+        "domain_adversarial, lisa.",
     )
     share: Fraction = Field(default=0.5, description="Synthetic part of the draws.")
     confidence: Fraction = Field(
@@ -46,9 +47,8 @@ class PolicyConfig(Section):
     spread: float | None = Field(
         default=None,
         ge=0,
-        description="Standard deviation of prior latents (default 1; more is wider), or of the "
-        "noise on encoded ones "
-        "(default 0.3).",
+        description="Standard deviation of prior latents (default 1, with fill 0.8; more is "
+        "wider), or of the noise on encoded ones (default 0.3).",
     )
     realism: float = Field(
         default=0.0,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 FilePath = Annotated[Path, Field(strict=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -15,6 +15,19 @@ MOST_REPEATS = 10_000
 MOST_SAMPLES = 1_000_000
 """Images that a measurement renders."""
 RowName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$")]  # also that of a folder
+
+
+def _number_or_auto(value: Any) -> Any:
+    if value != "auto" and not (type(value) is int and 1 <= value <= MOST_REPEATS):
+        raise ValueError(f"must be auto or a whole number from 1 to {MOST_REPEATS:,}")
+    return value
+
+
+_KINDS = [{"type": "integer", "minimum": 1, "maximum": MOST_REPEATS}, {"const": "auto"}]
+Processes = Annotated[
+    int | Literal["auto"], PlainValidator(_number_or_auto), WithJsonSchema({"anyOf": _KINDS})
+]
+"""Workers of a job; one validator, as the two kinds would each give an error."""
 
 
 class ConfigError(ValueError):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipelines.config.section import MOST_REPEATS, Section
+from pipelines.config.section import MOST_REPEATS, Processes, Section
 
 
 class SemiConfig(Section):
@@ -49,12 +49,11 @@ class SemiConfig(Section):
     gan_steps: int = Field(
         default=6000, ge=1, description="Steps of improved_gan; published with 180,000."
     )
-    processes: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST_REPEATS,
-        description="Trainings that run at the same time; not given: one for each "
-        "core of a CPU, as far as memory goes (from Python: one).",
+    processes: Processes = Field(
+        default=1,
+        description="Trainings that are made at the same time: a number, or auto, "
+        "one for each core of a CPU, as far as there are tasks and memory. The command line takes "
+        "auto unless told otherwise.",
     )
     screening: bool = Field(
         default=False,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.config.section import MOST_REPEATS, FilePath, Fraction, Section
+from pipelines.config.section import MOST_REPEATS, FilePath, Fraction, Processes, Section
 
 
 class VerifyConfig(Section):
@@ -55,10 +55,9 @@ class VerifyConfig(Section):
     replicates: int = Field(
         default=3, ge=1, le=MOST_REPEATS, description="Paired repetitions, each with its own seeds."
     )
-    processes: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST_REPEATS,
-        description="Replicates that run at the same time; not given: one for each "
-        "core of a CPU, as far as memory goes (from Python: one).",
+    processes: Processes = Field(
+        default=1,
+        description="Replicates that are made at the same time: a number, or auto, "
+        "one for each core of a CPU, as far as there are tasks and memory. The command line takes "
+        "auto unless told otherwise.",
     )

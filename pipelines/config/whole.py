@@ -42,7 +42,10 @@ class Config(Section):
         description="auto, cpu, cuda, cuda:N, mps.",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads; default: torch's own choice."
+        default=None,
+        ge=1,
+        description="CPU threads of each worker; default: the cores shared out among the workers, "
+        "for one worker torch's own choice.",
     )
     out: FilePath | None = Field(
         default=None, description="Folder of the run; default: runs/<name of config or data>."

@@ -95,6 +95,6 @@ def _copies(result: Section) -> Table:
     )
     notes = [f"{copies_words(found['copies'])}."] if found.get("copies") else []
     if found.get("membership"):
-        notes.append(f"Membership attack: {membership_words(found['membership'])}.")
+        notes.append(f"Membership inference attack: {membership_words(found['membership'])}.")
     columns = ["distance in", "samples", "unseen", "samples nearer, p", "near copies", "copied"]
     return Table("Does it copy?", columns, rows, lead, notes=notes)

@@ -153,7 +153,7 @@ def _memorisation(memorisation: Section) -> str:
             f"{unseen['looked_at']} were called so."
         )
     if found := memorisation.get("membership"):
-        lines.append(f"\nMembership attack: {membership_words(found)}.")
+        lines.append(f"\nMembership inference attack: {membership_words(found)}.")
     return "\n".join(lines) + "\n"
 
 

@@ -27,6 +27,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 
 from pipelines.config import EngineConfig
+from pipelines.device import usable_cores
 from pipelines.interrupt import Watch
 
 T = TypeVar("T")
@@ -147,7 +148,7 @@ class Workers(Generic[T]):
     ) -> None:
         self._work, self._processes, self._watch = work, processes, watch
         self._forks = sys.platform == "linux" and device == "cpu"
-        self._threads = threads or max(1, (os.cpu_count() or 1) // processes)
+        self._threads = threads or max(1, usable_cores() // processes)
         self._before = set(multiprocessing.active_children())
         self._pool: ProcessPoolExecutor | None = None
         self._queue: Any = None

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipelines.config import Config, EngineConfig, dump_config
-from pipelines.device import use_threads
-from pipelines.experiment.at_once import AtOnce
+from pipelines.device import threads_of_a_worker
 from pipelines.experiment.engine import Engine, Work, engine_of
+from pipelines.experiment.parallelism import Parallelism
 from pipelines.experiment.parts import FinishedPart, PartStore
 from pipelines.experiment.plan import Group, make_missing, read_all
 from pipelines.interrupt import Interrupted, Watch, watch_signals
@@ -84,8 +84,7 @@ def opened(
         ImportError: If the engine is not installed; says how to install it.
         RunLockedError: If another process works in the folder.
     """
-    use_threads(threads)
-    with RunDir(out).lock(), watch_signals() as watch:
+    with threads_of_a_worker(threads, 1), RunDir(out).lock(), watch_signals() as watch:
         chosen = engine_of(engine or EngineConfig(), work, processes, threads, watch, device)
         try:
             with chosen as workers:
@@ -101,7 +100,7 @@ def opened_by(
     work: Work[Any],
     progress: Progress,
     *,
-    at_once: AtOnce,
+    parallelism: Parallelism,
     device: str,
 ) -> Iterator[OpenJob[Any]]:
     """As ``opened``, with the engine of a configuration, which the folder keeps.
@@ -111,7 +110,7 @@ def opened_by(
         out: As in ``opened``.
         work: As in ``opened``.
         progress: Progress reporter.
-        at_once: Workers of the job.
+        parallelism: Workers of the job.
         device: Where they compute, as torch names it.
 
     Raises:
@@ -122,8 +121,8 @@ def opened_by(
         out,
         work,
         progress,
-        processes=at_once.processes,
-        threads=at_once.threads,
+        processes=parallelism.processes,
+        threads=parallelism.threads,
         engine=config.engine,
         device=device,
     ) as job:

@@ -42,7 +42,6 @@ class Setting:
         seed: Of the whole run; those of replicates are addresses under it.
         screening: Whether held-out training images stand in for the test images.
         device: Where everything is trained, as torch names it.
-        threads: CPU threads; None is torch's own choice.
         trainer: How every classifier is built and trained.
         source: The generator and its training.
         pool: How unlabelled images get labels.
@@ -54,7 +53,6 @@ class Setting:
     seed: int
     screening: bool
     device: str
-    threads: int | None
     trainer: ClassifierTrainer
     source: SourceConfig
     pool: PoolConfig
@@ -141,7 +139,6 @@ def setting_of(config: Config, *, screening: bool = False) -> Setting:
         seed=config.seed,
         screening=screening,
         device=device,
-        threads=config.threads,
         trainer=trainer,
         source=config.source,
         pool=config.pool,

@@ -42,12 +42,12 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
     groups = plan.expected_groups()
     replicates = config.gain.replicates
     trained_kinds = kinds_of_steps(groups)
-    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained_kinds, plan.at_once)
+    speeds = seconds_per_step(plan.setting, plan.bundle.train, trained_kinds, plan.parallelism)
     screening, trained = groups[:-replicates], groups[-replicates:]
 
     def seconds(count: int, share: float) -> float:
         chosen = [*screening, *trained[:count]]
-        return share * estimated_seconds(chosen, plan.store, speeds, plan.at_once.processes)
+        return share * estimated_seconds(chosen, plan.store, speeds, plan.parallelism.processes)
 
     found = fit_budget(seconds, budget, replicates)
     if found is None:

@@ -13,8 +13,8 @@ from downstream.comparison import expected_overlap
 from downstream.metrics import Metric, metric_of
 from pipelines.config import Config, ConfigError, GainConfig
 from pipelines.datasets import DataBundle
-from pipelines.experiment.at_once import AtOnce, at_once
 from pipelines.experiment.job import parts_folder
+from pipelines.experiment.parallelism import Parallelism, parallelism_of
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
@@ -51,7 +51,7 @@ class GainPlan:
         own: The run's own policies by name.
         candidates: What ``auto`` may choose.
         settings: The section ``gain``: replicates, shares, rounds.
-        at_once: Its workers.
+        parallelism: Its workers.
         metric: What the comparisons and ``auto`` go by.
         metrics: All metrics that are shown.
         comparisons: Pairs (arm, baseline) to test; None: those that the verdict needs.
@@ -68,7 +68,7 @@ class GainPlan:
     own: Mapping[str, MixPolicy]
     candidates: tuple[MixPolicy, ...]
     settings: GainConfig
-    at_once: AtOnce
+    parallelism: Parallelism
     metric: Metric
     metrics: tuple[Metric, ...]
     comparisons: tuple[tuple[str, str], ...] | None
@@ -247,7 +247,9 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
         own=own,
         candidates=candidates,
         settings=settings,
-        at_once=at_once(settings.processes, config, setting, bundle, settings.replicates),
+        parallelism=parallelism_of(
+            settings.processes, config, setting, bundle, settings.replicates
+        ),
         metric=metric,
         metrics=metrics,
         comparisons=_declared(settings, arms),

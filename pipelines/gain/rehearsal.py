@@ -87,7 +87,7 @@ def summary(
         "classes": len(delta),
         **{name: float(values.mean()) for name, values in recalls.items()},
         "delta": float(delta.mean()),
-        "ci95": None if interval is None else [max(interval[0], -1.0), min(interval[1], 1.0)],
+        "ci95": None if interval is None else list(interval),
         "photograph": worth(right["ceiling"] - right["with"], combination, table),
     }
 

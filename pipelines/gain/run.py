@@ -79,8 +79,10 @@ def gain_run(
     progress, start = progress or Silent(), time.perf_counter()
     require_writable(out)  # before any work
     plan = gain_plan(config, out)
-    at_once, device = plan.at_once, plan.setting.device
-    with opened_by(config, out, make_trainings, progress, at_once=at_once, device=device) as job:
+    parallelism, device = plan.parallelism, plan.setting.device
+    with opened_by(
+        config, out, make_trainings, progress, parallelism=parallelism, device=device
+    ) as job:
         for one in plan.outside:
             one.keep()
         policy = _policy(plan, job, out)

@@ -17,6 +17,7 @@ import numpy as np
 
 from augmentor.quality.conditioning import FOLLOWS
 from downstream.arms.policy import MixPolicy
+from downstream.arms.recipe import Recipe
 from downstream.metrics import Metric
 from downstream.racing import (
     AHEAD,
@@ -36,8 +37,8 @@ from pipelines.gain.record import kind_of_regime, record_for
 from pipelines.gain.rehearsal import rehearsal
 from pipelines.workbench.training_parts import outputs_of, screen_parts
 
-ROUNDS_AT_ONCE = 2
-"""Rounds between two looks: a fixed number, so that the choice does not depend on the machine."""
+FIRST_LOOK = 2
+"""Rounds before the race is looked at for the first time; from then on after every one."""
 
 RULE = (
     "Candidates race on repeated splits of the training images. One that is more than two standard "
@@ -136,13 +137,10 @@ def _run(race: Race, job: OpenJob[Any], candidates: Sequence[MixPolicy], least: 
     """Race the candidates without a generator, in ``least`` rounds or more: those with one have no
     more rounds than their leader.
     """
-    number = 0
-    while number < race.plan.rounds:
-        left = race.alive(candidates)
-        width = min(ROUNDS_AT_ONCE, race.plan.rounds - number)
-        _add_rounds(race, job, left, range(number, number + width))
-        number += width
-        if number >= least and is_decided(race.of(candidates)):
+    rounds = Rounds(race, job, race.plan.rounds)
+    while rounds.done < rounds.most:
+        rounds.add(race.alive(candidates))
+        if rounds.done >= least and is_decided(race.of(candidates)):
             return
 
 
@@ -150,13 +148,10 @@ def _run_generating(
     race: Race, job: OpenJob[Any], plain: Sequence[MixPolicy], generating: Sequence[MixPolicy]
 ) -> None:
     """Race the candidates with a generator against the leader of the others, on its splits."""
-    rounds = len(race.results[leader_of(race.of(plain))])
-    number = 0
+    rounds = Rounds(race, job, len(race.results[leader_of(race.of(plain))]))
     left = list(generating)
-    while left and number < rounds:
-        width = min(ROUNDS_AT_ONCE, rounds - number)
-        _add_rounds(race, job, left, range(number, number + width))
-        number += width
+    while left and rounds.done < rounds.most:
+        rounds.add(left)
         left = [policy for policy in race.alive(generating) if not _hopeless(race, plain, policy)]
 
 
@@ -169,24 +164,53 @@ def _hopeless(race: Race, plain: Sequence[MixPolicy], policy: MixPolicy) -> bool
     return behind > AHEAD * error
 
 
-def _add_rounds(
-    race: Race, job: OpenJob[Any], candidates: Sequence[MixPolicy], numbers: range
-) -> None:
-    groups = [race.plan.screening_group(number, candidates) for number in numbers]
-    by_name: dict[Any, list[MixPolicy]] = {}
-    for policy in candidates:
-        by_name.setdefault(policy.recipe, []).append(policy)
-    finished = job.finished(groups, "screening")
-    for number, group, parts in zip(numbers, groups, finished, strict=True):
-        for recipe, part in zip(group.task.recipes, parts, strict=True):
-            result = _result(part, race.plan.screening_metric)
+@dataclass
+class Rounds:
+    """The rounds of a race, which workers may make ahead of the looks at it.
+
+    Idle workers make rounds that may turn out not to be needed; those are not looked at, so that
+    the choice does not depend on how many workers there are.
+
+    Args:
+        race: What the results are entered into.
+        job: Makes the trainings.
+        most: Rounds at most.
+    """
+
+    race: Race
+    job: OpenJob[Any]
+    most: int
+    done: int = 0
+    ahead: list[dict[Recipe, FinishedPart]] = field(default_factory=list)
+
+    def add(self, candidates: Sequence[MixPolicy]) -> None:
+        """Enter the results of these candidates in the next round, or in the first two."""
+        for _ in range(min(self.most, FIRST_LOOK) if self.done == 0 else 1):
+            if not self.ahead:
+                self._make(candidates)
+            self._enter(self.ahead.pop(0), candidates)
+            self.done += 1
+
+    def _make(self, candidates: Sequence[MixPolicy]) -> None:
+        workers = self.race.plan.parallelism.processes
+        width = max(workers, FIRST_LOOK if self.done == 0 else 1)
+        numbers = range(self.done, min(self.most, self.done + width))
+        groups = [self.race.plan.screening_group(number, candidates) for number in numbers]
+        made = self.job.finished(groups, "screening")
+        for group, parts in zip(groups, made, strict=True):
+            self.ahead.append(dict(zip(group.task.recipes, parts, strict=True)))
+
+    def _enter(self, made: Mapping[Recipe, FinishedPart], candidates: Sequence[MixPolicy]) -> None:
+        for policy in candidates:
+            part = made[policy.recipe]
+            result = _result(part, self.race.plan.screening_metric)
+            self.race.results.setdefault(policy.name, []).append(result)
             agreement = part.content.get("condition_agreement")
-            for policy in by_name[recipe]:
-                race.results.setdefault(policy.name, []).append(result)
-                if agreement is not None:
-                    race.agreement.setdefault(policy.name, []).append(agreement)
-        if len(race.held_out) <= number:
-            race.held_out.append(len(parts[0].tensors["y"]))
+            if agreement is not None:
+                self.race.agreement.setdefault(policy.name, []).append(agreement)
+        if len(self.race.held_out) <= self.done:
+            part = made[candidates[0].recipe]
+            self.race.held_out.append(len(part.tensors["y"]))
 
 
 def _result(part: FinishedPart, metric: Metric) -> Result:

@@ -19,8 +19,8 @@ from pipelines.report.pictures import class_rows, sample_grid
 WEAK_JUDGE = 0.9
 SUSPICIOUS = 0.1
 """A ratio below, or a share above, that should stop a reader."""
-RECOGNISED = 0.6
-"""Share of right guesses of who was trained on; surely more should stop a reader."""
+MEMBERSHIP_ALARM = 0.6
+"""Area under the curve of a membership inference attack; surely more should stop a reader."""
 SPOILING = (
     "ignores the label",
     "ignores the condition",
@@ -139,16 +139,17 @@ def _about_single_copies(copies: Section | None) -> list[str]:
 
 
 def _about_members(found: Section | None) -> list[str]:
-    if not found or found["at_least"] <= RECOGNISED:
+    if not found or found["at_least"] <= MEMBERSHIP_ALARM:
         return []
-    return [f"betrays what it was trained on: {membership_words(found)}"]
+    return [f"reveals its training images: {membership_words(found)}"]
 
 
 def membership_words(found: Section) -> str:
-    """What an attacker who holds the samples alone can say of training images."""
+    """What an attacker who has the samples alone can say of training images."""
     return (
-        "of a training image and an unseen one, whoever has the samples names the right one in "
-        f"{POINTS.shown(found['auroc'])} (± {POINTS.plain(1.96 * found['error'])}; 50 % is a guess)"
+        f"whoever has {found['samples']} samples tells a training image from an unseen one of its "
+        f"class in {POINTS.shown(found['auroc'])} ± {POINTS.plain(1.96 * found['error'])} of pairs "
+        "(50 % is a guess)"
     )
 
 

@@ -146,16 +146,20 @@ def _copies(sets: Compared, samples: Tensor, unseen: Tensor) -> Section:
 
 
 def _membership(sets: Compared, most: int, seed: int) -> Section | None:
-    """What an attacker with the samples can say of the training images; None without a class that
-    has images on both sides.
+    """What an attacker with the samples can say of the training images.
+
+    None where no class has images on all sides; and where conditions are known, since those that
+    training lacks would tell the test images apart.
     """
-    rng, tried = rng_for("membership", seed), []
-    for images in (sets.train.images, sets.test.images):
-        tried.append(images.subset(torch.randperm(len(images), generator=rng)[:most]))
-    members, others = tried
-    if not set(members.y.tolist()) & set(others.y.tolist()):
+    real = (sets.train.images, sets.test.images)
+    if any(images.condition is not None for images in real):
         return None
-    drawn = sets.equal.images
+    rng, tried = rng_for("membership", seed), [sets.equal.images]
+    for images in real:
+        tried.append(images.subset(torch.randperm(len(images), generator=rng)[:most]))
+    drawn, members, others = tried
+    if not set.intersection(*(set(images.y.tolist()) for images in tried)):
+        return None
     classes = (members.y, others.y, drawn.y)
     found = membership_attack(members.x, others.x, drawn.x, classes)
     return asdict(found) | {"at_least": found.at_least}

@@ -43,7 +43,8 @@ class EvaluateSettings:
             equal shares of the classes; at most as many real test images go into the comparison of
             the two sets.
         k: Neighbour that sets the radius in precision, recall, density and coverage.
-        copies: Most samples and most unseen images in the memorisation test.
+        copies: Most samples and most unseen images in the memorisation test; most training and most
+            unseen images in the membership inference attack.
         judge: The classifier whose answers and features measure everything; learns from the real
             training part.
         student: The classifier of the classification accuracy score. It gets no augmentation, so

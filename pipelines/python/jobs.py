@@ -52,7 +52,7 @@ def gain(
     out: str | Path | None = None,
     seed: int | None = None,
     device: str | None = None,
-    processes: int | None = None,
+    processes: int | Literal["auto"] | None = None,
     progress: bool | Progress = True,
     **settings: Any,
 ) -> GainResult:
@@ -82,8 +82,8 @@ def gain(
             and folder trains only what is missing.
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        processes: Replicates that run at the same time, 1 unless given; with more a script needs
-            the guard ``if __name__ == "__main__":``.
+        processes: Replicates that run at the same time, 1 unless given; ``auto`` is one for each
+            core. A script then needs the guard ``if __name__ == "__main__":``.
         progress: Whether to show progress, or whom to report it to.
         **settings: Other sections of the configuration, by name.
 
@@ -267,7 +267,7 @@ def semi(
     out: str | Path | None = None,
     seed: int | None = None,
     device: str | None = None,
-    processes: int | None = None,
+    processes: int | Literal["auto"] | None = None,
     progress: bool | Progress = True,
     **settings: Any,
 ) -> SemiResult:
@@ -286,7 +286,7 @@ def semi(
         out: Folder of the run; ``runs/semi-<digest>`` unless given.
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        processes: Trainings that run at the same time, 1 unless given.
+        processes: Trainings that run at the same time; see ``gain``.
         progress: Whether to show progress, or whom to report it to.
         **settings: Other sections of the configuration, by name.
 
@@ -325,7 +325,7 @@ def compare(
     out: str | Path | None = None,
     seed: int | None = None,
     device: str | None = None,
-    processes: int | None = None,
+    processes: int | Literal["auto"] | None = None,
     progress: bool | Progress = True,
     **settings: Any,
 ) -> CompareResult:
@@ -343,7 +343,7 @@ def compare(
         out: Folder of the run; ``runs/compare-<digest>`` unless given.
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        processes: Families that are trained at the same time, 1 unless given.
+        processes: Families that are trained at the same time; see ``gain``.
         progress: Whether to show progress, or whom to report it to.
         **settings: Other sections of the configuration, by name.
 
@@ -381,7 +381,7 @@ def verify(
     out: str | Path | None = None,
     seed: int | None = None,
     device: str | None = None,
-    processes: int | None = None,
+    processes: int | Literal["auto"] | None = None,
     progress: bool | Progress = True,
     **settings: Any,
 ) -> VerifyResult:
@@ -400,7 +400,7 @@ def verify(
         out: Folder of the run; ``runs/verify-<digest>`` unless given.
         seed: Of everything random.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        processes: Replicates that run at the same time, 1 unless given.
+        processes: Replicates that run at the same time; see ``gain``.
         progress: Whether to show progress, or whom to report it to.
         **settings: Other sections of the configuration, by name.
 

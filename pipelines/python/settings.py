@@ -15,8 +15,6 @@ from pipelines.python.given_data import GivenData, Written, place_of, written
 
 DATA_SECTION = {"gain": "gain", "verify": "verify"}
 """Jobs that take synthetic images, and the section that names them."""
-WITH_WORKERS = ("gain", "semi", "compare", "verify")
-"""Jobs that make several trainings at the same time."""
 ANYWHERE = ("device", "threads", "out")
 """Keys that do not decide what a run finds."""
 
@@ -52,14 +50,7 @@ def prepared(
         folder = folder or Path("runs") / f"{job}-{_digest(mapping, found)}"
         placed = {one.place: str(one.publish(folder)) for one in found}
     _with_data(mapping, job, given, given.on_disk or placed[Path("data")], placed)
-    return _in_this_process(job, config_from(mapping, where=f"{job}()")), folder
-
-
-def _in_this_process(job: str, config: Config) -> Config:
-    """Without other processes unless they were asked for: they would run a script from its top."""
-    if job not in WITH_WORKERS or (section := getattr(config, job)).processes is not None:
-        return config
-    return config.model_copy(update={job: section.model_copy(update={"processes": 1})})
+    return config_from(mapping, where=f"{job}()"), folder
 
 
 def command_words(job: str, config: Config) -> str:
@@ -67,8 +58,6 @@ def command_words(job: str, config: Config) -> str:
     told = config.model_dump(mode="json", exclude_defaults=True)
     given = [repr(config.data.data)]
     told.get("data", {}).pop("data", None)
-    if told.get(job, {}).get("processes") == 1:  # what it is without a word
-        del told[job]["processes"]
     given += [f"{name}={value!r}" for name, value in told.items() if value != {}]
     return f"pipelines.{job}({', '.join(given)})"
 

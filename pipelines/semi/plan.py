@@ -14,8 +14,8 @@ from downstream.comparison import expected_overlap
 from downstream.metrics import METRICS, Metric
 from pipelines.config import Config, ConfigError, DataConfig, SemiConfig
 from pipelines.datasets import DataBundle
-from pipelines.experiment.at_once import AtOnce, at_once
 from pipelines.experiment.job import parts_folder
+from pipelines.experiment.parallelism import Parallelism, parallelism_of
 from pipelines.experiment.parts import Part, PartStore
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, setting_of
@@ -59,7 +59,7 @@ class SemiPlan:
         methods: What each method is, in the order in which they are shown.
         reference: The method that every other one is compared with.
         settings: The section ``semi``: labels, subsets, steps.
-        at_once: Its workers.
+        parallelism: Its workers.
         overlaps: Share of labelled images that two subsets are expected to have in common, by
             number of labels.
         trials: One subset after the other, so that what is finished early can be compared.
@@ -72,7 +72,7 @@ class SemiPlan:
     methods: Mapping[str, Recipe | GanHead]
     reference: str
     settings: SemiConfig
-    at_once: AtOnce
+    parallelism: Parallelism
     overlaps: Mapping[int, float]
     trials: tuple[Trial, ...]
     notes: tuple[str, ...]
@@ -121,7 +121,7 @@ def semi_plan(config: Config, out: Path) -> SemiPlan:
         methods=_that_run(methods, trials),
         reference=reference,
         settings=settings,
-        at_once=at_once(settings.processes, config, setting, bundle, groups),
+        parallelism=parallelism_of(settings.processes, config, setting, bundle, groups),
         overlaps=overlaps,
         trials=trials,
         notes=(bundle.note, *notes),

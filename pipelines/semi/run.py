@@ -61,8 +61,8 @@ def semi_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     plan = semi_plan(config, out)
-    at_once, device = plan.at_once, plan.setting.device
-    with opened_by(config, out, make_semi, progress, at_once=at_once, device=device) as job:
+    parallelism, device = plan.parallelism, plan.setting.device
+    with opened_by(config, out, make_semi, progress, parallelism=parallelism, device=device) as job:
         groups = plan.groups
         read = job.finished(groups, "trainings")
     digests = [part.digest for part in parts_of(groups)]

@@ -21,9 +21,9 @@ from downstream.heads import margin_of
 from downstream.train import balanced_weights
 from pipelines.config import Config, ConfigError, VerifyConfig, data_root
 from pipelines.datasets import DataBundle
-from pipelines.experiment.at_once import AtOnce, at_once
 from pipelines.experiment.engine import Needs
 from pipelines.experiment.job import parts_folder
+from pipelines.experiment.parallelism import Parallelism, parallelism_of
 from pipelines.experiment.parts import Part, PartStore, digest_of_images, needs_of
 from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting, data_for, setting_of
@@ -105,7 +105,7 @@ class VerifyPlan:
         arms: What is compared, the baseline first.
         groups: One per replicate, its parts in the order of ``arms``.
         store: Where finished parts are.
-        at_once: Its workers.
+        parallelism: Its workers.
     """
 
     setting: Setting
@@ -115,7 +115,7 @@ class VerifyPlan:
     arms: tuple[Arm, ...]
     groups: tuple[Group[VerifierTask], ...]
     store: PartStore
-    at_once: AtOnce
+    parallelism: Parallelism
 
     @property
     def overlap(self) -> float:
@@ -155,8 +155,8 @@ def verify_plan(config: Config, out: Path) -> VerifyPlan:
         parts = _parts(described, seed, index, setting.trainer.settings.steps)
         task = VerifierTask(setting, settings, arms, pairs, seed, parts, store.folder)
         groups.append(Group(task, parts))
-    workers = at_once(settings.processes, config, setting, bundle, len(groups))
-    return VerifyPlan(setting, settings, bundle, pairs, arms, tuple(groups), store, workers)
+    parallelism = parallelism_of(settings.processes, config, setting, bundle, len(groups))
+    return VerifyPlan(setting, settings, bundle, pairs, arms, tuple(groups), store, parallelism)
 
 
 def split_pairs(

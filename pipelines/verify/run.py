@@ -65,8 +65,10 @@ def verify_run(
     require_usable(config.verify)
     require_writable(out)
     plan = verify_plan(config, out)
-    at_once, device = plan.at_once, plan.setting.device
-    with opened_by(config, out, make_verifiers, progress, at_once=at_once, device=device) as job:
+    parallelism, device = plan.parallelism, plan.setting.device
+    with opened_by(
+        config, out, make_verifiers, progress, parallelism=parallelism, device=device
+    ) as job:
         finished = job.finished(plan.groups, "verify")
     result = verify_result(plan, finished)
     parts = [part for group in finished for part in group]

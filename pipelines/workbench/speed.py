@@ -14,7 +14,7 @@ from augmentor.common.types import LabelledImages
 from augmentor.training.loop import fit
 from downstream.frozen_features import PLAIN, FeatureStore, FrozenNetwork
 from pipelines.device import threads_of_a_worker
-from pipelines.experiment.at_once import AtOnce
+from pipelines.experiment.parallelism import Parallelism
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import start_session
 
@@ -29,7 +29,7 @@ LIKE = {"pool labels": "classifier", "joint labels": "generator"}
 
 
 def seconds_per_step(
-    setting: Setting, images: LabelledImages, trained: Collection[str], at_once: AtOnce
+    setting: Setting, images: LabelledImages, trained: Collection[str], parallelism: Parallelism
 ) -> dict[str, float]:
     """Wall-clock seconds of one training step, by what is trained, with the threads of a worker.
 
@@ -37,11 +37,11 @@ def seconds_per_step(
         setting: Networks, batch sizes and device.
         images: Training images of the job.
         trained: What the job trains, as its parts name it; nothing else is timed.
-        at_once: Workers of the job.
+        parallelism: Workers of the job.
     """
     timed = {LIKE.get(what, what) for what in trained}
     found: dict[str, float] = {}
-    with threads_of_a_worker(at_once.threads, at_once.processes):
+    with threads_of_a_worker(parallelism.threads, parallelism.processes):
         if "classifier" in timed:
             found["classifier"] = _classifier_seconds(setting, images)
         if "features" in timed:

@@ -169,11 +169,13 @@ class Workbench:
     @cached_property
     def source(self) -> SampleSource:
         """The generator, trained on the training images and the labelled pool."""
-        images = self._generator_images()
+        images = self.with_pseudo_labels
         with self._timed("generator"):
             return self._trained_generator(images)
 
-    def _generator_images(self) -> LabelledImages:
+    @property
+    def with_pseudo_labels(self) -> LabelledImages:
+        """The training images, and the labelled pool where there is one."""
         pool = self.labelled_pool
         return self.train if pool is None else self.train.joined(pool)
 
@@ -204,7 +206,7 @@ class Workbench:
         if not self.train.conditions:
             return self.source
         with self._timed("generator"):
-            return self._trained_generator(self._generator_images().without_conditions())
+            return self._trained_generator(self.with_pseudo_labels.without_conditions())
 
     @cached_property
     def condition_agreement(self) -> float | None:
@@ -403,15 +405,10 @@ def fixmatch_steps(setting: Setting, settings: FixMatchSettings) -> int:
     return max(1, round(images / (settings.labelled_batch + settings.unlabelled_batch)))
 
 
-def _pseudo_labelled(bench: Workbench) -> LabelledImages:
-    pool = bench.labelled_pool
-    return bench.train if pool is None else bench.train.joined(pool)
-
-
 IMAGES: dict[str, Callable[[Workbench], LabelledImages]] = {
     "labelled": lambda bench: bench.train,
     "smote": lambda bench: bench.smote,
-    "pseudo_label": _pseudo_labelled,
+    "pseudo_label": lambda bench: bench.with_pseudo_labels,
     "retrieval": lambda bench: bench.train.joined(bench.retrieved),
     "joint_label": lambda bench: bench.train.joined(bench.co_labelled(generator=True)),
     "pair_label": lambda bench: bench.train.joined(bench.co_labelled(generator=False)),

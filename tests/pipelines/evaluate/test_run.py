@@ -169,7 +169,7 @@ def test_copies_of_training_images_are_reported(copies: Evaluation) -> None:
     found = copies.result["metrics"]["memorisation"]["copies"]
     assert found["found"] > 0.95 * found["looked_at"]
     assert copies.result["metrics"]["memorisation"]["membership"]["at_least"] > 0.6
-    assert "betrays what it was trained on: of a training image" in warnings
+    assert "reveals its training images: whoever has " in warnings
 
 
 def test_unseen_images_are_not_called_copies(unseen: Evaluation) -> None:

@@ -42,15 +42,43 @@ def test_all_candidates_start_alive() -> None:
     assert Race(cast(Any, None)).alive(policies) == policies
 
 
+def group_of(number: int, policies: Sequence[MixPolicy]) -> Any:
+    recipes = tuple(dict.fromkeys(policy.recipe for policy in policies))
+    return SimpleNamespace(task=SimpleNamespace(recipes=recipes, number=number))
+
+
+class FakeJob:
+    """Makes parts that say which recipe they are of, and remembers how many rounds it was asked
+    for at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def finished(self, groups: Sequence[Any], _: str) -> list[list[Any]]:
+        self.asked.append(len(groups))
+        made = []
+        for group in groups:
+            tensors = {"y": np.zeros(100)}
+            made.append(
+                [SimpleNamespace(of=r, content={}, tensors=tensors) for r in group.task.recipes]
+            )
+        return made
+
+
+@pytest.mark.parametrize(("workers", "plain", "generating"), [(1, [2, 1], [2, 1]), (4, [4], [3])])
 def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, workers: int, plain: list[int], generating: list[int]
 ) -> None:
-    """Else a generator far ahead could never be taken where its rivals are told apart early."""
-    plain, rendered = MixPolicy("classical"), MixPolicy("classical", share=0.5)
-    scores = {plain: 0.5, MixPolicy("real"): 0.1, rendered: 0.9}
+    """Else a generator far ahead could never be taken where its rivals are told apart early. More
+    workers make rounds ahead that are not looked at."""
+    usual, rendered = MixPolicy("classical"), MixPolicy("classical", share=0.5)
+    scores = {usual: 0.5, MixPolicy("real"): 0.1, rendered: 0.9}
     plan = SimpleNamespace(
         candidates=tuple(scores),
         settings=SimpleNamespace(rehearse=True),
+        parallelism=SimpleNamespace(processes=workers),
+        screening_group=group_of,
+        screening_metric=None,
         rounds=5,
         bundle=SimpleNamespace(train=None),
         has_pool=False,
@@ -59,18 +87,18 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
     monkeypatch.setattr(screening, "kind_of_regime", lambda *_, **__: "full")
     race = Race(cast(Any, plan), held_out=[100])
 
-    def add(race: Race, job: Any, policies: Sequence[MixPolicy], numbers: range) -> None:
-        for _ in numbers:
-            for policy in policies:
-                race.results.setdefault(policy.name, []).append(result(scores[policy], images=100))
-
-    monkeypatch.setattr(screening, "_add_rounds", add)
+    by_recipe = {policy.recipe: result(score, images=100) for policy, score in scores.items()}
+    monkeypatch.setattr(screening, "_result", lambda part, _: by_recipe[part.of])
     alone = [policy for policy in scores if not policy.uses_synthetic]
-    screening._run(race, cast(Any, None), alone, least=plan.fewest_for_synthetic)
-    screening._run_generating(race, cast(Any, None), alone, [rendered])
-    assert len(race.results[rendered.name]) == 4  # three at least, two at a time
+    job = FakeJob()
+    screening._run(race, cast(Any, job), alone, least=plan.fewest_for_synthetic)
+    assert job.asked == plain
+    job = FakeJob()
+    screening._run_generating(race, cast(Any, job), alone, [rendered])
+    assert job.asked == generating
+    assert len(race.results[rendered.name]) == 3
     assert screening._chosen(race, alone, [rendered]).policy == rendered
-    for agreement, taken in ((0.9, rendered), (0.52, plain)):
+    for agreement, taken in ((0.9, rendered), (0.52, usual)):
         race.agreement[rendered.name] = [agreement, agreement]
         assert screening._chosen(race, alone, [rendered]).policy == taken
     words = screening._words(race, screening._chosen(race, alone, [rendered]), 0.0)

@@ -1,0 +1,70 @@
+"""How many workers a job has, and how many CPU threads each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from augmentor.data.lazy_images import LazyImages
+from pipelines.config import Config
+from pipelines.data.full import memory_bytes
+from pipelines.datasets import DataBundle
+from pipelines.device import usable_cores
+from pipelines.experiment.setting import Setting
+
+OWN_BYTES = {"small": 1.5e9, "with input form": 6e9}
+"""Of a worker beside its images: libraries, network, batches; the larger of networks that see
+images at 224 pixels or so."""
+COPIES = 4
+"""How often a worker holds the images: as loaded, chosen, rendered, and in passing."""
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """Workers of a job.
+
+    Args:
+        processes: Tasks that are made at the same time.
+        threads: CPU threads of each; None shares the cores out, and is torch's own choice for a
+            single one.
+    """
+
+    processes: int
+    threads: int | None
+
+
+def parallelism_of(
+    asked: int | Literal["auto"], config: Config, setting: Setting, bundle: DataBundle, tasks: int
+) -> Parallelism:
+    """What was asked for. ``auto`` is one worker for each core of a CPU, as far as there are tasks
+    and memory, one on a GPU, and one for each task on a Ray cluster.
+
+    Only this keeps all cores busy with many small trainings: a step of a small network is too short
+    to be shared out between threads, and threads that wait for each other are slow beside other
+    work.
+
+    Args:
+        asked: The job's ``processes``.
+        config: Of the job: its engine and threads.
+        setting: Where it computes, and with which network.
+        bundle: The images that every worker holds.
+        tasks: Most that can be made at the same time.
+    """
+    if asked != "auto":
+        return Parallelism(asked, config.threads)
+    if config.engine.name.startswith("ray"):
+        return Parallelism(max(1, tasks), config.threads)
+    if setting.device_type != "cpu":
+        return Parallelism(1, config.threads)
+    own = OWN_BYTES["with input form" if setting.trainer.has_form else "small"]
+    fit = int(memory_bytes() / 2 / (own + COPIES * _held(bundle)))
+    return Parallelism(max(1, min(tasks, fit, usable_cores())), config.threads)
+
+
+def _held(bundle: DataBundle) -> int:
+    """Bytes of the images; those that are read from disk as they are used take none."""
+    hidden = None if bundle.hidden is None else bundle.hidden.x
+    parts = [bundle.train.x, bundle.test.x, bundle.pool, hidden]
+    return sum(
+        part.nbytes for part in parts if part is not None and not isinstance(part, LazyImages)
+    )
