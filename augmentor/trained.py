@@ -158,6 +158,6 @@ def train(
         device=device,
         tell=tell,
     )
-    counts = {images.classes[label]: n for label, n in images.counts.items()}
-    record = Record(describe(family, model), steps, fingerprints(images.x), counts)
+    seen = fingerprints(images.x)
+    record = Record(describe(family, model), steps, seen, images.counts_by_name)
     return source_from(model, record)

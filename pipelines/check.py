@@ -185,8 +185,8 @@ def _check_named(data: DataConfig) -> CheckReport:
     return CheckReport(
         data=bundle.name,
         split=bundle.note,
-        train=_named_counts(bundle.train),
-        test=_named_counts(bundle.test),
+        train=bundle.train.counts_by_name,
+        test=bundle.test.counts_by_name,
         form=_form(size, channels == 1),
         sizes={},
         modes={},
@@ -355,10 +355,6 @@ def _counts(tree: ImageTree, index: Iterable[int]) -> dict[str, int]:
     for i in index:
         counts[tree.classes[tree.y[i]]] += 1
     return counts
-
-
-def _named_counts(images: LabelledImages) -> dict[str, int]:
-    return dict(zip(images.classes, images.counts.values(), strict=True))
 
 
 def _stored_size(header: Header) -> str:

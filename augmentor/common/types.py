@@ -82,6 +82,11 @@ class LabelledImages:
         """Images of every class, classes without images included."""
         return dict(enumerate(torch.bincount(self.y, minlength=len(self.classes)).tolist()))
 
+    @property
+    def counts_by_name(self) -> dict[str, int]:
+        """``counts`` with the names of the classes."""
+        return dict(zip(self.classes, self.counts.values(), strict=True))
+
     def subset(self, indices: Tensor) -> LabelledImages:
         """The images at ``indices`` (int64, any order, repeats allowed)."""
         condition = None if self.condition is None else self.condition[indices]

@@ -8,6 +8,7 @@ from typing import Any
 from downstream.metrics import POINTS
 from pipelines.compare.verdict import paper_order
 from pipelines.evaluate.tables import COLUMNS, quality_cells
+from pipelines.report.markdown import escaped
 
 Row = Mapping[str, Any]
 
@@ -67,11 +68,11 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     heads = [*titles(), *COSTS]
     table = [_line(["", *heads]), f"|---|{'---:|' * len(heads)}", *map(_line, table_rows(result))]
     parts = [
-        f"# {_escaped(result['dataset'])}: families at equal budget",
-        _escaped(result["verdict"]["advice"]),
+        f"# {escaped(result['dataset'])}: families at equal budget",
+        escaped(result["verdict"]["advice"]),
         _list_of(result["verdict"]["lines"]),
-        _escaped(paper_order(result)),
-        f"Budget: {_escaped(budget_words(result))}.",
+        escaped(paper_order(result)),
+        f"Budget: {escaped(budget_words(result))}.",
         "\n".join(table),
         _list_of([*legend(result), *likelihoods(result), *warnings(result)]),
         "![One row of samples per family, real images on top](compare.png)",
@@ -167,19 +168,14 @@ def _thousands(number: int) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_escaped, cells))} |"
+    return f"| {' | '.join(map(escaped, cells))} |"
 
 
 def _list_of(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {_escaped(line)}" for line in lines)
+    return "\n".join(f"- {escaped(line)}" for line in lines)
 
 
 def _origin(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    lines = [f"- Command: `{result['command']}`", f"- Device: {_escaped(result['device'])}"]
+    lines = [f"- Command: `{result['command']}`", f"- Device: {escaped(result['device'])}"]
     return "\n".join([*lines, f"- Versions: {versions}"])
-
-
-def _escaped(text: str) -> str:
-    """Names come from folders: none may end a table cell or start a tag."""
-    return text.replace("|", "\\|").replace("<", "&lt;")

@@ -195,7 +195,7 @@ def gain_result(
         "mixtures": mixtures,
         "bases": _plain_policies(plan),
         "baselines": best,
-        "training_counts": _counts(plan),
+        "training_counts": plan.bundle.train.counts_by_name,
         "notes": _notes(plan, parts),
         "setup": setup_of(plan) | dict(cut),
     }
@@ -297,11 +297,6 @@ def _plain_policies(plan: GainPlan) -> dict[str, str]:
         if arm in plan.own and not plan.own[arm].uses_generator:
             found[arm] = plan.own[arm].base
     return found
-
-
-def _counts(plan: GainPlan) -> dict[str, int]:
-    train = plan.bundle.train
-    return {train.classes[index]: count for index, count in train.counts.items()}
 
 
 def _combinations(plan: GainPlan) -> dict[str, Any] | None:

@@ -49,8 +49,7 @@ class Saver:
             return
         model = self.session.trainer.model
         meta = describe(self.settings.family, model)
-        images = self.session.images
-        counts = {images.classes[label]: n for label, n in images.counts.items()}
+        counts = self.session.images.counts_by_name
         meta |= {"source_augment": self.settings.source_augment, "counts": counts}
         state = {
             "model": model.state_dict(),

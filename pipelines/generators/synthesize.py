@@ -314,7 +314,7 @@ def _counts(
     if per_class is not None:
         added = dict.fromkeys(chosen, per_class)
     elif ratio is not None:
-        added = {name: round(ratio * count) for name, count in _named_counts(training()).items()}
+        added = {name: round(ratio * count) for name, count in training().counts_by_name.items()}
     else:
         added = _balanced(strategy or "auto", training())
     counts = {name: count for name, count in added.items() if count > 0 and name in chosen}
@@ -325,10 +325,6 @@ def _counts(
         )
     _require_feasible(sum(counts.values()))
     return counts
-
-
-def _named_counts(train: LabelledImages) -> dict[str, int]:
-    return dict(zip(train.classes, train.counts.values(), strict=True))
 
 
 def _balanced(strategy: str, train: LabelledImages) -> dict[str, int]:

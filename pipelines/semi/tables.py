@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipelines.report.markdown import escaped
 from pipelines.report.page import interval, limit_words, p_value, plain, scored_words
 from pipelines.semi.scores import ERROR, UNIT
 
@@ -68,9 +69,9 @@ def as_markdown(result: Mapping[str, Any], published: Published | None = None) -
     published = PUBLISHED.get(result["dataset"], {}) if published is None else published
     counts, verdict = label_counts(result), result["verdict"]
     parts = [
-        f"# {_escaped(result['dataset'])}: errors of semi-supervised methods",
-        _escaped(verdict["advice"]),
-        _escaped("- " + "\n- ".join(verdict["lines"])),
+        f"# {escaped(result['dataset'])}: errors of semi-supervised methods",
+        escaped(verdict["advice"]),
+        "\n".join(f"- {escaped(line)}" for line in verdict["lines"]),
         f"Error in percent on {scored_on_words(result)}: mean ± standard deviation over labelled "
         "subsets (median; number of subsets).",
         _table(counts, _our_rows(result, counts)),
@@ -121,10 +122,10 @@ def _table(counts: Sequence[str], rows: Sequence[str]) -> str:
 def _origin(result: Mapping[str, Any]) -> str:
     lines = []
     for name, value in result["setup"].items():
-        lines.append(f"- {_escaped(name)}: {_escaped(plain(value))}")
+        lines.append(f"- {escaped(name)}: {escaped(plain(value))}")
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     lines.append(f"- Command: `{result['command']}`")
-    lines.append(f"- Device: {_escaped(result['device'])}")
+    lines.append(f"- Device: {escaped(result['device'])}")
     lines.append(f"- Versions: {versions}")
     return "\n".join(lines)
 
@@ -169,7 +170,7 @@ def outcome_words(row: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    return f"| {_escaped(name)} | {' | '.join(cells)} |"
+    return f"| {escaped(name)} | {' | '.join(cells)} |"
 
 
 def _with_median(found: Mapping[str, Any] | None) -> str:
@@ -185,8 +186,3 @@ def _printed(found: tuple[float, float | None] | None) -> str:
         return "–"
     mean, spread = found
     return f"{mean:g}" if spread is None else f"{mean:g} ± {spread:g}"
-
-
-def _escaped(text: str) -> str:
-    """Names come from folders: none may end a table cell or start a tag."""
-    return text.replace("|", "\\|").replace("<", "&lt;")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from downstream.metrics import POINTS
-from pipelines.summary.markdown import escaped, markdown_table
+from pipelines.report.markdown import escaped
+from pipelines.summary.markdown import markdown_table
 from pipelines.summary.read import Document, direction, unit_of
 from pipelines.summary.run import rows_of
 from pipelines.summary.run_page import SCREENING, Run, made_by, preliminary, title_of

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.report.markdown import escaped, one_line
 from pipelines.summary.tables import Table, tables
-
-CODE = re.compile(r"(`[\w.:+%, -]+`)")
 
 
 def as_markdown(summary: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
@@ -29,7 +27,7 @@ def as_markdown(summary: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         parts.append(f"![{Path(name).stem}]({name})\n\n{words}")
     for table in tables(summary["results"]):
         parts += [f"## {table.title}", table.lead, markdown_table(table)]
-    parts.append(f"Made by: `{_one_line(summary['command'])}`")
+    parts.append(f"Made by: `{one_line(summary['command'])}`")
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -51,24 +49,3 @@ def _line(cells: Sequence[str], plain: int) -> str:
     """A row; the first ``plain`` cells are taken as they are."""
     shown = [*cells[:plain], *map(escaped, cells[plain:])]
     return f"| {' | '.join(shown)} |"
-
-
-def escaped(text: str) -> str:
-    r"""Names come from folders: none may end a table cell or start a tag or a link.
-
-    What a verdict itself sets as code stays code.
-
-    Example:
-        >>> escaped("Use `mixup` for a|b")
-        'Use `mixup` for a\\|b'
-    """
-    pieces = CODE.split(text)
-    for place in range(0, len(pieces), 2):
-        for sign in "\\|[`*":
-            pieces[place] = pieces[place].replace(sign, f"\\{sign}")
-        pieces[place] = pieces[place].replace("&", "&amp;").replace("<", "&lt;")
-    return _one_line("".join(pieces))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from downstream.comparison import FEWEST_FOR_A_CLAIM
+from pipelines.report.markdown import escaped
 from pipelines.report.page import duration
-from pipelines.summary.markdown import escaped, markdown_table
+from pipelines.summary.markdown import markdown_table
 from pipelines.summary.read import Document, seconds_of_work
 from pipelines.summary.run_tables import TABLES
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from downstream.metrics import POINTS
+from pipelines.report.markdown import escaped
 from pipelines.report.page import interval, p_value
 from pipelines.verify.scores import BASELINE, METRICS, outcome_words
 
@@ -19,7 +20,7 @@ def verify_table(result: Mapping[str, Any]) -> str:
         "|---|---:|---:|" + "---:|" * len(METRICS),
     ]
     for name, arm in result["arms"].items():
-        cells = [_escaped(name), str(arm["images"]), str(arm["people"])]
+        cells = [escaped(name), str(arm["images"]), str(arm["people"])]
         for metric in METRICS:
             mean = POINTS.plain(arm[metric]["mean"])
             cells.append(f"{mean} ({interval(arm[metric]['ci95_people'], POINTS.plain)})")
@@ -31,10 +32,10 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     """The result as a page to read."""
     advice, lines = result["verdict"]["advice"], result["verdict"]["lines"]
     parts = [
-        f"# Verification: {_escaped(result['dataset'])}, pairs of "
-        f"{_escaped(result['pairs']['name'])}",
-        _escaped(advice),
-        _escaped("- " + "\n- ".join(lines)),
+        f"# Verification: {escaped(result['dataset'])}, pairs of "
+        f"{escaped(result['pairs']['name'])}",
+        escaped(advice),
+        "\n".join(f"- {escaped(line)}" for line in lines),
         how_it_was_measured(result),
         verify_table(result),
     ]
@@ -73,7 +74,7 @@ def _comparisons(result: Mapping[str, Any]) -> str:
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
     for row in result["comparisons"]:
-        cells = [_escaped(row["arm"]), TITLES[row["metric"]], POINTS.signed(row["delta"])]
+        cells = [escaped(row["arm"]), TITLES[row["metric"]], POINTS.signed(row["delta"])]
         for key in ("ci95", "ci95_replicates", "ci95_people"):
             cells.append(interval(row[key], POINTS.signed))
         cells += [p_value(row["p_holm"]), outcome_words(row)]
@@ -84,8 +85,3 @@ def _comparisons(result: Mapping[str, Any]) -> str:
 def _origin(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     return f"## Made by\n\n`{result['command']}`\n\n{result['device']}; {versions}."
-
-
-def _escaped(text: str) -> str:
-    """Names come from folders: none may end a table cell or start a tag."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
