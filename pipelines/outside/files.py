@@ -203,6 +203,8 @@ def _samples(shard: Path) -> Iterator[tuple[str, Place]]:
 def _split(name: str) -> tuple[str, str]:
     """Key and extension of a member: the extension begins at the first dot of the file name."""
     path = PurePosixPath(name)
+    if not path.name:
+        return name, ""
     stem, _, extension = path.name.partition(".")
     return str(path.with_name(stem or path.name)), extension.lower()
 

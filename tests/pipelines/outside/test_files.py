@@ -87,6 +87,18 @@ def test_a_label_beyond_the_class_names_is_refused(tmp_path: Path) -> None:
         find_images(tmp_path)
 
 
+@pytest.mark.parametrize("name", [".", "./", "/", ""])
+def test_a_member_without_a_name_is_refused(tmp_path: Path, name: str) -> None:
+    """Found by ``make fuzz``: it ended in a ValueError of pathlib."""
+    write_shard(tmp_path / "a.tar", {"1": {"png": png(1), "cls": b"cat"}})
+    member = tarfile.TarInfo(name)
+    member.size = len(png(2))
+    with tarfile.open(tmp_path / "a.tar", "a") as tar:
+        tar.addfile(member, io.BytesIO(png(2)))
+    with pytest.raises(DataError, match="0 images in one sample"):
+        find_images(tmp_path)
+
+
 def test_what_is_no_tar_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"no tar" * 200)
     with pytest.raises(DataError, match="cannot be read as a tar file"):
