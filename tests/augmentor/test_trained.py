@@ -39,7 +39,8 @@ def test_arrays_and_labelled_images_give_the_same_source(arrays):
     images = LabelledImages(pixels.float(), torch.from_numpy((y == 5).astype(int)), ("3", "5"))
     assert source.classes == ("3", "5")
     assert source.image_shape == (3, 8, 8)
-    assert torch.equal(drawn(augmentor.train(images, **SMALL)), drawn(source))
+    # Two ways to scale the same bytes round differently in the last bit.
+    assert torch.allclose(drawn(augmentor.train(images, **SMALL)), drawn(source), atol=1e-4)
     in_range = augmentor.train((x / 255 * 40, y), value_range=(0, 40), **SMALL)
     assert torch.allclose(drawn(in_range), drawn(source), atol=1e-4)
 
