@@ -94,8 +94,9 @@ def fork(work: Callable[[], object], output: Path) -> Child:
 
 
 def session_of(pid: int) -> list[int]:
-    """The processes that a forked child has left behind, a moment after its end."""
-    end = time.monotonic() + 5
+    """The processes that a forked child has left behind, a moment after its end: one that was still
+    importing torch looks up only then, which takes a busy machine more than ten seconds."""
+    end = time.monotonic() + 30
     while (left := _in_session(pid)) and time.monotonic() < end:
         time.sleep(0.05)
     return left
