@@ -68,7 +68,7 @@ def usable_cores() -> int:
         if Path(first).is_file():
             numbers = Path(first).read_text().split()
             numbers += [] if second is None else Path(second).read_text().split()
-            if numbers[0].isdigit():  # "max", or -1, is no limit
+            if numbers[0].isdigit():  # "max" and -1 mean unlimited
                 cores = min(cores, math.ceil(int(numbers[0]) / int(numbers[1])))
     return max(1, cores)
 

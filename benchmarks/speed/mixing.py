@@ -10,7 +10,6 @@ making one is told apart.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from torchvision.transforms import v2
 
 import augmentor
 from augmentor import SyntheticMix
-from benchmarks.speed.rounds import medians
+from benchmarks.speed.rounds import medians, tell
 from benchmarks.speed.synthesis import run_of, synth, write_noise
 
 SIDE, PER_CLASS, ROUNDS, BATCH = 28, 100, 7, 64
@@ -79,10 +78,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     given = (8, 1) if asked.quick else (PER_CLASS, ROUNDS)
-    found = json.dumps(measure(*given), indent=2)
-    print(found)
-    if asked.json:
-        asked.json.write_text(found + "\n", encoding="utf-8")
+    tell(measure(*given), asked.json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ equally often per class, and from either set. So few draws are a look, not a cla
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from augmentor import GanOverSampler
 from augmentor.common.types import LabelledImages
+from benchmarks.speed.rounds import tell
 from downstream.evaluate import predict_logits
 from downstream.train import TrainSettings, balanced_weights
 from downstream.trainer import ClassifierTrainer
@@ -91,10 +91,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     figures = measure(asked.data, asked.per_class, asked.imbalance, asked.steps, asked.draws)
-    found = json.dumps(figures, indent=2)
-    print(found)
-    if asked.json:
-        asked.json.write_text(found + "\n", encoding="utf-8")
+    tell(figures, asked.json)
 
 
 if __name__ == "__main__":

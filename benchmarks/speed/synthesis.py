@@ -11,7 +11,6 @@ of three times its size, and the rate is that of the images between.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 from functools import partial
@@ -22,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from augmentor.common.randomness import seed_for
-from benchmarks.speed.rounds import medians
+from benchmarks.speed.rounds import medians, tell
 from pipelines.config import Config, DataConfig, SourceConfig
 from pipelines.generators.synthesize import synthesize_run
 from pipelines.generators.train import train_run
@@ -98,10 +97,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sets, one round: a trial")
     asked = parser.parse_args()
     sides = dict.fromkeys(PER_CLASS, 4) if asked.quick else PER_CLASS
-    found = json.dumps(measure(sides, 1 if asked.quick else ROUNDS), indent=2)
-    print(found)
-    if asked.json:
-        asked.json.write_text(found + "\n", encoding="utf-8")
+    tell(measure(sides, 1 if asked.quick else ROUNDS), asked.json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ of every shard, and waits until each is on the disk; webdataset's does neither.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 from functools import partial
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from augmentor.data.fingerprint import fingerprints, from_uint8, to_uint8
 from augmentor.data.synthetic_store import Recipe, trained_on_digest, write_set
-from benchmarks.speed.rounds import medians
+from benchmarks.speed.rounds import medians, tell
 
 CLASSES, SHARD, ROUNDS = 10, 256, 7
 SIDES = {28: 512, 64: 128}
@@ -94,10 +93,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     given = (dict.fromkeys(SIDES, 4), 1) if asked.quick else (SIDES, ROUNDS)
-    found = json.dumps(measure(*given), indent=2)
-    print(found)
-    if asked.json:
-        asked.json.write_text(found + "\n", encoding="utf-8")
+    tell(measure(*given), asked.json)
 
 
 if __name__ == "__main__":
