@@ -30,14 +30,16 @@ def test_a_point_changes_one_number() -> None:
             assert len(different) <= 1
     assert scales["whole_classes"][2] == {"classes": 17}
     assert scales["images"][16] == {"images": 16}
-    assert scales["reach"][50] == {"within": {"azimuth": (-50, 50), "elevation": (-50, 50)}}
+    assert scales["reach"][70] == {"within": {"azimuth": (-70, 70), "elevation": (-70, 70)}}
 
 
 def test_a_stopped_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+    made: list[str] = []
+    limit = 3
 
-    def measured(config, change, out):
-        if len(made) == 3:
+    def measured(config, out):
+        assert config.processes == 2
+        if len(made) == limit:
             raise KeyboardInterrupt
         made.append(out.name)
         means = {"trivialaugment": 0.25, "factored": 0.5, "oracle": 0.9}
@@ -48,6 +50,7 @@ def test_a_stopped_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(conditions_scaling, "load_data", lambda data, seed: bundle)
     out, file = str(tmp_path / "runs"), tmp_path / "scaling.json"
     monkeypatch.setattr(sys, "argv", ["x", str(CONFIG), "--out", out, "--json", str(file)])
+    sys.argv += ["--processes", "2"]
     with pytest.raises(KeyboardInterrupt):
         conditions_scaling.main()
     first = list(made)
@@ -64,4 +67,12 @@ def test_a_stopped_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     lines = page.splitlines()
     assert "| **10** | **25.0** | **50.0** | **90.0** | **+25.0** |" in lines
     assert "| 17 | 25.0 | 50.0 | 90.0 | +25.0 |" in lines
-    assert "## How far the light of these photos moves from the front" not in lines  # not yet
+    reach = "## How far the light of these photos moves from the front"
+    assert reach not in lines  # not yet
+    made.clear()
+    limit = 99
+    conditions_scaling.main()
+    assert made == ["images-16", "reach-10", "reach-70"]  # their middle is known
+    lines = file.with_suffix(".md").read_text(encoding="utf-8").splitlines()
+    assert reach in lines
+    assert "| **25** | **25.0** | **50.0** | **90.0** | **+25.0** |" in lines

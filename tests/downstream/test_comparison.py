@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -517,16 +516,3 @@ def test_nonsense_is_refused() -> None:
             compare(arms, ACCURACY, [("a", "b")], overlap=0.0)
     with pytest.raises(ValueError, match="scores of a are not finite"):
         compare_scores({"a": np.array([math.nan, 1.0])}, [], ACCURACY)
-
-
-def test_twelve_arms_take_seconds() -> None:
-    y = torch.arange(10_000) % 10
-    arms = {}
-    for number in range(12):
-        rng = torch.Generator().manual_seed(number)
-        probs = (torch.randn(10_000, 10, generator=rng) + 2 * torch.eye(10)[y]).softmax(1).half()
-        arms[str(number)] = [Outputs(y=y, class_probs=probs)] * 10
-    pairs = [(str(number), "0") for number in range(1, 12)]
-    start = time.process_time()
-    compare(arms, METRICS["balanced_accuracy"], pairs, overlap=0.3)
-    assert time.process_time() - start < 5

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -59,11 +58,9 @@ def one_line(text: str) -> str:
     return text
 
 
-def test_help_is_quick_and_needs_no_heavy_import() -> None:
+def test_help_needs_no_heavy_import() -> None:
     code = "import sys; from pipelines.cli import main; main(['--help']); print(*sys.modules)"
-    began = time.monotonic()
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert time.monotonic() - began < 10  # a loaded machine; alone it is a quarter of a second
     assert not {"torch", "numpy", "pydantic", "yaml", "rich", "timm", "PIL"} & set(
         found.stdout.split()
     )
