@@ -107,10 +107,19 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="*", default=None, help="names of generators")
+    parser.add_argument(
+        "--rivals",
+        nargs="+",
+        help="candidates without a generator, in the place of the configuration's: the fewer there "
+        "are, the easier a bad generator is taken",
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     start = time.perf_counter()
     config = load_config(asked.config)
+    if asked.rivals:
+        gain = config.gain.model_copy(update={"candidates": tuple(asked.rivals)})
+        config = config.model_copy(update={"gain": gain})
     known = changes(config)
     if unknown := set(asked.only or ()) - set(known):
         parser.error(f"unknown {sorted(unknown)}; known: {sorted(known)}")

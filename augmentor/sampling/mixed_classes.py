@@ -7,12 +7,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmentor.common.conditions import Conditions
-from augmentor.common.types import SampleSource, conditions_of, device_of
-from augmentor.data.candidates import sample
+from augmentor.common.types import SampleSource
+from augmentor.sampling.source_wrapper import SourceWrapper
 
 
-class MixedClasses:
+class MixedClasses(SourceWrapper):
     """A source whose classes are mixtures of another source's; itself a ``SampleSource``.
 
     Args:
@@ -39,27 +38,13 @@ class MixedClasses:
             raise ValueError("every row of mixtures must be non-negative and sum to one")
         if len(set(names)) < len(names):
             raise ValueError(f"names of mixed classes must differ, got {names}")
-        self.source, self.mixtures, self.classes = source, class_probs, tuple(names)
+        super().__init__(source)
+        self.mixtures, self.names = class_probs, tuple(names)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images rendered."""
-        return self.source.image_shape
-
-    @property
-    def latent_dim(self) -> int:
-        """Length of one latent."""
-        return self.source.latent_dim
-
-    @property
-    def conditions(self) -> Conditions:
-        """What the source knows beside the class; falsy if it knows the class alone."""
-        return conditions_of(self.source)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the source renders."""
-        return device_of(self.source)
+    def classes(self) -> tuple[str, ...]:
+        """Names of the mixed classes; position is index."""
+        return self.names
 
     def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.ConditionalSource.sample``; a mixture of mixed classes is the mixture of
@@ -70,9 +55,9 @@ class MixedClasses:
         """
         mixtures = self.mixtures.to(y.device)
         if y.is_floating_point():
-            return sample(self.source, y @ mixtures, z, condition)
+            return super().sample(y @ mixtures, z, condition)
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(self.classes):
             raise ValueError(
                 f"y must lie in [0, {len(self.classes)}), got {int(y.min())} to {int(y.max())}"
             )
-        return sample(self.source, mixtures[y], z, condition)
+        return super().sample(mixtures[y], z, condition)

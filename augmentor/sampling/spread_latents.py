@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from augmentor.common.conditions import Conditions
-from augmentor.common.types import SampleSource, conditions_of, device_of
-from augmentor.data.candidates import sample
+from augmentor.common.types import SampleSource
+from augmentor.sampling.source_wrapper import SourceWrapper
 
 
-class ScaledLatents:
+class ScaledLatents(SourceWrapper):
     """A source whose latents come from N(0, scale²): wider than the prior above one, nearer to its
     mean below.
 
@@ -30,29 +29,15 @@ class ScaledLatents:
     def __init__(self, source: SampleSource, scale: float) -> None:
         if not 0 <= scale < math.inf:
             raise ValueError(f"scale must be 0 or more, got {scale}")
-        self.source, self.scale = source, scale
-        self.classes, self.image_shape, self.latent_dim = (
-            source.classes,
-            source.image_shape,
-            source.latent_dim,
-        )
-
-    @property
-    def conditions(self) -> Conditions:
-        """What the source knows beside the class; falsy if it knows the class alone."""
-        return conditions_of(self.source)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the source renders."""
-        return device_of(self.source)
+        super().__init__(source)
+        self.scale = scale
 
     def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.ConditionalSource.sample``."""
-        return sample(self.source, y, self.scale * z, condition)
+        return super().sample(y, self.scale * z, condition)
 
 
-class DonatedLatents:
+class DonatedLatents(SourceWrapper):
     """A source that renders from the latents of given images, donors, with a little noise on them.
 
     A donor's latent holds what is not its class: rendered under another class, that is carried over
@@ -81,25 +66,16 @@ class DonatedLatents:
                 f"need latents (n, {source.latent_dim}), n > 0, for {len(source.classes)} "
                 f"classes: {shapes}"
             )
-        self.source, self.noise = source, noise
-        self.classes, self.image_shape, self.latent_dim = (
-            source.classes,
-            source.image_shape,
-            source.latent_dim + 1,
-        )
+        super().__init__(source)
+        self.noise = noise
         self._donors = torch.cat(list(donors))
         self._counts = torch.tensor([len(latents) for latents in donors])
         self._starts = self._counts.cumsum(0) - self._counts
 
     @property
-    def conditions(self) -> Conditions:
-        """What the source knows beside the class; falsy if it knows the class alone."""
-        return conditions_of(self.source)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the source renders."""
-        return device_of(self.source)
+    def latent_dim(self) -> int:
+        """Length of one latent: the last of its numbers chooses the donor."""
+        return self.source.latent_dim + 1
 
     def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.ConditionalSource.sample``; a mixture has the donors of its largest class."""
@@ -108,4 +84,4 @@ class DonatedLatents:
         quantile = torch.special.ndtr(last.double())
         numbers = torch.minimum((quantile * self._counts[of]).long(), self._counts[of] - 1)
         donated = self._donors[self._starts[of] + numbers].to(z)
-        return sample(self.source, y, donated + self.noise * z[:, :-1], condition)
+        return super().sample(y, donated + self.noise * z[:, :-1], condition)

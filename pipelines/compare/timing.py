@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from augmentor.api import Source
-from augmentor.common.types import LabelledImages
+from augmentor.common.types import LabelledImages, SampleSource
+from augmentor.sampling.source_wrapper import SourceWrapper
 from augmentor.trained import Session
 from augmentor.training.loop import fit
 from pipelines.compare.parts import trained
@@ -78,8 +77,7 @@ def wall_clock_of(device: torch.device) -> Clock:
     return now
 
 
-@dataclass
-class Stopwatch:
+class Stopwatch(SourceWrapper):
     """A source that counts the images it renders, and the seconds they take, from the second batch
     on.
 
@@ -87,41 +85,21 @@ class Stopwatch:
         source: What renders.
     """
 
-    source: Source
-    images: int = 0
-    seconds: float = 0.0
-    _warm: bool = False
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """See ``types.SampleSource``."""
-        return self.source.classes
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """See ``types.SampleSource``."""
-        return self.source.image_shape
-
-    @property
-    def latent_dim(self) -> int:
-        """See ``types.SampleSource``."""
-        return self.source.latent_dim
-
-    @property
-    def device(self) -> torch.device:
-        """Where the images are rendered."""
-        return self.source.device
+    def __init__(self, source: SampleSource) -> None:
+        super().__init__(source)
+        self.images, self.seconds = 0, 0.0
+        self._warm = False
 
     @property
     def images_per_second(self) -> float | None:
         """By processor time on a CPU, else wall-clock time; None before the second batch."""
         return self.images / self.seconds if self.seconds else None
 
-    def sample(self, y: Tensor, z: Tensor) -> Tensor:
-        """See ``types.SampleSource.sample``."""
+    def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """See ``types.ConditionalSource.sample``."""
         now = clock_of(self.device)
         start = now()
-        x = self.source.sample(y, z)
+        x = super().sample(y, z, condition)
         if self._warm:
             self.images, self.seconds = self.images + len(x), self.seconds + now() - start
         self._warm = True

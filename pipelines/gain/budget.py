@@ -36,8 +36,12 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
 
     Raises:
         ConfigError: If not even three replicates with a quarter of the steps fit; says what takes
-            longest.
+            longest. On a Ray cluster, if the number of workers isn't given.
     """
+    if config.engine.name.startswith("ray") and config.gain.processes == "auto":
+        raise ConfigError(
+            "--budget: nothing says how many workers the Ray cluster has; add --processes N"
+        )
     plan = gain_plan(config, out)
     groups = plan.expected_groups()
     replicates = config.gain.replicates

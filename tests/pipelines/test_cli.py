@@ -568,6 +568,8 @@ def test_a_budget_says_what_it_took_or_what_does_not_fit(
     assert int(asked[1]) < 1_000_000 / 100
     assert cli.main([*arguments, "--budget", "soon"]) == 2
     assert "'soon' is not a time" in capsys.readouterr().err
+    assert cli.main([*arguments, "--budget", "1h", "--engine", "ray"]) == 2
+    assert "add --processes N" in capsys.readouterr().err
 
 
 def test_steps_that_a_budget_cut_stand_in_the_verdict(
