@@ -143,7 +143,8 @@ def main() -> None:
                 rows[key] = found[str(number)]
                 continue
             if key not in rows:
-                point = point.model_copy(update={"processes": asked.processes})
+                gain = point.gain.model_copy(update={"processes": asked.processes})
+                point = point.model_copy(update={"gain": gain})
                 rows[key] = measured(point, asked.out / f"{scale}-{number}")
             found[str(number)] = rows[key]
             print(scale, number, json.dumps(found[str(number)]["means"]), flush=True)

@@ -61,7 +61,9 @@ def threads_of_a_worker(threads: int | None, processes: int) -> Iterator[None]:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: those of the machine, or fewer by its container's quota."""
+    """Cores that this process may use: those of the machine, or fewer by its affinity or by the
+    quota of its container.
+    """
     here = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if here else os.cpu_count() or 1
     for first, second in QUOTAS:

@@ -38,7 +38,7 @@ def test_a_stopped_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     limit = 3
 
     def measured(config, out):
-        assert config.processes == 2
+        assert config.gain.processes == 2
         if len(made) == limit:
             raise KeyboardInterrupt
         made.append(out.name)

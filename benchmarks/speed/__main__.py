@@ -90,7 +90,7 @@ def main() -> None:
         try:
             with tempfile.TemporaryDirectory() as folder:
                 found = measure(part, asked.device, asked.pythae, Path(folder))
-        except subprocess.CalledProcessError as error:
+        except (subprocess.CalledProcessError, OSError) as error:
             print(f"{part} failed: {error}", flush=True)
             failed.append(part)
             continue

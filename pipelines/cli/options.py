@@ -97,17 +97,19 @@ def key(flag: str, name: str, **settings: Any) -> Callable[[Command], Command]:
 
 def processes_key(name: str) -> Callable[[Command], Command]:
     """The option for the workers of a job: auto where neither it nor the config says a number."""
-    settings = {"metavar": "N", "callback": _number_or_auto, "usual": "auto"}
+    settings = {"metavar": "N", "callback": _read_processes, "usual": "auto"}
     return key("--processes", name, **settings)
 
 
-def _number_or_auto(
+def _read_processes(
     ctx: click.Context, option: click.Parameter, value: str | None
 ) -> int | str | None:
     try:
         return value if value in (None, "auto") else int(value)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is neither a number nor auto", ctx, option) from None
+        raise click.BadParameter(
+            f"{value!r} is neither a whole number nor auto", ctx, option
+        ) from None
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -15,7 +15,7 @@ from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import options_of
 from pipelines.generators.quality import JUDGE, STUDENT, EvaluateSettings
 
-CODE = 1
+CODE = 2
 """Of measuring; raise it when the same settings give another judge or other numbers."""
 MOST_OF_PIXEL_CNN = 500
 """Samples of a family that takes one pass of the network per pixel."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.config.section import MOST_SAMPLES, Processes, RowName, Section
+from pipelines.config.section import AUTO, MOST_SAMPLES, Processes, RowName, Section
 
 
 class VariantConfig(Section):
@@ -50,9 +50,7 @@ class CompareConfig(Section):
     )
     processes: Processes = Field(
         default=1,
-        description="Families that are trained at the same time: a number, or auto, "
-        "one for each core of a CPU, as far as there are tasks and memory. The command line takes "
-        "auto unless told otherwise.",
+        description=f"Families that are trained at the same time: {AUTO}",
     )
 
     @field_validator("families", mode="before")

@@ -9,6 +9,7 @@ from pydantic import Field
 from downstream.arms.table import arms_help
 from pipelines.config.policy import PolicyConfig
 from pipelines.config.section import (
+    AUTO,
     MOST_REPEATS,
     FilePath,
     Fraction,
@@ -60,9 +61,7 @@ class GainConfig(Section):
     )
     processes: Processes = Field(
         default=1,
-        description="Replicates that are made at the same time: a number, or auto, "
-        "one for each core of a CPU, as far as there are tasks and memory. The command line takes "
-        "auto unless told otherwise.",
+        description=f"Replicates that are made at the same time: {AUTO}",
     )
     synthetic_share: Fraction = Field(
         default=0.5, description="Synthetic part of a batch in the synthetic arms."

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipelines.config.section import MOST_REPEATS, Processes, Section
+from pipelines.config.section import AUTO, MOST_REPEATS, Processes, Section
 
 
 class SemiConfig(Section):
@@ -51,9 +51,7 @@ class SemiConfig(Section):
     )
     processes: Processes = Field(
         default=1,
-        description="Trainings that are made at the same time: a number, or auto, "
-        "one for each core of a CPU, as far as there are tasks and memory. The command line takes "
-        "auto unless told otherwise.",
+        description=f"Trainings that are made at the same time: {AUTO}",
     )
     screening: bool = Field(
         default=False,

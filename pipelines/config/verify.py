@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipelines.config.section import MOST_REPEATS, FilePath, Fraction, Processes, Section
+from pipelines.config.section import AUTO, MOST_REPEATS, FilePath, Fraction, Processes, Section
 
 
 class VerifyConfig(Section):
@@ -57,7 +57,5 @@ class VerifyConfig(Section):
     )
     processes: Processes = Field(
         default=1,
-        description="Replicates that are made at the same time: a number, or auto, "
-        "one for each core of a CPU, as far as there are tasks and memory. The command line takes "
-        "auto unless told otherwise.",
+        description=f"Replicates that are made at the same time: {AUTO}",
     )

@@ -10,6 +10,7 @@ from downstream.metrics import POINTS
 from pipelines.generators.compared import Section
 from pipelines.generators.copied import copies_words
 from pipelines.generators.findings import membership_words, summary
+from pipelines.report.markdown import escaped
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,13 @@ def as_markdown(result: Section) -> str:
     columns mean.
     """
     metrics, said = result["metrics"], result["verdict"]
-    lines = [f"# Evaluation: {result['dataset']}, {result['regime']}\n", f"**{said['advice']}**\n"]
-    lines += [*(f"- {words}" for words in said["lines"]), ""]
+    lines = [f"# Evaluation: {escaped(result['dataset'])}, {escaped(result['regime'])}\n"]
+    lines.append(f"**{escaped(said['advice'])}**\n")
+    lines += [*(f"- {escaped(words)}" for words in said["lines"]), ""]
     for words in result["warnings"]:
-        lines.append(f"**Warning**: {words}.\n")
+        lines.append(f"**Warning**: {escaped(words)}.\n")
     if "conditions" in result:
-        lines.append(f"{result['conditions']}.\n")
+        lines.append(f"{escaped(result['conditions'])}.\n")
     lines += _table_head()
     lines.append(_table_row("real data", summary(metrics, "real")))
     lines.append(_table_row("generated", summary(metrics, "generated")))

@@ -51,6 +51,10 @@ MOST_RETRIES = 3
 class Engine(Protocol[Task]):
     """Runs independent tasks at the same time."""
 
+    @property
+    def places(self) -> int:
+        """Tasks that run at the same time, at most, as things stand now."""
+
     def run(self, jobs: Sequence[Task], on_part: OnJob) -> None:
         """Run all tasks; a failing one stops those that have not begun.
 
@@ -168,6 +172,11 @@ class Workers(Generic[T]):
             for child in set(multiprocessing.active_children()) - self._before:
                 child.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def places(self) -> int:
+        """As ``Engine.places``."""
+        return self._processes
 
     def run(self, jobs: Sequence[T], on_part: OnJob) -> None:
         """Run all jobs.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
+
+from torch import Tensor
 
 from augmentor.data.lazy_images import LazyImages
 from pipelines.config import Config
@@ -34,10 +36,16 @@ class Parallelism:
 
 
 def parallelism_of(
-    asked: int | Literal["auto"], config: Config, setting: Setting, bundle: DataBundle, tasks: int
+    asked: int | Literal["auto"],
+    config: Config,
+    setting: Setting,
+    bundle: DataBundle,
+    tasks: int,
+    *,
+    beside: int = 0,
 ) -> Parallelism:
-    """What was asked for. ``auto`` is one worker for each core of a CPU, as far as there are tasks
-    and memory, one on a GPU, and one for each task on a Ray cluster.
+    """What was asked for. ``auto`` is one worker for each core of a CPU, or for as many as it has
+    threads, as far as there are tasks and memory; one on a GPU; one for each task on a Ray cluster.
 
     Only this keeps all cores busy with many small trainings: a step of a small network is too short
     to be shared out between threads, and threads that wait for each other are slow beside other
@@ -49,6 +57,7 @@ def parallelism_of(
         setting: Where it computes, and with which network.
         bundle: The images that every worker holds.
         tasks: Most that can be made at the same time.
+        beside: Bytes of what every worker holds beside the images of ``bundle``.
     """
     if asked != "auto":
         return Parallelism(asked, config.threads)
@@ -57,14 +66,21 @@ def parallelism_of(
     if setting.device_type != "cpu":
         return Parallelism(1, config.threads)
     own = OWN_BYTES["with input form" if setting.trainer.has_form else "small"]
-    fit = int(memory_bytes() / 2 / (own + COPIES * _held(bundle)))
-    return Parallelism(max(1, min(tasks, fit, usable_cores())), config.threads)
+    fit = int(memory_bytes() / 2 / (own + COPIES * (_held(bundle) + beside)))
+    cores = usable_cores() // (config.threads or 1)
+    return Parallelism(max(1, min(tasks, fit, cores)), config.threads)
 
 
 def _held(bundle: DataBundle) -> int:
-    """Bytes of the images; those that are read from disk as they are used take none."""
+    """Bytes of the images; those that are read from disk as they are used take none. The whole
+    training part is read before some of it is chosen.
+    """
+    x = bundle.train.x
     hidden = None if bundle.hidden is None else bundle.hidden.x
-    parts = [bundle.train.x, bundle.test.x, bundle.pool, hidden]
-    return sum(
-        part.nbytes for part in parts if part is not None and not isinstance(part, LazyImages)
-    )
+    rest = (bundle.test.x, bundle.pool, hidden)
+    held = sum(part.nbytes for part in rest if _in_memory(part))
+    return held + (max(len(x), sum(bundle.available)) * x[:1].nbytes if _in_memory(x) else 0)
+
+
+def _in_memory(x: Tensor | None) -> TypeGuard[Tensor]:
+    return x is not None and not isinstance(x, LazyImages)

@@ -103,6 +103,18 @@ class RayWorkers(Generic[T]):
             with _own_signals():
                 ray.shutdown()
 
+    @property
+    def places(self) -> int:
+        """As ``Engine.places``; joins the cluster, which can hang without a CPU that is free."""
+        import ray
+
+        self._join()
+        cpus = ray.cluster_resources().get("CPU", 0.0)
+        places = self._on_nodes()
+        if places * self._taken["CPU"] > cpus - 1:
+            places -= 1
+        return max(1, min(self._processes, places))
+
     def run(self, jobs: Sequence[T], on_part: OnJob) -> None:
         """As ``Engine.run``; a part whose worker dies is tried three more times, elsewhere."""
         import ray
@@ -110,12 +122,12 @@ class RayWorkers(Generic[T]):
         if not jobs:
             return
         self._join()
-        if not self._places():
+        if not self._on_nodes():
             raise ConfigError(f"engine: no node of the cluster has {self._taken_words()}")
         run = _Run(jobs, on_part, deque(range(len(jobs))))
         self._running = run.running
         while run.running or (run.waiting and run.failure is None):
-            while run.waiting and run.failure is None and len(run.running) < self._most():
+            while run.waiting and run.failure is None and len(run.running) < self.places:
                 self._begin(run, run.waiting.popleft())
             ready, _ = ray.wait([*run.running], num_returns=1, timeout=POLL, fetch_local=False)
             self._watch.check()
@@ -208,17 +220,7 @@ class RayWorkers(Generic[T]):
             "memory; what is finished is kept"
         )
 
-    def _most(self) -> int:
-        """Tasks that may run now: one CPU stays free, without which a cluster can hang."""
-        import ray
-
-        cpus = ray.cluster_resources().get("CPU", 0.0)
-        places = self._places()
-        if places * self._taken["CPU"] > cpus - 1:
-            places -= 1
-        return max(1, min(self._processes, places))
-
-    def _places(self) -> int:
+    def _on_nodes(self) -> int:
         """Tasks that the nodes hold at the same time."""
         import ray
 

@@ -84,15 +84,12 @@ class GainPlan:
     @property
     def screens(self) -> bool:
         """Whether anything is chosen on held-out training images."""
-        several = len(set(self.settings.strengths)) > 1
-        return "auto" in self.arms or several or self.settings.rehearse
+        return _screens(self.settings, self.arms)
 
     @property
     def rounds(self) -> int:
         """Most rounds of the race: screening splits, or folds of a rehearsal."""
-        if self.settings.rehearse:
-            return self.settings.rehearsal_folds
-        return self.settings.screening_rounds
+        return _rounds(self.settings)
 
     @property
     def fewest_for_synthetic(self) -> int:
@@ -239,6 +236,7 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
     recipes |= {f"gain.arms: {arm!r}": own[arm].recipe for arm in arms if arm in own}
     recipes |= {f"gain.candidates: {one.name!r}": one.recipe for one in candidates}
     require_factored_source(recipes, setting.source, bundle)
+    tasks = max(settings.replicates, _rounds(settings) if _screens(settings, arms) else 0)
     return GainPlan(
         setting=setting,
         bundle=bundle,
@@ -247,15 +245,21 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
         own=own,
         candidates=candidates,
         settings=settings,
-        parallelism=parallelism_of(
-            settings.processes, config, setting, bundle, settings.replicates
-        ),
+        parallelism=parallelism_of(settings.processes, config, setting, bundle, tasks),
         metric=metric,
         metrics=metrics,
         comparisons=_declared(settings, arms),
         table=table,
         outside=outside,
     )
+
+
+def _screens(settings: GainConfig, arms: Sequence[str]) -> bool:
+    return "auto" in arms or len(set(settings.strengths)) > 1 or settings.rehearse
+
+
+def _rounds(settings: GainConfig) -> int:
+    return settings.rehearsal_folds if settings.rehearse else settings.screening_rounds
 
 
 def usual_comparisons(

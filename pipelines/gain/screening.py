@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from augmentor.common.types import DivergedError
 from augmentor.quality.conditioning import FOLLOWS
 from downstream.arms.policy import MixPolicy
 from downstream.arms.recipe import Recipe
@@ -192,11 +193,17 @@ class Rounds:
             self.done += 1
 
     def _make(self, candidates: Sequence[MixPolicy]) -> None:
-        workers = self.race.plan.parallelism.processes
-        width = max(workers, FIRST_LOOK if self.done == 0 else 1)
+        needed = FIRST_LOOK if self.done == 0 else 1
+        width = max(self.job.engine.places, needed)
         numbers = range(self.done, min(self.most, self.done + width))
         groups = [self.race.plan.screening_group(number, candidates) for number in numbers]
-        made = self.job.finished(groups, "screening")
+        try:
+            made = self.job.finished(groups, "screening")
+        except DivergedError:
+            if len(groups) <= needed:
+                raise
+            groups = groups[:needed]  # a round that nobody may look at must not end the race
+            made = self.job.finished(groups, "screening")
         for group, parts in zip(groups, made, strict=True):
             self.ahead.append(dict(zip(group.task.recipes, parts, strict=True)))
 

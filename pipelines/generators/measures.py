@@ -114,7 +114,8 @@ def memorisation(sets: Compared, copies: int, seed: int) -> Section:
 
     Args:
         sets: What is compared.
-        copies: Most samples and most unseen images that are looked at.
+        copies: Most samples and most unseen images that are looked at one by one, and most training
+            and unseen images whose membership is attacked.
         seed: Draws the samples.
     """
     rows = torch.randperm(len(sets.alike), generator=rng_for("copies", seed))[:copies]

@@ -15,7 +15,8 @@ from pipelines.python.given_data import GivenData, Written, place_of, written
 
 DATA_SECTION = {"gain": "gain", "verify": "verify"}
 """Jobs that take synthetic images, and the section that names them."""
-ANYWHERE = ("device", "threads", "out")
+ANYWHERE = ("device", "threads", "out", "engine")
+PER_JOB = "processes"
 """Keys that do not decide what a run finds."""
 
 
@@ -118,7 +119,11 @@ def _section(mapping: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _digest(mapping: Mapping[str, Any], found: list[Written]) -> str:
     """Changes with any setting but where it runs, and with any image that was written."""
-    told = {name: value for name, value in mapping.items() if name not in ANYWHERE}
+    told = {}
+    for name, value in mapping.items():
+        if name not in ANYWHERE:
+            inner = isinstance(value, dict)
+            told[name] = {key: value[key] for key in value if key != PER_JOB} if inner else value
     told["written"] = [one.digest for one in found]
     text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -155,8 +155,15 @@ def verify_plan(config: Config, out: Path) -> VerifyPlan:
         parts = _parts(described, seed, index, setting.trainer.settings.steps)
         task = VerifierTask(setting, settings, arms, pairs, seed, parts, store.folder)
         groups.append(Group(task, parts))
-    parallelism = parallelism_of(settings.processes, config, setting, bundle, len(groups))
+    parallelism = parallelism_of(
+        settings.processes, config, setting, bundle, len(groups), beside=_bytes_of(arms, pairs)
+    )
     return VerifyPlan(setting, settings, bundle, pairs, arms, tuple(groups), store, parallelism)
+
+
+def _bytes_of(arms: Sequence[Arm], pairs: VerificationPairs) -> int:
+    """Of the images that a task holds beside those of the data."""
+    return pairs.x.nbytes + sum(arm.extra.x.nbytes for arm in arms if arm.extra is not None)
 
 
 def split_pairs(

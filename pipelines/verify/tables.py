@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from downstream.metrics import POINTS
@@ -13,14 +13,19 @@ from pipelines.verify.scores import BASELINE, METRICS, outcome_words
 TITLES = dict(zip(METRICS, ("accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"), strict=True))
 
 
-def verify_table(result: Mapping[str, Any]) -> str:
-    """The arms as a table in Markdown, in percent, with intervals over people."""
+def verify_table(result: Mapping[str, Any], written: Callable[[str], str] = str) -> str:
+    """The arms as a table, in percent, with intervals over people.
+
+    Args:
+        result: The contents of verify.json.
+        written: What stands for the name of an arm, where it cannot stand as it is.
+    """
     lines = [
         "| trained on | images | people | " + " | ".join(TITLES.values()) + " |",
         "|---|---:|---:|" + "---:|" * len(METRICS),
     ]
     for name, arm in result["arms"].items():
-        cells = [escaped(name), str(arm["images"]), str(arm["people"])]
+        cells = [written(name), str(arm["images"]), str(arm["people"])]
         for metric in METRICS:
             mean = POINTS.plain(arm[metric]["mean"])
             cells.append(f"{mean} ({interval(arm[metric]['ci95_people'], POINTS.plain)})")
@@ -37,7 +42,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         escaped(advice),
         "\n".join(f"- {escaped(line)}" for line in lines),
         how_it_was_measured(result),
-        verify_table(result),
+        verify_table(result, escaped),
     ]
     if result["comparisons"]:
         parts += [f"Against {BASELINE}. {INTERVALS}", _comparisons(result)]

@@ -154,7 +154,7 @@ def test_more_than_any_node_has_is_refused(cluster: None, folder: Path) -> None:
 def test_one_cpu_stays_free(cluster: None) -> None:
     for cpus, most in ((1, 2), (2, 1)):
         settings = EngineConfig(name="ray", cpus=cpus)
-        assert ray_engine.RayWorkers(make_numbers, 99, 1, Watch(), settings)._most() == most
+        assert ray_engine.RayWorkers(make_numbers, 99, 1, Watch(), settings).places == most
 
 
 def test_without_ray_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from augmentor.common.types import DivergedError
 from downstream.arms.policy import MixPolicy
 from downstream.racing import Result
 from pipelines.gain import screening
@@ -37,6 +38,21 @@ def test_a_candidate_that_missed_a_round_does_not_come_back() -> None:
     assert "real" not in [one.name for one in race.alive(policies)]
 
 
+def test_a_round_made_ahead_that_diverges_does_not_end_the_race(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan: Any = SimpleNamespace(screening_group=group_of, screening_metric=None)
+    monkeypatch.setattr(screening, "_result", lambda *_: result(0.5, images=100))
+    job: Any = FakeJob(4, diverges=3)
+    rounds = screening.Rounds(Race(plan, held_out=[100] * 9), job, most=5)
+    rounds.add([MixPolicy("real")])
+    rounds.add([MixPolicy("real")])
+    assert rounds.done == 3
+    assert job.asked == [4, 2, 3, 1]
+    with pytest.raises(DivergedError):  # as with one worker
+        rounds.add([MixPolicy("real")])
+
+
 def test_all_candidates_start_alive() -> None:
     policies = [MixPolicy("real"), MixPolicy("classical")]
     assert Race(cast(Any, None)).alive(policies) == policies
@@ -51,11 +67,15 @@ class FakeJob:
     """Makes parts that say which recipe they are of, and remembers how many rounds it was asked
     for at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: int, diverges: int | None = None) -> None:
         self.asked: list[int] = []
+        self.engine = SimpleNamespace(places=places)
+        self.diverges = diverges
 
     def finished(self, groups: Sequence[Any], _: str) -> list[list[Any]]:
         self.asked.append(len(groups))
+        if any(group.task.number == self.diverges for group in groups):
+            raise DivergedError("fold")
         made = []
         for group in groups:
             tensors = {"y": np.zeros(100)}
@@ -76,7 +96,6 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
     plan = SimpleNamespace(
         candidates=tuple(scores),
         settings=SimpleNamespace(rehearse=True),
-        parallelism=SimpleNamespace(processes=workers),
         screening_group=group_of,
         screening_metric=None,
         rounds=5,
@@ -90,10 +109,10 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
     by_recipe = {policy.recipe: result(score, images=100) for policy, score in scores.items()}
     monkeypatch.setattr(screening, "_result", lambda part, _: by_recipe[part.of])
     alone = [policy for policy in scores if not policy.uses_synthetic]
-    job = FakeJob()
+    job = FakeJob(workers)
     screening._run(race, cast(Any, job), alone, least=plan.fewest_for_synthetic)
     assert job.asked == plain
-    job = FakeJob()
+    job = FakeJob(workers)
     screening._run_generating(race, cast(Any, job), alone, [rendered])
     assert job.asked == generating
     assert len(race.results[rendered.name]) == 3
