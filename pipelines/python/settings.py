@@ -119,11 +119,12 @@ def _section(mapping: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _digest(mapping: Mapping[str, Any], found: list[Written]) -> str:
     """Changes with any setting but where it runs, and with any image that was written."""
-    told = {}
+    told: dict[str, Any] = {}
     for name, value in mapping.items():
-        if name not in ANYWHERE:
-            inner = isinstance(value, dict)
-            told[name] = {key: value[key] for key in value if key != PER_JOB} if inner else value
+        if isinstance(value, dict):
+            value = {key: inner for key, inner in value.items() if key != PER_JOB} or None
+        if name not in ANYWHERE and value is not None:
+            told[name] = value
     told["written"] = [one.digest for one in found]
     text = json.dumps(told, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
