@@ -31,6 +31,7 @@ from pipelines.cli.options import (
     form_options,
     format_option,
     key,
+    number,
     out_option,
     place_option,
     processes_key,
@@ -217,12 +218,7 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     "a total per class, "
     "a ratio with a point, or a .json file of {class: total}.",
 )
-@click.option(
-    "--per-class",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="N synthetic images of every class.",
-)
+@number("--per-class", None, "N synthetic images of every class.")
 @click.option(
     "--ratio",
     type=click.FloatRange(min=0, min_open=True),
@@ -249,21 +245,10 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     help="Standard deviation of the latents. Default: 1; with --fill 0.8, as gain renders "
     "combinations.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the set."
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Shards that are rendered at the same time.",
-)
+@number("--seed", 0, "Seed of the set.", least=0)
+@number("--processes", 1, "Shards that are rendered at the same time.")
 @click.option("--plan", is_flag=True, help="Say shards, bytes, time and cost; write nothing.")
-@click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Of --plan: for N workers too."
-)
+@number("--workers", None, "Of --plan: for N workers too.")
 @click.option(
     "--price",
     type=click.FloatRange(min=0),
@@ -327,7 +312,7 @@ def synth(
     "images.",
 )
 @key("--data-root", "data.data_root", type=click.Path(file_okay=False))
-@click.option("--size", type=click.IntRange(min=1), metavar="N", help="Cut squares of this side.")
+@number("--size", None, "Cut squares of this side.")
 @click.option("--grey/--colour", default=None, help="One channel or three; default: as stored.")
 @format_option
 @click.option(
@@ -620,20 +605,8 @@ def verify(config: Path | None, dry_run: bool, as_json: bool, **values: Any) -> 
 
 @cli.command(cls=JobCommand, short_help="Judge the images of a trained generator.")
 @run_argument
-@click.option(
-    "--samples",
-    type=click.IntRange(min=2),
-    default=10000,
-    show_default=True,
-    help="Images to generate.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of judge and samples.",
-)
+@number("--samples", 10000, "Images to generate.", least=2)
+@number("--seed", 0, "Seed of judge and samples.", least=0)
 @device_option
 @out_option
 @as_json

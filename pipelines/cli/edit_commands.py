@@ -13,6 +13,7 @@ from pipelines.cli.options import (
     as_json,
     device_option,
     format_option,
+    number,
     out_option,
     run_argument,
     split_commas,
@@ -71,13 +72,7 @@ def reconstruct(
 @run_argument
 @click.argument("first", type=file_type)
 @click.argument("last", type=file_type)
-@click.option(
-    "--steps",
-    type=click.IntRange(min=2),
-    default=8,
-    show_default=True,
-    help="Images, both ends included.",
-)
+@number("--steps", 8, "Images, both ends included.", least=2)
 @click.option(
     "--condition-to", metavar="VALUE", help="Condition at the end.  [default: that of the files]"
 )
@@ -138,34 +133,10 @@ def transfer(
     callback=split_each,
     help="Blend these in equal parts. Repeats.",
 )
-@click.option(
-    "--new",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="N new classes of random mixtures.",
-)
-@click.option(
-    "--of",
-    type=click.IntRange(min=2),
-    default=3,
-    show_default=True,
-    help="Classes in each of those.",
-)
-@click.option(
-    "--per-class",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="Images per new class.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of mixtures and images.",
-)
+@number("--new", 0, "N new classes of random mixtures.", least=0)
+@number("--of", 3, "Classes in each of those.", least=2)
+@number("--per-class", 10, "Images per new class.")
+@number("--seed", 0, "Seed of mixtures and images.", least=0)
 @device_option
 @format_option
 @out_option
@@ -272,16 +243,8 @@ def frontalize(
     callback=split_numbers,
     help="Folds whose people the judge learns from too.",
 )
-@click.option(
-    "--judge-steps",
-    type=click.IntRange(min=1),
-    default=1500,
-    show_default=True,
-    help="Training steps of the judge.",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the judge."
-)
+@number("--judge-steps", 1500, "Training steps of the judge.")
+@number("--seed", 0, "Seed of the judge.", least=0)
 @device_option
 @out_option
 @as_json

@@ -95,6 +95,15 @@ def key(flag: str, name: str, **settings: Any) -> Callable[[Command], Command]:
     )
 
 
+def number(
+    flag: str, usual: int | None, words: str, *, least: int = 1
+) -> Callable[[Command], Command]:
+    """An option that takes a whole number N of ``least`` or more."""
+    shown = usual is not None
+    kind = click.IntRange(min=least)
+    return click.option(flag, type=kind, default=usual, show_default=shown, metavar="N", help=words)
+
+
 def processes_key(name: str) -> Callable[[Command], Command]:
     """The option for the workers of a job: auto where neither it nor the config says a number."""
     settings = {"metavar": "N", "callback": _read_processes, "usual": "auto"}
