@@ -43,7 +43,7 @@ def resampled(sampler: Any, images: LabelledImages) -> LabelledImages:
 
 
 def measure(name: str, per_class: int, imbalance: float, steps: int, draws: int) -> dict[str, Any]:
-    """Median seconds of topping up, and balanced accuracy in percent for every draw and on average."""
+    """Median seconds of topping up, and balanced accuracy in percent: every draw, and the mean."""
     seconds: dict[str, list[float]] = {"smote": [], "generator": []}
     scores: dict[str, list[float]] = {way: [] for way in WAYS}
     trainer = ClassifierTrainer(settings=TrainSettings(steps=steps), domain="digits")
