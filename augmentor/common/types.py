@@ -135,7 +135,8 @@ class SampleSource(Protocol):
         """Render one image per row, without gradient.
 
         Args:
-            y: Classes, int64 (N,), or mixtures of classes, float (N, K) with rows summing to one.
+            y: Classes, int64 (N,), or weights of classes, float (N, K): rows that sum to one are
+                mixtures, up to two are allowed.
             z: Latents from N(0, I), float32 (N, latent_dim).
 
         Returns:
@@ -156,7 +157,8 @@ class ConditionalSource(SampleSource, Protocol):
         """Render one image per row, without gradient.
 
         Args:
-            y: Classes, int64 (N,), or mixtures of classes, float (N, K) with rows summing to one.
+            y: Classes, int64 (N,), or weights of classes, float (N, K): rows that sum to one are
+                mixtures, up to two are allowed.
             z: Latents from N(0, I), float32 (N, latent_dim).
             condition: Conditions, as ``Conditions.rows`` takes them; None if the source has none.
 

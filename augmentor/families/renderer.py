@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
-from augmentor.networks.blocks import as_class_probs
+from augmentor.networks.blocks import as_class_weights
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator
 from augmentor.networks.given import ConditionInput
@@ -60,7 +60,7 @@ class Renderer(nn.Module):
         Raises:
             ValueError: If a condition is missing, or given to a source without conditions.
         """
-        class_probs = as_class_probs(y, len(self.classes))
+        class_probs = as_class_weights(y, len(self.classes))
         if condition is None:
             if self.conditions:
                 names = ", ".join(self.conditions.names)

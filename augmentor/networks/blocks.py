@@ -11,6 +11,10 @@ from augmentor.common import ranks
 from augmentor.common.traced import has_values
 
 MIN_SIZE, MAX_SIZE = 8, 128
+MOST_WEIGHT = 2
+"""Largest sum of the weights of classes that an image is rendered from; that of one class is 1."""
+SLACK = 1e-4
+"""Of sums of weights, for rounding."""
 
 
 def halvings(size: int) -> int:
@@ -48,6 +52,27 @@ def as_class_probs(y: Tensor, num_classes: int) -> Tensor:
     Raises:
         ValueError: If the shape, a label or a row sum is out of range.
     """
+    weights = as_class_weights(y, num_classes)
+    if has_values(y) and not torch.allclose(weights.sum(1), torch.ones(()), atol=SLACK):
+        raise ValueError("every row of y must sum to one")
+    return weights
+
+
+def as_class_weights(y: Tensor, num_classes: int) -> Tensor:
+    """As ``as_class_probs``, for rendering: a class may weigh more than in training, as in 0.7 of
+    one and 0.7 of another.
+
+    Args:
+        y: int64 (N,) in [0, num_classes), or floating (N, num_classes), not negative, with sums of
+            rows above zero and up to ``MOST_WEIGHT``.
+        num_classes: Number of classes.
+
+    Returns:
+        float32 (N, num_classes).
+
+    Raises:
+        ValueError: If the shape, a label, a weight or a sum is out of range.
+    """
     if y.ndim == 1 and not y.is_floating_point():
         if has_values(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
             raise ValueError(
@@ -58,9 +83,15 @@ def as_class_probs(y: Tensor, num_classes: int) -> Tensor:
         raise ValueError(
             f"y must be int64 (N,) or float (N, {num_classes}), got {y.dtype} {tuple(y.shape)}"
         )
-    if has_values(y) and not torch.allclose(y.sum(1), torch.ones_like(y[:, 0]), atol=1e-4):
-        raise ValueError("every row of y must sum to one")
+    if has_values(y) and not are_class_weights(y):
+        raise ValueError(f"every row of y must be non-negative and sum to {MOST_WEIGHT} at most")
     return y.float()
+
+
+def are_class_weights(rows: Tensor) -> bool:
+    """Whether rows (M, K) are weights of classes as ``as_class_weights`` takes them."""
+    total = rows.sum(1)
+    return bool(((rows >= -SLACK).all(1) & (total > 0) & (total <= MOST_WEIGHT + SLACK)).all())
 
 
 def maybe_spectral_norm(layer: nn.Module, enabled: bool) -> nn.Module:

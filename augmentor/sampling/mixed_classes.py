@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from augmentor.common.types import SampleSource
+from augmentor.networks.blocks import MOST_WEIGHT, are_class_weights
 from augmentor.sampling.source_wrapper import SourceWrapper
 
 
@@ -16,12 +17,13 @@ class MixedClasses(SourceWrapper):
 
     Args:
         source: The source that renders.
-        mixtures: Class probabilities of the source's K classes for each of M new classes, (M, K),
-            rows summing to one.
+        mixtures: Weights of the source's K classes for each of M new classes, (M, K), not negative.
+            A row that sums to one lies between its classes; sums up to two are allowed, and as far
+            out as the source can render.
         names: Names of the new classes, M different ones.
 
     Raises:
-        ValueError: If shapes disagree, a row isn't a mixture, or a name is given twice.
+        ValueError: If shapes disagree, a row isn't one of weights, or a name is given twice.
     """
 
     def __init__(self, source: SampleSource, mixtures: Tensor, names: tuple[str, ...]) -> None:
@@ -31,15 +33,14 @@ class MixedClasses(SourceWrapper):
                 f"mixtures must be {expected} for these names and classes, got "
                 f"{tuple(mixtures.shape)}"
             )
-        class_probs = mixtures.to(torch.float32)
-        if bool((class_probs < 0).any()) or not torch.allclose(
-            class_probs.sum(1), torch.ones(len(names)), atol=1e-5
-        ):
-            raise ValueError("every row of mixtures must be non-negative and sum to one")
+        if not are_class_weights(mixtures):
+            raise ValueError(
+                f"every row of mixtures must be non-negative and sum to {MOST_WEIGHT} at most"
+            )
         if len(set(names)) < len(names):
             raise ValueError(f"names of mixed classes must differ, got {names}")
         super().__init__(source)
-        self.mixtures, self.names = class_probs, tuple(names)
+        self.mixtures, self.names = mixtures.to(torch.float32), tuple(names)
 
     @property
     def classes(self) -> tuple[str, ...]:

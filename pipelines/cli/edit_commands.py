@@ -135,6 +135,12 @@ def transfer(
 )
 @number("--new", 0, "N new classes of random mixtures.", least=0)
 @number("--of", 3, "Classes in each of those.", least=2)
+@click.option(
+    "--weight",
+    type=float,
+    metavar="W",
+    help="Of every blended class.  [default: parts that sum to one]",
+)
 @number("--per-class", 10, "Images per new class.")
 @number("--seed", 0, "Seed of mixtures and images.", least=0)
 @device_option

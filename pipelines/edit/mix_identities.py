@@ -14,6 +14,7 @@ from augmentor.common.randomness import rng_for
 from augmentor.common.types import conditions_of
 from augmentor.data.class_names import class_index, listed
 from augmentor.data.synthetic_store import Format, Recipe
+from augmentor.networks.blocks import MOST_WEIGHT
 from augmentor.sampling.mixed_classes import MixedClasses
 from augmentor.sampling.synthesize import synthesize_set
 from pipelines.config import ConfigError
@@ -30,7 +31,7 @@ from pipelines.progress import Progress, Silent
 from pipelines.run_dir import RunDir
 
 Mixtures = dict[str, dict[str, float]]
-"""Name of a new class to the parts of old ones, which sum to one."""
+"""Name of a new class to the weights of old ones."""
 
 
 def mix_identities_run(
@@ -40,6 +41,7 @@ def mix_identities_run(
     mixes: Sequence[Sequence[str]] = (),
     new: int = 0,
     of: int = 3,
+    weight: float | None = None,
     per_class: int = 10,
     seed: int = 0,
     format: Format = "folder",
@@ -55,6 +57,8 @@ def mix_identities_run(
         mixes: Classes to blend in equal parts, by name; a new class each.
         new: As many more new classes, drawn by ``seed`` as ``drawn_mixtures`` says.
         of: Classes blended in each of those; the paper blends three.
+        weight: Of every blended class. Unless given, parts that sum to one: equal ones in
+            ``mixes``, random ones in ``new``.
         per_class: Images of every new class.
         seed: Seed of the mixtures and the latents.
         format: A folder of PNG files per class, or tar shards in WebDataset's layout.
@@ -80,7 +84,7 @@ def mix_identities_run(
             f"{run}: the source needs a condition for every image, which new classes have none of; "
             "train one without --condition"
         )
-    mixtures = _asked(loaded.source.classes, mixes, new, of, per_class, seed)
+    mixtures = _asked(loaded.source.classes, mixes, new, of, weight, per_class, seed)
     recipe = _recipe(loaded, mixtures, per_class, seed, format)
     class_probs = class_probs_of(mixtures, loaded.source.classes)
     source = MixedClasses(loaded.source, class_probs, recipe.classes)
@@ -100,6 +104,7 @@ def _asked(
     mixes: Sequence[Sequence[str]],
     new: int,
     of: int,
+    weight: float | None,
     per_class: int,
     seed: int,
 ) -> Mixtures:
@@ -109,7 +114,15 @@ def _asked(
             "there is nothing to render; say which classes to blend with --mix A,B or how many "
             "with --new"
         )
-    return mixtures
+    if weight is None:
+        return mixtures
+    most = max(map(len, mixtures.values()))
+    if not 0 < weight * most <= MOST_WEIGHT:
+        raise ConfigError(
+            f"--weight: above 0 and at most {MOST_WEIGHT / most:.2g} for {most} classes, got "
+            f"{weight:g}"
+        )
+    return {name: dict.fromkeys(mixture, weight) for name, mixture in mixtures.items()}
 
 
 def even_mixtures(classes: Sequence[str], mixes: Sequence[Sequence[str]]) -> Mixtures:
@@ -165,7 +178,7 @@ def drawn_mixtures(classes: Sequence[str], new: int, of: int, seed: int) -> Mixt
 
 
 def class_probs_of(mixtures: Mixtures, classes: Sequence[str]) -> Tensor:
-    """Mixtures as rows of class probabilities, float32 (M, K)."""
+    """Mixtures as rows of weights of the classes, float32 (M, K)."""
     class_probs = torch.zeros(len(mixtures), len(classes))
     for row, mixture in enumerate(mixtures.values()):
         for name, part in mixture.items():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.autograd import gradcheck
 
-from augmentor.networks.blocks import as_class_probs, halvings
+from augmentor.networks.blocks import as_class_probs, as_class_weights, halvings
 from augmentor.networks.classifier import Classifier
 from augmentor.networks.discriminator import Discriminator
 from augmentor.networks.encoder import Encoder
@@ -74,6 +74,16 @@ def test_labels_and_their_one_hot_mixtures_are_the_same_class_probs():
 def test_class_probs_that_are_no_classes_are_refused(y):
     with pytest.raises(ValueError, match=r"labels must|y must|every row"):
         as_class_probs(y, 3)
+
+
+def test_weights_that_sum_to_more_than_one_are_for_rendering_alone():
+    y = torch.tensor([[0.7, 0.7, 0.0]])
+    torch.testing.assert_close(as_class_weights(y, 3), y)
+    with pytest.raises(ValueError, match="sum to one"):
+        as_class_probs(y, 3)
+    for wrong in (2 * y, -y, 0 * y, y * float("nan")):
+        with pytest.raises(ValueError, match="non-negative and sum to 2 at most"):
+            as_class_weights(wrong, 3)
 
 
 @pytest.mark.parametrize(

@@ -334,6 +334,18 @@ def test_mixed_identities_are_a_synthetic_set(tmp_path: Path) -> None:
         mix_identities.mix_identities_run(tmp_path, out, mixes=[("0", "2")], per_class=3, seed=4)
 
 
+def test_blended_classes_may_weigh_more_than_a_half_each(tmp_path: Path) -> None:
+    kept = {"mixes": [("0", "1")], "new": 1, "of": 2, "per_class": 2}
+    out = tmp_path / "heavy"
+    mix_identities.mix_identities_run(tmp_path, out, weight=0.7, **kept)
+    mixtures = read_recipe(out).mixtures
+    assert mixtures is not None
+    assert [sorted(mixture.values()) for mixture in mixtures.values()] == [[0.7, 0.7]] * 2
+    for weight in (1.1, 0.0, -1.0, float("nan")):
+        with pytest.raises(ConfigError, match="--weight: above 0 and at most 1 for 2 classes"):
+            mix_identities.mix_identities_run(tmp_path, tmp_path / "no", weight=weight, **kept)
+
+
 def test_drawn_mixtures_are_mixtures_and_a_longer_draw_begins_with_a_shorter() -> None:
     names = tuple("abcdefg")
     drawn = drawn_mixtures(names, new=40, of=3, seed=1)
