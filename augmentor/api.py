@@ -242,7 +242,7 @@ class Source:
         ``label``.
 
         Args:
-            y: Classes (N,) or mixtures (N, K), with ``z``.
+            y: Classes (N,) or weights of classes (N, K), with ``z``.
             z: Latents (N, latent_dim), with ``y``.
             condition: With ``y``, one per image, as ``types.ConditionalSource.sample`` takes them;
                 with ``label``, one for all: the name of a category, or a number per column.

@@ -40,8 +40,8 @@ Fonts = dict[str, dict[str, dict[str, Pixels]]]
 
 
 def read_fonts(folder: Path) -> Fonts:
-    """All letters but those of which another font has the very same picture; fonts of which few
-    are left are left out.
+    """All letters but those whose very picture came before; fonts of which few letters are left
+    are left out.
     """
     fonts: Fonts = defaultdict(lambda: defaultdict(dict))
     seen = set[bytes]()

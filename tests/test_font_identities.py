@@ -53,6 +53,7 @@ def test_folders_of_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     families = [name.partition(".")[0] for name in pairs.people]
     for first, second, same in zip(pairs.first, pairs.second, pairs.same, strict=True):
         assert (families[first] == families[second]) == bool(same)
+        assert (pairs.people[first] == pairs.people[second]) == bool(same)
     for part, letters in (("train", LETTERS[:22]), ("test", LETTERS[22:])):
         for font in (out / "people" / part).iterdir():
             assert {path.stem for path in font.iterdir()} == set(letters)

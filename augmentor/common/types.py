@@ -136,7 +136,7 @@ class SampleSource(Protocol):
 
         Args:
             y: Classes, int64 (N,), or weights of classes, float (N, K): rows that sum to one are
-                mixtures, up to two are allowed.
+                mixtures; sums above one, two at most, are allowed too.
             z: Latents from N(0, I), float32 (N, latent_dim).
 
         Returns:
@@ -158,7 +158,7 @@ class ConditionalSource(SampleSource, Protocol):
 
         Args:
             y: Classes, int64 (N,), or weights of classes, float (N, K): rows that sum to one are
-                mixtures, up to two are allowed.
+                mixtures; sums above one, two at most, are allowed too.
             z: Latents from N(0, I), float32 (N, latent_dim).
             condition: Conditions, as ``Conditions.rows`` takes them; None if the source has none.
 

@@ -24,7 +24,7 @@ from augmentor.losses.pixel_likelihood import (
     discretised_logistic_nll,
     value_of,
 )
-from augmentor.networks.blocks import as_class_probs
+from augmentor.networks.blocks import as_class_probs, as_class_weights
 from augmentor.networks.pixel_cnn import PixelCnnNetwork
 
 
@@ -104,7 +104,7 @@ class PixelCnn(nn.Module):
         may give other images.
         """
         self.eval()
-        network, class_probs = self.network, as_class_probs(y, len(self.classes)).to(z.device)
+        network, class_probs = self.network, as_class_weights(y, len(self.classes)).to(z.device)
         channels, height, width = self.image_shape
         uniforms = torch.special.ndtr(z).view(-1, *self.image_shape)
         x = torch.zeros_like(uniforms)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
-from augmentor.networks.blocks import as_class_weights
+from augmentor.networks.blocks import as_class_probs, as_class_weights
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import Generator
 from augmentor.networks.given import ConditionInput
@@ -54,13 +54,19 @@ class Renderer(nn.Module):
         """The form in which the networks get the condition."""
         return ConditionInput(self.conditions.size, self.conditions.are_numbers)
 
-    def given(self, y: Tensor, condition: Tensor | None) -> Tensor:
+    def given(self, y: Tensor, condition: Tensor | None, *, render: bool = False) -> Tensor:
         """Class probabilities and condition as one row per image, float32 (N, K + D).
+
+        Args:
+            y: As ``as_class_probs`` takes it.
+            condition: As ``Conditions.rows`` takes it; None if there are none.
+            render: Take weights of classes too, as ``as_class_weights`` does.
 
         Raises:
             ValueError: If a condition is missing, or given to a source without conditions.
         """
-        class_probs = as_class_weights(y, len(self.classes))
+        as_rows = as_class_weights if render else as_class_probs
+        class_probs = as_rows(y, len(self.classes))
         if condition is None:
             if self.conditions:
                 names = ", ".join(self.conditions.names)
@@ -74,7 +80,7 @@ class Renderer(nn.Module):
     def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.SampleSource.sample``."""
         self.eval()
-        return self.decode(z, self.given(y, condition).to(z.device))
+        return self.decode(z, self.given(y, condition, render=True).to(z.device))
 
     def decode(self, z: Tensor, given: Tensor) -> Tensor:
         """Images (N, C, H, W) of latents (N, latent_dim) and rows as ``given`` returns them."""

@@ -53,7 +53,11 @@ def as_class_probs(y: Tensor, num_classes: int) -> Tensor:
         ValueError: If the shape, a label or a row sum is out of range.
     """
     weights = as_class_weights(y, num_classes)
-    if has_values(y) and not torch.allclose(weights.sum(1), torch.ones(()), atol=SLACK):
+    if (
+        y.is_floating_point()
+        and has_values(y)
+        and not torch.allclose(weights.sum(1), torch.ones(()), atol=SLACK)
+    ):
         raise ValueError("every row of y must sum to one")
     return weights
 
@@ -84,7 +88,9 @@ def as_class_weights(y: Tensor, num_classes: int) -> Tensor:
             f"y must be int64 (N,) or float (N, {num_classes}), got {y.dtype} {tuple(y.shape)}"
         )
     if has_values(y) and not are_class_weights(y):
-        raise ValueError(f"every row of y must be non-negative and sum to {MOST_WEIGHT} at most")
+        raise ValueError(
+            f"every row of y must be non-negative, with a sum above 0 and up to {MOST_WEIGHT}"
+        )
     return y.float()
 
 

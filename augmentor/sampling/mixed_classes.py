@@ -18,8 +18,8 @@ class MixedClasses(SourceWrapper):
     Args:
         source: The source that renders.
         mixtures: Weights of the source's K classes for each of M new classes, (M, K), not negative.
-            A row that sums to one lies between its classes; sums up to two are allowed, and as far
-            out as the source can render.
+            A row that sums to one lies between its classes. Sums above one, two at most, lie beyond
+            them; how good images there are depends on the source.
         names: Names of the new classes, M different ones.
 
     Raises:
@@ -35,7 +35,8 @@ class MixedClasses(SourceWrapper):
             )
         if not are_class_weights(mixtures):
             raise ValueError(
-                f"every row of mixtures must be non-negative and sum to {MOST_WEIGHT} at most"
+                "every row of mixtures must be non-negative, with a sum above 0 and up to "
+                f"{MOST_WEIGHT}"
             )
         if len(set(names)) < len(names):
             raise ValueError(f"names of mixed classes must differ, got {names}")

@@ -11,7 +11,7 @@ from augmentor.data.candidates import sample
 
 
 class SourceWrapper:
-    """A source that renders what another one does; those derived from it change what they are for.
+    """A source that renders what another one does; a subclass overrides what it changes.
 
     Args:
         source: The source that renders.

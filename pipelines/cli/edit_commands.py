@@ -133,13 +133,14 @@ def transfer(
     callback=split_each,
     help="Blend these in equal parts. Repeats.",
 )
-@number("--new", 0, "N new classes of random mixtures.", least=0)
+@number("--new", 0, "N new classes, blended at random.", least=0)
 @number("--of", 3, "Classes in each of those.", least=2)
 @click.option(
     "--weight",
     type=float,
     metavar="W",
-    help="Of every blended class.  [default: parts that sum to one]",
+    help="Weight of every blended class; those of a new class sum to 2 at most.  [default: "
+    "parts that sum to one]",
 )
 @number("--per-class", 10, "Images per new class.")
 @number("--seed", 0, "Seed of mixtures and images.", least=0)
@@ -179,6 +180,7 @@ def mix_identities(
 @click.option(
     "--rounds",
     type=click.IntRange(0, 100),
+    metavar="N",
     default=10,
     show_default=True,
     help="Times it is filled.",

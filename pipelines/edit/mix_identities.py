@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -118,11 +119,17 @@ def _asked(
         return mixtures
     most = max(map(len, mixtures.values()))
     if not 0 < weight * most <= MOST_WEIGHT:
+        limit = math.floor(100 * MOST_WEIGHT / most) / 100
         raise ConfigError(
-            f"--weight: above 0 and at most {MOST_WEIGHT / most:.2g} for {most} classes, got "
-            f"{weight:g}"
+            f"--weight: above 0 and at most {limit:g} for {most} classes, got {weight:g}"
         )
-    return {name: dict.fromkeys(mixture, weight) for name, mixture in mixtures.items()}
+    weighed = {name: dict.fromkeys(mixture, weight) for name, mixture in mixtures.items()}
+    if len(set(map(frozenset, weighed.values()))) < len(weighed):
+        raise ConfigError(
+            "--weight: two new classes would blend the same ones and be equal; ask for fewer with "
+            "--new, or change --of or --seed"
+        )
+    return weighed
 
 
 def even_mixtures(classes: Sequence[str], mixes: Sequence[Sequence[str]]) -> Mixtures:

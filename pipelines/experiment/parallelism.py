@@ -44,8 +44,9 @@ def parallelism_of(
     *,
     beside: int = 0,
 ) -> Parallelism:
-    """What was asked for. ``auto`` is one worker for each core of a CPU, or for as many as it has
-    threads, as far as there are tasks and memory; one on a GPU; one for each task on a Ray cluster.
+    """What was asked for. ``auto`` is one worker for each core of a CPU, or for every ``threads``
+    cores where these are given, as far as there are tasks and memory; one on a GPU; one for each
+    task on a Ray cluster.
 
     Only this keeps all cores busy with many small trainings: a step of a small network is too short
     to be shared out between threads, and threads that wait for each other are slow beside other

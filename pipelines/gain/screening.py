@@ -33,10 +33,11 @@ from downstream.racing import (
 )
 from pipelines.experiment.job import OpenJob
 from pipelines.experiment.parts import FinishedPart
+from pipelines.experiment.plan import Group
 from pipelines.gain.plan import GainPlan
 from pipelines.gain.record import kind_of_regime, record_for
 from pipelines.gain.rehearsal import rehearsal
-from pipelines.workbench.training_parts import outputs_of, screen_parts
+from pipelines.workbench.training_parts import TrainingTask, outputs_of, screen_parts
 
 FIRST_LOOK = 2
 """Rounds before the race is looked at for the first time; from then on after every one."""
@@ -176,6 +177,9 @@ class Rounds:
         race: What the results are entered into.
         job: Makes the trainings.
         most: Rounds at most.
+        done: Rounds entered.
+        ahead: Those made and not yet entered.
+        careful: Whether none is made ahead any more, since one did.
     """
 
     race: Race
@@ -183,6 +187,7 @@ class Rounds:
     most: int
     done: int = 0
     ahead: list[dict[Recipe, FinishedPart]] = field(default_factory=list)
+    careful: bool = False
 
     def add(self, candidates: Sequence[MixPolicy]) -> None:
         """Enter the results of these candidates in the next round, or in the first two."""
@@ -193,19 +198,24 @@ class Rounds:
             self.done += 1
 
     def _make(self, candidates: Sequence[MixPolicy]) -> None:
-        needed = FIRST_LOOK if self.done == 0 else 1
-        width = max(self.job.engine.places, needed)
-        numbers = range(self.done, min(self.most, self.done + width))
-        groups = [self.race.plan.screening_group(number, candidates) for number in numbers]
+        needed = min(self.most, FIRST_LOOK if self.done == 0 else 1)
+        groups = self._groups(needed, candidates)
+        if not self.careful and any(self.job.store.missing(one.everything) for one in groups):
+            groups = self._groups(max(self.job.engine.places, needed), candidates)
         try:
             made = self.job.finished(groups, "screening")
         except DivergedError:
             if len(groups) <= needed:
                 raise
-            groups = groups[:needed]  # a round that nobody may look at must not end the race
+            self.careful = True  # a round that is perhaps never looked at must not end the race
+            groups = groups[:needed]
             made = self.job.finished(groups, "screening")
         for group, parts in zip(groups, made, strict=True):
             self.ahead.append(dict(zip(group.task.recipes, parts, strict=True)))
+
+    def _groups(self, width: int, candidates: Sequence[MixPolicy]) -> list[Group[TrainingTask]]:
+        numbers = range(self.done, min(self.most, self.done + width))
+        return [self.race.plan.screening_group(number, candidates) for number in numbers]
 
     def _enter(self, made: Mapping[Recipe, FinishedPart], candidates: Sequence[MixPolicy]) -> None:
         for policy in candidates:

@@ -18,7 +18,7 @@ def verify_table(result: Mapping[str, Any], written: Callable[[str], str] = str)
 
     Args:
         result: The contents of verify.json.
-        written: What stands for the name of an arm, where it cannot stand as it is.
+        written: Turns the name of an arm into what the table shows; as it is unless given.
     """
     lines = [
         "| trained on | images | people | " + " | ".join(TITLES.values()) + " |",

@@ -51,8 +51,8 @@ def test_unknown_class(y: int) -> None:
     [
         (MIXTURES, ("one",), "for these names"),
         (torch.ones(2, 2) / 2, ("ab", "bc"), "for these names"),
-        (MIXTURES * 2.1, ("ab", "bc"), "sum to 2 at most"),
-        (MIXTURES * 0, ("ab", "bc"), "sum to 2 at most"),
+        (MIXTURES * 2.1, ("ab", "bc"), "sum above 0 and up to 2"),
+        (MIXTURES * 0, ("ab", "bc"), "sum above 0 and up to 2"),
         (torch.tensor([[1.5, -0.5, 0]]), ("x",), "non-negative"),
         (MIXTURES, ("x", "x"), "must differ"),
     ],

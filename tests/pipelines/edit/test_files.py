@@ -344,6 +344,10 @@ def test_blended_classes_may_weigh_more_than_a_half_each(tmp_path: Path) -> None
     for weight in (1.1, 0.0, -1.0, float("nan")):
         with pytest.raises(ConfigError, match="--weight: above 0 and at most 1 for 2 classes"):
             mix_identities.mix_identities_run(tmp_path, tmp_path / "no", weight=weight, **kept)
+    with pytest.raises(ConfigError, match=r"at most 0\.66 for 3 classes, got 0\.67"):
+        mix_identities.mix_identities_run(tmp_path, tmp_path / "no", new=1, of=3, weight=0.67)
+    with pytest.raises(ConfigError, match="blend the same ones and be equal"):
+        mix_identities.mix_identities_run(tmp_path, tmp_path / "no", new=9, of=2, weight=0.7)
 
 
 def test_drawn_mixtures_are_mixtures_and_a_longer_draw_begins_with_a_shorter() -> None:
