@@ -56,7 +56,7 @@ def as_class_probs(y: Tensor, num_classes: int) -> Tensor:
     if (
         y.is_floating_point()
         and has_values(y)
-        and not torch.allclose(weights.sum(1), torch.ones(()), atol=SLACK)
+        and not torch.allclose(weights.sum(1), weights.new_ones(()), atol=SLACK)
     ):
         raise ValueError("every row of y must sum to one")
     return weights

@@ -179,7 +179,7 @@ class Rounds:
         most: Rounds at most.
         done: Rounds entered.
         ahead: Those made and not yet entered.
-        careful: Whether none is made ahead any more, since one did.
+        careful: Whether no more are made ahead, since one of those diverged.
     """
 
     race: Race
