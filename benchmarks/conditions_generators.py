@@ -87,7 +87,9 @@ def measured(config: Config, change: Mapping[str, Any], out: Path) -> dict[str, 
         found = screen(plan, job)
     rows = []
     for row in found["screening"]["candidates"]:
-        rows.append({key: row[key] for key in ("name", "share", "rounds", "scores", "mean")})
+        rows.append(
+            {key: row[key] for key in ("name", "base", "share", "rounds", "scores", "mean")}
+        )
     rendered = [row["mean"] for row in rows if row["share"]]
     without = [row["mean"] for row in rows if not row["share"] and row["rounds"] == plan.rounds]
     return {

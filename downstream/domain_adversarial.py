@@ -27,6 +27,7 @@ def train_domain_adversarial(
     condition: Tensor,
     bins: int,
     seed: int,
+    weight: float = 1.0,
     draw_weights: Tensor | None = None,
     augment: Augment | None = None,
     on_step: Callable[[int, float], None] | None = None,
@@ -34,7 +35,7 @@ def train_domain_adversarial(
     r"""Train a classifier whose features a second one cannot tell the condition by.
 
     .. math::
-        L = H(y, c(f(x))) + H(b, d(R_{\lambda_p}(f(x)))), \qquad
+        L = H(y, c(f(x))) + H(b, d(R_{w \lambda_p}(f(x)))), \qquad
         \lambda_p = \frac{2}{1 + e^{-10 p}} - 1
 
     f are the features before the last layer c, d tells the bin b of the condition, R is
@@ -49,6 +50,7 @@ def train_domain_adversarial(
         condition: Bin of every image's condition, int64 (N,), in [0, bins).
         bins: Number of bins.
         seed: Decides order, augmentation, dropout and the second classifier's first weights.
+        weight: w, 0 or more; 1 in the paper.
         draw_weights: How often each image is drawn, (N,), any scale; None is equally often.
         augment: Applied to every drawn image.
         on_step: As in ``train_classifier``; hears the sum of both losses.
@@ -74,7 +76,7 @@ def train_domain_adversarial(
     """
     if condition.shape != (len(x),):
         raise ValueError(f"need the bin of each of {len(x)} images, got {tuple(condition.shape)}")
-    both = _WithAdversary(model, condition, bins, seed, settings.steps)
+    both = _WithAdversary(model, condition, bins, seed, weight, settings.steps)
     try:
         train_classifier(
             both,
@@ -144,7 +146,13 @@ class _WithAdversary(nn.Module):
     """A network and a classifier of conditions that listens to what its last layer is given."""
 
     def __init__(
-        self, model: nn.Module, condition: Tensor, bins: int, seed: int, steps: int
+        self,
+        model: nn.Module,
+        condition: Tensor,
+        bins: int,
+        seed: int,
+        weight: float,
+        steps: int,
     ) -> None:
         super().__init__()
         last = cast(Any, model).get_classifier()
@@ -160,7 +168,7 @@ class _WithAdversary(nn.Module):
             )
         self.model, self.adversary = model, adversary.to(last.weight.device)
         self.listener = last.register_forward_pre_hook(self._hear)
-        self._condition, self._steps = condition, steps
+        self._condition, self._weight, self._steps = condition, weight, steps
         self._features = self._guess = torch.empty(0)
         self._seen, self._factor = condition, 0.0
 
@@ -170,7 +178,7 @@ class _WithAdversary(nn.Module):
     def drawn(self, numbers: Tensor, step: int) -> Tensor:
         """Hear whom the next batch shows, and how far the training is."""
         self._seen = self._condition[numbers]
-        self._factor = reversal_at(step / self._steps)
+        self._factor = self._weight * reversal_at(step / self._steps)
         return numbers
 
     def forward(self, x: Tensor) -> Tensor:

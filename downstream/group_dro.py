@@ -23,6 +23,7 @@ def train_group_dro(
     *,
     group: Tensor,
     seed: int,
+    step_size: float = STEP_SIZE,
     draw_weights: Tensor | None = None,
     augment: Augment | None = None,
     on_step: Callable[[int, float], None] | None = None,
@@ -39,6 +40,7 @@ def train_group_dro(
         settings: Steps, rates and so on.
         group: Group of every image, int64 (N,), any numbers; here class and condition.
         seed: Decides order, augmentation and dropout.
+        step_size: As in ``GroupLoss``.
         draw_weights: How often each image is drawn, (N,), any scale; None is equally often.
         augment: Applied to every drawn image.
         on_step: As in ``train_classifier``.
@@ -64,7 +66,7 @@ def train_group_dro(
     """
     if group.shape != (len(x),):
         raise ValueError(f"need a group for each of {len(x)} images, got {tuple(group.shape)}")
-    loss = GroupLoss(group)
+    loss = GroupLoss(group, step_size)
     return train_classifier(
         model,
         x,

@@ -23,6 +23,7 @@ def train_lisa(
     *,
     condition: Tensor,
     seed: int,
+    within_class: float = WITHIN_CLASS,
     draw_weights: Tensor | None = None,
     augment: Augment | None = None,
     on_step: Callable[[int, float], None] | None = None,
@@ -43,6 +44,7 @@ def train_lisa(
         settings: Steps, rates and so on.
         condition: Condition of every image, int64 (N,).
         seed: Decides order, partners, shares, augmentation and dropout.
+        within_class: As in ``Partners``.
         draw_weights: How often each image is drawn, (N,), any scale; partners too. None is equally
             often.
         augment: Applied to every image before it is mixed.
@@ -53,7 +55,7 @@ def train_lisa(
 
     Raises:
         NonFiniteLossError: If the loss or a weight stops being finite.
-        ValueError: If shapes do not fit.
+        ValueError: If shapes do not fit, or ``within_class`` is no probability.
 
     Source:
         Yao et al. 2022, "Improving Out-of-Distribution Robustness via Selective Augmentation",
@@ -69,7 +71,7 @@ def train_lisa(
     """
     if condition.shape != (len(x),):
         raise ValueError(f"need a condition for each of {len(x)} images: {tuple(condition.shape)}")
-    partners = Partners(y, condition, rng_for("lisa", seed), draw_weights)
+    partners = Partners(y, condition, rng_for("lisa", seed), draw_weights, within_class)
     return train_classifier(
         model,
         x,
@@ -85,8 +87,8 @@ def train_lisa(
 
 
 class Partners:
-    """Draws whom each image is mixed with: with probability 1/2 one of the same class under another
-    condition, else one of another class under the same condition.
+    """Draws whom each image is mixed with: one of the same class under another condition, or one of
+    another class under the same condition.
 
     Where there is none of the one kind it is one of the other; where there is none of either, the
     image itself.
@@ -97,6 +99,10 @@ class Partners:
         rng: CPU generator.
         draw_weights: How often each is drawn among those that may be, (N,), any scale; None is
             equally often.
+        within_class: How often it is one of the same class, in [0, 1].
+
+    Raises:
+        ValueError: If ``within_class`` is not in [0, 1].
 
     Source:
         Yao et al. 2022, arXiv:2201.00299.
@@ -108,8 +114,16 @@ class Partners:
     """
 
     def __init__(
-        self, y: Tensor, condition: Tensor, rng: Generator, draw_weights: Tensor | None = None
+        self,
+        y: Tensor,
+        condition: Tensor,
+        rng: Generator,
+        draw_weights: Tensor | None = None,
+        within_class: float = WITHIN_CLASS,
     ) -> None:
+        if not 0 <= within_class <= 1:
+            raise ValueError(f"within_class must be in [0, 1], got {within_class:g}")
+        self.within_class = within_class
         self.y, self.condition, self.rng = y.cpu(), condition.cpu(), rng
         even = torch.ones(len(y), dtype=torch.float64)
         self.weights = even if draw_weights is None else draw_weights.cpu().double()
@@ -120,7 +134,7 @@ class Partners:
         condition_too = self.condition[numbers, None] == self.condition
         within = (class_too & ~condition_too) * self.weights
         across = (~class_too & condition_too) * self.weights
-        coin = torch.rand(len(numbers), generator=self.rng) < WITHIN_CLASS
+        coin = torch.rand(len(numbers), generator=self.rng) < self.within_class
         wanted = torch.where(coin[:, None], within, across)
         other = torch.where(coin[:, None], across, within)
         usable = torch.where(_any(wanted)[:, None], wanted, other)

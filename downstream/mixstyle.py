@@ -63,7 +63,9 @@ def mixed_statistics(x: Tensor, partner: Tensor, share: Tensor) -> Tensor:
 
 
 @contextmanager
-def mixing_styles(model: nn.Module, x: Tensor, seed: int) -> Iterator[None]:
+def mixing_styles(
+    model: nn.Module, x: Tensor, seed: int, *, alpha: float = ALPHA
+) -> Iterator[None]:
     """Mix the statistics behind the early stages of a network while the block runs.
 
     In evaluation mode nothing is mixed; afterwards the network is as it was, but for its weights.
@@ -72,6 +74,8 @@ def mixing_styles(model: nn.Module, x: Tensor, seed: int) -> Iterator[None]:
         model: A network with timm's ``feature_info``.
         x: One image or more that it takes, (N, C, H, W).
         seed: Decides which batches and images are mixed; the global random state stays untouched.
+        alpha: Shape of the Beta distribution of the shares, above 0: the larger, the more even
+            the mixes.
 
     Raises:
         ValueError: If the network has no stages of feature maps, as a transformer.
@@ -88,7 +92,7 @@ def mixing_styles(model: nn.Module, x: Tensor, seed: int) -> Iterator[None]:
     def mixed(stage: nn.Module, _: Any, features: Tensor) -> Tensor | None:
         if not stage.training or float(torch.rand(1, generator=rng)) >= PROBABILITY:
             return None
-        share = beta_draws(len(features), ALPHA, rng)
+        share = beta_draws(len(features), alpha, rng)
         partner = torch.randperm(len(features), generator=rng).to(features.device)
         return mixed_statistics(features, partner, share)
 

@@ -69,6 +69,7 @@ class Training:
         augment: Names of ``AUGMENTATIONS``, in this order.
         factor: On ``strength``, for the augmentations that have one.
         loss: One of ``LOSSES``.
+        tau: Strength of ``logit_adjusted``.
         on_step: As in ``OnStep``.
     """
 
@@ -78,6 +79,7 @@ class Training:
     augment: Sequence[str] = ()
     factor: float = 1.0
     loss: str = "cross_entropy"
+    tau: float = 1.0
     on_step: OnStep | None = None
 
 
@@ -210,6 +212,7 @@ class ClassifierTrainer:
         augment: Sequence[str] = (),
         factor: float = 1.0,
         loss: str = "cross_entropy",
+        tau: float = 1.0,
         model: nn.Module | None = None,
         margin: Margin | None = None,
         on_step: OnStep | None = None,
@@ -223,6 +226,7 @@ class ClassifierTrainer:
             augment: Names of ``AUGMENTATIONS``, in this order.
             factor: On ``strength``, for the augmentations that have one.
             loss: One of ``LOSSES``.
+            tau: Strength of ``logit_adjusted``.
             model: The network to train further, in the place of a new one.
             margin: Turns outputs and classes into the logits of the loss.
             on_step: As in ``OnStep``; called with 0 steps while features are computed.
@@ -248,7 +252,7 @@ class ClassifierTrainer:
                 augment=lesson.augment,
                 mix=lesson.mix,
                 margin=margin,
-                loss=loss_for(loss, images, draw_weights),
+                loss=loss_for(loss, images, draw_weights, tau),
                 on_step=on_step,
             )
             return model.eval()
@@ -289,18 +293,21 @@ class ClassifierTrainer:
             training.draw_weights,
             lesson.augment,
             lesson.mix,
-            loss_for(training.loss, images, training.draw_weights),
+            loss_for(training.loss, images, training.draw_weights, training.tau),
             training.on_step,
         )
 
 
-def loss_for(name: str, images: LabelledImages, draw_weights: Tensor | None = None) -> Loss:
+def loss_for(
+    name: str, images: LabelledImages, draw_weights: Tensor | None = None, tau: float = 1.0
+) -> Loss:
     """A loss for the class sizes of a training set.
 
     Args:
         name: One of ``LOSSES``.
         images: What is trained on.
         draw_weights: How often each image is drawn, (N,); None is equally often.
+        tau: Strength of ``logit_adjusted``; the others have none.
 
     Raises:
         ValueError: If the name is unknown.
@@ -314,7 +321,7 @@ def loss_for(name: str, images: LabelledImages, draw_weights: Tensor | None = No
         return partial(class_balanced_cross_entropy, weights=effective_number_weights(counts))
     if draw_weights is not None:
         counts = torch.bincount(images.y, draw_weights, minlength=len(images.classes))
-    return partial(logit_adjusted_cross_entropy, prior=counts)
+    return partial(logit_adjusted_cross_entropy, prior=counts, tau=tau)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from downstream.arms.recipe import CONSISTENCY, Recipe
+from downstream.arms.recipe import CONSISTENCY, INTENSITIES, Recipe
 from downstream.arms.table import ARMS, BASES, FILL_SPREAD, Arm
+from downstream.augmentations import AUGMENTATIONS
 
 SPREADS = {"prior": 1.0, "encoded": 0.3, "transfer": 0.3, "pool": 0.3}
 """Standard deviations where a policy names none."""
@@ -24,7 +25,8 @@ class MixPolicy:
             loss. Real images are drawn as without synthetic ones.
         share: Part of the draws that are synthetic; 0 is the base alone.
         confidence: Threshold of the filter; 0 is none.
-        strength: Of classical augmentation, a factor on the trainer's.
+        strength: Of classical augmentation and of mixed amplitudes, a factor on the trainer's.
+        intensity: As in ``Recipe``.
         augment: Of all images drawn, in the place of the base's own; ``none`` leaves it out,
             None leaves the base's. Mixes with another image (mixup, cutmix, fourier) stay. With
             FixMatch the strong one.
@@ -50,6 +52,7 @@ class MixPolicy:
     share: float = 0.0
     confidence: float = 0.0
     strength: float = 1.0
+    intensity: float = 1.0
     augment: str | None = None
     schedule: str = "mixed"
     latents: str = "prior"
@@ -69,6 +72,8 @@ class MixPolicy:
                 f"base {self.base!r} cannot be combined with synthetic images (share > 0); "
                 f"choose one of: {', '.join(able)}"
             )
+        if self.intensity != 1:
+            self._require_intensity(base)
         if self.fill and self.latents != "prior":
             raise ValueError("fill renders combinations from the prior; leave latents out")
         if self.augment == "none" and base.training in CONSISTENCY:
@@ -84,6 +89,18 @@ class MixPolicy:
                 "alone tops up no class"
             )
 
+    def _require_intensity(self, base: Recipe) -> None:
+        if base.intensity_of is None:
+            raise ValueError(
+                f"base {self.base!r} has no intensity; choose one of: {', '.join(INTENSITIES)}"
+            )
+        words, least, most = INTENSITIES[base.intensity_of]
+        if not least <= self.intensity <= most:
+            raise ValueError(
+                f"intensity, a factor on {words}, must be from {least:g} to {most:g}, "
+                f"got {self.intensity:g}"
+            )
+
     @property
     def recipe(self) -> Recipe:
         """The training it asks for."""
@@ -92,8 +109,9 @@ class MixPolicy:
             kept = tuple(name for name in base.augment if name not in OF_SINGLE_IMAGES)
             own = () if self.augment == "none" else (self.augment,)
             base = replace(base, augment=(*own, *kept))
-        if "classical" in base.augment:
+        if any(AUGMENTATIONS[name].has_strength for name in base.augment):
             base = replace(base, strength=self.strength)
+        base = replace(base, intensity=self.intensity)
         if not self.share:
             return base
         return replace(
@@ -129,6 +147,7 @@ class MixPolicy:
         recipe = self.recipe
         base = self.base + (f" with {self.augment}" if self.augment else "")
         base += f" at strength {recipe.strength:g}" if recipe.strength != 1 else ""
+        base += f" at intensity {recipe.intensity:g}" if recipe.intensity != 1 else ""
         if not self.share:
             return base
         details = [

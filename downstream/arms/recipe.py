@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 FROM_POOL = ("pseudo_label", "retrieval", "pair_label", "joint_label")
@@ -10,6 +12,15 @@ CONSISTENCY = ("fixmatch", *WARM_STARTED)
 OF_COMBINATIONS = ("group_dro", "domain_adversarial", "lisa")
 """The trainings that are told the combination of class and condition of every image."""
 GENERATOR_LABELS = ("joint_label", "joint_fixmatch")
+
+INTENSITIES: Mapping[str, tuple[str, float, float]] = {
+    "logit_adjusted": ("τ of the loss", 0.0, math.inf),
+    "mixstyle": ("α of the mixes", 0.01, math.inf),
+    "group_dro": ("the step size of the weights", 0.0, math.inf),
+    "domain_adversarial": ("the weight of the adversary", 0.0, math.inf),
+    "lisa": ("the share of mixes within a class", 0.0, 2.0),
+}
+"""What ``Recipe.intensity`` is a factor on, by loss or training, and its least and most value."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,8 @@ class Recipe:
         training: Key of ``training.TRAININGS``: ``plain``, ``decoupled``, ``pretrain``,
             ``fixmatch``, ``graph_fixmatch``, ``pair_fixmatch``, ``joint_fixmatch``, ``mixstyle``,
             ``group_dro``, ``domain_adversarial`` or ``lisa``.
+        intensity: Factor on the number that the paper of the loss or the training sets; see
+            ``INTENSITIES``. Others heed none.
         mixed: What fills ``share`` of the draws: ``synthetic`` images, or ``replay``, real images
             again, the control.
         share: Part of the draws that ``mixed`` fills, in [0, 1].
@@ -57,6 +70,7 @@ class Recipe:
     strength: float = 1.0
     loss: str = "cross_entropy"
     training: str = "plain"
+    intensity: float = 1.0
     mixed: str = "synthetic"
     share: float = 0.0
     confidence: float = 0.0
@@ -69,6 +83,11 @@ class Recipe:
     even_conditions: bool = False
     hidden: bool = False
     outside: str = ""
+
+    @property
+    def intensity_of(self) -> str | None:
+        """What of it ``INTENSITIES`` has, its loss or its training; None if neither."""
+        return next((one for one in (self.loss, self.training) if one in INTENSITIES), None)
 
     @property
     def needs_conditions(self) -> bool:

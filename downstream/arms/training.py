@@ -15,9 +15,9 @@ from downstream.consistency import WEAK, FixMatchSettings, GivenLabels, train_fi
 from downstream.decoupled import train_decoupled
 from downstream.domain_adversarial import train_domain_adversarial
 from downstream.frozen_features import trains_head
-from downstream.group_dro import train_group_dro
-from downstream.lisa import train_lisa
-from downstream.mixstyle import mixing_styles
+from downstream.group_dro import STEP_SIZE, train_group_dro
+from downstream.lisa import WITHIN_CLASS, train_lisa
+from downstream.mixstyle import ALPHA, mixing_styles
 from downstream.train import balanced_weights
 from downstream.trainer import ClassifierTrainer, Training, memory_for
 
@@ -118,6 +118,7 @@ def train_arms(
             augment=recipe.augment,
             factor=recipe.strength,
             loss=recipe.loss,
+            tau=recipe.intensity,
             on_step=_told(material, trainer.settings.steps),
         )
         trainings.append(one)
@@ -148,6 +149,7 @@ def _stage(
         augment=recipe.augment,
         factor=recipe.strength,
         loss=recipe.loss,
+        tau=recipe.intensity,
         model=model,
         on_step=_told(material, trainer.settings.steps),
     )
@@ -173,27 +175,37 @@ def _pretrain(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
 def _mixstyle(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
     images = material.images
     model = trainer.build(images, material.seed)
-    with mixing_styles(model, images.x[:1], material.seed):
+    alpha = recipe.intensity * ALPHA
+    with mixing_styles(model, images.x[:1], material.seed, alpha=alpha):
         return _stage(recipe, material, trainer, images, material.draw_weights, model)
 
 
 def _group_dro(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
     more = {"group": _combination(recipe, material), "draw_weights": material.draw_weights}
-    return _told_more(train_group_dro, recipe, material, trainer, **more)
+    step_size = recipe.intensity * STEP_SIZE
+    return _told_more(train_group_dro, recipe, material, trainer, step_size=step_size, **more)
 
 
 def _domain_adversarial(
     recipe: Recipe, material: Material, trainer: ClassifierTrainer
 ) -> nn.Module:
-    condition, bins = _combination(recipe, material) % material.bins, material.bins
-    more: dict[str, Tensor | None] = {"condition": condition, "draw_weights": material.draw_weights}
-    return _told_more(train_domain_adversarial, recipe, material, trainer, bins=bins, **more)
+    return _told_more(
+        train_domain_adversarial,
+        recipe,
+        material,
+        trainer,
+        condition=_combination(recipe, material) % material.bins,
+        bins=material.bins,
+        weight=recipe.intensity,
+        draw_weights=material.draw_weights,
+    )
 
 
 def _lisa(recipe: Recipe, material: Material, trainer: ClassifierTrainer) -> nn.Module:
     condition = _combination(recipe, material) % material.bins
     more = {"condition": condition, "draw_weights": material.draw_weights}
-    return _told_more(train_lisa, recipe, material, trainer, **more)
+    within_class = recipe.intensity * WITHIN_CLASS
+    return _told_more(train_lisa, recipe, material, trainer, within_class=within_class, **more)
 
 
 def _combination(recipe: Recipe, material: Material) -> Tensor:
@@ -207,7 +219,7 @@ def _told_more(
     recipe: Recipe,
     material: Material,
     trainer: ClassifierTrainer,
-    **more: Tensor | int | None,
+    **more: Tensor | float | None,
 ) -> nn.Module:
     """A training that is told ``more`` of the images than their classes."""
     images, on_step = material.images, _told(material, trainer.settings.steps)

@@ -25,6 +25,13 @@ class PolicyConfig(Section):
         default=0.0, description="Least probability of its class; 0 filters nothing."
     )
     strength: float = Field(default=1.0, ge=0, description="Factor on classifier.strength.")
+    intensity: float = Field(
+        default=1.0,
+        ge=0,
+        description="Factor on the number that the base's method is set by: τ of logit_adjusted "
+        "(1), α of mixstyle (0.1), the step size of group_dro (0.01), the adversary's weight in "
+        "domain_adversarial (1), the share of mixes within a class in lisa (0.5).",
+    )
     augment: Augmentation | None = Field(
         default=None,
         description="Of all images drawn, in the place of the base's; with fixmatch the strong "

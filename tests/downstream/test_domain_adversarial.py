@@ -10,7 +10,7 @@ from downstream.domain_adversarial import (
     reverse_gradient,
     train_domain_adversarial,
 )
-from downstream.train import TrainSettings
+from downstream.train import TrainSettings, train_classifier
 
 SETTINGS = TrainSettings(steps=3, batch_size=4)
 
@@ -57,6 +57,14 @@ def test_the_condition_has_a_say() -> None:
         train_domain_adversarial(model, x, y, SETTINGS, condition=told, bins=2, seed=0)
         found.append(model(x).detach())
     assert not torch.equal(*found)
+
+
+def test_an_adversary_without_weight_leaves_plain_training() -> None:
+    x, y, condition = data()
+    plain, heard = (build_classifier("auto", 2, (1, 8, 8), seed=0) for _ in range(2))
+    train_classifier(plain, x, y, SETTINGS, seed=0)
+    train_domain_adversarial(heard, x, y, SETTINGS, condition=condition, bins=2, seed=0, weight=0.0)
+    torch.testing.assert_close(heard(x), plain(x))
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -26,6 +26,20 @@ def test_two_images_share_the_class_or_the_condition_and_never_both() -> None:
     assert float(same_class.float().mean()) == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_partners_share_the_class_as_often_as_asked(share: float) -> None:
+    y, condition = torch.arange(8) // 4, torch.arange(8) % 4
+    partners = Partners(y, condition, torch.Generator().manual_seed(0), within_class=share)
+    numbers = torch.arange(8).repeat(500)
+    same = y[partners.of(numbers)] == y[numbers]
+    assert float(same.double().mean()) == pytest.approx(share, abs=0.03)
+
+
+def test_a_share_that_is_no_probability_is_refused() -> None:
+    with pytest.raises(ValueError, match="within_class must be in"):
+        Partners(torch.arange(2), torch.arange(2), torch.Generator(), within_class=1.2)
+
+
 def test_where_one_kind_of_partner_is_missing_it_is_the_other_or_the_image_itself() -> None:
     # Image 0 shares its condition alone, 1 its class and its condition, 3 nothing.
     y, condition = torch.tensor([0, 1, 1, 2]), torch.tensor([0, 0, 5, 9])

@@ -110,6 +110,8 @@ def test_a_policy_says_what_it_is() -> None:
     first = MixPolicy("classical", 0.5, schedule="pretrain")
     assert first.name == "classical + 50% synthetic, first"
     assert MixPolicy("classical", 0.5, latents="encoded").recipe.spread == 0.3
+    assert MixPolicy("lisa", intensity=0.4).name == "lisa at intensity 0.4"
+    assert MixPolicy("fourier", strength=0.5).name == "fourier at strength 0.5"
 
 
 def test_a_strength_changes_only_what_has_classical_augmentation() -> None:
@@ -134,6 +136,7 @@ def test_an_arm_has_its_screened_strength_or_that_of_classical() -> None:
         MixPolicy("classical", 0.5, short_only=True),
         MixPolicy("mixup", 1.0, strength=2.0, spread=1.0),
         MixPolicy("real"),
+        MixPolicy("group_dro", intensity=10.0),
     ],
 )
 def test_policies_survive_json(policy: MixPolicy) -> None:
@@ -154,10 +157,13 @@ def test_policies_survive_json(policy: MixPolicy) -> None:
         {"base": "classical", "share": 0.5, "schedule": "pretrain", "short_only": True},
         {"base": "fixmatch", "augment": "none"},
         {"base": "lisa", "share": 0.5},
+        {"base": "lisa", "intensity": 2.1},
+        {"base": "mixstyle", "intensity": 0.0},
+        {"base": "classical", "intensity": 0.5},
     ],
 )
 def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
-    known = r"unknown base|cannot be combined|short_only draws|exclude|needs a strong"
+    known = r"unknown base|cannot be combined|short_only draws|exclude|needs a strong|intensity"
     with pytest.raises(ValueError, match=known):
         MixPolicy(**options)
 

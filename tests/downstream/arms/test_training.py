@@ -65,6 +65,18 @@ def test_an_arm_repeats_for_a_seed_and_is_not_the_classical_one(arm: str) -> Non
     assert not first.training
 
 
+@pytest.mark.parametrize(
+    "base", ["logit_adjusted", "mixstyle", "group_dro", "domain_adversarial", "lisa"]
+)
+def test_the_intensity_of_a_base_reaches_its_training(base: str) -> None:
+    condition = torch.arange(24) % 2
+    material = {"combination": 2 * images().y + condition, "bins": 2}
+    usual = trained(BASES[base], **material)
+    assert equal(usual, trained(MixPolicy(base).recipe, **material))
+    other = trained(MixPolicy(base, intensity=0.25).recipe, **material)
+    assert not equal(usual, other)
+
+
 def test_the_losses_know_the_class_sizes() -> None:
     logits, y = torch.zeros(2, 2), torch.tensor([0, 1])
     plain = cross_entropy(logits, y)
