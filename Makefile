@@ -39,7 +39,7 @@ demo-conditions: $(READY)
 	$(BIN)/augmentor demo --conditions --out runs/demo-conditions
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-fail-under=95
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-fail-under=95 --durations=25
 
 # Every fault of tests/faults, the long ones too, and the table of what was survived.
 faults: $(READY)
