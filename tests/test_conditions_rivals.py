@@ -38,7 +38,7 @@ def row(name: str, base: str, scores: list[float], share: float = 0.0) -> dict[s
 FOUND = {
     "candidates": [
         row("fourier", "fourier", [0.25, 0.35, 0.9]),
-        row("fourier at strength 0.5", "fourier", [0.3, 0.34]),
+        row("fourier with classical", "fourier", [0.3, 0.34]),
         row("lisa", "lisa", [0.1, 0.1]),
         row("classical + 75% synthetic", "classical", [0.5, 0.7, 0.6], 0.75),
     ],
@@ -52,7 +52,7 @@ FOUND = {
 def test_settings_are_compared_in_the_folds_that_all_of_them_ran() -> None:
     best = conditions_rivals.best_of_each(FOUND["candidates"])  # type: ignore[arg-type]
     assert {base: one["name"] for base, one in best.items()} == {
-        "fourier": "fourier at strength 0.5",
+        "fourier": "fourier with classical",
         "lisa": "lisa",
     }
 
@@ -76,6 +76,6 @@ def test_a_data_set_that_was_measured_is_not_measured_again(
     assert asked == ["yaleb19_64"]
     assert list(json.loads(file.read_text())["datasets"]) == ["yaleb19_64"]
     text = file.with_suffix(".md").read_text()
-    assert "| `fourier` | 30.0 | fourier at strength 0.5 | 32.0 |" in text
+    assert "| `fourier` | 30.0 | fourier with classical | 32.0 |" in text
     assert "| rendered |  | classical + 75% synthetic | 60.0 |" in text
     assert "the best setting without a generator reached 50.0 %, rendered images 60.0 %" in text
