@@ -4,16 +4,18 @@
 
 The generator is a CVAE-GAN of the default width after one step; what it renders makes no
 difference to the time, but noise compresses badly, so that writing costs more here than in use.
-Worker processes take seconds to start, whatever they make, so every way writes a small set and one
-of three times its size, and the rate is that of the images between.
+Worker processes take seconds to start, whatever they make, so the clock runs from the moment when
+every worker has finished its first shard. Rates are medians over rounds; two processes are compared
+with one within a round, and the median of these is told.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import tempfile
-from functools import partial
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,33 @@ import numpy as np
 from PIL import Image
 
 from augmentor.common.randomness import seed_for
-from benchmarks.speed.rounds import medians, tell
+from benchmarks.speed.rounds import tell
 from pipelines.config import Config, DataConfig, SourceConfig
 from pipelines.generators.synthesize import synthesize_run
 from pipelines.generators.train import train_run
 
-CLASSES, ROUNDS, LARGER = 10, 2, 3
-PER_CLASS = {28: 512, 64: 128, 128: 64}
-"""Images of every class in the small set, by pixels."""
+CLASSES, ROUNDS, WARM_UP = 10, 5, 1
+PER_CLASS = {28: 512, 64: 160, 128: 40}
+"""Images of every class, by pixels."""
+
+
+class Clock:
+    """Hears of finished shards, and when."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, int]] = []
+
+    def step(self, task: str, done: int, total: int, note: str = "") -> None:
+        """Note the time."""
+        self.seen.append((time.perf_counter(), done))
+
+    def say(self, line: str) -> None:
+        """Ignore a line."""
+
+    def rate(self, processes: int) -> float:
+        """Images per second since every process has made one shard."""
+        (start, before), (end, after) = self.seen[processes], self.seen[-1]
+        return (after - before) / (end - start)
 
 
 def write_noise(folder: Path, side: int, per_class: int, seed: int) -> Path:
@@ -54,39 +75,39 @@ def run_of(folder: Path, side: int) -> Path:
     return run
 
 
-def synth(run: Path, out: Path, per_class: int, kind: Any, processes: int) -> None:
+def synth(
+    run: Path, out: Path, per_class: int, kind: Any, processes: int, clock: Clock | None = None
+) -> None:
     """Write a set anew."""
     shutil.rmtree(out, ignore_errors=True)
-    synthesize_run(run, out, per_class=per_class, format=kind, processes=processes)
+    synthesize_run(run, out, per_class=per_class, format=kind, processes=processes, progress=clock)
 
 
 def measure(sides: dict[int, int], rounds: int) -> dict[str, Any]:
     """Images per second of every way, and how near two processes come to twice one."""
-    rates: dict[str, float] = {}
+    rates, of_linear = dict[str, float](), dict[str, float]()
     with tempfile.TemporaryDirectory() as name:
         for side, per_class in sides.items():
             run = run_of(Path(name), side)
-            ways = {
-                (side, kind, processes, times): partial(
-                    synth, run, Path(name) / "set", times * per_class, kind, processes
-                )
-                for kind in ("folder", "shards")
-                for processes in (1, 2)
-                for times in (1, LARGER)
-            }
-            seconds = medians(ways, rounds)
-            between = (LARGER - 1) * CLASSES * per_class
-            for (_, kind, processes, times), small in seconds.items():
-                if times == 1:
-                    apart = seconds[side, kind, processes, LARGER] - small
+            for kind in ("folder", "shards"):
+                found: dict[int, list[float]] = {1: [], 2: []}
+                for number in range(WARM_UP + rounds):
+                    for processes, own in found.items():
+                        clock = Clock()
+                        synth(run, Path(name) / "set", per_class, kind, processes, clock)
+                        if number >= WARM_UP:
+                            own.append(clock.rate(processes))
+                for processes, own in found.items():
                     way = f"{side} px, {kind}, {processes} processes"
-                    rates[way] = round(between / apart, 1)
-    one = [way for way in rates if way.endswith("1 processes")]
-    scaling = {way: rates[way.replace("1 pro", "2 pro")] / (2 * rates[way]) for way in one}
+                    rates[way] = round(statistics.median(own), 1)
+                pairs = zip(found[1], found[2], strict=True)
+                ratio = statistics.median(two / (2 * one) for one, two in pairs)
+                of_linear[f"{side} px, {kind}"] = round(ratio, 2)
     return {
         "images_per_second": rates,
-        "of_linear": {way.removesuffix(", 1 processes"): round(s, 2) for way, s in scaling.items()},
-        "synth_scaling": round(min(scaling.values()), 2),
+        "of_linear": of_linear,
+        "rounds": rounds,
+        "synth_scaling": min(of_linear.values()),
     }
 
 
