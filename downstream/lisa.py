@@ -55,7 +55,7 @@ def train_lisa(
 
     Raises:
         NonFiniteLossError: If the loss or a weight stops being finite.
-        ValueError: If shapes do not fit, or ``within_class`` is no probability.
+        ValueError: If shapes do not fit, or ``within_class`` is not in [0, 1].
 
     Source:
         Yao et al. 2022, "Improving Out-of-Distribution Robustness via Selective Augmentation",

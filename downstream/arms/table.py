@@ -379,10 +379,12 @@ def arms_help() -> str:
     """What help says of the arms: which run by default and which by name only."""
     always = default_arms(pool=False)
     with_pool = [name for name in default_arms(pool=True) if name not in always]
-    by_name = [name for name in ARMS if name not in always and name not in with_pool]
+    usual = {*always, *with_pool, *WITH_CONDITIONS}
+    by_name = [name for name in ARMS if name not in usual]
     return (
         f"Arms to run, names of policies too; default: {', '.join(always)}, and with a pool "
-        f"{', '.join(with_pool)}. By name only: {', '.join(by_name)}."
+        f"{', '.join(with_pool)}; with conditions: {', '.join(WITH_CONDITIONS)}. "
+        f"By name only: {', '.join(by_name)}."
     )
 
 

@@ -26,6 +26,7 @@ def print_config(config: Config, as_json: bool) -> None:
     from pipelines.datasets import load_data
     from pipelines.generators.in_memory import chosen_family
 
+    config = config.with_family()
     chosen_family(config.source)
     bundle = load_data(config.data, config.seed)
     found = f"# {bundle.name}: {bundle.regime}; {len(bundle.test)} test images; {bundle.note}\n"

@@ -18,7 +18,11 @@ from pipelines.config.gain import GainConfig
 from pipelines.config.pool import PoolConfig
 from pipelines.config.section import ConfigError, FilePath, Section
 from pipelines.config.semi import SemiConfig
-from pipelines.config.source import SourceConfig
+from pipelines.config.source import (
+    FAMILY_OF_CONDITIONS,
+    LATENTS_OF_CONDITIONS,
+    SourceConfig,
+)
 from pipelines.config.verify import VerifyConfig
 from pipelines.strict_yaml import YamlError, parse_yaml, read_yaml, validated
 
@@ -50,6 +54,15 @@ class Config(Section):
     out: FilePath | None = Field(
         default=None, description="Folder of the run; default: runs/<name of config or data>."
     )
+
+    def with_family(self) -> Config:
+        """The same, with the generator that suits data with conditions where it names none."""
+        named = self.source.model_fields_set.intersection(("family", "preset"))
+        if named or not self.data.condition:
+            return self
+        options = LATENTS_OF_CONDITIONS | self.source.options
+        change = {"family": FAMILY_OF_CONDITIONS, "options": options}
+        return self.model_copy(update={"source": self.source.model_copy(update=change)})
 
 
 def load_config(path: str | Path) -> Config:

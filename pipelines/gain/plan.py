@@ -210,6 +210,7 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
         ConfigError: If a name is unknown or cannot be used with these data.
         DataError: If the data cannot be used.
     """
+    config = config.with_family()
     chosen_family(config.source)
     setting = setting_of(config, screening=config.gain.screening)
     setting = replace(setting, trainer=replace(setting.trainer, cache=RunDir(out).features))

@@ -78,6 +78,7 @@ def gain_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     require_writable(out)  # before any work
+    config = config.with_family()
     plan = gain_plan(config, out)
     parallelism, device = plan.parallelism, plan.setting.device
     with opened_by(

@@ -88,6 +88,7 @@ def train_run(
         RunLockedError: If another process works in ``out``.
     """
     run, progress, began = RunDir(out), progress or Silent(), time.monotonic()
+    config = config.with_family()
     chosen_family(config.source)  # a wrong name is refused before any work
     setting = setting_of(config)  # and so is a device that is not on this machine
     use_threads(config.threads)

@@ -74,7 +74,7 @@ def gain(
         conditions: For images in memory: a value per training image, by column, such as
             ``{"light": ["day", "night", …]}``.
         test_conditions: Likewise per test image.
-        family: The generator; ``cvae_gan`` unless given.
+        family: The generator; ``cvae_gan`` unless given, with a condition ``cvae``.
         steps: Training steps of the generator.
         class_names: Names of the labels, where these are whole numbers.
         value_range: What black and white are in arrays of other numbers, such as (0, 255).
@@ -145,7 +145,7 @@ def train(
         train_set: Images with labels. Without a ``test_set`` a part of them is kept for tests, so
             that the generator never sees it; ``data={"test_fraction": …}`` says how much.
         test_set: Test images, which are not read.
-        family: The generator; ``cvae_gan`` unless given.
+        family: The generator; ``cvae_gan`` unless given, with a condition ``cvae``.
         steps: Training steps.
         size: Side of the square images.
         condition: What is known beside the class: columns of a table or Hugging Face data set, or

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -137,3 +138,17 @@ def test_the_data_root_is_the_config_then_the_environment_then_the_cache(
     assert data_root(DataConfig()) == Path("/somewhere")
     monkeypatch.setenv("AUGMENTOR_DATA", "")
     assert data_root(DataConfig()) == Path.home() / ".cache" / "augmentor"
+
+
+def test_a_generator_of_conditions_is_the_one_that_was_measured_where_none_is_named() -> None:
+    known: dict[str, Any] = {"data": {"data": "digits-conditions", "condition": ["look"]}}
+    assert Config().with_family() == Config()
+    assert config_from(known).with_family().source.family == "cvae"
+    assert config_from(known).with_family().source.options == {"latent_dim": 8}
+    own = config_from(known | {"source": {"steps": 7, "options": {"latent_dim": 4, "width": 16}}})
+    assert own.with_family().source.options == {"latent_dim": 4, "width": 16}
+    assert own.with_family().source.steps == 7
+    assert own.with_family().with_family() == own.with_family()
+    for named in ({"family": "cvae_gan"}, {"preset": "default"}):
+        chosen = config_from(known | {"source": named})
+        assert chosen.with_family() is chosen
