@@ -221,12 +221,9 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
         bad += damaged
         twins = _twins(train, test)
         copies = _near_copies(train, test, remarks)
-    if twins and data.condition and layout.train is layout.test:
-        remarks.append(
-            f"{len(twins)} test images are the same picture as a training image; a run leaves them "
-            "out of the test part"
-        )
-        twins = []
+    if data.condition and layout.train is layout.test:
+        remarks += _of_own_split(twins, copies, table)
+        twins, copies = [], []
     return CheckReport(
         data=data.data,
         split=layout.note,
@@ -243,6 +240,28 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
     )
 
 
+def _of_own_split(
+    twins: Sequence[str], copies: Sequence[str], table: CombinationTable | None
+) -> list[str]:
+    """What is a remark and no problem where the test part was taken from the training part here."""
+    remarks = []
+    if twins:
+        remarks.append(
+            f"{len(twins)} test images are the same picture as a training image; a run leaves them "
+            "out of the test part"
+        )
+    if copies:
+        remarks.append(
+            f"{len(copies)} training images are nearly a test image, for example: {copies[0]}"
+        )
+    if table is not None and (taken := len(table.missing_in_test)):
+        remarks.append(
+            f"{taken} combinations are missing in training only because the test part took all of "
+            "their images; put test images of your own into test/"
+        )
+    return remarks
+
+
 def _combinations(
     data: DataConfig, layout: FolderLayout
 ) -> tuple[CombinationTable | None, tuple[str, ...], list[str]]:
@@ -250,7 +269,7 @@ def _combinations(
     if data.condition is None:
         return None, (), []
     try:
-        found = layout_conditions(find_folder(data), layout, data.condition)
+        found = layout_conditions(find_folder(data), layout, data)
     except ConditionsError as error:
         return None, error.problems, []
     parts = []

@@ -278,9 +278,11 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[BadFile]]:
             )
         folders[name] = path
     if not folders:
+        written = sorted(path.name for path in _entries(root) if path.name.startswith("metadata."))
+        unread = f" (a column of labels in {written[0]} is not read)" if written else ""
         raise DataError(
             f"{shown(root)}: holds no class folders; put the images of each class in a folder of "
-            "its own"
+            f"its own{unread}"
         )
     return folders, linked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,7 +93,8 @@ class Conditions:
         """One condition for n images, as ``rows`` takes them.
 
         Args:
-            one: Name of a category, or one number per column.
+            one: Name of a category (of several columns: with commas between), or one number per
+                column.
             n: How many.
 
         Returns:
@@ -109,10 +111,12 @@ class Conditions:
             if isinstance(one, str) or len(one) != self.size:
                 raise ValueError(f"name one number for each of {', '.join(self.names)}: {one!r}")
             return torch.tensor([[*one]], dtype=torch.float32).repeat(n, 1)
-        if one not in self.categories:
-            known = ", ".join(self.categories[:20]) + (", …" if self.size > 20 else "")
+        name = _spelled(one) if isinstance(one, str) else ""
+        place = {_spelled(own): i for i, own in enumerate(self.categories)}.get(name)
+        if place is None:
+            known = ", ".join(map(repr, self.categories[:20])) + (", …" if self.size > 20 else "")
             raise ValueError(f"unknown {', '.join(self.names)} {one!r}; known: {known}")
-        return torch.full((n,), self.categories.index(str(one)))
+        return torch.full((n,), place)
 
     def _require_categories(self, condition: Tensor) -> None:
         if not has_values(condition):
@@ -135,6 +139,12 @@ class Conditions:
                 f"conditions must be {usual}float (N, {self.size}), got {condition.dtype} "
                 f"{tuple(condition.shape)}"
             )
+
+
+def _spelled(name: str) -> str:
+    """In one spelling of accents, and of the spaces beside the commas of several columns."""
+    parts = unicodedata.normalize("NFC", name).split(",")
+    return ", ".join(part.strip() for part in parts)
 
 
 NO_CONDITIONS = Conditions()

@@ -16,7 +16,12 @@ COVERED, THIN, MISSING = 0, 1, 2
 """The states of a combination."""
 THIN_PART = 0.25
 """A combination is thin below this part of the median over those that have images."""
-BINS_PER_COLUMN = 4
+VALUES, INTERVALS, MOST_BINS = 16, 4, 4096
+"""Numbers: a single column with so many values at most has a bin for each; else columns are cut
+into so many intervals, or fewer, so that there are not more bins than that."""
+MOST_COLUMNS = 12
+"""Of numbers: each of two intervals, ``MOST_BINS`` in all."""
+MOST_DIGITS = 17
 
 
 @dataclass(frozen=True)
@@ -130,24 +135,37 @@ def combinations_of(images: LabelledImages, bins: Bins | None = None) -> Combina
     return Combinations(images.classes, chosen, counts.view(len(images.classes), len(chosen)))
 
 
-def bins_of(conditions: Conditions, condition: Tensor, per_column: int = BINS_PER_COLUMN) -> Bins:
-    """Bins for conditions: the categories, or intervals that hold about equally many of the values
-    that occur.
+def bins_of(conditions: Conditions, condition: Tensor) -> Bins:
+    """Bins for conditions: the categories, the values of one column of numbers, or intervals that
+    hold about equally many of the values that occur.
 
     Args:
         conditions: What the conditions are.
         condition: Those of the training images.
-        per_column: Most intervals per column of numbers.
+
+    Raises:
+        ValueError: If there are more than ``MOST_COLUMNS`` columns of numbers.
     """
     if not conditions.are_numbers:
         return Bins(conditions.categories)
-    edges = tuple(_edges(condition[:, i], per_column) for i in range(conditions.size))
+    most = _per_column(condition)
+    edges = tuple(_edges(condition[:, i], most) for i in range(conditions.size))
     intervals = []
     for name, inner, values in zip(conditions.names, edges, condition.T, strict=True):
-        low, high = float(values.min()), float(values.max())
-        intervals.append(_interval_names(name, inner, low, high))
+        intervals.append(_interval_names(name, inner, torch.unique(values.double())))
     names = tuple(", ".join(parts) for parts in product(*intervals))
     return Bins(names, edges)
+
+
+def _per_column(condition: Tensor) -> int:
+    columns = condition.shape[1]
+    if columns > MOST_COLUMNS:
+        raise ValueError(
+            f"{columns} columns of numbers have too many combinations; name {MOST_COLUMNS} at most"
+        )
+    if columns == 1 and len(torch.unique(condition)) <= VALUES:
+        return VALUES
+    return INTERVALS if INTERVALS**columns <= MOST_BINS else 2
 
 
 def _edges(values: Tensor, most: int) -> tuple[float, ...]:
@@ -158,7 +176,24 @@ def _edges(values: Tensor, most: int) -> tuple[float, ...]:
     return tuple(float(distinct[cut - 1] + distinct[cut]) / 2 for cut in cuts)
 
 
-def _interval_names(name: str, inner: Sequence[float], low: float, high: float) -> list[str]:
-    borders = [low, *inner, high]
-    pairs = pairwise(borders)
-    return [f"{name} {lower:g} to {upper:g}" for lower, upper in pairs]
+def _interval_names(name: str, inner: Sequence[float], values: Tensor) -> list[str]:
+    """One for every interval of these values, ascending and distinct: from border to border, or the
+    value that is alone in it.
+    """
+    borders = [float(values[0]), *inner, float(values[-1])]
+    place = torch.bucketize(values, torch.tensor(inner, dtype=values.dtype), right=True)
+    names = []
+    for number, (lower, upper) in enumerate(pairwise(borders)):
+        own = values[place == number]
+        alone = len(own) == 1
+        words = [float(own[0])] if alone else [lower, upper]
+        names.append(f"{name} {' to '.join(_written(borders, words))}")
+    return names
+
+
+def _written(borders: Sequence[float], numbers: Sequence[float]) -> list[str]:
+    """Numbers with so many digits that the borders differ, and that those before the point show."""
+    digits = min(max(6, len(str(int(max(map(abs, borders)))))), MOST_DIGITS)
+    while digits < MOST_DIGITS and len({f"{one:.{digits}g}" for one in borders}) < len({*borders}):
+        digits += 1
+    return [f"{one:.{digits}g}" for one in numbers]

@@ -88,9 +88,12 @@ class Fill:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns of metadata; one for categories, also where several made them."""
-        names = self.conditions.names
-        return names if self.conditions.are_numbers else ("+".join(names),)
+        """Names of the columns of metadata; one where a category does not tell its columns apart,
+        since it holds more commas.
+        """
+        names, categories = self.conditions.names, self.conditions.categories
+        apart = all(len(_cells(one)) == len(names) for one in categories)
+        return names if apart else ("+".join(names),)
 
     def words(self, condition: Tensor) -> Iterator[dict[str, str | float]]:
         """Conditions as columns of metadata, such as ``{"font": "bold"}``.
@@ -102,7 +105,9 @@ class Fill:
             if self.conditions.are_numbers:
                 yield {name: _short(value) for name, value in zip(self.columns, one, strict=True)}
             else:
-                yield {self.columns[0]: self.conditions.categories[one]}
+                name = self.conditions.categories[one]
+                cells = [name] if len(self.columns) == 1 else _cells(name)
+                yield dict(zip(self.columns, cells, strict=True))
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Fill:
@@ -120,6 +125,10 @@ class Fill:
             for some in stored["values"]
         )
         return cls(conditions, tuple(map(str, stored["bins"])), counts, values)
+
+
+def _cells(category: str) -> list[str]:
+    return category.split(", ")
 
 
 @lru_cache(maxsize=4)

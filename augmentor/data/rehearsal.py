@@ -19,8 +19,8 @@ from augmentor.data.combinations import Bins, combinations_of
 FOLDS = 3
 """Every fold hides combinations of one well covered class in three."""
 INCOMPLETE = 0.5
-"""A class is incomplete if it was seen in less than this part of the conditions of the class that
-was seen in most."""
+"""A class is incomplete if it was seen in at most this part of the conditions of the class that was
+seen in the second most: one class that was photographed better than all others is no yardstick."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RehearsalFold:
 def incomplete_classes(images: LabelledImages, bins: Bins) -> Tensor:
     """Classes that were seen in far fewer conditions than others, bool (K,)."""
     seen = (combinations_of(images, bins).counts > 0).sum(dim=1)
-    return seen < INCOMPLETE * seen.max()
+    return seen <= INCOMPLETE * seen.topk(2).values[-1]
 
 
 def rehearsal_fold(images: LabelledImages, bins: Bins, seed: int, number: int) -> RehearsalFold:
@@ -49,8 +49,8 @@ def rehearsal_fold(images: LabelledImages, bins: Bins, seed: int, number: int) -
 
     Each takes an incomplete class as its pattern: it keeps as many images, from the same
     conditions (from as many other ones where it has no image in these). All its other images are
-    hidden; those of combinations that nothing is left of are scored, or given to the control, half
-    and half.
+    hidden. Of every combination that nothing is left of, half of the images, rounded up, are
+    scored, and the others are given to the control.
 
     Args:
         images: Training images with conditions.
@@ -68,9 +68,10 @@ def rehearsal_fold(images: LabelledImages, bins: Bins, seed: int, number: int) -
     complete, patterns = (~incomplete).nonzero()[:, 0], incomplete.nonzero()[:, 0]
     if not len(patterns) or len(complete) < 2:
         raise DataError(
-            f"{len(patterns)} classes lack most conditions and {len(complete)} have them: a "
-            "rehearsal needs one of the first and two of the second; `augmentor check --condition` "
-            "shows the table"
+            f"{len(patterns)} classes lack half of the conditions or more and {len(complete)} have "
+            "them: a rehearsal needs one of the first and two of the second; `augmentor check "
+            "--condition` shows the table. To hide combinations yourself, leave the rehearsal out "
+            "and set data.rare in a config"
         )
     turn, place = divmod(number, FOLDS)
     rng = rng_for("rehearsal", seed, turn)
@@ -87,9 +88,9 @@ def rehearsal_fold(images: LabelledImages, bins: Bins, seed: int, number: int) -
         kept, lost = _like(own, bin_of, images.y == pattern, rng)
         fit[own] = False
         fit[kept] = True
-        half = len(lost) // 2
-        given.append(lost[:half])
-        scored.append(lost[half:])
+        first = _first_halves(bin_of[lost])
+        scored.append(lost[first])
+        given.append(lost[~first])
     return RehearsalFold(
         fit.nonzero()[:, 0], torch.cat(scored).sort().values, torch.cat(given).sort().values
     )
@@ -111,6 +112,15 @@ def _like(
     kept = own[inside][: int(pattern.sum())]
     lost = own[~torch.isin(bin_of[own], bin_of[kept])]
     return kept, lost
+
+
+def _first_halves(bins: Tensor) -> Tensor:
+    """Which images are of the first half of their bin, rounded up, bool (N,)."""
+    counts = torch.bincount(bins)
+    order = bins.argsort(stable=True)
+    before = torch.empty_like(order)
+    before[order] = torch.arange(len(bins)) - (counts.cumsum(0) - counts)[bins[order]]
+    return 2 * before < counts[bins]
 
 
 def _condition(images: LabelledImages) -> Tensor:

@@ -166,9 +166,9 @@ def _repeated(values: Mapping[str, Any]) -> str:
     said = ""
     if size := values.get("data__size"):
         said += f" --size {size}"
-    if condition := values.get("data__condition"):
-        names = condition if isinstance(condition, str) else ",".join(condition)
-        said += f" --condition {shlex.quote(names)}"
+    for option in ("condition", "categories"):
+        if names := values.get(f"data__{option}"):
+            said += f" --{option} {shlex.quote(','.join(names))}"
     return said
 
 

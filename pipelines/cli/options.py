@@ -153,6 +153,13 @@ def split_commas(
     )
 
 
+def split_all_commas(
+    ctx: click.Context, option: click.Parameter, values: Sequence[str]
+) -> tuple[str, ...] | None:
+    """``A,B`` and ``C`` of an option that was given twice as one tuple; a callback of click."""
+    return split_commas(ctx, option, ",".join(values) or None)
+
+
 def seconds_of(text: str | None) -> float | None:
     """``1h30m`` as seconds.
 
@@ -288,8 +295,15 @@ form_options = together(
     key("--grey/--colour", "data.grey", is_flag=True),
     key("--test-fraction", "data.test_fraction", type=float),
 )
-condition_option = key(
-    "--condition", "data.condition", metavar="NAME[,NAME]", callback=split_commas
+condition_option = together(
+    key(
+        "--condition",
+        "data.condition",
+        metavar="NAME[,NAME]",
+        multiple=True,
+        callback=split_all_commas,
+    ),
+    key("--categories", "data.categories", metavar="NAME[,NAME]", callback=split_commas),
 )
 data_option = key("--data", "data.data", metavar="DATA")
 data_options = together(

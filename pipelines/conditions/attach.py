@@ -15,6 +15,7 @@ from torch import Tensor
 
 from augmentor.common.conditions import Conditions
 from augmentor.common.types import DataError
+from augmentor.data.combinations import MOST_COLUMNS
 from pipelines.conditions.metadata import FILES, Metadata, find_metadata, read_metadata
 from pipelines.config.data import FOLDER_LEVEL
 from pipelines.image_folder import ImageTree, printable, shown
@@ -22,6 +23,8 @@ from pipelines.image_folder import ImageTree, printable, shown
 MOST_NUMBER = 1e30
 """Larger numbers would overflow where float32 squares them."""
 LEAST_SCALE = 1e-30
+MANY = 20
+"""Images from which on it is odd that nearly every one has a word of its own."""
 SHOWN = 5
 """Problems of one kind that are told one by one."""
 
@@ -86,6 +89,7 @@ def find_conditions(
     train: tuple[ImageTree, Sequence[int]],
     test: tuple[ImageTree, Sequence[int]],
     names: tuple[str, ...],
+    categories: tuple[str, ...] = (),
 ) -> FoundConditions:
     """The condition of every training and test image.
 
@@ -94,6 +98,7 @@ def find_conditions(
         train: A tree and which of its files are the training images, in order.
         test: The same of the test images; the tree may be the same.
         names: Columns of ``metadata.csv`` or ``metadata.jsonl``, or ``folder`` alone.
+        categories: Those of them whose numbers are names, such as cameras 1, 2 and 3.
 
     Raises:
         ConditionsError: If the metadata are missing, a column is unknown, an image has no row, or
@@ -113,7 +118,20 @@ def find_conditions(
     parts = []
     for tree, index in (train, test):
         parts.append([cells[tree.paths[i]] for i in index])
-    return replace(_understood(names, *parts), remarks=tuple(remarks))
+    found = _understood(names, parts[0], parts[1], categories)
+    return replace(found, remarks=(*remarks, *_odd(found)))
+
+
+def _odd(found: FoundConditions) -> list[str]:
+    """A remark where nearly every image has a word of its own."""
+    count = len(found.train)
+    if found.conditions.are_numbers or 2 * found.conditions.size < count or count < MANY:
+        return []
+    joined = ", ".join(map(printable, found.conditions.names))
+    return [
+        f"{joined} has {found.conditions.size} different words for {count} training images, so "
+        "nothing can be learned of most of them; numbers need a decimal point and no unit"
+    ]
 
 
 def _cells_of_folders(trees: Sequence[ImageTree]) -> tuple[dict[Path, _Cell], list[str]]:
@@ -198,29 +216,65 @@ def _few(problems: Sequence[str], kind: str) -> list[str]:
 
 
 def _understood(
-    names: tuple[str, ...], train: Sequence[_Cell], test: Sequence[_Cell]
+    names: tuple[str, ...],
+    train: Sequence[_Cell],
+    test: Sequence[_Cell],
+    categories: tuple[str, ...],
 ) -> FoundConditions:
-    """Numbers or categories, by what the values look like."""
+    """Numbers or categories, by what the values look like, or as ``categories`` says."""
     columns: list[list[float | None]] = []
     problems = []
     for column, name in enumerate(names):
-        numbers = [_number(cell.values[column]) for cell in chain(train, test)]
+        read = _no_number if name in categories else _number
+        numbers = [read(cell.values[column]) for cell in chain(train, test)]
         columns.append(numbers)
         problems += _column_problems(name, column, numbers, [*train, *test])
     if problems:
         raise ConditionsError(problems)
     kinds = [numbers[0] is not None for numbers in columns]
     if all(kinds):
-        values = torch.tensor(columns, dtype=torch.float32).T.contiguous()
+        _require_bins(names)
+        values = torch.tensor(columns, dtype=torch.float64).T.contiguous()
+        _require_apart(names, values)
+        values = values.float()
         return _numbers(names, values[: len(train)], values[len(train) :])
     if any(kinds):
         raise ConditionsError(
             [
                 f"{names[kinds.index(True)]} holds numbers and {names[kinds.index(False)]} holds "
-                "words; name columns of one kind, or write the numbers as words such as 'n12'"
+                "words; name columns of one kind, or make categories of the numbers: --categories "
+                f"{names[kinds.index(True)]}"
             ]
         )
     return _words(names, train, test)
+
+
+def _require_bins(names: tuple[str, ...]) -> None:
+    if len(names) > MOST_COLUMNS:
+        raise ConditionsError(
+            [
+                f"{len(names)} columns of numbers have too many combinations; name {MOST_COLUMNS} "
+                "at most"
+            ]
+        )
+
+
+def _require_apart(names: tuple[str, ...], values: Tensor) -> None:
+    """Refuse numbers that float32 cannot tell apart, such as dates written as 20240101."""
+    for name, column in zip(names, values.T, strict=True):
+        distinct = torch.unique(column)
+        if len(torch.unique(distinct.float())) < len(distinct):
+            raise ConditionsError(
+                [
+                    f"{printable(name)} holds numbers that are too near each other for their size, "
+                    f"such as {float(distinct[-1]):.17g}; subtract a constant, or make categories "
+                    f"of them: --categories {printable(name)}"
+                ]
+            )
+
+
+def _no_number(text: str) -> float | None:
+    return None
 
 
 def _number(text: str) -> float | None:
@@ -252,7 +306,8 @@ def _column_problems(
             most = "no numbers" if odd_is_number else "finite numbers"
             odd.append(
                 f"{cell.where}: {printable(name)} is {printable(cell.values[column])!r}, but most "
-                f"values of this column are {most}; write all as numbers, or none (such as 'n12')"
+                f"values of this column are {most}; write all as numbers, or make categories of "
+                f"them: --categories {printable(name)}"
             )
     return _few(odd, f"values of {printable(name)}")
 

@@ -96,12 +96,12 @@ def read_metadata(file: Path, columns: tuple[str, ...]) -> Metadata:
         Row(line=4, values=('-25',))
     """
     text = _text(file)
-    lines = _csv_rows(file, text) if file.suffix == ".csv" else _json_rows(file, text)
+    read = _csv_rows if file.suffix == ".csv" else _json_rows
+    lines = read(file, text, columns)
     rows: dict[str, Row] = {}
     problems: list[str] = []
     repeated = 0
     for line, cells in lines:
-        _require_columns(file, line, cells, columns)
         name = cells[FILE_COLUMN]
         path = _inside(name)
         row = Row(line, tuple(cells[column] for column in columns))
@@ -140,7 +140,9 @@ def _text(file: Path) -> str:
         raise DataError(f"{shown(file)}:{line}: is not UTF-8; save the file as UTF-8") from error
 
 
-def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _csv_rows(
+    file: Path, text: str, columns: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Lines and cells; the first line names the columns."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] | None = None
@@ -152,6 +154,7 @@ def _csv_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
                 continue
             if header is None:
                 header = _header(file, first, cells)
+                _require_columns(file, first, header, columns)
             elif len(cells) != len(header):
                 raise DataError(
                     f"{shown(file)}:{first}: has {len(cells)} values for {len(header)} columns; "
@@ -174,7 +177,9 @@ def _header(file: Path, line: int, cells: list[str]) -> list[str]:
     return names
 
 
-def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _json_rows(
+    file: Path, text: str, columns: tuple[str, ...]
+) -> Iterator[tuple[int, dict[str, str]]]:
     for line, one in enumerate(text.split("\n"), start=1):
         if not one.strip():
             continue
@@ -186,7 +191,9 @@ def _json_rows(file: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             ) from error
         if not isinstance(found, dict):
             raise DataError(f"{shown(file)}:{line}: is not a JSON object; write {{...}} on a line")
-        yield line, {_spelled(name): _plain(value) for name, value in found.items()}
+        cells = {_spelled(name): _plain(value) for name, value in found.items()}
+        _require_columns(file, line, cells, columns)
+        yield line, cells
 
 
 def _plain(value: Any) -> str:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from augmentor.common.conditions import Conditions
@@ -96,6 +99,15 @@ class CombinationTable:
             lines.append(
                 f"classes seen in one condition only: {total['classes_with_one_condition']}"
             )
+        if (groups := total["groups"]) > 1:
+            lines += wrap(
+                f"classes and conditions fall into {groups} groups without a combination in "
+                "common: between them nothing tells what is of the class and what of the "
+                "condition, so that no generator can render one group's classes under another's "
+                "conditions",
+                WIDTH,
+                subsequent_indent="  ",
+            )
         return [*lines, "", *draw(self.train, self.test)]
 
     def _totals(self) -> dict[str, int]:
@@ -109,6 +121,7 @@ class CombinationTable:
             "thin": len(self.thin),
             "conditions_in_test_alone": int(unseen.sum()),
             "classes_with_one_condition": int(((counts > 0).sum(dim=1) == 1).sum()),
+            "groups": _groups(counts > 0),
         }
 
     def _listed(self, combinations: list[int]) -> list[dict[str, Any]]:
@@ -133,6 +146,17 @@ class CombinationTable:
             yield cut(f"  {printable(self.train.name(one))}", WIDTH - len(tail)) + tail
         if len(combinations) > most:
             yield f"  … and {len(combinations) - most} more"
+
+
+def _groups(occurring: Tensor) -> int:
+    """Sets of classes and conditions that combinations (K, B) link with each other."""
+    seen = occurring[occurring.any(dim=1)][:, occurring.any(dim=0)]
+    classes, conditions = seen.shape
+    label, place = seen.nonzero().T.numpy()
+    links = coo_array(
+        (np.ones(len(label)), (label, classes + place)), shape=(classes + conditions,) * 2
+    )
+    return int(connected_components(links, directed=False)[0])
 
 
 def combination_table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -145,11 +145,22 @@ class DataConfig(Section):
         description="What is known beside the class: columns of metadata.csv or metadata.jsonl "
         "beside the images, or folder for the level class/condition/file.",
     )
+    categories: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="Those of condition whose numbers are names, such as cameras 1, 2 and 3. Other "
+        "numbers are values: 2 lies between 1 and 3.",
+    )
     rare: RareConfig | None = Field(
         default=None,
         description="{classes: 0.5, images: 4, conditions: 3, within: {column: [low, high]}}: "
         "hide combinations of class and condition from training, to measure what fills them.",
     )
+
+    @field_validator("condition", "categories", mode="before")
+    @classmethod
+    def _one_name(cls, names: Any) -> Any:
+        return (names,) if isinstance(names, str) else names
 
     @field_validator("condition")
     @classmethod
@@ -166,6 +177,12 @@ class DataConfig(Section):
         if "file_name" in names:
             raise ValueError("file_name says which image a row is of; it is not a condition")
         return names
+
+    @model_validator(mode="after")
+    def _categories_are_conditions(self) -> DataConfig:
+        if unknown := [name for name in self.categories if name not in (self.condition or ())]:
+            raise ValueError(f"categories names {unknown[0]!r}, which is not one of the conditions")
+        return self
 
     @model_validator(mode="after")
     def _rare_fits(self) -> DataConfig:

@@ -9,7 +9,6 @@ from pydantic import Field
 from pipelines.config.data import GENERATED_SIZES, GeneratedSize
 from pipelines.config.section import Fraction, Section
 
-
 FAMILY_OF_CONDITIONS, LATENTS_OF_CONDITIONS = "cvae", {"latent_dim": 8}
 """Of data with conditions: it brings back twice as many hidden combinations of digits and looks as
 the other default (docs/results/generators_digits.json). Long latents would carry the condition too.

@@ -40,6 +40,9 @@ from pipelines.image_folder import (
 from pipelines.progress import Lines
 
 TOLD_EVERY = 30.0  # seconds between two lines while images are decoded to disk
+TRAIN_NAMES = ("train", "training")
+TEST_NAMES = ("test", "testing", "val", "valid", "validation")
+"""Folders of the two parts, the first that there is."""
 MOST_NAMED = 10
 """Files that one message names."""
 
@@ -55,14 +58,19 @@ class FolderLayout:
     note: str
 
 
-def layout_conditions(root: Path, layout: FolderLayout, names: tuple[str, ...]) -> FoundConditions:
+def layout_conditions(root: Path, layout: FolderLayout, data: DataConfig) -> FoundConditions:
     """The conditions of the images of a folder.
+
+    Args:
+        root: The folder.
+        layout: Its files.
+        data: Names the conditions.
 
     Raises:
         ConditionsError: If they are not known of every image, or do not fit together.
     """
     train, test = (layout.train, layout.train_index), (layout.test, layout.test_index)
-    return find_conditions(root, train, test, names)
+    return find_conditions(root, train, test, data.condition or (), data.categories)
 
 
 def find_folder(data: DataConfig) -> Path:
@@ -81,22 +89,61 @@ def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
         DataError: If the folder is not an image tree, or the class lists of ``train`` and ``test``
             differ.
     """
-    if not (root / "train").is_dir():
-        return _one_level(root, test_fraction, "files sorted by SHA-256 of <class>/<file>")
-    if not (root / "test").is_dir():
-        return _one_level(
-            root / "train", test_fraction, "train/ alone, files sorted by SHA-256 of <class>/<file>"
-        )
-    train, test = list_tree(root / "train"), list_tree(root / "test")
+    first, second = part_folder(root, TRAIN_NAMES), part_folder(root, TEST_NAMES)
+    by_hash = "files sorted by SHA-256 of <class>/<file>"
+    if first is None:
+        return _one_level(root, test_fraction, by_hash)
+    if second is None:
+        _require_no_class_beside(root, first)
+        return _one_level(first, test_fraction, f"{first.name}/ alone, {by_hash}")
+    train, test = list_tree(first), list_tree(second)
+    parts = f"{first.name}/ and {second.name}/"
     if lost := sorted(set(train.classes) ^ set(test.classes)):
-        side = "train" if lost[0] in train.classes else "test"
+        side = first if lost[0] in train.classes else second
         raise DataError(
-            f"{shown(root)}: class {lost[0]!r} is only in {side}/; train/ and test/ need the same "
+            f"{shown(root)}: class {lost[0]!r} is only in {side.name}/; {parts} need the same "
             "classes"
         )
     return FolderLayout(
-        train, test, list(range(len(train.paths))), list(range(len(test.paths))), "train/ and test/"
+        train, test, list(range(len(train.paths))), list(range(len(test.paths))), parts
     )
+
+
+def part_folder(root: Path, names: Sequence[str]) -> Path | None:
+    """The folder of a part of the data, by the first of these names that there is, in upper or
+    lower case; None without one.
+
+    Raises:
+        DataError: If two folders have the name.
+    """
+    by_name: dict[str, list[Path]] = {}
+    for path in sorted(root.iterdir()):
+        if path.is_dir():
+            by_name.setdefault(path.name.lower(), []).append(path)
+    for name in names:
+        if len(found := by_name.get(name, [])) > 1:
+            raise DataError(
+                f"{shown(root)}: has both {found[0].name}/ and {found[1].name}/; merge them"
+            )
+        if found:
+            return found[0]
+    return None
+
+
+def _require_no_class_beside(root: Path, train: Path) -> None:
+    """Refuse a part under a name that is not known, and a class that happens to be called train."""
+    inside = _folders_in(train)
+    for path in sorted(root.iterdir()):
+        if path != train and path.is_dir() and inside & _folders_in(path):
+            raise DataError(
+                f"{shown(root)}: {path.name}/ has the same folders as {train.name}/, which is read "
+                f"as the training part; call the other part test/, or if {train.name} is a class, "
+                "rename its folder"
+            )
+
+
+def _folders_in(folder: Path) -> set[str]:
+    return {one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")}
 
 
 def layout_problems(layout: FolderLayout) -> list[str]:
@@ -178,7 +225,7 @@ def load_folder(data: DataConfig) -> FullData:
     refuse_files(root, layout_problems(layout), bad)
     train_paths = [layout.train.paths[i] for i in layout.train_index]
     test_paths = [layout.test.paths[i] for i in layout.test_index]
-    found = layout_conditions(root, layout, data.condition) if data.condition else None
+    found = layout_conditions(root, layout, data) if data.condition else None
     headers, bad = read_headers([*train_paths, *test_paths])
     refuse_files(root, [], bad)
     size, grey = chosen_form(data, list(headers.values()))

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augmentor.data.combinations import MISSING, Combinations, combinations_of
+from augmentor.data.combinations import MISSING, Bins, Combinations, combinations_of
+from augmentor.data.rehearsal import rehearsal_fold
 from downstream.arms.policy import MixPolicy
 from downstream.comparison import paired_t
 from downstream.metrics import Outputs
@@ -43,8 +44,9 @@ def rehearsal(
     Returns:
         The key ``rehearsal`` of policy.json: ``combinations`` and ``images`` hidden and scored,
         recalls ``without`` and ``with`` a generator and with real photos (``ceiling``), ``delta``
-        with its 95 % interval over the hidden classes, and ``photograph``: missing
-        combinations, the one whose photos would probably help most first.
+        with its 95 % interval over the hidden classes, ``photograph``: missing combinations, the
+        one whose photos would probably help most first, and ``photographed_once``: combinations
+        of which there was no other photo for the ceiling.
     """
     recipes = {best.name: best.recipe, chosen.name: chosen.recipe} | plan.ceiling
     groups = [plan.split_group(number, recipes) for number in range(folds)]
@@ -53,11 +55,24 @@ def rehearsal(
         by_recipe = dict(zip(group.task.recipes, parts, strict=True))
         for name, recipe in recipes.items():
             scored[name].append(outputs_of(by_recipe[recipe]))
-    table = combinations_of(plan.bundle.train, bins_of_bundle(plan.bundle))
+    bins = bins_of_bundle(plan.bundle)
+    table = combinations_of(plan.bundle.train, bins)
+    assert bins is not None
     return summary(scored[best.name], scored[chosen.name], scored["oracle"], table) | {
         "best_without_generator": best.name,
         "chosen": chosen.name,
+        "photographed_once": sum(_photographed_once(plan, bins, fold) for fold in range(folds)),
     }
+
+
+def _photographed_once(plan: GainPlan, bins: Bins, number: int) -> int:
+    """Scored combinations of a fold of which ``oracle`` had no other photo."""
+    train, seed = plan.bundle.train, plan.setting.replicate_seed(0)
+    fold = rehearsal_fold(train, bins, seed, plan.first_split + number)
+    scored, given = (
+        combinations_of(train.subset(some), bins).counts > 0 for some in (fold.scored, fold.given)
+    )
+    return int((scored & ~given).sum())
 
 
 def summary(
@@ -142,6 +157,11 @@ def rehearsal_verdict(found: Mapping[str, Any]) -> dict[str, Any]:
         f"Hidden on purpose: {found['images']} photos of {found['combinations']} combinations; "
         f"recall changed by {_points(found['delta'])} points{_interval(found['ci95'])}"
     ]
+    if once := found.get("photographed_once", 0):
+        lines.append(
+            f"Of {once} of these combinations there was one photo only, so real photos would give "
+            "more than that"
+        )
     worthy = [one for one in found["photograph"] if one["worth"] > 0]
     if worthy:
         first = "; ".join(f"{one['class']} × {one['condition']}" for one in worthy[:3])

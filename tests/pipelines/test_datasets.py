@@ -90,6 +90,38 @@ def test_a_folder_with_train_and_test_is_read_pixel_by_pixel(
     assert torch.equal(to_uint8(bundle.train.x[3]), stored)
 
 
+@pytest.mark.parametrize(
+    "names", [("Train", "Test"), ("training", "testing"), ("train", "val"), ("TRAIN", "valid")]
+)
+def test_the_parts_may_have_other_usual_names(
+    names: tuple[str, str], tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    first, second = names
+    make_folder(tmp_path / first, {"cat": 3, "dog": 3})
+    make_folder(tmp_path / second, {"cat": 2, "dog": 2}, seed=1)
+    bundle = load_data(DataConfig(data=str(tmp_path)), seed=0)
+    assert (len(bundle.train), len(bundle.test)) == (6, 4)
+    assert bundle.note.startswith(f"{first}/ and {second}/")
+
+
+def test_a_part_of_an_unknown_name_and_a_class_called_train_are_refused(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    make_folder(tmp_path / "train", {"cat": 4, "dog": 4})
+    make_folder(tmp_path / "more" / "loose", {"birds": 2})
+    assert len(load_data(DataConfig(data=str(tmp_path)), seed=0).train) == 6
+    make_folder(tmp_path / "holdout", {"dog": 2, "cat": 2}, seed=1)
+    with pytest.raises(DataError, match=r"holdout/ has the same folders as train/.*call the other"):
+        load_data(DataConfig(data=str(tmp_path)), seed=0)
+
+
+def test_two_folders_for_one_part_are_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
+    for name in ("train", "Train"):
+        make_folder(tmp_path / name, {"cat": 2, "dog": 2})
+    with pytest.raises(DataError, match="has both Train/ and train/; merge them"):
+        load_data(DataConfig(data=str(tmp_path)), seed=0)
+
+
 def test_a_folder_of_one_level_is_split_by_the_rule(
     tmp_path: Path, make_folder: MakeFolder
 ) -> None:

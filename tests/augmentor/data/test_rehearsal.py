@@ -32,6 +32,39 @@ def test_classes_seen_in_few_conditions_are_incomplete() -> None:
     assert incomplete_classes(images, bins).tolist() == [False] * 6 + [True] * 2
 
 
+@pytest.mark.parametrize("rare", [1, 2])
+def test_of_two_conditions_a_class_that_lacks_one_is_incomplete(rare: int) -> None:
+    y, light = [0, 0, 1, 1, *[2] * rare], [0, 1, 0, 1, *[0] * rare]
+    images = LabelledImages(
+        torch.zeros(len(y), 1, 8, 8), torch.tensor(y), ("a", "b", "c"), torch.tensor(light), LIGHTS
+    )
+    bins = bins_of(LIGHTS, torch.tensor(light))
+    assert incomplete_classes(images, bins).tolist() == [False, False, True]
+
+
+def test_one_class_that_was_photographed_better_than_all_is_no_yardstick() -> None:
+    light = [*range(4), 0, 1, 0, 1, 0]
+    y = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 3])
+    images = LabelledImages(
+        torch.zeros(9, 1, 8, 8), y, ("a", "b", "c", "d"), torch.tensor(light), LIGHTS
+    )
+    bins = bins_of(LIGHTS, torch.tensor(light))
+    assert incomplete_classes(images, bins).tolist() == [False, False, False, True]
+
+
+def test_of_every_hidden_combination_half_of_the_images_are_scored() -> None:
+    images, bins = pictures()
+    odd = images.subset(torch.arange(len(images))[torch.arange(len(images)) % EACH != 0])
+    for number in range(FOLDS):
+        fold = rehearsal_fold(odd, bins, seed=4, number=number)
+        scored, given = (
+            combinations_of(odd.subset(n), bins).counts for n in (fold.scored, fold.given)
+        )
+        assert set(scored[scored > 0].tolist()) == {3}  # of five
+        assert set(given[given > 0].tolist()) == {2}
+        assert torch.equal(scored > 0, given > 0)
+
+
 def test_hidden_classes_are_left_like_the_incomplete_ones() -> None:
     images, bins = pictures()
     fold = rehearsal_fold(images, bins, seed=3, number=0)
@@ -87,5 +120,5 @@ def test_a_class_without_the_pattern_s_conditions_takes_as_many_others() -> None
 
 def test_nothing_incomplete_is_refused() -> None:
     images, bins = pictures(incomplete=0)
-    with pytest.raises(DataError, match="0 classes lack most conditions and 6 have them"):
+    with pytest.raises(DataError, match="0 classes lack half of the conditions or more and 6"):
         rehearsal_fold(images, bins, seed=0, number=0)

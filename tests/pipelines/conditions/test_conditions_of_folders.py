@@ -16,7 +16,7 @@ from pipelines.check import check_data
 from pipelines.conditions import metadata
 from pipelines.conditions.attach import find_conditions
 from pipelines.conditions.table import combination_table, without_pixels
-from pipelines.config import DataConfig
+from pipelines.config import DataConfig, config_from
 from pipelines.datasets import load_data
 from pipelines.image_folder import ImageTree
 
@@ -70,6 +70,56 @@ def refused(capsys: pytest.CaptureFixture[str], root: Path, condition: str = "ca
         load_data(data(root, *condition.split(",")), seed=0)
     assert str(error.value).split(" (and ")[0].split("; ")[0] in checked
     return str(error.value)
+
+
+def test_numbers_are_categories_where_they_are_said_to_be(parts: Path) -> None:
+    described(parts)
+    asked = DataConfig(data=str(parts), condition=("height",), categories=("height",))
+    bundle = load_data(asked, seed=0)
+    assert bundle.train.conditions.categories == ("0.0", "1.5", "3.0")
+    assert load_data(data(parts, "height"), seed=0).train.conditions.are_numbers
+    mixed = DataConfig(data=str(parts), condition=("camera", "height"), categories=("height",))
+    assert "left, 0.0" in load_data(mixed, seed=0).train.conditions.categories
+    with pytest.raises(ValueError, match="'site', which is not one of the conditions"):
+        DataConfig(data=str(parts), condition=("height",), categories=("site",))
+
+
+def test_a_single_name_needs_no_list() -> None:
+    assert config_from({"data": {"condition": "camera"}}).data.condition == ("camera",)
+
+
+def test_conditions_named_one_by_one_are_all_heeded(
+    parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described(parts)
+    asked = ["check", str(parts), "--condition", "camera", "--condition", "site"]
+    assert cli.main(asked) == 0
+    told = capsys.readouterr()
+    assert "condition camera, site, 3 categories" in told.out
+    assert "--condition camera,site" in told.err
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_refused(
+    parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def days(rows: dict[str, dict[str, str]]) -> None:
+        for place, row in enumerate(rows.values()):
+            row["height"] = str(20240101 + place)
+
+    described(parts, days)
+    assert "height holds numbers that are too near each other" in refused(capsys, parts, "height")
+
+
+def test_classes_and_conditions_without_a_link_are_told(
+    parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def one_to_one(rows: dict[str, dict[str, str]]) -> None:
+        for name, row in rows.items():
+            row["camera"] = "left" if name.startswith("cat") else "right"
+
+    described(parts, one_to_one)
+    assert cli.main(["check", str(parts), "--condition", "camera"]) == 0
+    assert "classes and conditions fall into 2 groups" in capsys.readouterr().out
 
 
 def test_words_are_categories_in_the_order_of_their_names(parts: Path) -> None:
@@ -180,7 +230,7 @@ def test_what_is_no_finite_number_among_numbers(
     described(parts, lambda rows: rows["dog/1.png"].update(height=odd))
     found = refused(capsys, parts, "height")
     assert f"train/metadata.csv:6: height is {odd!r}, but most values" in found
-    assert "write all as numbers, or none" in found
+    assert "or make categories of them: --categories height" in found
 
 
 def test_names_with_numbers_and_underscores_are_words(parts: Path) -> None:

@@ -113,6 +113,14 @@ def test_a_rise_is_called_one_where_its_interval_lies_above_zero() -> None:
     assert rehearsal_verdict(found | plain)["light"] == "amber", "nothing that renders was chosen"
 
 
+def test_a_ceiling_from_too_few_photos_is_called_too_low() -> None:
+    found = summary(folds([1, 0, 0, 0]), folds([0, 1, 1, 0]), folds([1, 1, 1, 1]), TABLE) | NAMES
+    once = "Of 3 of these combinations there was one photo only"
+    told = rehearsal_verdict(found | {"photographed_once": 3})
+    assert any(line.startswith(once) for line in told["lines"])
+    assert not any("one photo only" in line for line in rehearsal_verdict(found)["lines"])
+
+
 def test_a_loss_is_not_called_a_rise_and_one_class_has_no_interval() -> None:
     one = [fold([0, 0], [0, 1], right) for right in ([1, 1], [1, 0], [1, 1])]
     found = summary([one[0]], [one[1]], [one[2]], TABLE)
@@ -152,6 +160,7 @@ def test_a_run_chooses_by_rehearsal_and_says_so_first(
     found = policy["rehearsal"]
     assert {"photograph", "delta", "ceiling", "ci95", "chosen"} <= set(found)
     assert found["classes"] == 2  # every third of five well covered ones
+    assert found["photographed_once"] == 0
     assert found["photograph"]
     assert policy["screening"]["metric"] == "missing_combinations"
     followed = policy["screening"]["condition_agreement"]
@@ -200,7 +209,7 @@ def test_the_rehearsal_stands_in_the_result_where_auto_is_no_arm(tmp_path: Path)
             2,
             "a rehearsal needs conditions; give --condition",
         ),
-        ({"data": {"rare": None}}, 3, "0 classes lack most conditions"),
+        ({"data": {"rare": None}}, 3, "0 classes lack half of the conditions or more"),
         (
             {"data": {"rare": None}, "gain": {"arms": ["oracle"], "rehearse": False}},
             2,
