@@ -20,7 +20,7 @@ FOLDS = 3
 """Every fold hides combinations of one well covered class in three."""
 INCOMPLETE = 0.5
 """A class is incomplete if it was seen in at most this part of the conditions of the class that was
-seen in the second most: one class that was photographed better than all others is no yardstick."""
+seen in the second most: one that was photographed better than all others must not decide alone."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def rehearsal(
         recalls ``without`` and ``with`` a generator and with real photos (``ceiling``), ``delta``
         with its 95 % interval over the hidden classes, ``photograph``: missing combinations, the
         one whose photos would probably help most first, and ``photographed_once``: combinations
-        of which there was no other photo for the ceiling.
+        of which the ceiling had no photo.
     """
     recipes = {best.name: best.recipe, chosen.name: chosen.recipe} | plan.ceiling
     groups = [plan.split_group(number, recipes) for number in range(folds)]

@@ -42,7 +42,7 @@ def test_of_two_conditions_a_class_that_lacks_one_is_incomplete(rare: int) -> No
     assert incomplete_classes(images, bins).tolist() == [False, False, True]
 
 
-def test_one_class_that_was_photographed_better_than_all_is_no_yardstick() -> None:
+def test_one_class_that_was_photographed_better_than_all_does_not_decide_alone() -> None:
     light = [*range(4), 0, 1, 0, 1, 0]
     y = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 3])
     images = LabelledImages(
