@@ -76,6 +76,11 @@ class MixPolicy:
             self._require_intensity(base)
         if self.fill and self.latents != "prior":
             raise ValueError("fill renders combinations from the prior; leave latents out")
+        if self.fill and (self.confidence or self.realism or self.short_only):
+            raise ValueError(
+                "fill renders combinations that no judge has seen, of every class equally often; "
+                "leave confidence, realism and short_only out"
+            )
         if self.augment == "none" and base.training in CONSISTENCY:
             raise ValueError(f"{self.base} needs a strong augmentation; augment: none gives none")
         if self.share and self.short_only and not base.balanced:

@@ -157,13 +157,15 @@ def test_policies_survive_json(policy: MixPolicy) -> None:
         {"base": "classical", "share": 0.5, "schedule": "pretrain", "short_only": True},
         {"base": "fixmatch", "augment": "none"},
         {"base": "lisa", "share": 0.5},
+        {"base": "classical", "fill": True, "confidence": 0.5},
+        {"base": "classical", "fill": True, "short_only": True},
         {"base": "lisa", "intensity": 2.1},
         {"base": "mixstyle", "intensity": 0.0},
         {"base": "classical", "intensity": 0.5},
     ],
 )
 def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
-    known = r"unknown base|cannot be combined|short_only draws|exclude|needs a strong|intensity"
+    known = r"unknown base|cannot be combined|short_only draws|exclude|needs a strong|intensity|fill renders"
     with pytest.raises(ValueError, match=known):
         MixPolicy(**options)
 
