@@ -165,7 +165,10 @@ def test_policies_survive_json(policy: MixPolicy) -> None:
     ],
 )
 def test_policies_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
-    known = r"unknown base|cannot be combined|short_only draws|exclude|needs a strong|intensity|fill renders"
+    known = (
+        "unknown base|cannot be combined|short_only draws|exclude|needs a strong|intensity|"
+        "fill renders"
+    )
     with pytest.raises(ValueError, match=known):
         MixPolicy(**options)
 
