@@ -56,9 +56,6 @@ class MisinformedTrainer(VaeTrainer):
         return super().step(x, y, condition[order], rng=rng)
 
 
-FAMILIES[MISINFORMED] = Family(Vae, MisinformedTrainer, CVAE_PRESETS, takes_conditions=True)
-
-
 def changes(config: Config) -> dict[str, dict[str, Any]]:
     """What each generator changes in ``source``, by a name for people."""
     options = config.source.options
@@ -122,6 +119,7 @@ def main() -> None:
     if asked.rivals:
         gain = config.gain.model_copy(update={"candidates": tuple(asked.rivals)})
         config = config.model_copy(update={"gain": gain})
+    FAMILIES[MISINFORMED] = Family(Vae, MisinformedTrainer, CVAE_PRESETS, takes_conditions=True)
     known = changes(config)
     if unknown := set(asked.only or ()) - set(known):
         parser.error(f"unknown {sorted(unknown)}; known: {sorted(known)}")

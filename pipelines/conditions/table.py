@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from augmentor.common.conditions import Conditions
@@ -150,13 +147,16 @@ class CombinationTable:
 
 def _groups(occurring: Tensor) -> int:
     """Sets of classes and conditions that combinations (K, B) link with each other."""
-    seen = occurring[occurring.any(dim=1)][:, occurring.any(dim=0)]
-    classes, conditions = seen.shape
-    label, place = seen.nonzero().T.numpy()
-    links = coo_array(
-        (np.ones(len(label)), (label, classes + place)), shape=(classes + conditions,) * 2
-    )
-    return int(connected_components(links, directed=False)[0])
+    label, place = occurring.nonzero().T
+    # Every class takes the least number among those that share a condition with it, until none
+    # changes.
+    group, before = torch.arange(len(occurring)), None
+    while before is None or not torch.equal(group, before):
+        before = group
+        least = torch.full((occurring.shape[1],), len(occurring))
+        least = least.scatter_reduce(0, place, group[label], "amin")
+        group = group.scatter_reduce(0, label, least[place], "amin")
+    return len(torch.unique(group[label]))
 
 
 def combination_table(
