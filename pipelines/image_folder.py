@@ -257,7 +257,7 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[BadFile]]:
         raise DataError(f"{shown(root)}: no such folder")
     folders: dict[str, Path] = {}
     linked: list[BadFile] = []
-    for path in sorted(_entries(root)):
+    for path in sorted(entries(root)):
         if path.name.startswith(".") or path.name == "__MACOSX":
             continue
         if path.is_symlink() and (path.is_dir() or not path.exists()):
@@ -278,7 +278,7 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[BadFile]]:
             )
         folders[name] = path
     if not folders:
-        written = sorted(path.name for path in _entries(root) if path.name.startswith("metadata."))
+        written = sorted(path.name for path in entries(root) if path.name.startswith("metadata."))
         unread = f" (a column of labels in {written[0]} is not read)" if written else ""
         raise DataError(
             f"{shown(root)}: holds no class folders; put the images of each class in a folder of "
@@ -287,7 +287,12 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[BadFile]]:
     return folders, linked
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder, in no order.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
     try:
         return list(folder.iterdir())
     except OSError as error:

@@ -101,13 +101,14 @@ class Fill:
         Args:
             condition: As ``condition_of`` returns them.
         """
+        columns = self.columns  # looks at every category
         for one in condition.tolist():
             if self.conditions.are_numbers:
-                yield {name: _short(value) for name, value in zip(self.columns, one, strict=True)}
+                yield {name: _short(value) for name, value in zip(columns, one, strict=True)}
             else:
                 name = self.conditions.categories[one]
-                cells = [name] if len(self.columns) == 1 else _cells(name)
-                yield dict(zip(self.columns, cells, strict=True))
+                cells = [name] if len(columns) == 1 else _cells(name)
+                yield dict(zip(columns, cells, strict=True))
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Fill:

@@ -31,6 +31,7 @@ from pipelines.image_folder import (
     Header,
     ImageFileError,
     ImageTree,
+    entries,
     hashed_split,
     list_tree,
     read_header,
@@ -117,7 +118,7 @@ def part_folder(root: Path, names: Sequence[str]) -> Path | None:
         DataError: If two folders have the name.
     """
     by_name: dict[str, list[Path]] = {}
-    for path in sorted(root.iterdir()):
+    for path in sorted(entries(root)):
         if path.is_dir():
             by_name.setdefault(path.name.lower(), []).append(path)
     for name in names:
@@ -133,7 +134,7 @@ def part_folder(root: Path, names: Sequence[str]) -> Path | None:
 def _require_no_class_beside(root: Path, train: Path) -> None:
     """Refuse a part under a name that is not known, and a class that happens to be called train."""
     inside = _folders_in(train)
-    for path in sorted(root.iterdir()):
+    for path in sorted(entries(root)):
         if path != train and path.is_dir() and inside & _folders_in(path):
             raise DataError(
                 f"{shown(root)}: {path.name}/ has the same folders as {train.name}/, which is read "
@@ -143,7 +144,7 @@ def _require_no_class_beside(root: Path, train: Path) -> None:
 
 
 def _folders_in(folder: Path) -> set[str]:
-    return {one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")}
+    return {one.name for one in entries(folder) if one.is_dir() and not one.name.startswith(".")}
 
 
 def layout_problems(layout: FolderLayout) -> list[str]:

@@ -15,7 +15,7 @@ from pipelines.conditions.table import _groups
         ([[1, 1], [0, 1]], 1),
         # A chain from the first class to the last, the links in no order.
         ([[0, 0, 1, 1], [1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 0, 0]], 1),
-        # A class and a condition that never occur are no group.
+        # A class and a condition that never occur are left out of the count.
         ([[1, 0, 0], [0, 0, 0], [0, 0, 1]], 2),
         ([[0, 0], [0, 0]], 0),
     ],
