@@ -29,7 +29,7 @@ from pipelines.generators.synthesize import synthesize_run
 from pipelines.generators.train import train_run
 
 CLASSES, ROUNDS, WARM_UP = 10, 5, 1
-PER_CLASS = {28: 512, 64: 160, 128: 40}
+PER_CLASS = {28: 1024, 64: 160, 128: 40}
 """Images of every class, by pixels."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import queue
 import signal
 import sys
@@ -108,7 +109,7 @@ def engine_of(
 
     Args:
         settings: Its name, and what a task takes of a cluster.
-        work: What a worker does with a task; a function of a module, as it travels by name.
+        work: What a worker does with a task; it travels once to every worker.
         processes: Tasks that are made at the same time, at most.
         threads: CPU threads of a worker; None shares the cores out evenly.
         watch: Looked at while tasks run.
@@ -125,6 +126,7 @@ def engine_of(
 
 
 _parts: Any = None  # in a worker: the queue to the parent
+_work: Any = None  # in a worker: what it does with a job
 
 
 class Workers(Generic[T]):
@@ -135,7 +137,8 @@ class Workers(Generic[T]):
     started anew.
 
     Args:
-        work: What a job does; a function of a module, as it travels by name.
+        work: What is done with a job; it travels once to every worker, so that what all jobs need
+            belongs into it: a function of a module, or an object that can be called.
         processes: Jobs that run at the same time.
         threads: CPU threads of a worker; None shares the cores out evenly.
         watch: Looked at while jobs run.
@@ -234,7 +237,7 @@ class Workers(Generic[T]):
         waiting: dict[Future[int], int] = {}
         self._heard, self._begun = [0] * len(jobs), set()
         for index in left:
-            waiting[pool.submit(_run_one, self._work, (self._call, index), jobs[index])] = index
+            waiting[pool.submit(_run_one, (self._call, index), jobs[index])] = index
         failure: BaseException | None = None
         unfinished = list[int]()
         while waiting:
@@ -269,7 +272,9 @@ class Workers(Generic[T]):
             context = multiprocessing.get_context("forkserver" if forks else "spawn")
             self._queue = context.Queue()
             # What is copied has the environment of when it began, which was perhaps long ago.
-            given = (self._queue, self._threads, dict(os.environ))
+            # Plain bytes: torch would hand the tensors of a model over as open files, some hundred.
+            work = pickle.dumps(self._work)
+            given = (self._queue, work, self._threads, dict(os.environ))
             self._pool = ProcessPoolExecutor(self._processes, context, _start_worker, given)
         return self._pool
 
@@ -331,8 +336,8 @@ def _template_runs(module: str) -> bool:
             os.environ["PYTHONSAFEPATH"] = former
 
 
-def _start_worker(parts: Any, threads: int, environment: Mapping[str, str]) -> None:
-    global _parts
+def _start_worker(parts: Any, work: bytes, threads: int, environment: Mapping[str, str]) -> None:
+    global _parts, _work
     _parts = parts
     os.environ.clear()
     os.environ.update(environment)
@@ -341,6 +346,7 @@ def _start_worker(parts: Any, threads: int, environment: Mapping[str, str]) -> N
     )  # Ctrl-C reaches the whole group; the parent decides
     torch.set_num_threads(threads)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    _work = pickle.loads(work)
 
 
 def _die_with_parent() -> None:
@@ -351,7 +357,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _run_one(work: Work[T], number: tuple[int, int], job: T) -> int:
+def _run_one(number: tuple[int, int], job: object) -> int:
     """Do a job in a worker; returns how many words were sent of it."""
     words = 0
     _parts.put((number, BEGUN))
@@ -361,5 +367,5 @@ def _run_one(work: Work[T], number: tuple[int, int], job: T) -> int:
         words += 1
         _parts.put((number, part))
 
-    work(job, report, None)
+    _work(job, report, None)
     return words

@@ -52,7 +52,7 @@ class RayWorkers(Generic[T]):
     """Runs tasks on a Ray cluster: that of an address, the one that runs here, or a new one.
 
     Args:
-        work: What a task does; a function of a module, as it travels by name.
+        work: What is done with a task; it travels once to every node.
         processes: Tasks at the same time, at most; one CPU of the cluster stays free.
         threads: CPU threads of a task; None takes as many as its CPUs.
         watch: Looked at while tasks run.
@@ -80,6 +80,7 @@ class RayWorkers(Generic[T]):
         gpus = float(device.startswith("cuda")) if settings.gpus is None else settings.gpus
         self._taken = {"CPU": float(settings.cpus), "GPU": gpus}
         self._taken["memory"] = (settings.memory or 0) * 1e9
+        self._work_there: Any = None
         self._images: dict[DataConfig, Any] = {}
         self._joined = self._own = False
         self._running: dict[Any, _Running] = {}
@@ -99,6 +100,7 @@ class RayWorkers(Generic[T]):
         for stream in self._running:
             ray.cancel(stream, force=True)
         self._images.clear()
+        self._work_there = None
         if self._own:
             with _own_signals():
                 ray.shutdown()
@@ -154,13 +156,14 @@ class RayWorkers(Generic[T]):
 
         task = run.jobs[job]
         luggage, images = packed(task), {}
+        self._work_there = self._work_there or ray.put(self._work)
         for data in data_of(task):
             if data not in self._images:
                 self._images[data] = ray.put(all_images(data))
             images[data] = self._images[data]
         options = self._options(run.shunned.get(job))
         remote = ray.remote(_stream).options(**options)
-        stream = remote.remote(self._work, luggage, images, self._threads)
+        stream = remote.remote(self._work_there, luggage, images, self._threads)
         run.running[stream] = _Running(job, luggage)
 
     def _options(self, shunned: str | None) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from augmentor.sampling.synthesize import Accept, shard_renderer
 from pipelines.experiment.engine import PART_MADE, Engine, Needs
 from pipelines.interrupt import Watch
 
-TOGETHER = 16
-"""Shards of a task at most; the model travels once with each."""
+TOGETHER = 4
+"""Shards of a task at most; at the end of a set, workers wait for the last task."""
 ROUNDS = 3
 """How often shards that a server lost are made again."""
 
@@ -27,67 +27,78 @@ class ShardsTask:
     """Shards of one class that follow each other.
 
     Args:
-        source: What renders, on the device where it lives.
-        recipe: Of the set.
+        class_name: Of the class.
         folder: Of the set; of one on a server that where a shard lies until it is sent.
         planned: The shards.
         start: First candidate of the first.
+        stays: Whether the shards stay in ``folder``; else the worker sends them to a server.
+    """
+
+    class_name: str
+    folder: Path
+    planned: tuple[Planned, ...]
+    start: int
+    stays: bool = True
+
+    def needs(self) -> Needs:
+        """What it leaves on another machine; all that it reads travels with the work."""
+        label = f"class {self.class_name!r}, shard {self.planned[0].number}"
+        return Needs(label, self.folder, returns=(self.folder,) if self.stays else ())
+
+
+@dataclass(frozen=True)
+class ShardMaker:
+    """Renders the shards of tasks. It holds the model, and travels once to every worker.
+
+    Args:
+        source: What renders, on the device where it lives.
+        recipe: Of the set.
         accept: The filter, or None.
-        remote: The server's folder, to which the worker sends what it makes; None for a set on the
-            disk.
+        remote: The server's folder, to which shards are sent; None for a set on the disk.
     """
 
     source: SampleSource
     recipe: Recipe
-    folder: Path
-    planned: tuple[Planned, ...]
-    start: int
-    accept: Accept | None
+    accept: Accept | None = None
     remote: RemoteFolder | None = None
 
-    def needs(self) -> Needs:
-        """What it leaves on another machine; all that it reads travels in itself."""
-        first = self.planned[0]
-        label = f"class {self.recipe.classes[first.class_index]!r}, shard {first.number}"
-        return Needs(label, self.folder, returns=() if self.remote else (self.folder,))
+    def __call__(
+        self, task: ShardsTask, on_part: Callable[[str], None], watch: Watch | None
+    ) -> None:
+        """Render the shards of a task; each report is the shard's line of the manifest.
 
-
-def make_shards(task: ShardsTask, on_part: Callable[[str], None], watch: Watch | None) -> None:
-    """Render the shards of a task; each report is the shard's line of the manifest.
-
-    Raises:
-        DataError: If the filter accepts too few of the class.
-        DivergedError: If the source renders NaN or infinite pixels.
-    """
-    render, start = shard_renderer(task.source, task.recipe, task.accept), task.start
-    task.folder.mkdir(parents=True, exist_ok=True)
-    for planned in task.planned:
-        if watch is not None:
-            watch.check()
-        shard = write_shard(task.folder, task.recipe, planned, start, render)
-        if task.remote is not None:
-            publish_shard(task.remote, task.folder, shard)
-        start = shard.candidates[1]
-        on_part(PART_MADE + shard.line)
+        Raises:
+            DataError: If the filter accepts too few of the class.
+            DivergedError: If the source renders NaN or infinite pixels.
+        """
+        render, start = shard_renderer(self.source, self.recipe, self.accept), task.start
+        task.folder.mkdir(parents=True, exist_ok=True)
+        for planned in task.planned:
+            if watch is not None:
+                watch.check()
+            shard = write_shard(task.folder, self.recipe, planned, start, render)
+            if self.remote is not None:
+                publish_shard(self.remote, task.folder, shard)
+            start = shard.candidates[1]
+            on_part(PART_MADE + shard.line)
 
 
 def render_missing(
     begun: BegunSet,
-    source: SampleSource,
-    accept: Accept | None,
     engine: Engine[ShardsTask],
     on_images: Callable[[int, int], None],
+    *,
+    filtered: bool = False,
     remote: RemoteFolder | None = None,
 ) -> None:
     """Render what is missing of a set, and finish it.
 
     Args:
         begun: The set.
-        source: What renders.
-        accept: The filter, or None.
-        engine: Who renders.
+        engine: Who renders; its work is a ``ShardMaker``.
         on_images: Called with images done and images in all, at first and after every shard; may
             raise to stop.
+        filtered: Whether the work has a filter.
         remote: Where the set is on a server; None for one on the disk.
 
     Raises:
@@ -110,7 +121,7 @@ def render_missing(
 
     for _ in range(ROUNDS):
         # Once, but where a shard that follows a restored one turns out to begin elsewhere.
-        while tasks := _missing(begun, source, accept, remote):
+        while tasks := _missing(begun, filtered=filtered, stays=remote is None):
             engine.run(tasks, on_part)
         if not (lost := begun.drop_lost()):
             return begun.finish()
@@ -118,9 +129,7 @@ def render_missing(
     raise DataError(f"{remote}: lost {lost} shards after they had arrived; see to the server")
 
 
-def _missing(
-    begun: BegunSet, source: SampleSource, accept: Accept | None, remote: RemoteFolder | None
-) -> list[ShardsTask]:
+def _missing(begun: BegunSet, *, filtered: bool, stays: bool) -> list[ShardsTask]:
     """Tasks for all shards that are not whole.
 
     With a filter a shard begins where the one before it ended, so those that follow each other are
@@ -128,19 +137,19 @@ def _missing(
     """
     tasks: list[ShardsTask] = []
     run: list[Planned] = []
-    most = TOGETHER if accept is None else begun.recipe.total
+    most = begun.recipe.total if filtered else TOGETHER
 
     def close() -> None:
         if run:
-            start = _start(begun, run[0], chained=accept is not None) or 0
-            some = (tuple(run), start, accept, remote)
-            tasks.append(ShardsTask(source, begun.recipe, begun.folder, *some))
+            start = _start(begun, run[0], chained=filtered) or 0
+            name = begun.recipe.classes[run[0].class_index]
+            tasks.append(ShardsTask(name, begun.folder, tuple(run), start, stays))
             run.clear()
 
     for planned in begun.plan:
         if run and (run[0].class_index != planned.class_index or len(run) >= most):
             close()
-        if _is_whole(begun, planned, chained=accept is not None):
+        if _is_whole(begun, planned, chained=filtered):
             close()
         else:
             run.append(planned)

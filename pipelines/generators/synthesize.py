@@ -34,7 +34,7 @@ from pipelines.generators.contact_sheet import lay_beside, sheet_path, write_mat
 from pipelines.generators.filter_judge import judged_filter, read_threshold
 from pipelines.generators.load import LoadedRun, load_source
 from pipelines.generators.places import place_for
-from pipelines.generators.render_shards import make_shards, render_missing
+from pipelines.generators.render_shards import ShardMaker, render_missing
 from pipelines.interrupt import watch_signals
 from pipelines.progress import Progress, Silent
 from pipelines.report.pictures import class_rows, sample_grid
@@ -163,8 +163,10 @@ def synthesize_run(
 
         begun, where = place.begin(recipe, loaded.trained_on), str(device_of(loaded.source))
         settings, threads = engine or EngineConfig(), loaded.config.threads
-        with engine_of(settings, make_shards, processes, threads, watch, where) as workers:
-            render_missing(begun, loaded.source, accept, workers, on_images, place.remote)
+        work = ShardMaker(loaded.source, begun.recipe, accept, place.remote)
+        with engine_of(settings, work, processes, threads, watch, where) as workers:
+            filtered = accept is not None
+            render_missing(begun, workers, on_images, filtered=filtered, remote=place.remote)
         if plan is None or loaded.seen is None:
             write_contact_sheet(place.out)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipelines.experiment.engine import Workers
 from pipelines.experiment.parts import PartStore
@@ -62,14 +63,32 @@ def test_a_worker_has_the_environment_and_the_folder_of_its_parent(
     assert heard[2].split()[2] == str(os.getpid()), "started anew, as a GPU wants it"
 
 
+class Weigh:
+    """A work that holds a model of many tensors."""
+
+    def __init__(self, count: int) -> None:
+        self.tensors = [torch.full((3,), float(number)) for number in range(count)]
+
+    def __call__(self, job: int, on_part: Callable[[str], None], watch: Watch | None) -> None:
+        on_part(f"{sum(float(one.sum()) for one in self.tensors[:job])}")
+
+
+def test_a_work_with_a_model_travels_to_the_workers() -> None:
+    """Torch hands tensors to a process as open files, of which a new one takes 256 at most."""
+    heard: list[str] = []
+    with Workers(Weigh(600), 2, 1, Watch()) as workers:
+        workers.run([2, 600], lambda _, said: heard.append(said) if said else None)
+    assert sorted(heard) == [f"{3.0}", f"{3.0 * 599 * 300}"]
+
+
 SCRIPT = """
 from augmentor import __version__
 from pipelines.experiment.engine import Workers
-from pipelines.generators.render_shards import make_shards
+from pipelines.generators.render_shards import ShardMaker
 from pipelines.interrupt import Watch
 
 if __name__ == "__main__":
-    with Workers(make_shards, 2, 1, Watch()) as workers:
+    with Workers(ShardMaker(None, None), 2, 1, Watch()) as workers:
         try:
             workers.run([None, None], lambda *_: None)
         except AttributeError:

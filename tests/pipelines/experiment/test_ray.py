@@ -25,7 +25,7 @@ from pipelines.experiment import ray_engine
 from pipelines.experiment.engine import Workers, engine_of
 from pipelines.experiment.parts import PartStore
 from pipelines.experiment.plan import Group, make_missing, read_all
-from pipelines.generators.render_shards import make_shards, render_missing
+from pipelines.generators.render_shards import ShardMaker, render_missing
 from pipelines.interrupt import Interrupted, Watch
 from pipelines.progress import Silent
 from pipelines.semi.run import semi_run
@@ -171,8 +171,8 @@ def test_a_set_is_that_of_one_process(cluster: None, tmp_path: Path, form: Forma
     recipe = Recipe(*fixed, trained_on_digest(seen), format=form, shard_size=16)
     synthesize_set(Levels(), recipe, tmp_path / "one", seen)
     begun, done = begin_set(tmp_path / "ray", recipe, seen), list[int]()
-    with engine_of(RAY, make_shards, 2, 1, Watch()) as engine:
-        render_missing(begun, Levels(), None, engine, lambda images, total: done.append(images))
+    with engine_of(RAY, ShardMaker(Levels(), recipe), 2, 1, Watch()) as engine:
+        render_missing(begun, engine, lambda images, total: done.append(images))
     assert tree(tmp_path / "ray") == tree(tmp_path / "one")
     assert done[-1] == 120
 

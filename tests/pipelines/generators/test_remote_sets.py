@@ -26,7 +26,7 @@ from augmentor.sampling.synthesize import synthesize_set
 from pipelines.config import ConfigError, EngineConfig
 from pipelines.experiment.engine import engine_of
 from pipelines.generators.places import place_for
-from pipelines.generators.render_shards import make_shards, render_missing
+from pipelines.generators.render_shards import ShardMaker, render_missing
 from pipelines.interrupt import Interrupted, Watch
 from tests.pipelines.experiment.travellers import Levels
 from tests.s3_server import ACCOUNT, BUCKET, S3Server, s3_server
@@ -62,8 +62,9 @@ def make(
     watch = watch or Watch()
     remote = RemoteFolder(url, watch.check)
     begun = begin_remote_set(remote, staging, made, SEEN)
-    with engine_of(EngineConfig(), make_shards, processes, 1, watch) as engine:
-        render_missing(begun, Levels(), None, engine, lambda done, total: watch.check(), remote)
+    work = ShardMaker(Levels(), made, remote=remote)
+    with engine_of(EngineConfig(), work, processes, 1, watch) as engine:
+        render_missing(begun, engine, lambda done, total: watch.check(), remote=remote)
 
 
 def local(folder: Path, made: Recipe) -> dict[str, bytes]:
@@ -163,8 +164,9 @@ def test_a_server_that_dies_and_forgets_everything_costs_no_image(
         if done > 100:
             arrived.set()
 
-    with engine_of(EngineConfig(), make_shards, 1, 1, Watch()) as engine:
-        render_missing(begun, Levels(), None, engine, on_images, remote)
+    work = ShardMaker(Levels(), begun.recipe, remote=remote)
+    with engine_of(EngineConfig(), work, 1, 1, Watch()) as engine:
+        render_missing(begun, engine, on_images, remote=remote)
     thread.join()
     assert remote_files(url) == local(tmp_path / "local", recipe(per_class=400))
 
