@@ -165,6 +165,12 @@ def _record(checkpoint: Checkpoint) -> Record | None:
     return Record(meta, checkpoint.step, seen.numpy(), meta.pop("counts", None))
 
 
+def described_weights(description: dict[str, Any]) -> dict[str, torch.Size]:
+    """Names and shapes of the weights of the network that ``build`` makes; takes no memory."""
+    with torch.device("meta"):
+        return {name: one.shape for name, one in build(description).state_dict().items()}
+
+
 def _require_weights_of(checkpoint: Checkpoint) -> None:
     """Compare description and weights before memory is taken: a file from elsewhere may describe a
     network of any size.
@@ -172,10 +178,7 @@ def _require_weights_of(checkpoint: Checkpoint) -> None:
     Raises:
         ValueError: If they are not of one network.
     """
-    with torch.device("meta"):
-        described = {
-            name: weight.shape for name, weight in build(checkpoint.meta).state_dict().items()
-        }
+    described = described_weights(checkpoint.meta)
     if described != {name: weight.shape for name, weight in checkpoint.state["average"].items()}:
         raise ValueError("its weights are not those of the network it describes")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ def export_onnx(source: Source, file: str | Path) -> Path:
     if made is None:  # for type checkers: of a program it is never None
         raise ValueError(f"{_family(source)}: the sampling cannot be exported")
     file.parent.mkdir(parents=True, exist_ok=True)
-    made.save(str(file), external_data=False)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        made.save(str(Path(folder) / file.name), external_data=False)
+        (Path(folder) / file.name).replace(file)  # whole or not at all
     return file
 
 

@@ -62,6 +62,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         family: Instead of a source: the family of ``augmentor.families.FAMILIES`` to train.
         steps: Steps of that training.
         batch_size: Images per step.
+        device: Where it is trained and renders, such as ``cuda``.
         options: Options of the family that differ from its defaults.
         image_shape: (C, H, W) of flattened images, for a family; a source knows its own.
         trained_on: Fingerprints of the images that ``source`` was trained on, int64 (M,), as
@@ -103,6 +104,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         family: str | None = None,
         steps: int = 2000,
         batch_size: int = 64,
+        device: str = "cpu",
         options: Mapping[str, Any] | None = None,
         image_shape: tuple[int, int, int] | None = None,
         trained_on: NDArray[np.int64] | None = None,
@@ -111,6 +113,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         self.family = family
         self.steps = steps
         self.batch_size = batch_size
+        self.device = device
         self.options = options
         self.image_shape = image_shape
         self.trained_on = trained_on
@@ -228,6 +231,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
             seed,
             steps=self.steps,
             batch_size=self.batch_size,
+            device=self.device,
         )
         self.source_ = cast(SampleSource, found)
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from augmentor.api import Record, Source, source_of
+from augmentor.api import Record, Source, described_weights, source_of
 from augmentor.common.atomic_files import sha256_of, write_bytes, write_json, write_text
 from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.tensor_files import read_tensors
@@ -158,8 +158,19 @@ def _record_of(source: Source) -> Record:
 
 
 def _weights(source: Source) -> dict[str, Tensor]:
+    """The weights as the network that is built anew takes them.
+
+    Raises:
+        ValueError: If the source is a copy, which has lost how some of them are computed.
+    """
     model: Any = source.model
-    return {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
+    found = {name: weight.cpu().contiguous() for name, weight in model.state_dict().items()}
+    if set(found) != described_weights(dict(_record_of(source).description)).keys():
+        raise ValueError(
+            "a source that was copied or pickled renders, but cannot be saved: save the one that "
+            "augmentor.train or augmentor.load gave"
+        )
+    return found
 
 
 def _read(folder: Path) -> Checkpoint:

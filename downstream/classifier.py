@@ -119,9 +119,7 @@ def matched_by_order(name: str, path: Path) -> bool:
 
 
 def _small_network(num_classes: int, channels: int, side: int) -> nn.Module:
-    """A residual network of 2 to 5 one-block stages whose last feature map is 2 to 4 pixels
-    wide.
-    """
+    """A residual network of 2 to 4 one-block stages, fewer for small images."""
     # (width, stride) of each stage. Fewer and narrower for small images, where training time goes
     # into overhead.
     stages = [(32, 2), (64, 2)] if side <= 12 else [(32, 2), (64, 2), (128, 2)]

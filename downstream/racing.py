@@ -49,7 +49,8 @@ class Standing:
         name: The candidate.
         rounds: Splits that it was scored on.
         mean: Its mean score over them.
-        behind: Mean difference to the leader on the splits that both were scored on, 0 or more.
+        behind: Mean difference to the leader on the splits that both were scored on; below 0 where
+            it was ahead on the few that it had.
         standard_error: Of that difference.
         dropped: Whether it is clearly behind.
     """
@@ -107,14 +108,16 @@ def difference(first: Sequence[Result], second: Sequence[Result]) -> tuple[float
 
     where s is the standard deviation over the R splits and d the difference of the contributions
     of image i in split r: what remains of the difference under random signs. Under three splits
-    the first is unknown and the second counts half as much again.
+    the first is unknown and the second counts half as much again; where the metric has no
+    contributions either, the error is infinite: two splits alone tell nothing.
 
     Args:
         first: Results of one candidate, split by split.
         second: Of another.
 
     Returns:
-        The mean of first - second, and the standard error, 0 if both are right on the same images.
+        The mean of first - second, and the standard error, 0 if both are right on the same images,
+        infinite if nothing tells it.
 
     Example:
         >>> ones = [Result(0.9, np.array([0.5, 0.4]))] * 3
@@ -129,20 +132,22 @@ def difference(first: Sequence[Result], second: Sequence[Result]) -> tuple[float
             squares += float(np.square(one.contributions - two.contributions).sum())
     over_images = math.sqrt(squares) / len(pairs)
     if len(pairs) < 3:
-        return float(gaps.mean()), UNKNOWN_SPREAD * over_images
+        known = all(len(one.contributions) for pair in pairs for one in pair)
+        return float(gaps.mean()), UNKNOWN_SPREAD * over_images if known else math.inf
     over_splits = float(gaps.std(ddof=1)) / math.sqrt(len(pairs))
     return float(gaps.mean()), max(over_splits, over_images)
 
 
 def is_decided(results: Mapping[str, Sequence[Result]]) -> bool:
     """Whether no other candidate can be expected to be a point better than the leader: all others
-    dropped out, or their upper bound stays below one point.
+    dropped out, now or in an earlier round, or their upper bound stays below one point.
     """
-    if max(len(own) for own in results.values()) < FEWEST_ROUNDS:
+    most = max(len(own) for own in results.values())
+    if most < FEWEST_ROUNDS:
         return len(results) == 1
     leader = leader_of(results)
     for one in standings(results):
-        if one.name == leader or one.dropped:
+        if one.name == leader or one.dropped or one.rounds < most:
             continue
         if CLEARLY * one.standard_error - one.behind > NO_MATTER:
             return False
@@ -185,7 +190,8 @@ def probability_of_a_better_one(
         seed: Of the draws.
 
     Returns:
-        In [0, 1], by draws from normal distributions around the differences measured.
+        In [0, 1], by draws from normal distributions around the differences measured; NaN where
+        no error of a difference is known.
     """
     rng = np.random.default_rng(seed)
     largest = np.full(DRAWS, -np.inf)
@@ -193,6 +199,8 @@ def probability_of_a_better_one(
         if name == chosen:
             continue
         ahead, error = difference(own, results[chosen])
+        if math.isinf(error):
+            return math.nan
         drawn = ahead + error * rng.standard_normal(DRAWS)
         largest = np.maximum(largest, drawn)
     return float((largest > NO_MATTER).mean())

@@ -94,7 +94,10 @@ def train_side_by_side(singles: Sequence[Single], settings: TrainSettings) -> li
         _groups(weights, settings.weight_decay), lr=settings.learning_rate, fused=True
     )
     forward = _forward_of(models[0])
-    batches = [_batches(single, settings, device) for single in singles]
+    # Arms of one replicate share their images; the card holds them once.
+    there = {id(single.x): single.x for single in singles}
+    there = {key: x.to(device) for key, x in there.items()}
+    batches = [_batches(single, there[id(single.x)], settings) for single in singles]
     with seeded_dropout(singles[0].seed, device):
         for step, drawn in enumerate(zip(*batches, strict=True)):
             set_learning_rate(optimizer, learning_rate_at(step, settings))
@@ -144,13 +147,11 @@ def _forward_of(model: nn.Module) -> Callable[..., Tensor]:
     return torch.vmap(single, randomness="different")
 
 
-def _batches(
-    single: Single, settings: TrainSettings, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(single: Single, x: Tensor, settings: TrainSettings) -> Iterator[tuple[Tensor, Tensor]]:
     return drawn_batches(
         single.model,
-        single.x.to(device),
-        single.y.to(device),
+        x,
+        single.y.to(x.device),
         settings,
         seed=single.seed,
         draw_weights=single.draw_weights,

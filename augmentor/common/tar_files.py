@@ -10,7 +10,9 @@ from typing import BinaryIO
 from augmentor.common.given_files import MOST_SHARD, open_given
 
 MOST_MEMBERS = 50_000
-"""Files in one tar file: an image, a label and a JSON each of 16,000 samples."""
+"""Files in one tar file."""
+MOST_SAMPLES = MOST_MEMBERS // 3
+"""Samples in one of WebDataset's layout: an image, a label and a JSON each."""
 
 
 def regular_members(path: Path) -> Iterator[tarfile.TarInfo]:

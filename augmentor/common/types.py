@@ -1,4 +1,4 @@
-"""What travels between the rooms of the library."""
+"""What travels between the packages of the library."""
 
 from __future__ import annotations
 

@@ -205,11 +205,15 @@ def _slice(
 ) -> Any:
     if dim:
         return NotImplemented
-    return x.chosen(torch.arange(len(x))[start:end:step]).in_batches()
+    return x.chosen(torch.arange(*slice(start, end, step).indices(len(x)))).in_batches()
 
 
 def _select(x: LazyImages, dim: int, index: int) -> Any:
-    return NotImplemented if dim else x.chosen(torch.arange(len(x))[index][None]).ordinary()[0]
+    if dim:
+        return NotImplemented
+    if not -len(x) <= index < len(x):
+        raise IndexError(f"image {index} of {len(x)}")
+    return x.chosen(torch.tensor([index % len(x)])).ordinary()[0]
 
 
 def _split(x: LazyImages, size: int | list[int], dim: int = 0) -> Any:

@@ -69,9 +69,12 @@ class WatchedLoader:
         self._reading.fill_(-1)
         before = set(multiprocessing.active_children())
         batches: Iterator[Any] | None = None
+        workers = set[Any]()
         try:
-            batches = iter(self._loader)
-            workers = set(multiprocessing.active_children()) - before
+            try:
+                batches = iter(self._loader)
+            finally:
+                workers = set(multiprocessing.active_children()) - before
             while True:
                 if dead := [worker for worker in workers if worker.exitcode]:
                     raise RuntimeError(f"a worker ended with code {dead[0].exitcode}")
@@ -87,7 +90,7 @@ class WatchedLoader:
                 # traceback's frames too.
                 batches = None
                 traceback.clear_frames(error.__traceback__)
-                for worker in set(multiprocessing.active_children()) - before:
+                for worker in workers:  # others may be the user's own
                     worker.kill()  # it did not hear that
                     worker.join()
             raise DataError(f"{self._in_work()}: {_reason(error)}") from error

@@ -17,7 +17,7 @@ from augmentor.common.given_files import (
     parse_json,
     read_text,
 )
-from augmentor.common.tar_files import MOST_MEMBERS
+from augmentor.common.tar_files import MOST_SAMPLES
 from augmentor.common.types import DataError
 from augmentor.data.recipe import Recipe, checked, planned_shards, shard_count, unchecked
 from augmentor.data.set_layout import AGAIN, MANIFEST
@@ -163,7 +163,7 @@ def most_bytes(recipe: Recipe, shard: Shard) -> int:
     image = 2 * math.prod(recipe.image_shape) + MOST_WORDS
     if recipe.format == "folder":
         return min(MOST_IMAGE, image)
-    samples = min(shard.count, MOST_MEMBERS // 3)
+    samples = min(shard.count, MOST_SAMPLES)
     return min(MOST_SHARD, samples * (image + 12 * len(shard.class_name)) + MOST_WORDS)
 
 

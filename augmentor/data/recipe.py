@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augmentor.common.given_files import parse_json, read_text
+from augmentor.common.tar_files import MOST_SAMPLES
 from augmentor.common.types import DataError
 from augmentor.data.fill import Fill
 from augmentor.data.set_layout import RECIPE, folder_names
@@ -118,6 +119,11 @@ class Recipe:
             raise ValueError(
                 f"{shard_count(self)} shards are more than the {MOST_SHARDS} of one set; raise "
                 "shard_size"
+            )
+        if self.format == "shards" and self.shard_size > MOST_SAMPLES:
+            raise ValueError(
+                f"shard_size is {self.shard_size}; shards of more than {MOST_SAMPLES} images "
+                "are not read again"
             )
         if not 0 <= self.spread < math.inf:
             raise ValueError(f"the spread must be 0 or more, got {self.spread}")

@@ -41,6 +41,8 @@ class RehearsalFold:
 def incomplete_classes(images: LabelledImages, bins: Bins) -> Tensor:
     """Classes that were seen in far fewer conditions than others, bool (K,)."""
     seen = (combinations_of(images, bins).counts > 0).sum(dim=1)
+    if len(seen) < 2:
+        return torch.zeros_like(seen, dtype=torch.bool)
     return seen <= INCOMPLETE * seen.topk(2).values[-1]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.randomness import rng_for
-from augmentor.common.types import DataError, LabelledImages, SampleSource
+from augmentor.common.types import DataError, LabelledImages, SampleSource, conditions_of
 from augmentor.data.candidates import first_candidates
 from augmentor.data.class_counts import Strategy, fill_up, resolve_counts
 from augmentor.data.class_names import listed, match_classes
@@ -46,9 +46,9 @@ INSTEAD = {
 POLICY_BASES = (
     "classical", "cutmix", "decoupled", "domain_adversarial", "even_conditions", "fixmatch",
     "fourier", "graph_fixmatch", "group_dro", "joint_fixmatch", "joint_label", "lisa",
-    "logit_adjusted", "mixstyle", "mixup", "oversample", "pair_fixmatch", "pair_label",
-    "pseudo_label", "randaugment", "real", "retrieval", "reweight", "smote", "smote+classical",
-    "trivialaugment",
+    "logit_adjusted", "logit_adjusted+trivialaugment", "mixstyle", "mixup", "oversample",
+    "pair_fixmatch", "pair_label", "pseudo_label", "randaugment", "real", "retrieval", "reweight",
+    "smote", "smote+classical", "trivialaugment",
 )  # fmt: skip
 """The arms that a policy may begin with; a test compares them with those of ``downstream``."""
 AS_USUAL = {"schedule": "mixed", "realism": 0, "latents": "prior"}
@@ -103,9 +103,10 @@ class SyntheticMix(MixedItems):
         policy: As above. Its ``share``, ``balanced`` and ``short_only`` decide the draws. If it has
             a filter, ``confidence``, or a ``spread`` of the latents, a stored set must have been
             made with the same one, and a live source is refused; ``LabelledImages`` are taken to be
-            made so. Refused are also ``schedule``, ``realism`` and ``latents`` other than the usual
-            ones: draws cannot do what they ask for. All other keys concern your transforms, labels
-            and loss.
+            made so. With ``fill``, images must be of a generator that knows their conditions.
+            Refused are also ``schedule``, ``realism`` and ``latents`` other than the usual ones:
+            draws cannot do what they ask for. All other keys concern your transforms, labels and
+            loss, or name the set that was measured (``outside``).
         seed: Chooses among stored images; decides the latents for a live source.
         labels: Class index of every item of ``real`` before its ``target_transform``. Without it,
             the mix looks for ``targets``, ``labels``, ``tensors`` or ``_labels``, and reads all
@@ -424,6 +425,8 @@ def _drawing_of(policy: Mapping[str, Any], synthetic: Synthetic | StoredSet) -> 
     _refuse_unusual(policy)
     _check_filter(policy.get("confidence"), synthetic)
     _check_spread(policy.get("spread"), synthetic)
+    if _flag(policy, "fill"):
+        _check_combinations(synthetic)
     if balanced is None:
         raise DataError(
             'the policy lacks "balanced", as those that version 0.1 wrote do: add "balanced": true '
@@ -460,6 +463,24 @@ def _flag(policy: Mapping[str, Any], key: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise DataError(f"{key} of the policy must be true or false, got {value!r}")
     return value
+
+
+def _check_combinations(synthetic: Synthetic | StoredSet) -> None:
+    """Refuse images of a generator that knows classes alone, where those of combinations of class
+    and condition were measured.
+    """
+    if isinstance(synthetic, SyntheticSet | StoredSet):
+        knows = synthetic.recipe.fill is not None
+    elif isinstance(synthetic, LabelledImages):
+        knows = bool(synthetic.conditions)
+    else:
+        knows = bool(conditions_of(cast(SampleSource, synthetic)))
+    if not knows:
+        raise DataError(
+            "the policy asks for images of every combination of class and condition, and these "
+            "are of classes alone: make a set with augmentor synth, from a generator that was "
+            "trained with --condition"
+        )
 
 
 def _check_filter(confidence: float | None, synthetic: Synthetic | StoredSet) -> None:

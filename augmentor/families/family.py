@@ -1,4 +1,4 @@
-"""What the other rooms need to know of a family."""
+"""What the other packages need to know of a family."""
 
 from __future__ import annotations
 
@@ -74,12 +74,11 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         allowed = " or ".join(map(str, get_args(kind)))
         fits = isinstance(value, str) and value in get_args(kind)
     elif kind is float:
-        allowed = "a number, 0 or more"
-        fits = (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and 0 <= value < float("inf")
-        )
+        allowed, below = "a number, 0 or more", float("inf")
+        if name.endswith("_decay"):  # the part of a moving mean that is kept
+            allowed, below = "a number, 0 or more and below 1", 1.0
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = number and 0 <= value < below
     elif kind is int:
         allowed = "a whole number, 1 or more"
         fits = isinstance(value, int) and not isinstance(value, bool) and value >= 1

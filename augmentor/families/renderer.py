@@ -34,6 +34,9 @@ class Renderer(nn.Module):
         options: Those of the family.
         conditions: What the generator knows beside the class; families that take none leave it
             out.
+
+    Raises:
+        ValueError: If the images are not square.
     """
 
     generator: Generator
@@ -46,6 +49,8 @@ class Renderer(nn.Module):
         conditions: Conditions = NO_CONDITIONS,
     ) -> None:
         super().__init__()
+        if image_shape[1] != image_shape[2]:
+            raise ValueError(f"images must be square, found the shape {tuple(image_shape)}")
         self.classes, self.image_shape, self.latent_dim = classes, image_shape, options.latent_dim
         self.conditions = conditions
 

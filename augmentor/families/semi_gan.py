@@ -138,11 +138,11 @@ class ImprovedGanTrainer:
                     features_real = self.model.features(x_unlabelled)
                 features_fake = self.model.features(self.generator(z[1]))
             losses["matching"] = feature_matching(features_real, features_fake)
-            losses["pull_away"] = pull_away(features_fake)
-            _descend(
-                self.optimisers["generator"],
-                losses["matching"] + o.weight_pull_away * losses["pull_away"],
-            )
+            loss = losses["matching"]
+            if o.weight_pull_away:
+                losses["pull_away"] = pull_away(features_fake)
+                loss = loss + o.weight_pull_away * losses["pull_away"]
+            _descend(self.optimisers["generator"], loss)
         self.steps_done += 1
         return {name: value.detach() for name, value in losses.items()}
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 _WINDOW, _SIGMA = 11, 1.5
-_C1, _C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # pixels span 2, from -1 to 1
+_C1, _C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # pixels span 2
 
 
 def psnr_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
@@ -37,7 +37,8 @@ def ssim_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
         {(\mu_x^2 + \mu_r^2 + c_1)(\sigma_x^2 + \sigma_r^2 + c_2)}
 
     Windows are Gaussian, 11 pixels wide with a deviation of 1.5, and mirrored at the border of the
-    image; near the edge of the hole they see pixels outside it too. Channels are averaged.
+    image; near the edge of the hole they see pixels outside it too. Channels are averaged. Black
+    is 0 in it: the first factor compares how bright two images are.
 
     Args:
         x: Filled images, shape (N, C, H, W) in [-1, 1], 6 pixels a side or more.
@@ -56,6 +57,7 @@ def ssim_inside(x: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
         similarity", equation 13.
     """
     _check(x, reference, mask)
+    x, reference = x + 1, reference + 1
     mean_x, mean_r = _blurred(x), _blurred(reference)
     var_x, var_r = _blurred(x * x) - mean_x**2, _blurred(reference * reference) - mean_r**2
     covariance = _blurred(x * reference) - mean_x * mean_r

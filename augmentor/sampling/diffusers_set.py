@@ -163,5 +163,5 @@ def _digest(pipeline: Pipeline, options: Mapping[str, Any]) -> str:
             continue
         for key, value in sorted(part.state_dict().items()):
             found.update(f"{name}.{key} {value.dtype} {tuple(value.shape)}".encode())
-            found.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return found.hexdigest()

@@ -90,6 +90,12 @@ _ARMS = (
         Recipe(augment=("trivialaugment",)),
     ),
     Arm(
+        "logit_adjusted+trivialaugment",
+        "classical",
+        "logit_adjusted, with one random operation per image as its augmentation",
+        Recipe(balanced=False, augment=("trivialaugment",), loss="logit_adjusted"),
+    ),
+    Arm(
         "randaugment",
         "classical",
         "every class drawn equally often, two random operations per image",
@@ -326,8 +332,8 @@ def _only_augments(name: str) -> bool:
 WITH_CONDITIONS = (
     "classical",
     "trivialaugment",
-    "mixup",
     "logit_adjusted",
+    "logit_adjusted+trivialaugment",
     "even_conditions",
     "factored",
     "auto",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import LabelledImages
 from downstream.arms.recipe import Recipe
+from downstream.augmentations import AUGMENTATIONS, known_augmentations
 from downstream.consistency import WEAK, FixMatchSettings, GivenLabels, train_fixmatch
 from downstream.decoupled import train_decoupled
 from downstream.domain_adversarial import train_domain_adversarial
@@ -81,11 +82,7 @@ def train_arm(recipe: Recipe, material: Material, trainer: ClassifierTrainer) ->
     """
     if recipe.training not in TRAININGS:
         raise ValueError(f"unknown training {recipe.training!r}; known: {', '.join(TRAININGS)}")
-    if trainer.part == "head" and not trains_head(recipe.training, recipe.augment):
-        raise ValueError(
-            f"the training {recipe.training} with {', '.join(recipe.augment) or 'no'} augmentation "
-            "changes the features of a network, which train: head leaves as they are"
-        )
+    _require_able(recipe, trainer)
     return TRAININGS[recipe.training](recipe, material, trainer)
 
 
@@ -111,6 +108,7 @@ def train_arms(
         return [train_arm(recipe, material, trainer) for recipe, material in pairs]
     trainings = []
     for recipe, material in zip(recipes, materials, strict=True):
+        _require_able(recipe, trainer)
         one = Training(
             material.images,
             material.seed,
@@ -123,6 +121,22 @@ def train_arms(
         )
         trainings.append(one)
     return trainer.train_together(trainings)
+
+
+def _require_able(recipe: Recipe, trainer: ClassifierTrainer) -> None:
+    """Refuse a recipe of which a part would be left out without a word."""
+    if trainer.part == "head" and not trains_head(recipe.training, recipe.augment):
+        raise ValueError(
+            f"the training {recipe.training} with {', '.join(recipe.augment) or 'no'} augmentation "
+            "changes the features of a network, which train: head leaves as they are"
+        )
+    known = known_augmentations(recipe.augment)
+    pairs = [name for name in known if AUGMENTATIONS[name].of_pairs is not None]
+    if pairs and recipe.training not in MIXES_PAIRS:
+        raise ValueError(
+            f"the training {recipe.training} does not mix two images and their labels: leave "
+            f"{' and '.join(pairs)} out"
+        )
 
 
 def stands_beside_others(recipe: Recipe) -> bool:
@@ -303,6 +317,8 @@ def _told(material: Material, steps: int) -> Callable[[int, float], None] | None
     return None if told is None else lambda step, loss: told(step, steps, {"loss": loss})
 
 
+MIXES_PAIRS = ("plain", "pretrain", "mixstyle")
+"""The trainings that mix two images and their labels where a recipe says so."""
 TRAININGS: dict[str, Train] = {
     "plain": _plain,
     "decoupled": _decoupled,

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from augmentor.data.combinations import COVERED, MISSING, THIN
 from downstream.metrics.classes import recognised
 from downstream.metrics.metric import MissingOutputError
 from downstream.metrics.outputs import Floats, Integers, Outputs, true_classes
 
 Flags = npt.NDArray[np.bool_]
 
-COVERED, THIN, MISSING = 0, 1, 2
-"""Values of ``Outputs.coverage``."""
 WORDS = {COVERED: "covered", THIN: "thin", MISSING: "missing"}
 
 

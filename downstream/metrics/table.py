@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from augmentor.data.combinations import COVERED, MISSING, THIN
 from downstream.metrics.classes import (
     balanced_accuracy,
     balanced_contributions,
@@ -13,14 +14,7 @@ from downstream.metrics.classes import (
     recognised,
     worst_class_recall,
 )
-from downstream.metrics.combinations import (
-    COVERED,
-    MISSING,
-    THIN,
-    recall_of,
-    recall_parts,
-    worst_combination,
-)
+from downstream.metrics.combinations import recall_of, recall_parts, worst_combination
 from downstream.metrics.metric import Metric, mean_of, parts_of
 from downstream.metrics.pairs import tar_at, verification_accuracy, verification_auc
 from downstream.metrics.probabilities import (

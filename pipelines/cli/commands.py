@@ -162,10 +162,13 @@ def check(data: str, as_json: bool, **values: Any) -> None:
 
 
 def _repeated(values: Mapping[str, Any]) -> str:
-    """The size and the conditions that were checked, for the command that goes on."""
+    """The form and the conditions that were checked, for the command that goes on."""
     said = ""
-    if size := values.get("data__size"):
-        said += f" --size {size}"
+    for option in ("data_root", "size", "test_fraction"):
+        if (value := values.get(f"data__{option}")) is not None:
+            said += f" --{option.replace('_', '-')} {shlex.quote(str(value))}"
+    if (grey := values.get("data__grey")) is not None:
+        said += " --grey" if grey else " --colour"
     for option in ("condition", "categories"):
         if names := values.get(f"data__{option}"):
             said += f" --{option} {shlex.quote(','.join(names))}"

@@ -17,14 +17,15 @@ def report_of_run(run: Path) -> Path:
     Raises:
         click.UsageError: If no job has finished there.
     """
-    from pipelines.config import load_config
+    from pipelines.config import Config, load_config
 
     found = [job for job in JOBS if (run / f"{job}.json").is_file()]
     config = run / "config.yaml"
-    if not found or not config.is_file():
+    # An evaluation may be written beside the run that it is of; its page needs no configuration.
+    if not found or not (config.is_file() or found[0] == "evaluate"):
         raise click.UsageError(
             f"{run}: no finished run of {', '.join(JOBS)} here", click.get_current_context()
         )
     job = import_module(f"pipelines.{found[0]}.run")
-    page: Path = job.report_again(load_config(config), run)
+    page: Path = job.report_again(load_config(config) if config.is_file() else Config(), run)
     return page

@@ -23,6 +23,25 @@ def config_of(path: Path | None, values: Mapping[str, Any], *, needs_data: bool 
     return config_from(merged, where=str(path) if path else "options")
 
 
+def _config_of_run(file: Path, values: Mapping[str, Any]) -> Config:
+    """As ``config_of``, of the folder of a run, which wrote down all keys.
+
+    Where conditions are new, its generator at the defaults is nobody's choice, so that the one that
+    suits conditions takes its place.
+    """
+    from pipelines.config import SourceConfig, config_from
+    from pipelines.strict_yaml import read_yaml
+
+    written = read_yaml(file)
+    data, source = written.get("data"), written.get("source")
+    if isinstance(data, dict) and isinstance(source, dict) and values.get("data__condition"):
+        kept = {key: source.get(key) for key in ("family", "preset", "options")}
+        usual = SourceConfig().model_dump(include=set(kept))
+        if not data.get("condition") and kept == usual:
+            del source["family"], source["preset"]
+    return config_from(_with_options(written, values), where=str(file))
+
+
 def config_to_resume(values: Mapping[str, Any]) -> Config:
     """The config in the folder ``--out`` of a run, of this version or an earlier one, with the
     given options laid over it.
@@ -102,6 +121,6 @@ def settings_and_folder(
         raise click.UsageError(
             f"{path}: no run here (config.yaml is missing)", click.get_current_context()
         )
-    config = config_of(file, values, needs_data=True)
+    config = _config_of_run(file, values)
     given = values.get("out")
     return config, Path(given) if given else path

@@ -70,6 +70,10 @@ def compare_plan(config: Config, out: Path) -> ComparePlan:
         DataError: If the data cannot be used, or an extra run is not a run, is of other data or saw
             a test image.
     """
+    if config.data.condition:
+        raise ConfigError(
+            "data.condition: a comparison is of families that know classes alone; leave it out"
+        )
     rows = _trained_rows(config, out)
     setting, store = setting_of(config), PartStore(parts_folder(out))
     bundle = setting.bundle(setting.seed)

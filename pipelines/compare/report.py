@@ -82,9 +82,15 @@ def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
             f"augmentor compare {config} --steps {more} --out {shlex.quote(f'{folder}-longer')}"
         )
         return [Step("Train for longer.", command)]
-    family = result["families"][leader]["family"]
-    command = f"augmentor gain {config} --family {family} --out {shlex.quote(f'{folder}-gain')}"
-    return [Step(f"Measure whether images of {leader} help a classifier.", command)]
+    row = result["families"][leader]
+    named = f"--family {row['family']}"
+    if preset := row.get("preset"):
+        named += f" --preset {preset}"
+    command = f"augmentor gain {config} {named} --out {shlex.quote(f'{folder}-gain')}"
+    words = f"Measure whether images of {leader} help a classifier."
+    if row.get("options"):
+        words += " Write its options into source.options of the configuration first."
+    return [Step(words, command)]
 
 
 def _table(result: Mapping[str, Any]) -> Table:

@@ -65,7 +65,8 @@ class ClassifierConfig(Section):
     train: Literal["all", "head"] = Field(
         default="all",
         description="all of the network; or head: the last layer on frozen features, which are "
-        "computed once per image and augmented view and kept in the folder of the run.",
+        "computed once per image and augmented view and kept in the folder of the run, on a Ray "
+        "cluster once per task.",
     )
     views: int = Field(
         default=4,

@@ -16,6 +16,7 @@ from augmentor import __version__
 if TYPE_CHECKING:
     from pipelines.experiment.parts import FinishedPart
 
+ROOT = "$AUGMENTOR_DATA"
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn")
 
 
@@ -77,9 +78,33 @@ def provenance_of_parts(
 def this_command() -> str:
     """The command line of this process, with the data root written as ``$AUGMENTOR_DATA``."""
     program, *arguments = sys.argv
-    line = shlex.join([Path(program).name, *arguments])
-    root = os.environ.get("AUGMENTOR_DATA")
-    return line.replace(root, "$AUGMENTOR_DATA") if root else line
+    root = os.environ.get("AUGMENTOR_DATA", "").rstrip("/")
+    words = [Path(program).name]
+    for word in arguments:
+        option, given, path = word.partition("=") if word.startswith("--") else ("", "", word)
+        if root and (path == root or path.startswith(f"{root}/")):
+            path = ROOT + path.removeprefix(root)
+        words.append(option + given + path)
+    return command_line(words)
+
+
+def command_line(words: Iterable[str]) -> str:
+    r"""Words as a shell takes them, which puts the data root in the place of its variable.
+
+    Example:
+        >>> command_line(["augmentor", "gain", "--data", "$AUGMENTOR_DATA/my cats"])
+        'augmentor gain --data "$AUGMENTOR_DATA"\'/my cats\''
+    """
+    found = []
+    for word in words:
+        before, variable, after = word.partition(ROOT)
+        if not variable:
+            found.append(shlex.quote(word))
+            continue
+        plain = shlex.quote(f"-{before}{after}") == f"-{before}{after}"
+        rest = shlex.quote(after) if after else ""
+        found.append(word if plain else f'{shlex.quote(before) if before else ""}"{ROOT}"{rest}')
+    return " ".join(found)
 
 
 def package_versions() -> dict[str, str]:

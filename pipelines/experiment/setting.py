@@ -24,13 +24,14 @@ from pipelines.config import (
     PoolConfig,
     SourceConfig,
 )
-from pipelines.data.table import domain_of_data
+from pipelines.data.table import domain_of_data, is_named
 from pipelines.datasets import DataBundle, files_of, load_data
 from pipelines.device import device_named
 from pipelines.experiment.parts import described, digest_of_images
 
 WHERE = ("data_root", "memory")
 """Keys of the data that do not decide what they are."""
+FOLDER = "folder"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class Setting:
         keys = described(self.data)
         for key in WHERE:
             keys.pop(key, None)
+        # What lies in a folder is told by the digest of the images, however its path is written.
+        if not is_named(self.data.data):
+            keys["data"] = FOLDER
+        if self.data.unlabelled not in (None, "rest"):
+            keys["unlabelled"] = FOLDER
         found = {"data": keys, "images": self.images_digest()}
         return found | ({"screening": True} if self.screening else {})
 
@@ -134,6 +140,7 @@ def setting_of(config: Config, *, screening: bool = False) -> Setting:
     """
     device = str(device_named(config.device))
     trainer = trainer_of(config.classifier, config.data, device)
+    _images_digest.cache_clear()  # in a notebook, images may have changed since the last run
     return Setting(
         data=data_for(trainer, config.data),
         seed=config.seed,

@@ -46,31 +46,48 @@ def best_baselines(
     """
     sign = 1.0 if metric.higher_is_better else -1.0
     best = {}
-    for kind, key in BASELINES.items():
-        rivals = {}
-        for arm, values in scores.items():
-            recipe = own[arm].recipe if arm in own else table[arm].recipe
-            if baseline_kind(recipe) == kind:
-                rivals[arm] = sign * np.asarray(values)
-        if not rivals:
-            continue
+    for kind, arms in rivals_by_kind(list(scores), own, table).items():
+        rivals = {arm: sign * np.asarray(scores[arm]) for arm in arms}
         strongest = max(rivals, key=lambda name: float(rivals[name].mean()))
-        screened = (policy or {}).get(key)
+        screened = (policy or {}).get(BASELINES[kind])
         if screened in rivals and not _beaten(screened, rivals):
             strongest = screened
         best[kind] = strongest
     return best
 
 
-def best_on_scored(best: Mapping[str, str], policy: Mapping[str, Any] | None) -> set[str]:
-    """Which of ``best_baselines`` are the strongest by the scored images and not by screening.
+def rivals_by_kind(
+    arms: Sequence[str], own: Mapping[str, MixPolicy], table: Mapping[str, Arm] = ARMS
+) -> dict[str, list[str]]:
+    """The arms of each kind of ``baseline_kind``; kinds without any are left out."""
+    found: dict[str, list[str]] = {}
+    for kind in BASELINES:
+        for arm in arms:
+            recipe = own[arm].recipe if arm in own else table[arm].recipe
+            if baseline_kind(recipe) == kind:
+                found.setdefault(kind, []).append(arm)
+    return found
 
-    The largest of several means is larger than it deserves: being behind such an arm shows little.
+
+def picked_on_scored(
+    best: Mapping[str, str],
+    rivals: Mapping[str, Sequence[str]],
+    policy: Mapping[str, Any] | None,
+) -> dict[str, int]:
+    """Which of ``best_baselines`` are the strongest by the scored images and not by screening, and
+    of how many arms each is the strongest.
+
+    The largest of several means is larger than it deserves: being behind such an arm shows less.
+
+    Args:
+        best: From ``best_baselines``.
+        rivals: From ``rivals_by_kind``.
+        policy: As in ``best_baselines``.
     """
-    found = set()
+    found = {}
     for kind, arm in best.items():
         if (policy or {}).get(BASELINES[kind]) != arm:
-            found.add(arm)
+            found[arm] = len(rivals[kind])
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from downstream.arms.policy import policy_of
 from downstream.metrics import metric_of
 from pipelines.data.table import NAMED_DATA
+from pipelines.experiment.provenance import command_line
 from pipelines.gain.budget import WHOLE
 from pipelines.report.cards import Step
 
@@ -39,8 +40,10 @@ def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
     steps, ours = [], not result.get("outside")
     made = str(generator / "synthetic") if ours else "FOLDER_OF_THE_SET"
     if ours:
-        words = "Train the generator on all your images."
-        steps.append(Step(words, f"augmentor train {config} --out {target}"))
+        size = result.get("setup", {}).get("generator size", "").partition("x")[0]
+        sized = f" --size {size}" if size else ""
+        words = "Train the generator on the training images."
+        steps.append(Step(words, f"augmentor train {config}{sized} --out {target}"))
         words, how = _of_combinations(result) if taken else _amount(result)
         if taken and (least := result["policy"].get("confidence")):
             how += f" --filter confidence={least:g}"
@@ -122,7 +125,7 @@ def _on_test_images(result: Mapping[str, Any], run: Path) -> str:
             skips = True
         else:
             kept.append(word)
-    return shlex.join([*kept, "--out", f"{run}-on-test"])
+    return command_line([*kept, "--out", f"{run}-on-test"])
 
 
 def _replicates(result: Mapping[str, Any]) -> int | None:

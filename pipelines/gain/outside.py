@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from augmentor.common.types import DataError
+from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
 from downstream.arms.table import ALONE, BASES, Arm, outside_arms
 from pipelines.config import ConfigError
@@ -117,6 +117,11 @@ def _looked_through(images: OutsideSet, test: KnownImages, bundle: DataBundle) -
         _, height, width = images.made_at
         side = bundle.train.image_shape[1]
         remarks.append(f"{where}: images of {width}x{height} pixels are used at {side}x{side}")
+        if len(images.trained_on):
+            remarks.append(
+                f"{where}: its generator learned images of another size than these; whether test "
+                "images were among them could not be checked"
+            )
     if empty := [name for name, count in images.counts().items() if not count]:
         remarks.append(f"{where}: no images of {len(empty)} classes, which get none")
     return tuple(remarks)
@@ -183,14 +188,29 @@ def outside_rows(
     return rows
 
 
-def outside_notes(sets: Sequence[OutsideArms], *, screened: bool) -> list[str]:
-    """What a reader of the result should know of the sets."""
+def outside_notes(
+    sets: Sequence[OutsideArms], train: LabelledImages, *, screened: bool
+) -> list[str]:
+    """What a reader of the result should know of the sets.
+
+    Args:
+        sets: All sets.
+        train: The training images.
+        screened: Whether ``auto`` may have chosen one of them.
+    """
     found = [remark for one in sets for remark in one.remarks]
-    unknown = [one.name for one in sets if not len(one.images.trained_on)]
-    if screened and unknown:
+    seen = [one.name for one in sets if not _is_independent(one.images, train)]
+    if screened and seen:
         found.append(
-            f"what the generator of {', '.join(unknown)} was trained on is not known: it may have "
-            "seen images that screening held out, so auto may choose it too gladly; the test "
-            "images tell"
+            f"the generator of {', '.join(seen)} has seen training images, or what it saw is not "
+            "known: some may be images that screening held out, so auto may choose it too gladly; "
+            "the test images tell"
         )
     return found
+
+
+def _is_independent(images: OutsideSet, train: LabelledImages) -> bool:
+    """Whether it is known that a set's generator saw none of the training images."""
+    if not len(images.trained_on) or images.made_at != train.image_shape:
+        return False
+    return not len(overlap(fingerprints(train.x), images.trained_on))

@@ -25,6 +25,7 @@ from pipelines.gain.requirements import (
     require_factored_source,
     require_rehearsable,
     require_scored,
+    require_screenable,
 )
 from pipelines.generators.in_memory import chosen_family
 from pipelines.run_dir import RunDir
@@ -227,6 +228,7 @@ def gain_plan(config: Config, out: Path) -> GainPlan:
         table |= one.arms
     arms = arms_of(settings, own, bundle, part, outside, table)
     runs_auto = "auto" in arms or settings.rehearse
+    require_screenable(settings, metric, runs_auto=runs_auto)
     rendering = not outside or any(renders(arm, own, table) for arm in arms)
     candidates = candidates_of(
         settings, own, bundle, part, outside, runs_auto=runs_auto, rendering=rendering

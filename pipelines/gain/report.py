@@ -71,7 +71,8 @@ def gain_report(
         cards.append(_combinations(result["combinations"]))
     cards += [_metrics(result, scored), _recall(result)]
     if result["policy"]:
-        cards.append(_policy(result["policy"], metric))
+        chosen_by = result["policy"]["screening"].get("metric", result["metric"])
+        cards.append(_policy(result["policy"], METRICS[chosen_by]))
     report = Report(
         title=f"Gain on {result['dataset']}",
         eyebrow=f"{result['regime']} · {result['replicates']} replicates",
@@ -277,7 +278,7 @@ def _policy(policy: Mapping[str, Any], metric: Metric) -> Table:
             shown(row["mean"]),
             str(row["rounds"]),
             metric.unit.signed(-row["behind_leader"]),
-            shown(row["standard_error"]),
+            "–" if row["standard_error"] is None else shown(row["standard_error"]),
             ", ".join(map(shown, row["scores"])),
         )
         rows.append(Row(f"{row['name']}{state}", tuple(map(Cell, cells))))

@@ -67,10 +67,28 @@ def require_rehearsable(settings: GainConfig, bundle: DataBundle, seed: int) -> 
     """Refuse a rehearsal where nothing is incomplete, before anything is trained."""
     if not settings.rehearse:
         return
+    if settings.synthetic:
+        raise ConfigError(
+            "gain.rehearse: it hides training images, which the generator of a set may have seen, "
+            "and would show a gain that is none; leave out --synthetic, or the rehearsal"
+        )
     bins = bins_of_bundle(bundle)
     if bins is None:
         raise ConfigError("gain.rehearse: a rehearsal needs conditions; give --condition")
     rehearsal_fold(bundle.train, bins, seed, 0)
+
+
+def require_screenable(settings: GainConfig, metric: Metric, *, runs_auto: bool) -> None:
+    """Refuse a choice by the missing combinations where nothing is hidden to stand in for them.
+
+    Raises:
+        ConfigError: If it cannot be made.
+    """
+    if runs_auto and not settings.rehearse and metric.name == "missing_combinations":
+        raise ConfigError(
+            "gain.metric: auto chooses on training images, which have none of the missing "
+            "combinations; give --rehearse, or name --arms without auto"
+        )
 
 
 def require_able_family(

@@ -6,13 +6,14 @@ missing.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from augmentor.common.atomic_files import write_json, write_text
-from augmentor.common.types import DataError, DivergedError
+from augmentor.common.types import DivergedError
 from augmentor.data.combinations import combinations_of
 from downstream.arms.policy import MixPolicy, policy_of
 from downstream.comparison import ArmScores, compare
@@ -23,8 +24,7 @@ from pipelines.experiment.parts import FinishedPart
 from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
-from pipelines.gain.baselines import best_baselines, best_on_scored
-from pipelines.gain.budget import CUT, WHOLE
+from pipelines.gain.baselines import best_baselines, picked_on_scored, rivals_by_kind
 from pipelines.gain.gallery import read_gallery
 from pipelines.gain.outside import outside_notes, outside_pairs, outside_rows
 from pipelines.gain.plan import GainPlan, gain_plan, usual_comparisons
@@ -42,6 +42,8 @@ from pipelines.workbench.training_parts import (
     outputs_of,
 )
 
+BUDGET = "budget.json"
+"""What a budget cut of a run, for the call that resumes it."""
 MOST_COMBINATIONS = 20_000
 """gain.json holds the counts of all combinations up to here."""
 
@@ -84,6 +86,9 @@ def gain_run(
     with opened_by(
         config, out, make_trainings, progress, parallelism=parallelism, device=device
     ) as job:
+        if cut:
+            write_json(out / BUDGET, {"steps": config.classifier.steps, **cut})
+        cut = cut or _cut_before(config, out)
         for one in plan.outside:
             one.keep()
         policy = _policy(plan, job, out)
@@ -93,7 +98,6 @@ def gain_run(
         finished = job.finished(groups, "replicates")
     outputs = arm_outputs(plan, groups, finished, chosen, strengths)
     parts = [part for replicate in finished for part in replicate]
-    cut = cut or _cut_before(config, out)
     result = gain_result(plan, outputs, parts, policy, strengths, cut)
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)
     gallery = read_gallery(plan, groups[0])
@@ -122,7 +126,10 @@ def report_again(config: Config, out: Path) -> Path:
     policy, best = result["policy"], result["baselines"]
     chosen = policy_of(policy) if policy is not None and "auto" in plan.arms else None
     first = plan.replicate_groups(chosen, result["strengths"])[0]
-    result["verdict"] = verdict(result, list(best.values()), best_on_scored(best, policy))
+    screened = policy or _written_policy(out)  # one that chose strengths alone is in its file only
+    rivals = rivals_by_kind(list(result["arms"]), plan.own, plan.table)
+    picked = picked_on_scored(best, rivals, screened)
+    result["verdict"] = verdict(result, list(best.values()), picked)
     write_text(out / "report.html", gain_report(result, read_gallery(plan, first), out))
     return out / "report.html"
 
@@ -204,18 +211,17 @@ def gain_result(
         result["outside"] = outside_rows(plan.outside, plan.arms, best)
     if combinations := _combinations(plan):
         result["combinations"] = combinations
-    on_scored = best_on_scored(best, policy)
-    return result | {"verdict": verdict(result, list(best.values()), on_scored)}
+    picked = picked_on_scored(best, rivals_by_kind(list(scores), plan.own, plan.table), policy)
+    return result | {"verdict": verdict(result, list(best.values()), picked)}
 
 
 def _cut_before(config: Config, out: Path) -> dict[str, str]:
     """What an earlier call in this folder said of steps that a budget cut, if they are the same."""
-    try:
-        former = read_result(out / "gain.json", "gain")["setup"]
-    except (OSError, DataError):
+    file = out / BUDGET
+    if not file.is_file():
         return {}
-    same = former.get("classifier steps") == config.classifier.steps
-    return {key: former[key] for key in (CUT, WHOLE) if same and key in former}
+    former: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return former if former.pop("steps") == config.classifier.steps else {}
 
 
 def setup_of(plan: GainPlan) -> dict[str, Any]:
@@ -233,6 +239,12 @@ def setup_of(plan: GainPlan) -> dict[str, Any]:
         "replicates": plan.settings.replicates,
         "screening": setting.screening,
     }
+
+
+def _written_policy(out: Path) -> dict[str, Any] | None:
+    """The contents of policy.json in the folder of a run, None where it screened nothing."""
+    file = out / "policy.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _policy(plan: GainPlan, job: OpenJob[TrainingTask], out: Path) -> dict[str, Any] | None:
@@ -314,7 +326,7 @@ def _combinations(plan: GainPlan) -> dict[str, Any] | None:
 def _notes(plan: GainPlan, parts: Sequence[FinishedPart]) -> list[str]:
     notes = {note for part in parts for note in part.notes}
     found = [plan.bundle.note, *sorted(notes)]
-    found += outside_notes(plan.outside, screened="auto" in plan.arms)
+    found += outside_notes(plan.outside, plan.bundle.train, screened="auto" in plan.arms)
     if plan.overlap >= 1:
         found.append(
             "all replicates have the same training images: intervals speak of these training "

@@ -19,9 +19,10 @@ from augmentor.common.types import DivergedError
 from augmentor.quality.conditioning import FOLLOWS
 from downstream.arms.policy import MixPolicy
 from downstream.arms.recipe import Recipe
-from downstream.metrics import Metric
+from downstream.metrics import POINTS, Metric
 from downstream.racing import (
     AHEAD,
+    NO_MATTER,
     Result,
     Standing,
     choose,
@@ -45,12 +46,15 @@ FIRST_LOOK = 2
 RULE = (
     "Candidates race on repeated splits of the training images. One that is more than two standard "
     "errors behind the leader drops out; the race ends when no other can be a point better, or "
-    "with its last round. Of those that did not drop out, which the splits cannot tell apart, the "
-    "one with the best record in the published runs of its kind of regime is taken. Synthetic "
-    "images are taken only if they are ahead of the best candidate without a generator by more "
-    "than one standard error in three rounds or more; rendered combinations only if the generator "
-    "follows its condition."
+    "with its last round. {taken} Synthetic images are taken only if they are ahead of the best "
+    "candidate without a generator by more than one standard error in three rounds or more; "
+    "rendered combinations only if the generator follows its condition."
 )
+BY_RECORD = (
+    "Of those that did not drop out, which the splits cannot tell apart, the one with the best "
+    "record in the published runs of its kind of regime is taken."
+)
+BY_MEAN = "The one with the highest mean is taken."
 
 
 @dataclass
@@ -249,12 +253,14 @@ class Choice:
         best: The best candidate without a generator.
         kind: Of the regime.
         record: By candidate's name, points behind the best in published runs.
+        by_record: Whether the record, and not the highest mean, made ``best`` the best.
     """
 
     policy: MixPolicy
     best: MixPolicy
     kind: str
     record: Mapping[str, float]
+    by_record: bool
 
 
 def _chosen(race: Race, plain: Sequence[MixPolicy], generating: Sequence[MixPolicy]) -> Choice:
@@ -271,7 +277,8 @@ def _chosen(race: Race, plain: Sequence[MixPolicy], generating: Sequence[MixPoli
         enough = len(race.results[policy.name]) >= plan.fewest_for_synthetic
         if enough and ahead > AHEAD * error and ahead > 0 and race.follows(policy.name):
             name = policy.name
-    return Choice(by_name[name], by_name[best], kind, known)
+    by_record = best != leader_of(race.of(plain))
+    return Choice(by_name[name], by_name[best], kind, known, by_record)
 
 
 def _document(race: Race, plain: Sequence[MixPolicy], choice: Choice) -> dict[str, Any]:
@@ -281,10 +288,10 @@ def _document(race: Race, plain: Sequence[MixPolicy], choice: Choice) -> dict[st
     found = _facts(plan, chosen, _ranked(race, plain, choice.best.name))
     found["words"] = _words(race, choice, wrong)
     found["screening"] = {
-        "rule": RULE,
+        "rule": RULE.format(taken=BY_RECORD if choice.record else BY_MEAN),
         "kind_of_regime": choice.kind,
         "record": dict(choice.record),
-        "probability_of_a_better_one": wrong,
+        "probability_of_a_better_one": _finite(wrong),
         "metric": plan.screening_metric.name,
         "budget": {
             "rounds": len(race.held_out),
@@ -313,12 +320,17 @@ def _rows(race: Race, by_name: Mapping[str, MixPolicy], chosen: str) -> list[dic
                 "scores": scores,
                 "mean": sign * one.mean,
                 "behind_leader": one.behind,
-                "standard_error": one.standard_error,
+                "standard_error": _finite(one.standard_error),
                 "dropped": one.dropped,
                 "chosen": one.name == chosen,
             }
         )
     return rows
+
+
+def _finite(number: float) -> float | None:
+    """The number; None, as JSON has neither, for infinity and NaN."""
+    return number if math.isfinite(number) else None
 
 
 def _ranked(race: Race, plain: Sequence[MixPolicy], best: str) -> list[MixPolicy]:
@@ -352,11 +364,17 @@ def _facts(plan: GainPlan, chosen: MixPolicy, ranked: Sequence[MixPolicy]) -> di
 
 
 def _words(race: Race, choice: Choice, wrong: float) -> str:
-    chosen, has_record = choice.policy, choice.best.name in choice.record
+    chosen, unit = choice.policy, race.plan.screening_metric.unit
+    point = "a point" if unit == POINTS else f"{NO_MATTER:g} {unit.name}"
     without = "" if chosen.uses_synthetic else ", no synthetic images"
     rounds = len(race.held_out)
     images = math.floor(sum(race.held_out) / rounds)
-    record = f" Ties went by the record of runs of the kind '{choice.kind}'." if has_record else ""
+    record = ""
+    if choice.by_record:
+        record = (
+            f" Of those that the splits cannot tell apart, {choice.best.name} has the best record "
+            f"in runs of the kind '{choice.kind}'."
+        )
     if ignoring := [name for name in race.agreement if not race.follows(name)]:
         worst = min(statistics.fmean(race.agreement[name]) for name in ignoring)
         record += (
@@ -364,10 +382,11 @@ def _words(race: Race, choice: Choice, wrong: float) -> str:
             f"under its own than under another one in {100 * worst:.0f} % of cases (50 % is "
             "chance), so rendered combinations were not taken."
         )
+    sure = "not known from so few rounds" if math.isnan(wrong) else f"{100 * wrong:.0f} %"
     return (
         f"Chosen: {chosen.name}{without}. {len(race.results)} candidates raced over {rounds} "
         f"rounds, {images} training images held out in each; probability that another candidate "
-        f"is better by more than a point: {100 * wrong:.0f} %.{record}"
+        f"is better by more than {point}: {sure}.{record}"
     )
 
 
@@ -383,5 +402,5 @@ def _unscreened(plan: GainPlan) -> dict[str, Any]:
         "No class has four images, so nothing could be screened: classical augmentation, no "
         "synthetic images."
     )
-    found["screening"] = {"rule": RULE, "candidates": []}
+    found["screening"] = {"rule": RULE.format(taken=BY_RECORD), "candidates": []}
     return found

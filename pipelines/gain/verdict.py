@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from downstream.arms.policy import policy_of
-from downstream.comparison import FEWEST_FOR_A_CLAIM
+from downstream.comparison import FEWEST_FOR_A_CLAIM, LEVEL
 from downstream.metrics import POINTS, Metric, metric_of
 from pipelines.gain.budget import CUT
 from pipelines.gain.rehearsal import rehearsal_verdict
@@ -21,7 +21,7 @@ WIDE = 0.1
 
 
 def verdict(
-    result: Mapping[str, Any], baselines: Sequence[str], on_scored: Collection[str] = ()
+    result: Mapping[str, Any], baselines: Sequence[str], picked: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
     """Advice in one sentence, and the comparisons it rests on, one per line.
 
@@ -36,8 +36,8 @@ def verdict(
             ``metric`` of gain.json.
         baselines: The strongest arms without a generator: the one without and the one with the
             pool.
-        on_scored: Those of them that are the strongest by the scored images; being behind them
-            decides nothing.
+        picked: Of those that are the strongest by the scored images, of how many arms: being
+            behind one decides if it outlasts a correction for their number too (Bonferroni).
 
     Returns:
         ``light``: green if a generator is advised, red if its arm is worse than a baseline, amber
@@ -54,12 +54,12 @@ def verdict(
     if result["policy"] is not None:
         lines.append(f"auto is: {result['policy']['name']}")
     lines.append(_caution(result))
-    light, advice = _advice(result, about, rows, baselines, on_scored, metric)
+    light, advice = _advice(result, about, rows, baselines, picked or {}, metric)
     rehearsal = (result["policy"] or {}).get("rehearsal")
     sets = {}
     for one in result.get("outside", ()):
         about = [rows[one["lead"], base] for base in baselines if (one["lead"], base) in rows]
-        _, sets[one["name"]] = _advice(result, about, rows, baselines, on_scored, metric)
+        _, sets[one["name"]] = _advice(result, about, rows, baselines, picked or {}, metric)
     lines = [*(f"{name}: {words}" for name, words in sets.items() if len(sets) > 1), *lines]
     if rehearsal is None:
         found = {"light": light, "advice": advice, "lines": lines}
@@ -127,7 +127,7 @@ def _advice(
     about: Sequence[Row],
     rows: Mapping[tuple[str, str], Row],
     baselines: Sequence[str],
-    on_scored: Collection[str],
+    picked: Mapping[str, int],
     metric: Metric,
 ) -> tuple[str, str]:
     """The light and at most two sentences."""
@@ -146,7 +146,11 @@ def _advice(
     what = _what(result, arm)
     # A row that is clearly behind decides, then one that is open: a baseline that was beaten is
     # named only where all of them were.
-    behind = [r for r in ranked if r["outcome"] == "worse" and r["baseline"] not in on_scored]
+    behind = [
+        row
+        for row in ranked
+        if row["outcome"] == "worse" and row["p_holm"] * picked.get(row["baseline"], 1) < LEVEL
+    ]
     if behind:
         return "red", f"Use `{behind[0]['baseline']}`: it is better than {what}."
     not_beaten = [row for row in ranked if row["outcome"] != "better"]

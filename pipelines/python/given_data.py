@@ -121,10 +121,19 @@ def sets_by_name(given: Any) -> dict[str, Any]:
 
     Args:
         given: None, one set, a list of sets, or sets by name.
+
+    Raises:
+        ConfigError: If a folder is given by another name than its own, which its arms bear.
     """
     if given is None:
         return {}
     if isinstance(given, Mapping):
+        for name, one in given.items():
+            if isinstance(one, str | Path) and Path(one).resolve().name != name:
+                raise ConfigError(
+                    f"synthetic: a folder is called after itself, not {name!r}; give a list of "
+                    "folders, or rename it"
+                )
         return dict(given)
     several = isinstance(given, list | tuple) and not is_arrays(given) and not is_table(given)
     found = dict[str, Any]()

@@ -61,8 +61,8 @@ def gain(
     Args:
         train_set: Training images with labels.
         test_set: Test images; without them the part of a folder that ``data.test_fraction`` says.
-        synthetic: Images that another generator made: a set, a list of sets, or sets by name. None
-            trains a generator where an arm needs one.
+        synthetic: Images that another generator made: a set, a list of sets, or sets in memory by
+            name (a folder is called after itself). None trains a generator where an arm needs one.
         model: Any network of timm; ``auto`` unless given, a small one that suits the images.
         pretrained: Whether the network begins with timm's weights.
         size: Side of the square images.

@@ -92,8 +92,10 @@ def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
     if wanted:
         words = f"Run {wanted} subsets; finished trainings are kept."
         steps.append(Step(words, f"augmentor semi {run} --subsets {wanted}"))
+    labels = label_counts(result)[0]
     words = "Ask whether synthetic images add to few labels."
-    steps.append(Step(words, f"augmentor gain {run}/config.yaml --out {run}-gain"))
+    command = f"augmentor gain {run}/config.yaml --labels {labels} --unlabelled rest"
+    steps.append(Step(words, f"{command} --out {run}-gain"))
     return steps
 
 

@@ -85,7 +85,8 @@ LIGHTS: Mapping[Light, str] = {
     "red": "A generator helps in no run",
 }
 FOREST = (
-    "Whiskers are 95 % intervals (paired t over replicates); one without an end goes on outside. A "
+    "Whiskers are 95 % intervals, the page of a run says over what; one without an end goes on "
+    "outside. A "
     "full dot: the interval lies on one side of zero. Grey: the baseline is not the strongest of "
     "its run. The last column is the number of replicates; under ten they are preliminary."
 )

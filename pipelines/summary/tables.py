@@ -206,7 +206,8 @@ def _no_harm(rows: Sequence[Row]) -> Table:
     lead = (
         "auto minus arms without a generator, first those with the labelled images alone, then "
         "those with the same unlabelled ones. Harmless: against the strongest baseline the "
-        "one-sided 95 % lower bound (paired t over replicates) is at most one point below zero."
+        "one-sided 95 % lower bound, over all that the interval is over, is at most one point "
+        "below zero."
     )
     numbers = ("difference", "lower bound", "replicates", "harmless")
     columns = ("data set", "regime", "arm − baseline", "auto chose", *numbers)

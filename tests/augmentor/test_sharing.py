@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import pickle
 import sys
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_a_folder_gives_the_source_back(tmp_path, family):
     assert again.record.steps == source.record.steps == 2
     assert again.record.counts == {"cat": 4, "dog|wolf": 4}
     assert (again.record.trained_on == source.record.trained_on).all()
+
+
+def test_a_copy_that_lost_its_spectral_norms_is_not_saved(tmp_path):
+    source = trained("cvae_gan")
+    copied = pickle.loads(pickle.dumps(source))
+    assert same(copied, source)
+    with pytest.raises(ValueError, match=r"cannot be saved: save the one that augmentor\.train"):
+        save_pretrained(copied, tmp_path / "new")
+    assert not (tmp_path / "new" / "weights.safetensors").exists()
+    again = pickle.loads(pickle.dumps(trained("cvae")))
+    assert same(from_pretrained(save_pretrained(again, tmp_path / "whole")), again)
 
 
 def test_what_it_saw_is_known_to_whoever_loads_it(tmp_path, source):

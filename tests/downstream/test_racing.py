@@ -63,6 +63,25 @@ def test_one_round_drops_nobody() -> None:
     assert not is_decided(race)
 
 
+def test_two_rounds_decide_nothing_where_images_do_not_tell_the_error() -> None:
+    """The recall of the worst class is of no image alone."""
+    scores = {"best": [0.9, 0.8, 0.9, 0.8], "near": [0.89, 0.79, 0.92, 0.79]}
+    race = {name: [Result(score, np.zeros(0)) for score in own[:2]] for name, own in scores.items()}
+    assert difference(race["best"], race["near"]) == (pytest.approx(0.01), math.inf)
+    assert not any(one.dropped for one in standings(race))
+    assert not is_decided(race)
+    assert math.isnan(probability_of_a_better_one(race, "best"))
+    whole = {name: [Result(score, np.zeros(0)) for score in own] for name, own in scores.items()}
+    assert math.isfinite(difference(whole["best"], whole["near"])[1])
+
+
+def test_one_that_dropped_out_early_does_not_keep_the_race_open() -> None:
+    """Its few rounds tell little of it, and more will not come."""
+    race = {"best": results(0.99, 6, 0), "worse": results(0.6, 6, 1), "early": results(0.99, 2, 2)}
+    assert not standings(race)[2].dropped
+    assert is_decided(race)
+
+
 def test_the_leader_is_among_those_with_the_most_rounds() -> None:
     race = {"lucky": results(1.0, 2, 0), "steady": results(0.8, 5, 1)}
     assert leader_of(race) == "steady"

@@ -20,7 +20,16 @@ from augmentor.common.types import DataError, DivergedError
 from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.cli import exit_codes
-from pipelines.config import IMAGE_SIZES, Config, ConfigError, EngineConfig
+from pipelines.cli.settings import settings_and_folder
+from pipelines.config import (
+    IMAGE_SIZES,
+    Config,
+    ConfigError,
+    EngineConfig,
+    SourceConfig,
+    config_from,
+    dump_config,
+)
 from pipelines.gain import budget, tables
 from pipelines.interrupt import Interrupted, watch_signals
 from pipelines.run_dir import RunLockedError
@@ -585,7 +594,8 @@ def test_steps_that_a_budget_cut_stand_in_the_verdict(
     setup = json.loads((tmp_path / "out" / "gain.json").read_text())["setup"]
     assert setup["classifier steps"] == 4
     assert setup[budget.WHOLE] == "--steps 2 --classifier-steps 8 --replicates 3"
-    # The run remembers it when it answers for another metric.
+    # The run remembers it when it answers for another metric, and after an interruption.
+    (tmp_path / "out" / "gain.json").unlink()
     assert cli.main(["gain", str(tmp_path / "out"), "--metric", "accuracy"]) == 0
     page = (tmp_path / "out" / "report.html").read_text().replace("\N{NO-BREAK SPACE}", " ")
     assert "trained with 50 %" in page
@@ -613,3 +623,37 @@ def test_a_check_leads_to_a_plan_of_what_was_checked(
     assert cli.main(["check", "digits-conditions", "--size", "16", "--condition", "look"]) == 0
     said = "next: augmentor gain --data digits-conditions --size 16 --condition look --dry-run"
     assert said in capsys.readouterr().err
+    form = [
+        "--size",
+        "8",
+        "--test-fraction",
+        "0.5",
+        "--grey",
+        "--data-root",
+        str(tmp_path / "my data"),
+    ]
+    assert cli.main(["check", "digits", *form]) == 0
+    said = capsys.readouterr().err.replace("\n", " ")
+    root = f"--data-root '{tmp_path / 'my data'}' --size 8 --test-fraction 0.5 --grey --dry-run"
+    assert root in " ".join(said.split())
+
+
+def test_conditions_that_are_new_to_a_run_bring_the_generator_that_suits_them(
+    tmp_path: Path,
+) -> None:
+    """A run writes all keys down, which is not to choose them."""
+
+    def family(**source: Any) -> str:
+        config = config_from({"data": {"data": "digits-conditions"}, "source": source})
+        (tmp_path / "config.yaml").write_text(dump_config(config))
+        found, _ = settings_and_folder(tmp_path, {"data__condition": ("look",), "out": None})
+        return found.with_family().source.family
+
+    assert family() == "cvae"
+    assert family(family="vae_gan") == "vae_gan"
+    assert family(options={"width": 8}) == "cvae_gan"
+    config = config_from({"data": {"data": "digits-conditions", "condition": ["look"]}})
+    chosen = config.model_copy(update={"source": SourceConfig(family="cvae_gan")})
+    (tmp_path / "config.yaml").write_text(dump_config(chosen))
+    again, _ = settings_and_folder(tmp_path, {"data__condition": ("look",), "out": None})
+    assert again.with_family().source.family == "cvae_gan", "that run has known conditions before"

@@ -67,6 +67,10 @@ def test_a_screening_leads_to_the_test_images() -> None:
     assert step.words == "Ask the test images, which this screening left alone."
     expected = "augmentor gain --data 'my photos' --size 16 --out 'runs/a b-on-test'"
     assert step.command == expected
+    rooted = {"command": "augmentor gain --data $AUGMENTOR_DATA/photos --screening"}
+    assert told("amber", **held_out | rooted)[0].command == (
+        "augmentor gain --data $AUGMENTOR_DATA/photos --out 'runs/a b-on-test'"
+    )
     of_code = told("amber", **held_out | {"command": "python study.py"})
     for steps in (of_code, told("amber", command=command)):
         assert not any("test images" in step.words for step in steps)

@@ -112,7 +112,9 @@ def test_provenance_says_what_ran_where(monkeypatch: pytest.MonkeyPatch) -> None
         sys, "argv", ["/some/where/augmentor", "gain", "--data", "/big/disk/my cats", "--seed", "1"]
     )
     found = provenance({"train": 1.26}, "cpu")
-    assert found["command"] == "augmentor gain --data '$AUGMENTOR_DATA/my cats' --seed 1"
+    assert found["command"] == ("augmentor gain --data \"$AUGMENTOR_DATA\"'/my cats' --seed 1"), (
+        "a shell puts the root in, and keeps the space"
+    )
     assert found["seconds"] == {"train": 1.3}
     assert found["device"].startswith("cpu (")
     assert found["versions"]["torch"].startswith("2.")
@@ -124,4 +126,15 @@ def test_without_a_data_root_the_command_stays_as_it_is(monkeypatch: pytest.Monk
     monkeypatch.delenv("AUGMENTOR_DATA", raising=False)
     monkeypatch.setattr(sys, "argv", ["augmentor", "demo"])
     assert this_command() == "augmentor demo"
+
+
+def test_a_data_root_with_a_short_name_is_not_found_within_other_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AUGMENTOR_DATA", "data")
+    words = ["augmentor", "gain", "--data", "data/cats", "--pairs=data/p", "--out", "old-data/a"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert this_command() == (
+        "augmentor gain --data $AUGMENTOR_DATA/cats --pairs=$AUGMENTOR_DATA/p --out old-data/a"
+    )
     assert set(package_versions()) >= {"python", "augmentor", "torch", "timm"}

@@ -118,6 +118,16 @@ def test_a_class_without_the_pattern_s_conditions_takes_as_many_others() -> None
     assert len(torch.unique(left.condition[left.y == label])) == 1
 
 
+def test_of_one_class_nothing_can_be_hidden() -> None:
+    light = torch.tensor([0, 1, 0, 1])
+    y = torch.zeros(4, dtype=torch.int64)
+    images = LabelledImages(torch.zeros(4, 1, 8, 8), y, ("a",), light, LIGHTS)
+    bins = bins_of(LIGHTS, light)
+    assert not incomplete_classes(images, bins).any()
+    with pytest.raises(DataError, match="0 classes lack half"):
+        rehearsal_fold(images, bins, 0, 0)
+
+
 def test_nothing_incomplete_is_refused() -> None:
     images, bins = pictures(incomplete=0)
     with pytest.raises(DataError, match="0 classes lack half of the conditions or more and 6"):

@@ -6,6 +6,7 @@ import copy
 import doctest
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorD
 from torchvision.datasets import ImageFolder, VisionDataset
 from torchvision.transforms import v2
 
+from augmentor.common.conditions import Conditions
 from augmentor.common.types import DataError
 from augmentor.data import synthetic_mix, synthetic_set
 from augmentor.data.fingerprint import to_uint8
@@ -418,6 +420,21 @@ def test_the_filter_of_a_policy(tmp_path, images, painter):
         SyntheticMix(Digits(), live, policy=filtered)
     assert len(SyntheticMix(Digits(), synthetic, policy=filtered)) == 14
     assert len(SyntheticMix(Digits(), live, policy=filtered | {"share": 0.0})) == 8
+
+
+def test_a_policy_of_combinations_refuses_images_of_classes_alone(tmp_path, images, painter):
+    synthetic, live = images({"0": 3, "1": 3}), painter(("0", "1"), (1, 8, 8))
+    stored(tmp_path / "set", synthetic)
+    for given in (synthetic, tmp_path / "set", live):
+        with pytest.raises(DataError, match="these are of classes alone: make a set with"):
+            SyntheticMix(Digits(), given, policy=HALF | {"fill": True})
+        SyntheticMix(Digits(), given, policy=HALF | {"fill": False})
+    light = {
+        "condition": torch.tensor([0, 1] * 3),
+        "conditions": Conditions(("light",), ("a", "b")),
+    }
+    known = replace(synthetic, **light)
+    assert len(SyntheticMix(Digits(), known, policy=HALF | {"fill": True})) == 14
 
 
 def test_the_spread_of_a_policy(tmp_path, images, painter):

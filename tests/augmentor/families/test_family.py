@@ -38,6 +38,8 @@ def test_names_that_are_not_known_are_refused_with_those_that_are():
         ("weight_kl", "heavy", "a number, 0 or more"),
         ("weight_kl", False, "a number"),
         ("weight_kl", -0.1, "0 or more"),
+        ("centre_decay", 1.0, "0 or more and below 1"),
+        ("ema_decay", 2, "0 or more and below 1"),
         ("weight_kl", float("nan"), "a number"),
         ("projection", 1, "true or false"),
         ("game", "chess", "minimax or .*hinge"),
@@ -48,3 +50,10 @@ def test_names_that_are_not_known_are_refused_with_those_that_are():
 def test_values_an_option_does_not_take_are_refused_with_what_it_takes(name, value, wanted):
     with pytest.raises(ValueError, match=f"option {name} must be .*{wanted}"):
         CVAE_GAN.options_for("default", {name: value})
+
+
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - {"pixel_cnn"}))
+def test_images_that_are_not_square_are_refused_before_any_training(name):
+    family = FAMILIES[name]
+    with pytest.raises(ValueError, match=r"images must be square, found the shape \(1, 16, 8\)"):
+        family.model(("a", "b"), (1, 16, 8), family.presets["default"])

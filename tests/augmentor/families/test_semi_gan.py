@@ -73,7 +73,7 @@ def test_a_step_moves_both_players_and_reports_finite_losses():
     losses = step(trainer)
     assert not equal(model, trainer.model)
     assert not equal(generator, trainer.generator)
-    assert set(losses) == {"labelled", "game", "entropy", "matching", "pull_away"}
+    assert set(losses) == {"labelled", "game", "entropy", "matching"}
     assert all(
         loss.ndim == 0 and loss.isfinite() and not loss.requires_grad for loss in losses.values()
     )

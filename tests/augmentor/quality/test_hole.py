@@ -40,7 +40,7 @@ def test_ten_times_the_error_takes_twenty_decibels() -> None:
 def test_ssim_agrees_with_torchmetrics(channels: int) -> None:
     x, reference = images(0, channels), images(1, channels) * 0.5 + images(0, channels) * 0.5
     _, whole = structural_similarity_index_measure(
-        x, reference, data_range=2.0, return_full_image=True
+        x + 1, reference + 1, data_range=2.0, return_full_image=True
     )
     assert torch.allclose(
         ssim_inside(x, reference, MASK), whole[:, :, MASK].flatten(1).mean(1), atol=1e-5
@@ -50,8 +50,14 @@ def test_ssim_agrees_with_torchmetrics(channels: int) -> None:
 def test_ssim_of_even_images_by_hand() -> None:
     x, reference = torch.full((1, 1, 16, 16), 0.5), torch.full((1, 1, 16, 16), 0.25)
     assert float(ssim_inside(x, reference, MASK)) == pytest.approx(
-        (0.25 + 0.0004) / (0.3125 + 0.0004), abs=1e-4
+        (3.75 + 0.0004) / (3.8125 + 0.0004), abs=1e-4
     )
+
+
+def test_greys_that_are_near_each_other_are_alike_on_both_sides_of_the_middle() -> None:
+    """Pixels from -1 to 1 have the middle grey as zero, which is not what the formula means."""
+    x, reference = torch.full((1, 1, 16, 16), 0.1), torch.full((1, 1, 16, 16), -0.1)
+    assert 0.95 < float(ssim_inside(x, reference, MASK)) < 1
 
 
 def test_ssim_is_symmetric_and_one_at_equality() -> None:

@@ -19,7 +19,10 @@ class StandIn:
     """Called as a pipeline of diffusers: an image is the length of its prompt, and noise."""
 
     def __init__(self) -> None:
-        self.components = {"unet": nn.Linear(2, 2), "scheduler": object()}
+        self.components = {
+            "unet": nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)),
+            "scheduler": object(),
+        }
         self.calls: list[dict[str, Any]] = []
 
     def __call__(

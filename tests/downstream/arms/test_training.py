@@ -166,6 +166,13 @@ def test_what_is_missing_or_unknown_is_named(
         trained(recipe, **missing)
 
 
+@pytest.mark.parametrize("training", ["decoupled", "group_dro", "lisa", "fixmatch"])
+def test_a_mix_of_pairs_that_a_training_would_leave_out_is_refused(training: str) -> None:
+    recipe = Recipe(training=training, augment=("classical", "mixup"))
+    with pytest.raises(ValueError, match="does not mix two images and their labels: leave mixup"):
+        trained(recipe)
+
+
 def test_augmentations_are_applied_one_after_the_other() -> None:
     both = image_augmentation(["classical", "trivialaugment"], "digits")
     first = image_augmentation(["classical"], "digits")

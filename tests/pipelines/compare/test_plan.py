@@ -46,6 +46,10 @@ def test_all_families_are_compared_unless_some_are_named(tmp_path: Path) -> None
             "compare.families.magic: unknown family 'magic'; known: cvae_gan",
         ),
         (
+            {"data": {"data": "digits-conditions", "size": 16, "condition": ["look"]}},
+            "data.condition: a comparison is of families that know classes alone",
+        ),
+        (
             {"compare": {"families": {"a": {"family": "cvae", "options": {"widht": 3}}}}},
             "families.a: unknown options",
         ),

@@ -223,6 +223,16 @@ def test_the_rehearsal_stands_in_the_result_where_auto_is_no_arm(tmp_path: Path)
             2,
             "missing_combinations needs conditions; give --condition",
         ),
+        (
+            {"gain": {"synthetic": ["set"]}},
+            2,
+            "the generator of a set may have seen, and would show a gain that is none",
+        ),
+        (
+            {"gain": {"metric": "missing_combinations", "rehearse": False}},
+            2,
+            "auto chooses on training images, which have none of the missing combinations",
+        ),
     ],
 )
 def test_what_cannot_be_rehearsed_is_refused_before_any_training(
@@ -260,6 +270,25 @@ def test_other_conditions_or_hidden_combinations_are_other_parts(tmp_path: Path)
         )
     ]
     assert len({digest_of_images(one) for one in (images, *fonts)}) == 4
+
+
+def test_the_path_of_a_folder_names_no_parts_and_its_images_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path / "data", "train", {"sun": 0, "rain": 30})
+    photos(tmp_path / "data", "test", {"sun": 0, "rain": 30})
+    monkeypatch.chdir(tmp_path)
+
+    def names(path: str) -> set[str]:
+        data = {"data": path, "size": 8, "condition": None, "rare": None}
+        gain = {"arms": ["classical"], "rehearse": False}
+        return part_names(tiny(data=data, gain=gain), tmp_path / "run")
+
+    before = names("data")
+    assert names("./data") == names(str(tmp_path / "data")) == before
+    # In one process, as in a notebook.
+    (tmp_path / "data/test/a/sun/0.png").rename(tmp_path / "data/test/b/sun/from_a.png")
+    assert not names("data") & before
 
 
 def test_a_metadata_file_with_other_conditions_gives_other_parts(

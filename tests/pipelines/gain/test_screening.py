@@ -9,6 +9,7 @@ import pytest
 
 from augmentor.common.types import DivergedError
 from downstream.arms.policy import MixPolicy
+from downstream.metrics import METRICS
 from downstream.racing import Result
 from pipelines.gain import screening
 from pipelines.gain.screening import Race
@@ -99,7 +100,7 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
         candidates=tuple(scores),
         settings=SimpleNamespace(rehearse=True),
         screening_group=group_of,
-        screening_metric=None,
+        screening_metric=METRICS["missing_combinations"],
         rounds=5,
         bundle=SimpleNamespace(train=None),
         has_pool=False,

@@ -7,7 +7,7 @@ import pytest
 from downstream.arms.policy import MixPolicy
 from downstream.arms.table import ARMS
 from downstream.metrics import METRICS
-from pipelines.gain.baselines import baseline_kind, best_baselines, best_on_scored
+from pipelines.gain.baselines import baseline_kind, best_baselines, picked_on_scored, rivals_by_kind
 from pipelines.gain.plan import usual_comparisons
 from pipelines.gain.verdict import verdict
 
@@ -22,13 +22,16 @@ def row(
         "delta": (low + high) / 2,
         "ci95": [low, high],
         "outcome": outcome or found,
+        "p_holm": 0.01,
         "needed": None,
         "limited_by": None,
         **more,
     }
 
 
-def told(*rows: dict[str, Any], on_scored: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
+def told(
+    *rows: dict[str, Any], picked: dict[str, int] | None = None, **more: Any
+) -> dict[str, Any]:
     result = {
         "comparisons": list(rows),
         "policy": None,
@@ -38,7 +41,7 @@ def told(*rows: dict[str, Any], on_scored: tuple[str, ...] = (), **more: Any) ->
         "metric": "balanced_accuracy",
         **more,
     }
-    return verdict(result, ["classical", "pseudo_label"], on_scored)
+    return verdict(result, ["classical", "pseudo_label"], picked)
 
 
 GOOD = row("synthetic+classical", "classical", 0.01, 0.03)
@@ -80,8 +83,11 @@ def test_a_loss_names_what_is_better_and_an_open_one_what_would_decide() -> None
     assert told(GOOD, worse)["advice"] == (
         "Use `pseudo_label`: it is better than synthetic images."
     )
-    behind = told(GOOD, worse, on_scored=("pseudo_label",))["advice"]
-    assert behind.startswith("Use `pseudo_label`: no gain")
+    # The best of so many by the same images: one in a hundred is no longer one in twenty.
+    for rivals, light in ((1, "red"), (4, "red"), (5, "amber")):
+        found = told(GOOD, worse, picked={"pseudo_label": rivals})
+        assert found["light"] == light
+    assert found["advice"].startswith("Use `pseudo_label`: no gain")
     undecided = row("synthetic+classical", "pseudo_label", -0.02, 0.01, needed=25)
     assert "About 25 replicates would probably decide it." in told(GOOD, undecided)["advice"]
     limited = row("synthetic+classical", "pseudo_label", -0.02, 0.01, limited_by="test images")
@@ -159,7 +165,10 @@ def test_the_baseline_is_the_screened_one_unless_another_is_clearly_better() -> 
     policy = {"best_classical": "classical", "best_with_pool": None}
     best = best_baselines(scores, {}, policy, accuracy)
     assert best == {"classical": "classical", "same_pool": "pseudo_label"}
-    assert best_on_scored(best, policy) == {"pseudo_label"}
+    rivals = rivals_by_kind(list(scores), {})
+    assert rivals == {"classical": ["classical", "mixup"], "same_pool": ["pseudo_label"]}
+    assert picked_on_scored(best, rivals, policy) == {"pseudo_label": 1}
+    assert picked_on_scored(best, rivals, None) == {"classical": 2, "pseudo_label": 1}
     scores["mixup"] = [0.90, 0.91, 0.90, 0.90]
     assert best_baselines(scores, {}, policy, accuracy)["classical"] == "mixup"
     assert best_baselines(scores, {}, None, METRICS["error"])["classical"] == "classical"

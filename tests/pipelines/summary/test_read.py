@@ -109,7 +109,7 @@ def test_where_lower_is_better_a_fall_is_a_gain() -> None:
     document = of_today(second(metric=nll))
     assert direction(nll) == -1
     [row] = rows_of(document)
-    assert row["lower95"] == pytest.approx(-0.1 + 0.01 * 2.92 / 4.303, abs=1e-3)
+    assert row["lower95"] == pytest.approx(-0.1 + 0.01 * 1.645 / 1.96, abs=1e-3)
     summary = {"results": [row], "verdict": headline([row]), "scored_on": "test", "command": "x"}
     text = as_markdown(summary, {})
     assert "| auto − classical | −0.100 nats | −0.110 to −0.090 | 3 | preliminary |" in text
