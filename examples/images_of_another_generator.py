@@ -1,4 +1,4 @@
-"""Images of a generator that is not ours, in folders that ``augmentor gain --synthetic`` takes.
+r"""Images of a generator that is not ours, in folders that ``augmentor gain --synthetic`` takes.
 
 scikit-learn makes them: the images of every class are brought to a few principal components, a
 kernel density is laid over these, and samples of it are brought back. The generator learns from
@@ -7,7 +7,8 @@ the other half, so that there is something to gain. Beside them stand three fold
 advised: copies of the labelled images, the same samples under shuffled labels, and the test images.
 
     python examples/images_of_another_generator.py runs/outside
-    augmentor gain --data runs/outside/digits --synthetic runs/outside/kernel_density
+    augmentor gain --data runs/outside/digits --domain digits \
+        --synthetic runs/outside/kernel_density
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Twenty labels and 881 unlabelled images: what do semi-supervised methods make of them?
 
 Trains five methods on the same two labelled subsets of digits (about a minute on a CPU) and prints
-a table. The command line does the same: ``augmentor semi --data digits --labels 20 --subsets 2
---methods classical,graph_fixmatch``.
+a table. The command line asks the same, with its own steps: ``augmentor semi --data digits --labels
+20 --subsets 2 --methods supervised,classical,pseudo_label,fixmatch,graph_fixmatch``.
 """
 
 from pathlib import Path

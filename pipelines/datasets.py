@@ -140,7 +140,8 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
     full = _for_tuning(images.full) if tuning else images.full
     chosen = _labelled_indices(data, full.train, seed)
     train = full.train if chosen is None else full.train.subset(chosen)
-    pool = _pool(data, replace(images, full=full), chosen, seed)
+    images = replace(images, full=full)
+    pool = _pool(data, _without_twins(images) if tuning else images, chosen, seed)
     regime, hidden = _regime(data, train, pool), None
     if data.rare is not None:
         kept, rest = hide(data.rare, train, seed)
@@ -230,12 +231,29 @@ def _read_pool(data: DataConfig, full: FullData) -> tuple[Tensor, tuple[Path, ..
     return images, tuple(paths)
 
 
+def _twins(images: AllImages) -> list[int]:
+    """Which of the unlabelled images are also scored."""
+    if images.unlabelled is None:
+        return []
+    known = fingerprints(images.full.test.x)
+    return [int(number) for number in overlap(fingerprints(images.unlabelled), known)]
+
+
+def _without_twins(images: AllImages) -> AllImages:
+    """Without the unlabelled images that are scored: in a screening those are labelled photos,
+    which may well lie among the unlabelled ones.
+    """
+    if images.unlabelled is None or not (twins := _twins(images)):
+        return images
+    kept = torch.ones(len(images.unlabelled), dtype=torch.bool)
+    kept[twins] = False
+    paths = tuple(path for path, keep in zip(images.unlabelled_paths, kept, strict=True) if keep)
+    return replace(images, unlabelled=images.unlabelled[kept], unlabelled_paths=paths)
+
+
 def _refuse_twins(images: AllImages) -> None:
     """Refuse unlabelled images that are also scored."""
-    if images.unlabelled is None:
-        return
-    twins = overlap(fingerprints(images.unlabelled), fingerprints(images.full.test.x))
-    if len(twins):
+    if twins := _twins(images):
         first = images.unlabelled_paths[twins[0]]
         raise DataError(
             f"{shown(first)} is also a test image; remove it (one of {len(twins)}) from the folder "

@@ -5,6 +5,7 @@ touching the dataset.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,8 +83,10 @@ class ItemForm:
         if isinstance(self.image, Image.Image):
             side = min(self.image.size)
             array = fit_shape(pixels, (pixels.shape[1], side, side))[0].permute(1, 2, 0).numpy()
-            return Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).convert(
-                self.image.mode
+            picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+            # Not by Pillow's palette and dots, which would tell synthetic images from real ones.
+            return picture.convert(
+                self.image.mode, dither=Image.Dither.NONE, palette=Image.Palette.ADAPTIVE
             )
         channels_first = isinstance(self.image, Tensor)
         fitted = fit_shape(pixels, _shape(self.image))[0]
@@ -183,7 +186,7 @@ def labels_of(dataset: Dataset[Any], given: Any = None) -> Tensor:
 
     Raises:
         DataError: If a label is not one whole number from 0 on.
-        ValueError: If there are not as many given as items.
+        ValueError: If there are not as many as items.
     """
     base, indices = base_of(dataset)
     if given is not None:
@@ -192,6 +195,10 @@ def labels_of(dataset: Dataset[Any], given: Any = None) -> Tensor:
             raise ValueError(f"give a label for every item: {len(labels)} labels, {items} items")
         return labels
     labels = _whole_numbers(_known_labels(base, dataset))
+    if len(labels) != len(base):
+        raise ValueError(
+            f"the dataset keeps {len(labels)} labels and has {len(base)} items; give labels"
+        )
     return labels if indices is None else labels[indices]
 
 
@@ -217,6 +224,8 @@ def _known_labels(base: Any, dataset: Dataset[Any]) -> Any:
 
 def _whole_numbers(labels: Any) -> Tensor:
     tensor = torch.as_tensor(np.asarray(labels))
+    if tensor.ndim == 2 and tensor.shape[1] == 1:
+        tensor = tensor[:, 0]
     if tensor.ndim != 1 or tensor.is_floating_point() or tensor.is_complex() or (tensor < 0).any():
         raise DataError("labels must be whole numbers from 0 on, one for every item")
     return tensor.long()
@@ -246,11 +255,14 @@ def form_of(dataset: Dataset[Any], value_range: tuple[float, float] | None) -> I
     images = [_raw_item(plain, i, columns) for i in seen[:: max(1, len(seen) // 8)]]
     image, target = images[0]
     if isinstance(image, Image.Image):
-        if image.mode not in PIL_MODES:
+        modes = [one.mode for one, _ in images]
+        if odd := [mode for mode in modes if mode not in PIL_MODES]:
             raise TypeError(
-                f"PIL images of mode {image.mode!r} cannot be mixed with 8-bit images; convert "
+                f"PIL images of mode {odd[0]!r} cannot be mixed with 8-bit images; convert "
                 "them first"
             )
+        # A few grey photos among colour ones do not make all synthetic images grey.
+        image, target = images[modes.index(Counter(modes).most_common(1)[0][0])]
         return ItemForm(image, target, 0, 255, columns)
     _shape(image)
     low, high = _range_of([image for image, _ in images], value_range)
@@ -385,4 +397,6 @@ def _cast(image: Tensor, like: Any) -> Any:
 def _like_target(target: Any, label: int) -> Any:
     if isinstance(target, Tensor):
         return torch.full_like(target, label)
+    if isinstance(target, np.ndarray):
+        return np.full_like(target, label)
     return type(target)(label) if isinstance(target, np.integer) else label

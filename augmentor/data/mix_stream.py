@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from augmentor.common import ranks
 from augmentor.common.randomness import rng_for
 from augmentor.common.types import DataError
 from augmentor.data.shared_epoch import SharedEpoch
@@ -48,17 +49,19 @@ class MixStream(SharedEpoch, IterableDataset[Any]):
     """Items of a mix in random order, with the frequencies of its ``draw_weights``.
 
     Real items are drawn at random. Synthetic images of a class come one after the other: the shards
-    of the class in random order, and the images of a shard in random order. So a shard is read
-    once, and one per class is in memory. A class whose images are used up begins again.
+    of the class in random order, larger ones rather first, and the images of a shard in random
+    order. So one shard per class is in memory, and every image comes as often as another of its
+    class. A class whose images are used up begins again.
 
-    Every worker process of a ``DataLoader`` takes shards of its own. The order is a function of
-    seed, epoch and the number of workers.
+    Every worker process of a ``DataLoader`` goes its own way through the shards, and so does every
+    process of a distributed training, which takes its part of the epoch. The order is a function of
+    seed, epoch and the number of workers and processes.
 
     Args:
         items: The mix.
         stored: Its synthetic images.
         draws: What is drawn.
-        length: Items of an epoch, over all workers.
+        length: Items of an epoch, over all workers and processes.
         seed: Decides the order.
     """
 
@@ -67,15 +70,20 @@ class MixStream(SharedEpoch, IterableDataset[Any]):
     ) -> None:
         self._items, self._stored, self._draws = items, stored, draws
         super().__init__()
-        self._length, self._seed = length, seed
+        self._seed = seed
+        # Now, as a loader's worker knows nothing of the other processes of a training.
+        self._rank, self._ranks = ranks.rank(), ranks.size()
+        self._length = len(range(self._rank, length, self._ranks))
 
     def __len__(self) -> int:
+        """Items of an epoch in this process."""
         return self._length
 
     def __iter__(self) -> Iterator[Any]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        rng = rng_for("mix_stream", self._seed, self.epoch, worker, workers)
+        place, places = self._rank * workers + worker, self._ranks * workers
+        rng = rng_for("mix_stream", self._seed, self.epoch, place, places)
         members = _members(self._draws.real, self._draws.weights.shape[1])
         made: dict[int, Iterator[Tensor]] = {}
         left = len(range(worker, self._length, workers))
@@ -86,23 +94,22 @@ class MixStream(SharedEpoch, IterableDataset[Any]):
                     yield self._items.real_item(_one_of(members[label], rng))
                     continue
                 if label not in made:
-                    made[label] = self._images_of(label, worker, workers, rng)
+                    made[label] = self._images_of(label, rng)
                 yield self._items.made_item(next(made[label]), label)
             left -= len(kinds)
 
-    def _images_of(
-        self, label: int, worker: int, workers: int, rng: torch.Generator
-    ) -> Iterator[Tensor]:
+    def _images_of(self, label: int, rng: torch.Generator) -> Iterator[Tensor]:
         """Synthetic images of a label without end, uint8 (C, H, W) each."""
         classes = set((self._draws.made == label).nonzero().flatten().tolist())
         shards = self._stored.shards
         numbers = [n for n, shard in enumerate(shards) if shard.class_index in classes]
-        own = numbers[worker::workers] if len(numbers) >= workers else numbers
-        if not own:
+        if not numbers:
             raise DataError(f"class {label} has no synthetic images to draw")
+        counts = torch.tensor([float(shards[number].count) for number in numbers])
         while True:
-            for number in torch.randperm(len(own), generator=rng).tolist():
-                images = self._stored.shard_images(own[number])
+            # An epoch may end within a pass, so that large shards have to come first more often.
+            for place in torch.multinomial(counts, len(counts), generator=rng).tolist():
+                images = self._stored.shard_images(numbers[place])
                 yield from images[torch.randperm(len(images), generator=rng)]
 
 

@@ -297,6 +297,8 @@ class SyntheticMix(MixedItems):
             share = self._drawing.share
         if share is None:
             share = len(self._labels) / len(self)
+        if share and not len(self._labels):
+            raise ValueError(f"{share:g} of the draws are to be synthetic, and no image is")
         return mixed_draw_weights(
             self._real_labels,
             self._labels,
@@ -380,6 +382,10 @@ class SyntheticMix(MixedItems):
             wanted = fill_up(dict.fromkeys(real, 0), _budget(share, real))
         else:
             wanted = _wanted(real, share, counts, self._names)
+        known: Mapping[str, int] = getattr(getattr(source, "record", None), "counts", None) or {}
+        for name, own in zip(source.classes, own_label, strict=True):
+            if wanted[own] and known.get(name) == 0:
+                raise DataError(f"class {name!r}: the source has seen no image of it in training")
         pixels = [first_candidates(source, c, wanted[own], seed) for c, own in enumerate(own_label)]
         labels = [own for own in own_label for _ in range(wanted[own])]
         return torch.cat(pixels), torch.tensor(labels, dtype=torch.int64)

@@ -39,9 +39,11 @@ class GainConfig(Section):
         default=None,
         strict=False,
         min_length=1,
-        description="Generator-free arms and policies that auto may choose; default: those arms "
-        "that run by default. "
-        "Synthetic images are offered with classical and pseudo_label.",
+        description="Arms without a generator, and policies of your own, that auto may choose; "
+        "default: those arms that run by default, whatever gain.arms names. Images of the run's "
+        "own generator are offered beside classical and pseudo_label, as far as these are "
+        "candidates; with conditions, beside classical and trivialaugment. Sets of gain.synthetic "
+        "are also offered alone where oversample is a candidate.",
     )
     strengths: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         default=(1.0,),
@@ -107,7 +109,10 @@ class GainConfig(Section):
     )
     metric: str = Field(
         default="balanced_accuracy",
-        description="What the comparisons and auto go by; downstream/metrics/table.py lists them.",
+        description="What the comparisons go by, and auto without rehearse; with rehearse auto "
+        "goes by the recall of hidden combinations. balanced_accuracy, accuracy, error, "
+        "worst_class_recall, negative_log_likelihood, calibration_error, auroc; with conditions "
+        "also missing_combinations, thin_combinations, covered_combinations, worst_combination.",
     )
     metrics: tuple[str, ...] = Field(
         default=(

@@ -74,5 +74,6 @@ class PolicyConfig(Section):
     fill: bool = Field(
         default=False,
         description="Render every combination of class and condition equally often, as the arm "
-        "factored does; needs conditions and a family that takes them.",
+        "factored does; needs conditions and a family that takes them, and goes with no "
+        "confidence, realism, short_only or other latents.",
     )

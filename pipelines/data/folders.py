@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,7 +39,7 @@ from pipelines.image_folder import (
     read_squares,
     shown,
 )
-from pipelines.progress import Lines
+from pipelines.progress import QUIET, Lines, Silent
 
 TOLD_EVERY = 30.0  # seconds between two lines while images are decoded to disk
 TRAIN_NAMES = ("train", "training")
@@ -92,6 +93,11 @@ def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
     """
     first, second = part_folder(root, TRAIN_NAMES), part_folder(root, TEST_NAMES)
     by_hash = "files sorted by SHA-256 of <class>/<file>"
+    if first is None and second is not None and _folders_in(second):
+        raise DataError(
+            f"{shown(root)}: has {second.name}/ and no train/; call the training part train/, or "
+            f"if {second.name} is a class, rename its folder"
+        )
     if first is None:
         return _one_level(root, test_fraction, by_hash)
     if second is None:
@@ -289,7 +295,8 @@ class ImageReader:
         if self.most is None:
             pixels, bad = read_squares(paths, size=self.size, grey=self.grey)
             return from_uint8(pixels), bad
-        step = step or partial(Lines(every=TOLD_EVERY).step, f"decoding to {cache_folder()}")
+        lines = Silent() if os.environ.get(QUIET) else Lines(every=TOLD_EVERY)
+        step = step or partial(lines.step, f"decoding to {cache_folder()}")
         return decoded_squares(paths, size=self.size, grey=self.grey, most=self.most, step=step)
 
 

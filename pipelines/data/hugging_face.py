@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -174,9 +174,13 @@ def _only(
 def _test_split(splits: Mapping[str, Any], train: str, columns: Columns) -> str | None:
     """The split to test on; None if none has labels. A label of -1 is one that is not told."""
     for name in TEST_SPLITS:
-        if name in splits and name != train and min(splits[name][columns.label]) >= 0:
+        if name in splits and name != train and _all_told(splits[name][columns.label]):
             return name
     return None
+
+
+def _all_told(labels: Sequence[int | None]) -> bool:
+    return all(label is not None and label >= 0 for label in labels)
 
 
 def _read_all(data: DataConfig, parts: list[Any], columns: Columns) -> list[LabelledImages]:

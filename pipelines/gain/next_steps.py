@@ -105,10 +105,13 @@ def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:
         words = (
             "Do some classes lack a light, pose or place that others were photographed in? There "
             "rendering pays. Write it into a column of metadata.csv beside the images, and its "
-            "name in the place of COLUMN."
+            "name in the place of COLUMN"
         )
-        command = f"augmentor gain {here} --condition COLUMN --rehearse --out {here}-by-column"
-        steps.append(Step(words, command))
+        # Neither a pool nor a set goes with conditions: those of their images are not known.
+        alone = result.get("outside") or "unlabelled" in result.get("regime", "")
+        asked, place = ("--data FOLDER", ", your folder in that of FOLDER") if alone else (here, "")
+        command = f"augmentor gain {asked} --condition COLUMN --rehearse --out {here}-by-column"
+        steps.append(Step(f"{words}{place}.", command))
     return steps
 
 

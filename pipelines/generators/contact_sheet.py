@@ -122,7 +122,8 @@ def draw_matrix(
     cells: list[list[Cell]], row_names: list[str], column_names: list[str], note: str
 ) -> Image.Image:
     """The picture, RGB: a row per class, a column per condition, a legend below."""
-    side = next(len(c.image[0]) for row in cells for c in row if c.image is not None)
+    sides = (len(c.image[0]) for row in cells for c in row if c.image is not None)
+    side = next(sides, LEAST_TILE)  # the photos may not be at hand, and nothing be rendered
     factor = max(1, -(-LEAST_TILE // side))
     pitch, font = side * factor + GAP, _font()
     row_names, column_names = _drawable(row_names), _drawable(column_names)

@@ -95,7 +95,8 @@ def train_run(
     with ranks.joined(setting.device), _first_locks(run), watch_signals() as watch:
         _require_shareable(config.source)
         progress = progress if ranks.rank() == 0 else Silent()
-        checkpoint = ranks.of_first(lambda: _open_run(run, dump_config(config), resume))
+        steps = config.source.steps
+        checkpoint = ranks.of_first(lambda: _open_run(run, dump_config(config), resume, steps))
         bundle = load_data(config.data, config.seed)
         require_generated(config.source, bundle.train)
         _tell_unused(bundle, config.source, progress)
@@ -103,6 +104,7 @@ def train_run(
         pool = _labelled_pool(bundle, setting, checkpoint, progress, watch)
         session = _start(_images_seen(bundle, pool), setting)
         facts = _facts(bundle, pool) | seen_facts(session.images)
+        _require_images_of(checkpoint, facts["trained_on"], out)
         saver = Saver(run, session, config.source, facts)
         start = saver.restore(checkpoint) if checkpoint else 0
         with memory_for(config.source.batch_size, "--batch-size"):
@@ -169,13 +171,14 @@ def require_run_of(run: Path, config: Config) -> None:
         )
 
 
-def _open_run(run: RunDir, wanted: str, resume: bool) -> Checkpoint | None:
+def _open_run(run: RunDir, wanted: str, resume: bool, steps: int) -> Checkpoint | None:
     """Write the config; nothing of another run is overwritten.
 
     Args:
         run: Folder of the run.
         wanted: The config as YAML.
         resume: Whether a run may be there already.
+        steps: Wanted in all.
 
     Returns:
         The checkpoint to resume from, if there is one.
@@ -194,7 +197,13 @@ def _open_run(run: RunDir, wanted: str, resume: bool) -> Checkpoint | None:
     # A run killed while it saved for the first time has an empty folder: it begins again.
     if not resume or not any(run.checkpoints.glob("step-*")):
         return None
-    return load_checkpoint(run.checkpoints)
+    found_there = load_checkpoint(run.checkpoints)
+    if found_there.step > steps:
+        raise ConfigError(
+            f"source.steps: {run.path} was trained for {found_there.step} already; give as many, "
+            "or another --out"
+        )
+    return found_there
 
 
 def _same_but_longer(found: str, wanted: str) -> bool:
@@ -215,6 +224,17 @@ def _require_classes_of(checkpoint: Checkpoint | None, classes: tuple[str, ...],
         f"{out}: the checkpoint's classes are {listed(checkpoint.meta['classes'])}, the data's "
         f"{listed(classes)}; train anew into another folder"
     )
+
+
+def _require_images_of(checkpoint: Checkpoint | None, seen: Tensor, out: Path) -> None:
+    """Refuse to resume with other images than a run began with: nobody could say any more what
+    its generator saw.
+    """
+    known = None if checkpoint is None else checkpoint.state.get("facts", {}).get("trained_on")
+    if known is not None and not np.array_equal(np.unique(known.numpy()), np.unique(seen.numpy())):
+        raise DataError(
+            f"{out}: was trained on other images than these; train anew into another folder"
+        )
 
 
 def _tell_unused(bundle: DataBundle, source: SourceConfig, progress: Progress) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -172,10 +172,11 @@ def _in_shards(folder: Path, shards: Sequence[Path]) -> OutsideImages:
             raise DataError(f"{shown(shard)}: {problem}")
         named += _samples(shard)
     names = _class_names(folder)
-    classes = sorted({_named(label, names, folder) for label, _ in named} | set(names))
+    known = _named({label for label, _ in named}, names, folder)
+    classes = sorted({*known.values(), *names})
     index = {name: number for number, name in enumerate(classes)}
     rows = sorted(
-        ((index[_named(label, names, folder)], place) for label, place in named),
+        ((index[known[label]], place) for label, place in named),
         key=lambda row: (row[0], row[1].path.name, row[1].key),
     )
     places, y = tuple(place for _, place in rows), tuple(label for label, _ in rows)
@@ -266,16 +267,25 @@ def _class_names(folder: Path) -> list[str]:
     return [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]
 
 
-def _named(label: str, names: Sequence[str], folder: Path) -> str:
-    """The class that a label means: a name, or a number of ``names``."""
-    if not names or label in names:
-        return unicodedata.normalize("NFC", label)
-    if label.isdecimal() and int(label) < len(names):
-        return names[int(label)]
-    raise DataError(
-        f"{shown(folder)}: the label {label!r} is not one of the {len(names)} classes of "
-        f"{CLASS_NAMES}: {listed(names)}"
-    )
+def _named(labels: Iterable[str], names: Sequence[str], folder: Path) -> dict[str, str]:
+    """The class that each label means. All are numbers of ``names`` if they can be, so that classes
+    called 1, 2 and 3 are not taken for their own numbers; else they are names or numbers.
+    """
+    labels, known = list(labels), set(names)
+    numbers = bool(names) and all(one.isdecimal() and int(one) < len(names) for one in labels)
+    found = dict[str, str]()
+    for label in labels:
+        plain = unicodedata.normalize("NFC", label)
+        if not numbers and (not names or plain in known):
+            found[label] = plain
+        elif label.isdecimal() and int(label) < len(names):
+            found[label] = names[int(label)]
+        else:
+            raise DataError(
+                f"{shown(folder)}: the label {label!r} is not one of the {len(names)} classes of "
+                f"{CLASS_NAMES}: {listed(names)}"
+            )
+    return found
 
 
 @dataclass(frozen=True)

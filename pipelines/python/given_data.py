@@ -175,7 +175,7 @@ def _write_all(given: GivenData, temporary: Path) -> list[Written]:
             sets[name] = items_of(one, f"synthetic {name!r}")
     every = [*data.values(), *sets.values()]
     black_white = value_range_of(every, given.value_range)
-    names = given.class_names or _first_names(every)
+    names = _names_of(every, given.class_names)
     found, classes = [], dict[str, str]()
     if data:
         folder = temporary / "data"
@@ -204,15 +204,31 @@ def _train_and_test(given: GivenData) -> dict[str, Items]:
     return found
 
 
-def _first_names(sets: Sequence[Items]) -> Sequence[str] | None:
-    """A set that knows no class names takes those of another, so that all have the same."""
-    return next((items.names for items in sets if items.names is not None), None)
+def _names_of(
+    sets: Sequence[Items], given: Sequence[str] | None
+) -> dict[str, Sequence[str] | None]:
+    """The class names of every set, by its words: a number means the same name nowhere else.
+
+    A set that knows its names keeps them, called as ``given`` calls those of the first set that
+    knows any; one that does not takes the given names, or those of that first set.
+    """
+    first = next((items.names for items in sets if items.names is not None), None)
+    if given is not None and first is not None and len(given) != len(first):
+        raise ValueError(f"class_names has {len(given)} names for the {len(first)} classes")
+    called = dict(zip(first, given or first, strict=True)) if first is not None else {}
+    found: dict[str, Sequence[str] | None] = {}
+    for items in sets:
+        if items.names is None:
+            found[items.words] = given or first
+        else:
+            found[items.words] = [called.get(name, name) for name in items.names]
+    return found
 
 
 def _write_parts(
     sets: Mapping[str, Items],
     folder: Path,
-    names: Sequence[str] | None,
+    names: Mapping[str, Sequence[str] | None],
     black_white: Range,
     condition: Sequence[str] = (),
 ) -> tuple[str, dict[str, str]]:
@@ -223,7 +239,7 @@ def _write_parts(
     """
     images, classes, total = dict[str, int](), dict[str, str](), hashlib.sha256()
     for name, items in sets.items():
-        own, digest = _write_items(items, folder / name, names, black_white)
+        own, digest = _write_items(items, folder / name, names[items.words], black_white)
         if name and len(own) < 2:
             raise ValueError(
                 f"{items.words} has {items.count} images of {len(own)} classes; give images of two "
@@ -278,6 +294,11 @@ def _write_metadata(items: Items, folder: Path, condition: Sequence[str]) -> str
     rows = [(FILE_COLUMN, *condition)]
     for i in range(items.count):
         own = items.columns(i)
+        if lost := [name for name in condition if own[name] is None or own[name] != own[name]]:
+            raise ValueError(
+                f"{items.words}: item {i} has no {lost[0]} ({own[lost[0]]!r}); give it one, or "
+                "leave the image out"
+            )
         values = [str(own[name]) for name in condition]
         rows.append((files[i].relative_to(folder).as_posix(), *values))
     text = io.StringIO()

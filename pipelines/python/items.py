@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.data import Subset
 
 from augmentor.data.item_form import LABEL_KEYS, class_names_of, columns_of
+from pipelines.data.folders import refuse_files
 from pipelines.image_folder import list_tree
 
 PATH_KEYS = ("path", "file", "file_name", "filename", "filepath", "image", "image_path")
@@ -134,6 +135,7 @@ def _ndim(value: Any) -> int:
 
 def _folder(folder: Path, words: str) -> Items:
     tree = list_tree(folder.expanduser())
+    refuse_files(folder, [], tree.bad)
     return Items(words, len(tree.paths), lambda i: (tree.paths[i], tree.classes[tree.y[i]]))
 
 

@@ -7,7 +7,7 @@ or Hugging Face, or any other of (image, label); a pair of arrays (images, label
 and labels. What is not on the disk is written into the folder of the run once, without loss.
 
 Every function takes further sections of the configuration by name, with the keys that
-``docs/files.md`` lists: ``gain(…, gain={"shares": [0.5]}, classifier={"steps": 300})``.
+``docs/config.md`` lists: ``gain(…, gain={"shares": [0.5]}, classifier={"steps": 300})``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ import numpy as np
 
 from augmentor.data.synthetic_store import safe_folder_name
 
+NUMBERED = re.compile(r"class_\d+", re.IGNORECASE)
+"""Names that a synthetic set keeps for itself, and folders of images need not."""
 UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
 
@@ -57,10 +60,12 @@ def class_folders(classes: Sequence[str]) -> dict[str, str]:
         {'cat': 'cat', 'and/or': 'and_or'}
     """
     folders, taken = {}, dict[str, str]()
-    for index, name in enumerate(classes):
+    for name in classes:
         kept = UNSAFE.sub("_", unicodedata.normalize("NFC", name))
         kept = re.sub(r"^[. ]|[. ]$", "_", kept)
-        kept = safe_folder_name(kept, index)
+        if not NUMBERED.fullmatch(kept) and safe_folder_name(kept, 0) != kept:
+            # By the name alone: the other parts of the data have the class at another place.
+            kept = f"class-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         other = taken.setdefault(kept.casefold(), name)
         if other != name:
             raise ValueError(f"the classes {other!r} and {name!r} are spelled alike; rename one")

@@ -69,6 +69,10 @@ def _numbers(image: Any) -> NDArray[Any]:
     return np.asarray(image)
 
 
+NO_WHITE = ("I", "F")
+"""Modes of PIL whose numbers may mean anything."""
+
+
 def picture_of(image: Any, black_white: Range, where: str) -> Image.Image | Path:
     """One image as a picture to store, or the path of its file.
 
@@ -88,7 +92,7 @@ def picture_of(image: Any, black_white: Range, where: str) -> Image.Image | Path
     if isinstance(image, str | Path):
         return _file(Path(image).expanduser(), where)
     if isinstance(image, Image.Image):
-        return _stored(image)
+        return _stored(image, where)
     if isinstance(image, Tensor | np.ndarray) and image.ndim in (2, 3):
         pixels = _channels_last(_numbers(image), isinstance(image, Tensor), where)
         pixels = _eight_bits(pixels, black_white, where)
@@ -108,8 +112,13 @@ def _file(path: Path, where: str) -> Path:
     return path
 
 
-def _stored(image: Image.Image) -> Image.Image:
+def _stored(image: Image.Image, where: str) -> Image.Image:
     """Upright, and in a mode that PNG keeps."""
+    if image.mode in NO_WHITE:
+        raise ValueError(
+            f"{where}: the image has the mode {image.mode}, whose white is not known; give it as "
+            "an array, with value_range"
+        )
     upright = ImageOps.exif_transpose(image)
     if upright.mode in STORED:
         return upright

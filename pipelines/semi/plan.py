@@ -156,6 +156,8 @@ def _require_no_regime(data: DataConfig) -> None:
             "data.labels, data.per_class: semi draws its own subsets; leave them out, give "
             "semi.labels"
         )
+    if data.rare is not None:
+        raise ConfigError("data.rare: semi removes labels, not images; leave it out")
 
 
 def _first_subsets(setting: Setting, numbers: Sequence[int]) -> tuple[DataBundle, dict[int, float]]:

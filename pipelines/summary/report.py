@@ -127,11 +127,14 @@ def _verdict(summary: Mapping[str, Any]) -> dict[str, Any]:
     """In how many runs a generator helps; what else the summary's own verdict says."""
     gained, runs = gaining(summary["results"], "classical")
     with_pool, pooled = gaining(summary["results"], "same_pool")
-    advice = f"A generator beats the best arm without one in {gained} of {runs} runs."
+    said = []
+    if runs:
+        said.append(f"A generator beats the best arm without one in {gained} of {runs} runs.")
     if pooled:
-        advice += f" With unlabelled images for both: in {with_pool} of {pooled}."
-    helped, count = gained + with_pool, max(1, runs + pooled)
-    light = "red" if not helped else "green" if 2 * helped > count else "amber"
+        said.append(f"With unlabelled images for both: in {with_pool} of {pooled}.")
+    advice = " ".join(said) or "Open: no arm with a generator was compared with one without."
+    helped, count = gained + with_pool, runs + pooled
+    light = "green" if 2 * helped > count else "amber" if helped or not count else "red"
     _, _, more = summary["verdict"].partition(": ")
     return {"light": light, "advice": advice, "lines": [line for line in more.split("; ") if line]}
 

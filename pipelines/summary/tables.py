@@ -242,9 +242,10 @@ def _costs(rows: Sequence[Row]) -> Table:
 
 def _price(row: Row) -> str:
     unit = unit_of(row["metric"])
-    if unit.name != "points" or row["delta"] <= 0:
+    gained = unit.factor * row["delta"] * direction(row["metric"])
+    if unit.name != "points" or gained <= 0:
         return "–"
-    return duration(row["seconds"] / (unit.factor * row["delta"]))
+    return duration(row["seconds"] / gained)
 
 
 def _runs(rows: Sequence[Row]) -> Table:

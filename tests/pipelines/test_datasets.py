@@ -115,6 +115,18 @@ def test_a_part_of_an_unknown_name_and_a_class_called_train_are_refused(
         load_data(DataConfig(data=str(tmp_path)), seed=0)
 
 
+def test_a_test_part_without_a_training_part_is_refused(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    """Else its images would be a class, and some of them trained on."""
+    make_folder(tmp_path / "a", {"cat": 4, "dog": 4})
+    make_folder(tmp_path / "a" / "test", {"cat": 2, "dog": 2}, seed=1)
+    with pytest.raises(DataError, match=r"has test/ and no train/; call the training part train/"):
+        load_data(DataConfig(data=str(tmp_path / "a")), seed=0)
+    make_folder(tmp_path / "b", {"cat": 4, "val": 4})
+    assert load_data(DataConfig(data=str(tmp_path / "b")), seed=0).train.classes == ("cat", "val")
+
+
 def test_two_folders_for_one_part_are_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
     for name in ("train", "Train"):
         make_folder(tmp_path / name, {"cat": 2, "dog": 2})
@@ -228,6 +240,18 @@ def test_a_test_image_in_the_pool_is_refused(tmp_path: Path, make_folder: MakeFo
     shutil.copy(tmp_path / "d" / "test" / "b" / "0.png", tmp_path / "pool" / "leak.png")
     with pytest.raises(DataError, match=r"leak\.png is also a test image"):
         load_data(folder(tmp_path / "d", unlabelled=str(tmp_path / "pool")), seed=0)
+
+
+def test_a_screening_may_have_all_photos_as_its_pool(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    make_folder(tmp_path / "d" / "train", {"a": 12, "b": 12}, seed=0)
+    make_folder(tmp_path / "d" / "test", {"a": 1, "b": 1}, seed=1)
+    whole = folder(tmp_path / "d", unlabelled=str(tmp_path / "d" / "train"))
+    screened = load_data(whole, seed=0, tuning=True)
+    assert screened.pool is not None
+    assert len(screened.pool) == 24 - len(screened.test) < 24
+    assert not len(overlap(fingerprints(screened.pool), fingerprints(screened.test.x)))
 
 
 def test_an_empty_pool_folder_is_refused(tmp_path: Path, make_folder: MakeFolder) -> None:

@@ -133,6 +133,10 @@ def test_a_run_that_a_budget_cut_is_to_be_trained_whole() -> None:
 def test_conditions_are_asked_for_where_there_can_be_some() -> None:
     assert any("--condition COLUMN" in step.command for step in told("amber"))
     assert not any("--condition" in step.command for step in told("amber", dataset="digits"))
+    for more in ({"outside": [{"name": "a"}]}, {"regime": "9 labels, 20 unlabelled"}):
+        step = next(one for one in told("amber", **more) if "--condition" in one.command)
+        assert step.command.startswith("augmentor gain --data FOLDER --condition COLUMN")
+        assert step.words.endswith("in the place of COLUMN, your folder in that of FOLDER.")
 
 
 def test_a_run_without_synthetic_arms_is_told_to_add_one_and_a_loss_to_do_without() -> None:

@@ -4,14 +4,16 @@ import signal
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from augmentor.common.types import DataError, DivergedError
 from augmentor.data.fingerprint import fingerprints
 from augmentor.training.checkpoint import load_checkpoint
 from pipelines import cli
-from pipelines.config import ConfigError, config_from, dump_config
+from pipelines.config import ConfigError, DataConfig, config_from, dump_config
 from pipelines.datasets import load_data
 from pipelines.experiment.setting import setting_of
 from pipelines.generators.in_memory import start_session, train_generator
@@ -225,6 +227,25 @@ def test_a_folder_is_refused_before_a_training_that_could_not_be_resumed(tmp_pat
         require_run_of(tmp_path / "run", config(steps=1))
     with pytest.raises(ConfigError, match="differs from the config given"):
         require_run_of(tmp_path / "run", config(per_class=5))
+
+
+def test_a_run_is_not_resumed_with_other_images_or_fewer_steps(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 6), ("test", 2)):
+        for label in ("a", "b"):
+            (tmp_path / "data" / part / label).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "data" / part / label / f"{number}.png")
+    known = config(steps=4).model_copy(update={"data": DataConfig(data=str(tmp_path / "data"))})
+    train_run(known, tmp_path / "run")
+    assert train_run(known, tmp_path / "run", resume=True).step == 4
+    fewer = known.model_copy(update={"source": known.source.model_copy(update={"steps": 2})})
+    with pytest.raises(ConfigError, match="was trained for 4 already"):
+        train_run(fewer, tmp_path / "run", resume=True)
+    (tmp_path / "data/train/a/0.png").rename(tmp_path / "data/test/a/9.png")
+    with pytest.raises(DataError, match="was trained on other images than these; train anew"):
+        train_run(known, tmp_path / "run", resume=True)
 
 
 def test_the_trainer_of_a_loaded_run_is_that_of_its_config(tmp_path):

@@ -80,6 +80,13 @@ def test_a_sample_that_lacks_something_is_named(
         find_images(tmp_path)
 
 
+def test_numbers_are_numbers_where_the_names_are_numbers_too(tmp_path: Path) -> None:
+    (tmp_path / "classnames.txt").write_text("1\n2\n3\n")
+    samples = {str(n): {"png": png(n), "cls": str(n).encode()} for n in range(3)}
+    write_shard(tmp_path / "a.tar", samples)
+    assert find_images(tmp_path).counts() == {"1": 1, "2": 1, "3": 1}
+
+
 def test_a_label_beyond_the_class_names_is_refused(tmp_path: Path) -> None:
     (tmp_path / "classnames.txt").write_text("cat\n")
     write_shard(tmp_path / "a.tar", {"1": {"png": png(1), "cls": b"1"}})

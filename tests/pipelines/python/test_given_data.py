@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def place(out: Path, train: Any, test: Any = None, **more: Any) -> Path:
 def pixels_in(folder: Path) -> dict[str, list[Any]]:
     """The stored images of every class, in their order."""
     found = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(one for one in folder.iterdir() if one.is_dir()):
         found[path.name] = [np.asarray(Image.open(one)) for one in sorted(path.iterdir())]
     return found
 
@@ -178,6 +178,50 @@ def test_class_names_become_safe_folders() -> None:
     assert class_folders(["a/b", "..", "ok"]) == {"a/b": "a_b", "..": "__", "ok": "ok"}
 
 
+def test_a_class_has_one_folder_whatever_its_place() -> None:
+    """Parts of the data meet their classes in another order."""
+    names = ["class_2", "con", "class_0", "a\u00a0b", "x" * 300]
+    first, again = class_folders(names), class_folders(names[::-1])
+    assert first == again
+    assert (first["class_2"], first["class_0"]) == ("class_2", "class_0")
+    assert len(set(first.values())) == len(names)
+    assert first["con"].startswith("class-")
+
+
+class Renamed(Photos):
+    """The same images with another order of names, as when some classes alone were rendered."""
+
+    classes: ClassVar[list[str]] = ["dog", "cat"]
+
+
+def test_every_set_of_images_has_its_own_class_names(tmp_path: Path) -> None:
+    given = GivenData(Photos(), Renamed(), synthetic={"made": Renamed()})
+    with written(given, tmp_path) as found:
+        data, made = (one.publish(tmp_path) for one in found)
+    for folder in (data / "test", made):
+        stored = pixels_in(folder)
+        assert len(stored["dog"]) == len(stored["cat"]) == 2
+        assert (stored["dog"][0] == PIXELS[0]).all(), "label 0 is its dog"
+    assert (pixels_in(data / "train")["cat"][0] == PIXELS[0]).all()
+    renamed = GivenData(Photos(), Renamed(), class_names=["Katze", "Hund"])
+    with written(renamed, tmp_path / "other") as found:
+        data = found[0].publish(tmp_path / "other")
+    assert (pixels_in(data / "test")["Hund"][0] == PIXELS[0]).all()
+
+
+def test_a_folder_that_is_called_otherwise_is_refused() -> None:
+    with pytest.raises(ConfigError, match="a folder is called after itself, not 'sd'"):
+        sets_by_name({"sd": "runs/rendered"})
+    assert sets_by_name({"rendered": "runs/rendered"}) == {"rendered": "runs/rendered"}
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_a_picture_whose_white_is_not_known_is_refused(tmp_path: Path, mode: str) -> None:
+    pictures = [(Image.fromarray(pixels).convert(mode), "cat") for pixels in PIXELS]
+    with pytest.raises(ValueError, match=f"item 0: the image has the mode {mode}"):
+        place(tmp_path, pictures)
+
+
 def test_folders_pass_through_and_sets_have_names() -> None:
     assert GivenData("photos").on_disk == "photos"
     assert GivenData("photos/train", Path("photos/test")).on_disk == "photos"
@@ -230,6 +274,9 @@ def test_conditions_that_cannot_be_used(tmp_path: Path) -> None:
         place(tmp_path, arrays, conditions={"light": [1, 2, 3]}, condition=("light",))
     with pytest.raises(ValueError, match="conditions must be a dict of columns"):
         place(tmp_path, arrays, conditions=[1, 2, 3, 4], condition=("light",))
+    for lost in (None, float("nan")):
+        with pytest.raises(ValueError, match="train_set: item 2 has no light"):
+            place(tmp_path, arrays, conditions={"light": [1, 2, lost, 2]}, condition=("light",))
     known = {"light": [1, 2, 1, 2]}
     with pytest.raises(ValueError, match="test_set has no column 'light'; give it by conditions"):
         place(tmp_path, arrays, arrays, conditions=known, condition=("light",))
