@@ -12,6 +12,9 @@ from torch.nn.functional import one_hot
 
 from augmentor.common.traced import has_values
 
+COVERED, THIN, MISSING = 0, 1, 2
+"""The states of a combination of class and condition."""
+
 
 @dataclass(frozen=True)
 class Conditions:

@@ -9,11 +9,9 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor
 
-from augmentor.common.conditions import Conditions
+from augmentor.common.conditions import COVERED, MISSING, THIN, Conditions
 from augmentor.common.types import LabelledImages
 
-COVERED, THIN, MISSING = 0, 1, 2
-"""The states of a combination."""
 THIN_PART = 0.25
 """A combination is thin below this part of the median over those that have images."""
 VALUES, INTERVALS, MOST_BINS = 16, 4, 4096

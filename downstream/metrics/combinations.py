@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from augmentor.data.combinations import COVERED, MISSING, THIN
+from augmentor.common.conditions import COVERED, MISSING, THIN
 from downstream.metrics.classes import recognised
 from downstream.metrics.metric import MissingOutputError
 from downstream.metrics.outputs import Floats, Integers, Outputs, true_classes

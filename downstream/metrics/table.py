@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from augmentor.data.combinations import COVERED, MISSING, THIN
+from augmentor.common.conditions import COVERED, MISSING, THIN
 from downstream.metrics.classes import (
     balanced_accuracy,
     balanced_contributions,

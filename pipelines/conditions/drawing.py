@@ -7,7 +7,8 @@ from string import ascii_letters
 import torch
 from torch import Tensor
 
-from augmentor.data.combinations import MISSING, THIN, Combinations
+from augmentor.common.conditions import MISSING, THIN
+from augmentor.data.combinations import Combinations
 from pipelines.image_folder import printable
 
 WIDTH = 80

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from augmentor.common.conditions import Conditions
+from augmentor.common.conditions import THIN, Conditions
 from augmentor.common.types import LabelledImages
-from augmentor.data.combinations import THIN, Combinations, combinations_of
+from augmentor.data.combinations import Combinations, combinations_of
 from pipelines.conditions.attach import FoundConditions
 from pipelines.conditions.drawing import WIDTH, cut, draw
 from pipelines.image_folder import printable

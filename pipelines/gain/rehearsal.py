@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augmentor.data.combinations import MISSING, Bins, Combinations, combinations_of
+from augmentor.common.conditions import MISSING
+from augmentor.data.combinations import Bins, Combinations, combinations_of
 from augmentor.data.rehearsal import rehearsal_fold
 from downstream.arms.policy import MixPolicy
 from downstream.comparison import paired_t

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from augmentor.common.conditions import COVERED
 from augmentor.common.randomness import rng_for
 from augmentor.common.types import DataError, EncodingSource, LabelledImages, SampleSource
 from augmentor.common.types import device_of as device_of_source
 from augmentor.data.candidates import latents, sample
-from augmentor.data.combinations import COVERED, Bins, combinations_of
+from augmentor.data.combinations import Bins, combinations_of
 from augmentor.data.fingerprint import from_uint8, to_uint8
 from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.discriminator import Discriminator

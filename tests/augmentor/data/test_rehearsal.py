@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from augmentor.common.conditions import Conditions
+from augmentor.common.conditions import MISSING, Conditions
 from augmentor.common.types import DataError, LabelledImages
-from augmentor.data.combinations import MISSING, Bins, bins_of, combinations_of
+from augmentor.data.combinations import Bins, bins_of, combinations_of
 from augmentor.data.rehearsal import FOLDS, incomplete_classes, rehearsal_fold
 
 LIGHTS = Conditions(("light",), ("day", "dusk", "lamp", "night"))

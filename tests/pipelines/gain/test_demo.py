@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from augmentor.data.combinations import MISSING, combinations_of
+from augmentor.common.conditions import MISSING
+from augmentor.data.combinations import combinations_of
 from pipelines.config import Config
 from pipelines.datasets import load_data
 from pipelines.gain import demo
