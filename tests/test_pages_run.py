@@ -277,7 +277,7 @@ def test_the_verdicts_it_shows_are_those_of_gain(deltas, outcomes):
     rows = []
     for base, delta, outcome in zip(bases, deltas, outcomes, strict=True):
         row = {"arm": "synthetic+classical", "baseline": base, "delta": delta, "outcome": outcome}
-        row["ci95"] = [delta - 0.012, delta + 0.011]
+        row |= {"ci95": [delta - 0.012, delta + 0.011], "p_holm": 0.01}
         rows.append(row)
     mixtures = {"synthetic+classical": "classical + 50% synthetic"}
     told = {"policy": None, "mixtures": mixtures, "metric": "balanced_accuracy"}

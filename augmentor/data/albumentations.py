@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from augmentor.data.class_names import listed
+from augmentor.data.numbered_draws import repeat_of
 from augmentor.data.shared_epoch import SharedEpoch
 from augmentor.data.synthetic_images import Synthetic, draw_from, fit_shape
 
@@ -146,7 +147,9 @@ class SeededItems(SharedEpoch, Dataset[tuple[Any, Any]]):
     (``Compose.set_random_seed`` would not do: it gives all transforms one seed, so a horizontal
     flip would always come with the vertical one.)
 
-    Call ``set_epoch`` before each epoch; workers see it at once, persistent ones too.
+    Call ``set_epoch`` before each epoch; workers see it at once, persistent ones too. Put
+    ``NumberedDraws`` around a sampler that draws with replacement, such as a
+    ``WeightedRandomSampler``: an item that comes again would be augmented in the same way.
 
     Args:
         dataset: Items are (image, label), with PIL images or arrays (H, W[, C]).
@@ -182,11 +185,12 @@ class SeededItems(SharedEpoch, Dataset[tuple[Any, Any]]):
         position = index % len(self)
         image, label = self.dataset[position]
         words: Mapping[str, Any] = {} if self.label_key is None else {self.label_key: label}
-        self._seed_transforms(position)
+        self._seed_transforms(position, repeat_of(index))
         return self.compose(image=np.array(image), **words)["image"], label
 
-    def _seed_transforms(self, index: int) -> None:
-        words = np.random.SeedSequence((self.seed, self.epoch, index))
+    def _seed_transforms(self, index: int, repeat: int) -> None:
+        more = (repeat,) if repeat else ()
+        words = np.random.SeedSequence((self.seed, self.epoch, index, *more))
         numpy_seed, python_seed = words.spawn(2)
         self.compose.set_random_state(
             np.random.default_rng(numpy_seed),

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from augmentor.common.randomness import rng_for
+from augmentor.data.numbered_draws import repeat_of
 from augmentor.data.shared_epoch import SharedEpoch
 
 
@@ -22,7 +23,9 @@ class SeededDraws(SharedEpoch, Dataset[Any]):
     augmented differently. Here item i of epoch e is a function of (seed, e, i). The global
     generators are put back after every item.
 
-    Call ``set_epoch`` before each epoch; workers see it at once, persistent ones too.
+    Call ``set_epoch`` before each epoch; workers see it at once, persistent ones too. Put
+    ``NumberedDraws`` around a sampler that draws with replacement, such as a
+    ``WeightedRandomSampler``: an item that comes again would be augmented in the same way.
 
     Args:
         dataset: Any dataset with a length, such as a ``SyntheticMix``.
@@ -45,7 +48,9 @@ class SeededDraws(SharedEpoch, Dataset[Any]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         position = index % len(self)
-        seed = rng_for("item", self.seed, self.epoch, position).initial_seed()
+        # The first draw of an item as it always was; others only where somebody counts them.
+        more = (repeat,) if (repeat := repeat_of(index)) else ()
+        seed = rng_for("item", self.seed, self.epoch, position, *more).initial_seed()
         state = random.getstate()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 import augmentor.data.albumentations as own
 from augmentor.common.types import DataError
 from augmentor.data.albumentations import SeededItems, SyntheticReplace, albumentations
+from augmentor.data.numbered_draws import Draw
 from augmentor.data.synthetic_store import Recipe, trained_on_digest, write_set
 
 CLASSES = ("a", "b", "c")
@@ -145,6 +146,8 @@ def test_order_of_reading_does_not_matter(images):
     backwards = [dataset[i][0] for i in reversed(range(12))][::-1]
     assert all((dataset[i][0] == backwards[i]).all() for i in range(12))
     assert (dataset[-1][0] == dataset[11][0]).all()
+    assert (dataset[Draw(3, 0)][0] == dataset[3][0]).all()
+    assert (dataset[Draw(3, 1)][0] != dataset[3][0]).any(), "drawn again, with chance of its own"
 
 
 def test_transforms_of_one_item_are_independent():

@@ -5,8 +5,9 @@ import random
 
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
+from augmentor.data.numbered_draws import NumberedDraws
 from augmentor.data.seeded_draws import SeededDraws
 
 
@@ -39,6 +40,19 @@ def test_order_does_not_matter_and_the_global_generators_stay():
     noise = SeededDraws(Noise(), 0)
     assert torch.equal(noise[4][0], noise[-2][0])
     assert (torch.rand(1), random.random()) == expected
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_item_that_comes_again_has_chance_of_its_own(workers):
+    noise, sampler = SeededDraws(Noise(), 0), [4, 1, 4, 4, 1]
+    loader = DataLoader(noise, batch_size=None, sampler=sampler, num_workers=workers)
+    assert len({x[0].item() for x, _ in loader}) == 2
+    draws = NumberedDraws(sampler)
+    loader = DataLoader(noise, batch_size=None, sampler=draws, num_workers=workers)
+    seen = [x[0].item() for x, _ in loader]
+    assert len(set(seen)) == len(draws) == 5
+    assert (seen[0], seen[1]) == (noise[4][0][0].item(), noise[1][0][0].item())
+    assert seen == [x[0].item() for x, _ in loader], "again the same in the same epoch"
 
 
 def test_pickles_and_ends():

@@ -7,6 +7,7 @@ import doctest
 import json
 import pickle
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -420,6 +421,79 @@ def test_the_filter_of_a_policy(tmp_path, images, painter):
         SyntheticMix(Digits(), live, policy=filtered)
     assert len(SyntheticMix(Digits(), synthetic, policy=filtered)) == 14
     assert len(SyntheticMix(Digits(), live, policy=filtered | {"share": 0.0})) == 8
+
+
+class Odd(Digits):
+    """Keeps the labels of more items than it has."""
+
+    def __len__(self):
+        return 4
+
+
+def test_labels_that_are_not_one_for_every_item_are_refused(images):
+    with pytest.raises(ValueError, match="keeps 8 labels and has 4 items; give labels"):
+        SyntheticMix(Odd(), images({"0 - zero": 2, "1 - one": 2}))
+
+
+class Columns(Dataset):
+    """In the style of MedMNIST: a target is an array of one number."""
+
+    def __init__(self):
+        self.labels = np.array([[0], [1], [1]])
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return Image.new("L", (8, 8), 90), self.labels[index]
+
+
+def test_targets_that_are_arrays_are_imitated(images):
+    mix = SyntheticMix(Columns(), images({"0": 2, "1": 2}))
+    assert mix.targets.tolist() == [0, 1, 1, 0, 0, 1, 1]
+    assert all(mix[i][1].shape == (1,) and int(mix[i][1][0]) == mix.targets[i] for i in range(7))
+
+
+class FewGrey(Digits):
+    """Colour photos but for the first."""
+
+    def __getitem__(self, index):
+        image, target = super().__getitem__(index)
+        return (image if index == 0 else image.convert("RGB")), target
+
+
+def test_the_usual_mode_of_the_photos_is_that_of_synthetic_images(images):
+    assert SyntheticMix(FewGrey(), images({"0": 2, "1": 2}))[8][0].mode == "RGB"
+
+
+class Glyphs(Digits):
+    """Black and white."""
+
+    def __getitem__(self, index):
+        image, target = super().__getitem__(index)
+        return image.convert("1", dither=Image.Dither.NONE), target
+
+
+def test_black_and_white_images_are_not_dotted(images):
+    given = images({"0": 2, "1": 2})
+    given = replace(given, x=torch.full_like(given.x, -0.2))  # an even dark grey
+    picture = SyntheticMix(Glyphs(), given)[8][0]
+    assert (picture.mode, np.asarray(picture).any()) == ("1", False)
+
+
+def test_a_class_that_a_source_never_saw_is_not_rendered(painter):
+    live = painter(("0", "1"), (1, 8, 8))
+    live.record = SimpleNamespace(counts={"0": 5, "1": 0})
+    with pytest.raises(DataError, match="class '1': the source has seen no image of it"):
+        SyntheticMix(Digits(), live)
+
+
+def test_draws_without_any_synthetic_image_are_refused(images):
+    mix = SyntheticMix(Digits((4, 4)), images({"0": 2, "1": 2}), counts="auto")
+    assert len(mix) == 8
+    assert len(mix.draw_weights(0)) == len(mix.draw_weights()) == 8
+    with pytest.raises(ValueError, match=r"0\.5 of the draws are to be synthetic, and no image is"):
+        mix.draw_weights(0.5)
 
 
 def test_a_policy_of_combinations_refuses_images_of_classes_alone(tmp_path, images, painter):

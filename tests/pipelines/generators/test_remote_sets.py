@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from augmentor import SyntheticMix
 from augmentor.common.types import DataError
-from augmentor.data import remote_folder
+from augmentor.data import mix_stream, remote_folder
 from augmentor.data.draw_weights import mixed_draw_weights
 from augmentor.data.remote_folder import RemoteFolder
 from augmentor.data.remote_set import begin_remote_set, manifest_name
@@ -254,6 +254,38 @@ def test_a_stream_draws_as_often_as_the_weights_say(stored: str, workers: int) -
     stream.set_epoch(1)
     other = torch.cat([y for _, y in DataLoader(stream, batch_size=100, num_workers=workers)])
     assert not torch.equal(other, labels)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_of_a_small_shard_comes_as_often_as_another(stored: str, workers: int) -> None:
+    """A class has shards of 16, 16 and 8 images; an epoch ends within them."""
+    mix = mixed(stored, streaming=True)
+    place = {mix[12 + number][0].numpy().tobytes(): number for number in range(40)}
+    stream, counts = mix.stream(share=0.9, length=30, seed=3), torch.zeros(40)
+    for epoch in range(200):
+        stream.set_epoch(epoch)
+        for batch, labels in DataLoader(stream, batch_size=30, num_workers=workers):
+            for image, label in zip(batch, labels.tolist(), strict=True):
+                number = place.get(image.numpy().tobytes()) if label == 0 else None
+                if number is not None:
+                    counts[number] += 1
+        if workers and epoch == 40:  # starting workers takes long
+            break
+    small, large = counts[32:].mean(), counts[:32].mean()
+    assert float(small / large) == pytest.approx(1.0, abs=0.35)
+
+
+def test_every_process_of_a_training_has_its_part_of_a_stream(
+    stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = []
+    for rank in range(2):
+        monkeypatch.setattr(mix_stream.ranks, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(mix_stream.ranks, "size", lambda: 2)
+        stream = mixed(stored, streaming=True).stream(share=0.4, length=301, seed=3)
+        orders.append([x.numpy().tobytes() for x, _ in stream])
+        assert len(orders[-1]) == len(stream) == 151 - rank
+    assert orders[0][:150] != orders[1]
 
 
 def test_workers_that_stay_hear_of_the_next_epoch(stored: str) -> None:
