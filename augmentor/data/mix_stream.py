@@ -49,9 +49,9 @@ class MixStream(SharedEpoch, IterableDataset[Any]):
     """Items of a mix in random order, with the frequencies of its ``draw_weights``.
 
     Real items are drawn at random. Synthetic images of a class come one after the other: the shards
-    of the class in random order, larger ones rather first, and the images of a shard in random
-    order. So one shard per class is in memory, and every image comes as often as another of its
-    class. A class whose images are used up begins again.
+    of the class in random order, where large ones come first more often, and the images of a shard
+    in random order. So one shard per class is in memory, and all images of a class are drawn about
+    equally often. A class whose images are used up begins again.
 
     Every worker process of a ``DataLoader`` goes its own way through the shards, and so does every
     process of a distributed training, which takes its part of the epoch. The order is a function of

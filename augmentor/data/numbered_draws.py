@@ -11,6 +11,10 @@ from torch.utils.data import Sampler
 class Draw(int):
     """The number of an item, and how often it was drawn before.
 
+    Args:
+        index: Of the item.
+        repeat: Earlier draws of it in the epoch, from 0.
+
     Example:
         >>> Draw(4, 1) == 4, Draw(4, 1).repeat, repeat_of(4)
         (True, 1, 0)

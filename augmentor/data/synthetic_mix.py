@@ -119,8 +119,9 @@ class SyntheticMix(MixedItems):
             a folder or an URL.
 
     Raises:
-        DataError: If class names differ, stored images are too few, a stored set or policy cannot
-            be read, or a policy asks for what draws from a mix cannot do.
+        DataError: If class names differ, stored images are too few, a live source never saw a class
+            that it is to render, a stored set or policy cannot be read, or a policy asks for what
+            draws from a mix cannot do.
         ValueError: If arguments contradict each other or are out of range, or labels are not one
             for every item.
         TypeError: If ``real``'s items are of a form that cannot be imitated, such as dicts with

@@ -272,7 +272,8 @@ class Workers(Generic[T]):
             context = multiprocessing.get_context("forkserver" if forks else "spawn")
             self._queue = context.Queue()
             # What is copied has the environment of when it began, which was perhaps long ago.
-            # Plain bytes: torch would hand the tensors of a model over as open files, some hundred.
+            # Plain bytes: torch would hand every tensor over as an open file, and a new process
+            # takes 256 of them at most.
             work = pickle.dumps(self._work)
             given = (self._queue, work, self._threads, dict(os.environ))
             self._pool = ProcessPoolExecutor(self._processes, context, _start_worker, given)

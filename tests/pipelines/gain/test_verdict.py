@@ -83,7 +83,7 @@ def test_a_loss_names_what_is_better_and_an_open_one_what_would_decide() -> None
     assert told(GOOD, worse)["advice"] == (
         "Use `pseudo_label`: it is better than synthetic images."
     )
-    # The best of so many by the same images: one in a hundred is no longer one in twenty.
+    # Of five rivals one seems the best by chance more easily: five times 0.01 is not below 0.05.
     for rivals, light in ((1, "red"), (4, "red"), (5, "amber")):
         found = told(GOOD, worse, picked={"pseudo_label": rivals})
         assert found["light"] == light
