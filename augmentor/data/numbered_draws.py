@@ -9,11 +9,7 @@ from torch.utils.data import Sampler
 
 
 class Draw(int):
-    """The number of an item, and how often it was drawn before.
-
-    Args:
-        index: Of the item.
-        repeat: Earlier draws of it in the epoch, from 0.
+    """The number of an item, and how often it was drawn before in the epoch (``repeat``, from 0).
 
     Example:
         >>> Draw(4, 1) == 4, Draw(4, 1).repeat, repeat_of(4)
@@ -23,7 +19,12 @@ class Draw(int):
     repeat: int
 
     def __new__(cls, index: int, repeat: int) -> Draw:
-        """An index as any other, for a dataset that does not look closer."""
+        """An index as any other, for a dataset that does not look closer.
+
+        Args:
+            index: Of the item.
+            repeat: Earlier draws of it in the epoch, from 0.
+        """
         draw = super().__new__(cls, index)
         draw.repeat = repeat
         return draw
