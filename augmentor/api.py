@@ -23,6 +23,7 @@ from augmentor.common.types import (
     conditions_of,
     device_of,
 )
+from augmentor.data.array_form import class_name
 from augmentor.data.candidates import BATCH_SIZE, encode, latents
 from augmentor.data.class_names import class_index
 from augmentor.families import FAMILIES
@@ -237,7 +238,7 @@ class Source:
         z: Tensor | None = None,
         condition: Tensor | OneCondition | None = None,
         *,
-        label: str = "",
+        label: str | int = "",
         n: int = 1,
         seed: int = 0,
     ) -> Tensor:
@@ -249,8 +250,8 @@ class Source:
             z: Latents (N, latent_dim), with ``y``.
             condition: With ``y``, one per image, as ``types.ConditionalSource.sample`` takes them;
                 with ``label``, one for all: the name of a category, or a number per column.
-            label: Name of the class.
-            n: How many images.
+            label: Name of the class; of classes that are numbers, the number.
+            n: How many images, 0 or more.
             seed: Which images; the first n of a longer draw are the same.
 
         Returns:
@@ -273,10 +274,14 @@ class Source:
             )
         return self._of_class(label, n, seed, condition)
 
-    def _of_class(self, label: str, n: int, seed: int, condition: Any) -> Tensor:
-        index = class_index(label, self.classes)
+    def _of_class(self, label: str | int, n: int, seed: int, condition: Any) -> Tensor:
+        if n < 0:
+            raise ValueError(f"n must be 0 or more, got {n}")
+        index = class_index(class_name(label), self.classes)
         if index is None:
-            problem = f"unknown class {label!r}" if label else "sample needs y and z, or a label"
+            problem = "sample needs y and z, or a label"
+            if label != "":
+                problem = f"unknown class {label!r}"
             raise ValueError(f"{problem}; known classes: {', '.join(self.classes)}")
         images = [torch.empty(0, *self.image_shape, device=self.device)]
         for start in range(

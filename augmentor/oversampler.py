@@ -227,6 +227,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         found = trained_model(
             images,
             cast(str, self.family),
+            "default",
             self.options or {},
             seed,
             steps=self.steps,

@@ -12,6 +12,7 @@ from torch import nn
 
 from augmentor.api import Record, Source, describe, source_from
 from augmentor.common.types import LabelledImages, StepReport
+from augmentor.common.value_range import require_usual_range
 from augmentor.data.array_form import checked, labelled, shape_of, usual_range
 from augmentor.data.fingerprint import fingerprints
 from augmentor.families import FAMILIES
@@ -81,6 +82,7 @@ def new_session(
 def trained_model(
     images: LabelledImages,
     family: str,
+    preset: str,
     options: Mapping[str, Any],
     seed: int,
     *,
@@ -92,7 +94,12 @@ def trained_model(
     """The averaged model after ``steps``, in evaluation mode; arguments as in ``train``."""
     if family not in FAMILIES:
         raise ValueError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")
-    chosen = FAMILIES[family].options_for("default", options)
+    if steps < 1 or batch_size < 1 or not len(images):
+        raise ValueError(
+            f"need images, steps and batch_size of 1 or more, got {len(images)} images, {steps} "
+            f"steps and batch_size {batch_size}"
+        )
+    chosen = FAMILIES[family].options_for(preset, options)
     session = new_session(
         images, FAMILIES[family], chosen, seed, batch_size=batch_size, device=device
     )
@@ -106,6 +113,7 @@ def train(
     images: LabelledImages | tuple[ArrayLike, ArrayLike],
     *,
     family: str = "cvae_gan",
+    preset: str = "default",
     steps: int = 3000,
     batch_size: int = 64,
     options: Mapping[str, Any] | None = None,
@@ -124,7 +132,8 @@ def train(
         family: A name of ``augmentor.families.FAMILIES``.
         steps: Training steps.
         batch_size: Images per step.
-        options: Options of the family that differ from its defaults.
+        preset: A set of options by its name, such as ``paper``; each family has ``default``.
+        options: Options of the family that differ from those of the preset.
         value_range: What black and white are in the arrays. By default 0 and 255 for uint8, 0 and 1
             or -1 and 1 for floats.
         seed: Decides weights, batches and noise; equal seeds give equal sources on a CPU.
@@ -136,7 +145,8 @@ def train(
 
     Raises:
         DivergedError: If a loss, a weight or a buffer stops being finite.
-        ValueError: If the family, an option, a shape or a label cannot be used.
+        ValueError: If the family, the preset, an option, a shape, a label or a number cannot be
+            used.
 
     Example:
         >>> import numpy as np
@@ -148,9 +158,12 @@ def train(
     if not isinstance(images, LabelledImages):
         x, y = checked(*images)
         images = labelled(x, y, shape_of(x), value_range or usual_range(x))
+    else:
+        require_usual_range(images.x)
     model = trained_model(
         images,
         family,
+        preset,
         options or {},
         seed,
         steps=steps,

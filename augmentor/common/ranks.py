@@ -1,9 +1,9 @@
 """One training in several processes, each with its share of every batch.
 
-A process knows its rank and how many there are from ``torch.distributed``, which ``torchrun`` and
-``joined`` set up; alone it is rank 0 of 1, and every function here returns what it was given. The
-processes draw the randomness of the whole batch and keep their own rows, so that together they take
-the step that one process would take.
+Processes train together inside of ``joined`` alone, whatever else a program uses
+``torch.distributed`` for; elsewhere a process is rank 0 of 1, and every function here returns what
+it was given. The processes draw the randomness of the whole batch and keep their own rows, so that
+together they take the step that one process would take.
 """
 
 from __future__ import annotations
@@ -20,15 +20,26 @@ from torch.distributed import ReduceOp
 
 T = TypeVar("T")
 
+_together = False  # whether this process is inside of ``joined``
+
+
+def group() -> tuple[int, int]:
+    """The number of this process and how many there are, in whatever ``torch.distributed`` is used
+    for; (0, 1) without it.
+    """
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
 
 def size() -> int:
     """How many processes train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return group()[1] if _together else 1
 
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return dist.get_rank() if size() > 1 else 0
+    return group()[0] if _together else 0
 
 
 def started_first() -> bool:
@@ -118,22 +129,31 @@ def of_first(make: Callable[[], T]) -> T:
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
-    """Train together with the other processes that ``torchrun`` started; alone without it.
+    """Train together with the other processes that ``torchrun`` started, or those of the group that
+    there is; alone without either.
 
     Args:
         device: Where to train; ``cuda`` is the GPU of this process's number on its machine.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or size() > 1:
+    global _together  # as torch's process group, it belongs to the process
+    before, own_group = _together, group()[1] == 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if own_group:
+        _start(device)
+    _together = True
+    try:
         yield
-        return
+    finally:
+        _together = before
+        if own_group:
+            dist.destroy_process_group()
+
+
+def _start(device: str) -> None:
+    """Find the other processes that ``torchrun`` started."""
     on_gpus = device.startswith("cuda")
     if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if on_gpus else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
 
 
 class _Total(torch.autograd.Function):

@@ -223,7 +223,13 @@ def _known_labels(base: Any, dataset: Dataset[Any]) -> Any:
 
 
 def _whole_numbers(labels: Any) -> Tensor:
-    tensor = torch.as_tensor(np.asarray(labels))
+    numbers = np.asarray(labels)
+    if numbers.dtype.kind not in "biuf":
+        raise DataError(
+            f"labels must be whole numbers from 0 on, got {numbers.dtype}; give the numbers of the "
+            "classes as labels=, and their names as classes="
+        )
+    tensor = torch.as_tensor(numbers.astype(np.int64) if numbers.dtype.kind in "iu" else numbers)
     if tensor.ndim == 2 and tensor.shape[1] == 1:
         tensor = tensor[:, 0]
     if tensor.ndim != 1 or tensor.is_floating_point() or tensor.is_complex() or (tensor < 0).any():
@@ -301,11 +307,17 @@ def _transformed_pair(base: Any, image: Any, target: Any) -> tuple[Any, Any]:
     if transform is None and target_transform is None and joint is not None:
         image, target = joint(image, target)
         return image, target
-    if transform is not None and type(transform).__module__.startswith("albumentations."):
+    if transform is not None and _is_of_albumentations(transform):
         image = transform(image=np.asarray(image))["image"]
     elif transform is not None:
         image = transform(image)
     return image, target if target_transform is None else target_transform(target)
+
+
+def _is_of_albumentations(transform: Any) -> bool:
+    """Whether a transform is one of albumentations, or of a class made from one."""
+    modules = (kind.__module__.partition(".")[0] for kind in type(transform).__mro__)
+    return "albumentations" in modules
 
 
 def _transformed_row(base: Any, item: dict[str, Any]) -> dict[str, Any]:
@@ -323,15 +335,25 @@ def _without_transforms(base: Any, seen: list[Any] | None = None) -> Any:
     plain = copy.copy(base)
     for name in TRANSFORMS:
         if getattr(plain, name, None) is not None:
-            setattr(plain, name, _keep)
+            _replace_transform(plain, name, _keep)
     if seen is not None and getattr(plain, "transform", None) is not None:
 
         def watch(*values: Any, **named: Any) -> Any:
             seen.extend(values)
             return _keep(*values, **named)
 
-        plain.transform = watch
+        _replace_transform(plain, "transform", watch)
     return plain
+
+
+def _replace_transform(plain: Any, name: str, by: Any) -> None:
+    try:
+        setattr(plain, name, by)
+    except AttributeError as error:
+        raise TypeError(
+            f"{type(plain).__name__}.{name} cannot be set, so that images without it cannot be "
+            "read: wrap the dataset without a transform, and apply yours to the mix"
+        ) from error
 
 
 def _keep(*values: Any, **named: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -54,8 +55,12 @@ class MixStream(SharedEpoch, IterableDataset[Any]):
     equally often. A class whose images are used up begins again.
 
     Every worker process of a ``DataLoader`` goes its own way through the shards, and so does every
-    process of a distributed training, which takes its part of the epoch. The order is a function of
+    process of a distributed training, which takes its part of the epoch: the same number of items
+    in each, rounded up. Make the stream after ``init_process_group``. The order is a function of
     seed, epoch and the number of workers and processes.
+
+    Every worker makes batches of its own, so that a ``DataLoader`` with W of them may give up to W
+    batches more than its ``len``, small ones, unless it has ``drop_last``.
 
     Args:
         items: The mix.
@@ -72,8 +77,9 @@ class MixStream(SharedEpoch, IterableDataset[Any]):
         super().__init__()
         self._seed = seed
         # Now, as a loader's worker knows nothing of the other processes of a training.
-        self._rank, self._ranks = ranks.rank(), ranks.size()
-        self._length = len(range(self._rank, length, self._ranks))
+        self._rank, self._ranks = ranks.group()
+        # As many in every process: one that had a batch less would leave the others waiting.
+        self._length = math.ceil(length / self._ranks)
 
     def __len__(self) -> int:
         """Items of an epoch in this process."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
@@ -16,8 +17,8 @@ from augmentor.data.shared_epoch import SharedEpoch
 
 
 class SeededDraws(SharedEpoch, Dataset[Any]):
-    """Read a dataset whose transforms draw from PyTorch's or Python's global generator, by a seed
-    of every item's own.
+    """Read a dataset whose transforms draw from PyTorch's, NumPy's or Python's global generator, by
+    a seed of every item's own.
 
     By itself a loader seeds each worker, so that with another number of workers an item is
     augmented differently. Here item i of epoch e is a function of (seed, e, i). The global
@@ -51,11 +52,13 @@ class SeededDraws(SharedEpoch, Dataset[Any]):
         # The first draw of an item as it always was; others only where somebody counts them.
         more = (repeat,) if (repeat := repeat_of(index)) else ()
         seed = rng_for("item", self.seed, self.epoch, position, *more).initial_seed()
-        state = random.getstate()
+        state, numpy_state = random.getstate(), np.random.get_state()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             random.seed(seed)
+            np.random.seed(seed % 2**32)
             try:
                 return self.dataset[position]
             finally:
                 random.setstate(state)
+                np.random.set_state(numpy_state)

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
 from augmentor.common.types import DataError, LabelledImages
+from augmentor.common.value_range import ROUNDING, require_usual_range
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap, to_uint8
 from augmentor.data.recipe import Recipe
 
-ROUNDING = 1e-3
-"""How far beyond [-1, 1] an image may be for its 8-bit pixels to be right."""
 PIECE = 1024
 """Images converted at a time."""
 
@@ -43,7 +42,12 @@ class PixelImages:
     def of(cls, images: LabelledImages) -> PixelImages:
         """Images in memory as their 8-bit pixels, a part at a time: of all at once the floats would
         be there twice.
+
+        Raises:
+            ValueError: If a number does not lie in [-1, 1].
         """
+        if not hasattr(images.x, "kept_pixels"):  # of LazyImages, whose pixels are as they are
+            require_usual_range(images.x)
         pixels = torch.empty(images.x.shape, dtype=torch.uint8)
         for some, x in zip(torch.split(pixels, PIECE), torch.split(images.x, PIECE), strict=True):
             some.copy_(to_uint8(x))

@@ -27,7 +27,7 @@ from augmentor.losses.feature_matching import (
 from augmentor.losses.vae import kl_divergence, reparameterise
 from augmentor.networks.blocks import as_class_probs
 from augmentor.networks.classifier import Classifier
-from augmentor.networks.diff_augment import diff_augment
+from augmentor.networks.diff_augment import diff_augment, policies_of
 from augmentor.networks.discriminator import Conditioning, Discriminator, Norm
 from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import ConditionOn, Generator, Upsampling
@@ -108,6 +108,9 @@ class CvaeGanOptions:
     beta1: float = 0.5
     ema_decay: float = 0.999
     bfloat16: bool = True
+
+    def __post_init__(self) -> None:
+        policies_of(self.diff_augment)
 
 
 PRESETS = {
@@ -226,7 +229,7 @@ class CvaeGanTrainer(Resumable):
         given = m.given(y, condition).to(self.device)
         noise, class_probs_prior = self._draws(class_probs, rng)
         given_prior = torch.cat([class_probs_prior, given[:, k:]], dim=1)
-        policies = tuple(filter(None, o.diff_augment.split(",")))
+        policies = policies_of(o.diff_augment)
 
         with autocast(self.device, o.bfloat16):
             # Steps 2 and 3. Posterior, reconstruction, samples from the prior.

@@ -82,7 +82,7 @@ def as_class_weights(y: Tensor, num_classes: int) -> Tensor:
             raise ValueError(
                 f"labels must lie in [0, {num_classes}), got {int(y.min())} to {int(y.max())}"
             )
-        return one_hot(y, num_classes).float()
+        return one_hot(y.long(), num_classes).float()
     if y.shape[1:] != (num_classes,) or not y.is_floating_point():
         raise ValueError(
             f"y must be int64 (N,) or float (N, {num_classes}), got {y.dtype} {tuple(y.shape)}"

@@ -12,6 +12,23 @@ from augmentor.common.randomness import uniform
 POLICIES = ("colour", "translation", "cutout")
 
 
+def policies_of(text: str) -> tuple[str, ...]:
+    """Policies from their names, joined by commas; the paper's ``color`` is ``colour``.
+
+    Raises:
+        ValueError: If one is unknown.
+
+    Example:
+        >>> policies_of("color, translation")
+        ('colour', 'translation')
+    """
+    names = [name.strip() for name in text.split(",")]
+    policies = tuple("colour" if name == "color" else name for name in names if name)
+    if unknown := set(policies) - set(POLICIES):
+        raise ValueError(f"unknown policy {sorted(unknown)}; known: {POLICIES}")
+    return policies
+
+
 def diff_augment(
     x: Tensor, policies: tuple[str, ...], rng: torch.Generator, copies: int = 1
 ) -> Tensor:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+CLOSEST = 5  # candidates for the nearest whose distances are computed without rounding
+
 
 @dataclass(frozen=True)
 class Memorisation:
@@ -45,7 +47,8 @@ def nearest(a: Tensor, b: Tensor, chunk: int = 512) -> tuple[Tensor, Tensor]:
         chunk: Rows of ``a`` looked at in one go; memory is ``chunk`` times M numbers.
 
     Returns:
-        Euclidean distances (N,), exactly 0 for an exact copy, and indices into ``b``, int64 (N,).
+        Euclidean distances (N,), exactly 0 for an exact copy (unless more than ``CLOSEST`` images
+        are as near to it as float32 can tell), and indices into ``b``, int64 (N,).
         Both do not depend on ``chunk``.
 
     Raises:
@@ -58,17 +61,20 @@ def nearest(a: Tensor, b: Tensor, chunk: int = 512) -> tuple[Tensor, Tensor]:
     if not bool(a.isfinite().all() and b.isfinite().all()):
         raise ValueError("a or b holds NaN or infinite values")
     a, b = a.flatten(1), b.flatten(1)
-    found = [_squared_distances(rows, b).argmin(dim=1) for rows in torch.split(a, chunk)]
-    indices = torch.cat(found) if found else torch.zeros(0, dtype=torch.int64, device=a.device)
-    # The matrix product above rounds; the distance to the one found is computed anew, so that a
-    # copy gives 0.
-    distances = torch.cat(
-        [
-            (rows - b[i]).norm(dim=1)
-            for rows, i in zip(torch.split(a, chunk), torch.split(indices, chunk), strict=True)
-        ]
-    )
-    return distances, indices
+    found = [_nearest_of(rows, b) for rows in torch.split(a, chunk)]
+    distances, indices = zip(*found, strict=True)
+    return torch.cat(distances), torch.cat(indices)
+
+
+def _nearest_of(rows: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The matrix product rounds, so that of images that hardly differ it may name another than the
+    nearest: the distances to the best few are computed anew.
+    """
+    few = min(CLOSEST, len(b))
+    candidates = _squared_distances(rows, b).topk(few, largest=False).indices.unbind(dim=1)
+    exact = torch.stack([(rows - b[some]).norm(dim=1) for some in candidates], dim=1)
+    distances, place = exact.min(dim=1)
+    return distances, torch.stack(candidates, dim=1).gather(1, place[:, None])[:, 0]
 
 
 def memorisation_test(train: Tensor, holdout: Tensor, samples: Tensor) -> Memorisation:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from augmentor.common.randomness import rng_for
+from augmentor.common.types import DataError
 from augmentor.data.fingerprint import from_uint8
 from augmentor.data.resize import fit_square
 from augmentor.data.synthetic_images import fit_shape
@@ -148,6 +149,11 @@ class _Renderer:
         rngs = [rng_for("diffusers", self.seed, class_index, number) for number in numbers]
         with torch.no_grad():
             found = self.pipeline(**{key: asked}, generator=rngs, output_type="np", **self.options)
+        if any(getattr(found, "nsfw_content_detected", None) or ()):
+            raise DataError(
+                f"the pipeline's safety checker blackened images of {asked[0]!r}: ask for "
+                "something else, or make the pipeline with safety_checker=None if you may"
+            )
         images = torch.from_numpy(np.asarray(found.images)).permute(0, 3, 1, 2)
         pixels = (images.float() * 255).round().clamp(0, 255).to(torch.uint8)
         if self.size is not None:

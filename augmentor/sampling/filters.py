@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from augmentor.common.types import Predict, SampleSource
 from augmentor.sampling.synthesize import Accept, render
@@ -38,9 +39,26 @@ def confidence_filter(predict: Predict, threshold: float) -> Accept:
 
 
 def _is_sure(predict: Predict, threshold: float, x: Tensor, y: Tensor) -> Tensor:
-    with torch.no_grad():
+    with torch.no_grad(), _evaluating(predict):
         probabilities = predict(x).float().softmax(dim=1)
     return probabilities.gather(1, y.to(probabilities.device)[:, None])[:, 0] >= threshold
+
+
+@contextmanager
+def _evaluating(predict: Predict) -> Iterator[None]:
+    """A network in evaluation mode meanwhile: candidates come class by class, and batch norm in
+    training mode would take from each what all of them have in common.
+    """
+    if not isinstance(predict, nn.Module) or not predict.training:
+        yield
+        return
+    modes = {module: module.training for module in predict.modules()}
+    predict.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def realism_filter(source: SampleSource, realism: Realism, share: float, seed: int) -> Accept:
@@ -66,27 +84,29 @@ def realism_filter(source: SampleSource, realism: Realism, share: float, seed: i
     if not 0 <= share < 1:
         raise ValueError(f"the share to drop must lie in [0, 1), got {share}")
 
-    def scores(x: Tensor, y: Tensor) -> Tensor:
-        with torch.no_grad():
-            return realism(x, y).float().cpu()
-
     thresholds = torch.empty(len(source.classes))
     for index in range(len(source.classes)):
         measured = render(source, index, MEASURED, seed)[0]
-        thresholds[index] = scores(measured, torch.full((MEASURED,), index)).quantile(share)
+        scores = _scores(realism, measured, torch.full((MEASURED,), index))
+        thresholds[index] = scores.quantile(share)
     if share == 0:
         thresholds[:] = -torch.inf  # later candidates may be worse than all measured ones
-
-    def accept(x: Tensor, y: Tensor) -> Tensor:
-        return scores(x, y) >= thresholds[y.cpu()]
-
-    return accept
+    return partial(_is_real_enough, realism, thresholds)
 
 
 def both(first: Accept, second: Accept) -> Accept:
     """Keep what two filters keep."""
+    return partial(_keep_both, first, second)
 
-    def accept(x: Tensor, y: Tensor) -> Tensor:
-        return first(x, y).cpu() & second(x, y).cpu()
 
-    return accept
+def _scores(realism: Realism, x: Tensor, y: Tensor) -> Tensor:
+    with torch.no_grad():
+        return realism(x, y).float().cpu()
+
+
+def _is_real_enough(realism: Realism, thresholds: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return _scores(realism, x, y) >= thresholds[y.cpu()]
+
+
+def _keep_both(first: Accept, second: Accept, x: Tensor, y: Tensor) -> Tensor:
+    return first(x, y).cpu() & second(x, y).cpu()

@@ -11,6 +11,7 @@ from torch import Tensor
 from augmentor.common.randomness import rng_for, seed_for, uniform
 from augmentor.common.types import LabelledImages
 
+MOST_DRAWN_FROM = 2**24  # items that torch.multinomial takes
 MEMORY_LEFT = 4
 """Images stay on a GPU where its free memory is as many times as large as they are."""
 
@@ -49,6 +50,8 @@ class Batches:
         self.images, self.batch_size, self.seed, self.augment = images, batch_size, seed, augment
         counts = torch.bincount(images.y, minlength=len(images.classes)).double()
         self.shares = (counts.clamp(min=1) ** (power - 1))[images.y]
+        # Of fewer images `multinomial` draws, as it always did: batches are to stay what they were.
+        self.ends = self.shares.cumsum(dim=0) if len(images) > MOST_DRAWN_FROM else None
         on_card = augment is None and _fits_on_card(images.x, torch.device(device))
         self.there = DrawnThere(images, self.shares, torch.Generator(device)) if on_card else None
 
@@ -59,7 +62,13 @@ class Batches:
         if self.there is not None:
             return self.there.batch(self.batch_size, seed_for("batch", self.seed, step))
         rng = rng_for("batch", self.seed, step)
-        indices = torch.multinomial(self.shares, self.batch_size, replacement=True, generator=rng)
+        if self.ends is None:
+            size = self.batch_size
+            indices = torch.multinomial(self.shares, size, replacement=True, generator=rng)
+        else:
+            # float32 knows no more numbers in [0, 1) than that many images
+            where = torch.rand(self.batch_size, generator=rng, dtype=torch.float64)
+            indices = _at(where, self.ends)
         x, y = self.images.x[indices], self.images.y[indices]
         if self.augment is not None:
             x = self.augment(x, rng)
@@ -87,9 +96,16 @@ class DrawnThere:
         them. Nothing is read back from the device.
         """
         self.rng.manual_seed(seed)
-        where = uniform(size, rng=self.rng).double() * self.ends[-1]
-        chosen = torch.searchsorted(self.ends, where, right=True).clamp(max=len(self.ends) - 1)
+        chosen = _at(uniform(size, rng=self.rng).double(), self.ends)
         return tuple(part[chosen] for part in self.parts)
+
+
+def _at(where: Tensor, ends: Tensor) -> Tensor:
+    """The numbers int64 (n,) in whose part of the running sum ``ends`` (N,) the places ``where``
+    (n,), in [0, 1), lie.
+    """
+    found = torch.searchsorted(ends, where * ends[-1], right=True)
+    return found.clamp(max=len(ends) - 1)
 
 
 def _fits_on_card(x: Tensor, device: torch.device) -> bool:

@@ -8,6 +8,7 @@ passed over for the one before it.
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from augmentor.common.tensor_files import read_tensors, require_whole
 from augmentor.common.types import DataError
 
 FORMAT = 1
+NAME = re.compile(r"step-(\d{8,})")  # of a checkpoint's folder
 MOST_OF = {"tensors.safetensors": MOST_TENSORS, "state.json": MOST_JSON}
 """Bytes that a file of a checkpoint may have."""
 
@@ -119,7 +121,11 @@ class _CorruptedError(Exception):
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
+    """Checkpoints of a folder, without what else lies there, such as a copy by another name."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    steps = {path: NAME.fullmatch(path.name) for path in found if path.is_dir()}
+    numbers = {path: int(name[1]) for path, name in steps.items() if name}
+    return sorted(numbers, key=numbers.__getitem__, reverse=True)
 
 
 def _write(folder: Path, step: int, meta: dict[str, Any], state: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ class Average(AveragedModel):
         average: Any = self._average  # torch's own types know no average over lists
         super().__init__(model, multi_avg_fn=average, use_buffers=True)
         self.decay = decay
+        self.module.eval()  # it is used and never trained: its statistics are the average's
 
     @torch.no_grad()
     def _average(self, kept: list[Tensor], new: list[Tensor], updates: Tensor | int) -> None:

@@ -91,3 +91,15 @@ def test_a_description_of_another_version_is_refused_with_a_sentence():
         build(known | {"family": "gnn"})
     with pytest.raises(DataError, match=r"unknown options \['depth'\]"):
         build(known | {"options": {"depth": 3}})
+
+
+def test_a_class_that_is_a_number_is_asked_for_by_it():
+    images = augmentor.LabelledImages(
+        torch.zeros(4, 1, 8, 8), torch.tensor([0, 0, 1, 1]), ("3", "5")
+    )
+    source = augmentor.train(images, family="cvae", steps=1, batch_size=2)
+    assert torch.equal(source.sample(label=5, n=2), source.sample(label="5", n=2))
+    with pytest.raises(ValueError, match="unknown class 1"):
+        source.sample(label=1)
+    with pytest.raises(ValueError, match="n must be 0 or more"):
+        source.sample(label=5, n=-1)

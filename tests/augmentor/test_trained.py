@@ -11,6 +11,7 @@ import torch
 
 import augmentor
 from augmentor import LabelledImages, trained
+from augmentor.common import ranks
 from augmentor.common.conditions import Conditions
 from augmentor.data.fingerprint import fingerprints
 
@@ -102,3 +103,32 @@ def test_wrong_arguments(arrays):
 def test_the_example_runs():
     found = doctest.testmod(trained)
     assert (found.failed, found.attempted) == (0, 4)
+
+
+def test_a_preset_is_taken(arrays):
+    paper = trained.train(arrays, family="cvae_gan", preset="paper", steps=1, batch_size=4)
+    assert paper.latent_dim == 256
+    with pytest.raises(ValueError, match="unknown preset 'best'"):
+        trained.train(arrays, preset="best", steps=1)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}])
+def test_nothing_to_train_is_refused(arrays, wrong):
+    with pytest.raises(ValueError, match="1 or more"):
+        trained.train(arrays, family="cvae", **({"steps": 1} | wrong))
+
+
+def test_images_in_another_range_are_refused(arrays):
+    x = torch.zeros(4, 1, 8, 8)
+    x[0] = 255
+    y = torch.tensor([0, 0, 1, 1])
+    with pytest.raises(ValueError, match=r"give x / 127.5 - 1"):
+        trained.train(LabelledImages(x, y, ("a", "b")), family="cvae", steps=1)
+    with pytest.warns(UserWarning, match=r"give 2 \* x - 1"):
+        trained.train(LabelledImages(x / 255, y, ("a", "b")), family="cvae", steps=1)
+
+
+def test_somebody_elses_process_group_changes_nothing(arrays, monkeypatch):
+    alone = drawn(trained.train(arrays, **SMALL))
+    monkeypatch.setattr(ranks, "group", lambda: (1, 2))
+    assert torch.equal(alone, drawn(trained.train(arrays, **SMALL)))

@@ -3,6 +3,7 @@
 import pickle
 import random
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -64,3 +65,19 @@ def test_pickles_and_ends():
     assert len(list(noise)) == len(noise) == 6
     with pytest.raises(IndexError):
         noise[6]
+
+
+def test_transforms_that_draw_from_numpy_repeat_too():
+    class Drawing(Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return np.random.rand()
+
+    np.random.seed(5)
+    expected = np.random.rand()
+    np.random.seed(5)
+    draws = SeededDraws(Drawing(), seed=0)
+    assert draws[0] == draws[0] != draws[1]
+    assert np.random.rand() == expected

@@ -131,3 +131,12 @@ def test_sets_that_do_not_fit_are_refused() -> None:
         nearest(torch.zeros(3, 4), torch.zeros(3, 5))
     with pytest.raises(ValueError, match="need unseen images"):
         memorisation_test(draw(3, 0), draw(0, 1), draw(3, 2))
+
+
+def test_a_copy_among_images_that_hardly_differ_is_at_distance_zero() -> None:
+    pixels = torch.full((100, 28 * 28), 200.0)
+    pixels[torch.arange(100), torch.arange(100)] += 1
+    x = pixels / 127.5 - 1
+    distances, _ = nearest(x, x[:4])
+    assert distances[:4].tolist() == [0.0] * 4
+    assert float(distances[4:].min()) > 0

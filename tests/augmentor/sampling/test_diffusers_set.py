@@ -105,3 +105,14 @@ def test_a_tiny_pipeline_of_diffusers_itself(tmp_path: Path) -> None:
     assert recipe.family == "diffusers DiTPipeline"
     assert found.stored.pixels.shape == (4, 3, 8, 8)
     assert json.loads((tmp_path / "recipe.json").read_text())["prompts"] == names
+
+
+def test_images_that_a_safety_checker_blackened_are_refused(tmp_path: Path) -> None:
+    class Censoring(StandIn):
+        def __call__(self, **options: Any) -> Any:
+            return SimpleNamespace(
+                images=super().__call__(**options).images, nsfw_content_detected=[True]
+            )
+
+    with pytest.raises(DataError, match="safety checker blackened"):
+        write_diffusers_set(Censoring(), tmp_path / "set", {"cat": "a cat"}, 1)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from augmentor.sampling.filters import both, confidence_filter, realism_filter
 from augmentor.sampling.synthesize import render
@@ -101,3 +102,21 @@ def test_both_filters_must_agree() -> None:
         True,
         False,
     ]
+
+
+def test_a_judge_in_training_mode_judges_by_what_it_has_learned_and_stays_as_it_is() -> None:
+    judge = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1), nn.Linear(1, 2))
+    with torch.no_grad():
+        judge[2].weight.copy_(torch.tensor([[0.0], [9.0]]))
+        judge[2].bias.zero_()
+    before = {key: value.clone() for key, value in judge.state_dict().items()}
+    accept = confidence_filter(judge, 0.9)
+    assert accept(torch.full((4, 1, 1, 1), 0.9), torch.ones(4, dtype=torch.int64)).all()
+    assert judge.training
+    assert all(torch.equal(value, before[key]) for key, value in judge.state_dict().items())
+
+
+def test_filters_go_to_worker_processes() -> None:
+    real = realism_filter(Levels(), brightness, 0.5, seed=0)
+    filters = pickle.loads(pickle.dumps(both(real, confidence_filter(logits, 0.5))))
+    assert filters(images(0.9), torch.ones(1, dtype=torch.int64)).shape == (1,)

@@ -121,3 +121,13 @@ def test_a_failed_save_leaves_the_former_checkpoint(tmp_path, monkeypatch):
         save_checkpoint(tmp_path, 2, META, state())
     assert load_checkpoint(tmp_path).step == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000001"]
+
+
+def test_what_lies_beside_the_checkpoints_stays(tmp_path):
+    (tmp_path / "step-best").mkdir()
+    (tmp_path / "step-notes.txt").write_text("mine")
+    for step in (99_999_998, 99_999_999, 100_000_000):
+        save_checkpoint(tmp_path, step, {}, state(), keep=2)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["step-100000000", "step-99999999", "step-best", "step-notes.txt"]
+    assert load_checkpoint(tmp_path).step == 100_000_000

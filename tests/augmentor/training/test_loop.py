@@ -140,3 +140,20 @@ def test_augmentation_is_drawn_with_the_batch():
     assert torch.equal(plain[1], augmented[1])
     difference = augmented[0] - plain[0]
     assert difference.max() - difference.min() < 1e-6 < difference.max()
+
+
+def test_more_images_than_multinomial_takes_are_drawn_with_their_shares(monkeypatch):
+    from augmentor.training import batches as module
+
+    monkeypatch.setattr(module, "MOST_DRAWN_FROM", 10)
+    y = torch.tensor([0] * 15 + [1] * 5)
+    many = LabelledImages(torch.zeros(20, 1, 4, 4), y, ("a", "b"))
+    drawn = Batches(many, 4000, seed=0, power=0.0)(0)[1]
+    assert float(drawn.double().mean()) == pytest.approx(0.5, abs=0.04)
+    assert torch.equal(drawn, Batches(many, 4000, seed=0, power=0.0)(0)[1])
+
+
+def test_the_model_that_is_told_is_in_evaluation_mode():
+    trainer = Pull()
+    for report in fit(trainer, averaged(trainer.model, 0.9), batches(), steps=1, seed=0):
+        assert not report.model.training
