@@ -42,7 +42,7 @@ SEEN_AUGMENTED = (
 LIGHTS: Mapping[Light, str] = {
     "green": "Synthetic images help here",
     "amber": "No gain shown",
-    "red": "Synthetic images do harm here",
+    "red": "Another method is better here",
 }
 
 

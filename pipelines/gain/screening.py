@@ -271,14 +271,21 @@ def _chosen(race: Race, plain: Sequence[MixPolicy], generating: Sequence[MixPoli
     by_name = {policy.name: policy for policy in plan.candidates}
     known = {policy.name: record[policy.base] for policy in plain if policy.base in record}
     best = choose(race.of(plain), known)
+    leader = leader_of(race.of(plain))
     name = best
     for policy in generating:
-        ahead, error = difference(race.results[policy.name], race.results[name])
         enough = len(race.results[policy.name]) >= plan.fewest_for_synthetic
-        if enough and ahead > AHEAD * error and ahead > 0 and race.follows(policy.name):
+        # Ahead of the leader too, which the record may have passed over.
+        beaten = all(_is_ahead(race, policy.name, other) for other in (name, leader))
+        if enough and beaten and race.follows(policy.name):
             name = policy.name
-    by_record = best != leader_of(race.of(plain))
+    by_record = best != leader
     return Choice(by_name[name], by_name[best], kind, known, by_record)
+
+
+def _is_ahead(race: Race, name: str, other: str) -> bool:
+    ahead, error = difference(race.results[name], race.results[other])
+    return ahead > AHEAD * error and ahead > 0
 
 
 def _document(race: Race, plain: Sequence[MixPolicy], choice: Choice) -> dict[str, Any]:

@@ -205,7 +205,11 @@ def test_combinations_without_photos_are_known_to_the_images() -> None:
 
 @pytest.mark.parametrize(
     ("light", "words"),
-    [("green", "Synthetic images help here"), ("amber", "No gain shown"), ("red", "harm")],
+    [
+        ("green", "Synthetic images help here"),
+        ("amber", "No gain shown"),
+        ("red", "Another method is better here"),
+    ],
 )
 def test_the_light_says_what_it_means(light: str, words: str) -> None:
     verdict = {"light": light, "advice": "Use it.", "lines": []}

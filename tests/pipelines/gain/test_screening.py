@@ -126,3 +126,32 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
     words = screening._words(race, screening._chosen(race, alone, [rendered]), 0.0)
     assert "does not follow its condition: " in words
     assert " in 52 % of cases" in words
+
+
+def test_synthetic_images_have_to_beat_the_leader_that_the_record_passes_over() -> None:
+    plain = [MixPolicy("logit_adjusted"), MixPolicy("classical")]
+    made = MixPolicy("classical", share=0.5)
+    bundle = SimpleNamespace(train=SimpleNamespace(counts={"a": 80, "b": 4}), name="x")
+    plan = SimpleNamespace(
+        settings=SimpleNamespace(rehearse=False),
+        bundle=bundle,
+        has_pool=False,
+        candidates=(*plain, made),
+        fewest_for_synthetic=3,
+    )
+
+    def chosen(scores: list[float]) -> screening.Choice:
+        race = Race(cast(Any, plan))
+        of = {
+            "logit_adjusted": [0.79, 0.79, 0.82, 0.80],
+            "classical": [0.80, 0.82, 0.81, 0.83],
+            made.name: scores,
+        }
+        for name, own in of.items():
+            race.results[name] = [Result(score, np.zeros(0)) for score in own]
+        return screening._chosen(race, plain, [made])
+
+    behind = chosen([0.80, 0.815, 0.81, 0.825])
+    assert (behind.best.name, behind.by_record) == ("logit_adjusted", True)
+    assert behind.policy.name == "logit_adjusted"
+    assert chosen([0.83, 0.85, 0.84, 0.86]).policy.name == made.name
