@@ -97,7 +97,7 @@ def cli(ctx: click.Context) -> None:
 @click.option(
     "--conditions",
     is_flag=True,
-    help="Digits under eight looks, half of them never seen under most: render what is missing.",
+    help="Digits under eight looks, five of the ten seen under two alone: render what is missing.",
 )
 @as_json
 @verbose

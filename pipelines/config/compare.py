@@ -27,8 +27,8 @@ class CompareConfig(Section):
     families: dict[RowName, VariantConfig] | None = Field(
         default=None,
         min_length=1,
-        description="Families to train, or {name: {family: …, preset: …, options: {…}}}; default: "
-        "all there are.",
+        description="Families to train, a list, or {name: {family: …, preset: …, options: {…}}}; "
+        "default: all there are, which takes hours.",
     )
     extra: dict[RowName, str] = Field(
         default_factory=dict,

@@ -29,9 +29,9 @@ Processes = Annotated[
 ]
 """Workers of a job; one validator, as the two kinds would each give an error."""
 AUTO = (
-    "a whole number, or auto: one for each core of a CPU, or for every threads cores, as far as "
-    "there are tasks and memory, one on a GPU, one for each task on a Ray cluster. The command "
-    "line takes auto unless told otherwise."
+    "a whole number, or auto: as many as the CPU has cores (divided by threads where that is "
+    "given) and as memory allows; 1 on a GPU; one for each task on a Ray cluster. From Python 1 "
+    "unless told otherwise."
 )
 """What ``Processes`` may be, for the description of a key."""
 

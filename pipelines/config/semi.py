@@ -28,20 +28,25 @@ class SemiConfig(Section):
         default=None,
         strict=False,
         min_length=1,
-        description="Methods to run; default: those of the table of semi. Any arm that renders no "
-        "images can be named too.",
+        description="Methods to run; default: supervised, classical, pseudo_label, fixmatch, "
+        "graph_fixmatch, improved_gan, head_cvae_gan. Other arms that render no images: by name.",
     )
     default_method: str = Field(
-        default="graph_fixmatch", description="The method that is compared with every other one."
+        default="graph_fixmatch",
+        description="The method that all others are compared with; it does not choose what runs.",
     )
     baseline_labels: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
         default=None,
         strict=False,
         min_length=1,
-        description="Those of labels at which the other methods run; all.",
+        description="Numbers of labels, some of semi.labels, at which methods other than the "
+        "default one run; default: all.",
     )
     baseline_subsets: int | None = Field(
-        default=None, ge=1, description="How many of the subsets the other methods run on; all."
+        default=None,
+        ge=1,
+        description="Subsets, from the first on, that methods other than the default one run on; "
+        "default: all.",
     )
     consistency_steps: int = Field(
         default=1500, ge=1, description="Steps of fixmatch and graph_fixmatch."

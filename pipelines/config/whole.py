@@ -52,7 +52,9 @@ class Config(Section):
         "for one worker torch's own choice.",
     )
     out: FilePath | None = Field(
-        default=None, description="Folder of the run; default: runs/<name of config or data>."
+        default=None,
+        description="Folder of the run; default: runs/NAME of the config file (of its folder, for "
+        "config.yaml); with --data runs/DATA for train, else with the name of the job behind it.",
     )
 
     def with_family(self) -> Config:
