@@ -1,7 +1,7 @@
 """Install the wheel into an empty environment outside of the checkout, and walk through the README
 there: ``python -m tests.wheel_walk [WHEEL]``.
 
-The config and the photos are the small ones of the tests.
+The config, the photos and the judge of ``evaluate`` are the small ones of the tests.
 """
 
 from __future__ import annotations
@@ -30,6 +30,17 @@ assert (Path(augmentor.__file__).parent / "py.typed").is_file(), "py.typed is mi
 assert version("augmentor-synth") == augmentor.__version__
 """
 
+SHORT_JUDGE = """
+import sys
+from pipelines.cli import main
+from pipelines.config import ClassifierConfig
+from pipelines.evaluate.run import evaluate_run
+from pipelines.generators.quality import EvaluateSettings
+short = ClassifierConfig(steps=4)
+evaluate_run.__kwdefaults__["settings"] = EvaluateSettings(judge=short, student=short)
+sys.exit(main(sys.argv[1:]))
+"""
+
 
 def main() -> None:
     """Build the wheel unless one is given, install it, and run every block of the README."""
@@ -53,8 +64,7 @@ def install(wheel: Path, environment: Path) -> None:
     """Make an environment that holds the wheel and what it asks for, in the tested versions."""
     run("venv", "--quiet", "--python", sys.executable, str(environment))
     tested = ["-c", str(ROOT / "constraints.txt")]
-    compiled = ["--quiet", "--compile-bytecode"]  # as pip does
-    run("pip", "install", *compiled, "--python", str(environment), *tested, str(wheel))
+    run("pip", "install", "--quiet", "--python", str(environment), *tested, str(wheel))
 
 
 def run(*arguments: str) -> None:
@@ -84,7 +94,9 @@ def walk(folder: Path, programs: Path) -> None:
             continue
         for line in text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
-            if words and words[0] == "augmentor":
+            if words[:2] == ["augmentor", "evaluate"]:
+                step("python", "-c", SHORT_JUDGE, *words[1:])
+            elif words and words[0] == "augmentor":
                 step(*words)
 
 
