@@ -30,6 +30,7 @@ SUFFIXES = frozenset(
 # photos.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MOST_PIXELS = 64_000_000
+ORIENTATION, ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)  # of EXIF, and its values with sides exchanged
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
 
@@ -150,14 +151,19 @@ def file_problem(path: Path, home: Path) -> str | None:
 
 
 def read_header(path: Path | BinaryIO) -> Header:
-    """Read mode and size of a file, or of an open one, without decoding the pixels.
+    """Read mode and size of a file, or of an open one, without decoding the pixels. The size is
+    that of the picture as it is meant to be seen.
 
     Raises:
         ImageFileError: If the file is damaged, huge, animated, or of a mode without a known
             meaning.
     """
     with _opened(path) as image:
-        return Header(image.mode, image.width, image.height)
+        width, height = image.size
+        # PNG and others would decode the pixels to look for what they hardly ever say.
+        if "exif" in image.info and image.getexif().get(ORIENTATION) in ON_THEIR_SIDE:
+            width, height = height, width
+        return Header(image.mode, width, height)
 
 
 def read_pixels(path: Path | BinaryIO, *, grey: bool) -> Tensor:

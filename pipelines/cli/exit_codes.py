@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 import traceback
@@ -13,6 +15,19 @@ from pipelines.cli.commands import cli
 from pipelines.cli.output import harmless
 from pipelines.interrupt import Interrupted, SignalGate, signals_raise
 
+PLAINER = "augmentor_plainer"
+"""Name of the way to write what an output that is not UTF-8 does not know."""
+PLAIN = {"−": "-", "…": "...", "±": "+-", "×": "x", "–": "-", "Δ": "d"}
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    unknown = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c, "?") for c in unknown), error.end
+
+
+codecs.register_error(PLAINER, _plainer)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and turn what it raises into one line and an exit code.
@@ -23,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not a notebook's
+            stream.reconfigure(errors=PLAINER)
     with signals_raise(
         restore=arguments is not None
     ) as gate:  # without arguments the process ends with this

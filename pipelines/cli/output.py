@@ -97,12 +97,10 @@ def print_result(
         text: Makes the text.
         following: Commands to copy; left out with ``--quiet``.
     """
-    whole = (
-        json.dumps(jsonable(result), indent=2, ensure_ascii=False)
-        if as_json
-        else text().rstrip("\n")
-    )
-    click.echo("\n".join(map(harmless, whole.split("\n"))))
+    if as_json:
+        click.echo(_json_text(jsonable(result)))
+    else:
+        click.echo("\n".join(map(harmless, text().rstrip("\n").split("\n"))))
     if not as_json and not os.environ.get(QUIET):
         for command in following:
             click.echo(f"next: {harmless(command)}", err=True)
@@ -117,6 +115,12 @@ def note(words: str) -> None:
 def opening(folder: Path | str) -> str:
     """The command that opens the report of a run."""
     return f"augmentor report {shlex.quote(str(folder))} --open"
+
+
+def _json_text(result: Any) -> str:
+    """A JSON document whose names cannot steer a terminal."""
+    whole = json.dumps(result, indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c in "\n " else json.dumps(c)[1:-1] for c in whole)
 
 
 def harmless(line: str) -> str:

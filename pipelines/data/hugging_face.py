@@ -174,7 +174,10 @@ def _only(
 def _test_split(splits: Mapping[str, Any], train: str, columns: Columns) -> str | None:
     """The split to test on; None if none has labels. A label of -1 is one that is not told."""
     for name in TEST_SPLITS:
-        if name in splits and name != train and _all_told(splits[name][columns.label]):
+        if name not in splits or name == train:
+            continue
+        has_both = {columns.image, columns.label} <= set(splits[name].features)
+        if has_both and _all_told(splits[name][columns.label]):
             return name
     return None
 
@@ -230,12 +233,19 @@ def _read(name: str, part: Any, columns: Columns, size: int, grey: bool) -> Labe
 
 
 def _labels(name: str, part: Any, columns: Columns) -> Tensor:
-    """Class indices, int64 (N,)."""
-    labels = list(part[columns.label])
-    for row, label in enumerate(labels):
+    """Class indices among ``columns.classes``, int64 (N,). A split may number the names its own
+    way, as one that was encoded by itself and lacks a class does.
+    """
+    own = getattr(part.features[columns.label], "names", columns.classes)
+    place = {name: index for index, name in enumerate(columns.classes)}
+    found = []
+    for row, label in enumerate(part[columns.label]):
         if label is None or label < 0:
             raise DataError(f"{name}: row {row} has no class in {columns.label!r}; leave it out")
-    return torch.tensor(labels, dtype=torch.int64)
+        if own[label] not in place:
+            raise DataError(f"{name}: row {row} is of class {own[label]!r}, which training lacks")
+        found.append(place[own[label]])
+    return torch.tensor(found, dtype=torch.int64)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from augmentor.common.types import DataError, DivergedError
 from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.cli import exit_codes
+from pipelines.cli.output import print_result
 from pipelines.cli.settings import settings_and_folder
 from pipelines.config import (
     IMAGE_SIZES,
@@ -657,3 +658,26 @@ def test_conditions_that_are_new_to_a_run_bring_the_generator_that_suits_them(
     (tmp_path / "config.yaml").write_text(dump_config(chosen))
     again, _ = settings_and_folder(tmp_path, {"data__condition": ("look",), "out": None})
     assert again.with_family().source.family == "cvae_gan", "that run has known conditions before"
+
+
+def test_names_that_steer_a_terminal_are_valid_json(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "do\xadg\U000e0067\x7f"
+    print_result({"class": name, "minus": "−1"}, as_json=True, text=str)
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"class": name, "minus": "−1"}
+    assert all(c.isprintable() or c == "\n" for c in out)
+
+
+def test_an_output_that_is_not_utf8_gets_plain_signs() -> None:
+    shown = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pipelines.cli import main; main(['--version']); "
+            "print('\u22122.5 \u00b1 1 \u732b')",
+        ],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=True,
+    )
+    assert shown.stdout.decode("cp1252").splitlines()[-1] == "-2.5 ± 1 ?"

@@ -291,3 +291,12 @@ def test_a_new_file_moves_no_more_than_one_other_across_the_split() -> None:
 def test_names_cannot_steer_a_terminal(tmp_path: Path) -> None:
     assert printable("a\x1b[2Jb\nc é 猫") == "a\\x1b[2Jb\\nc é 猫"
     assert shown(Path(os.fsdecode(b"caf\xe9"))) == "caf\\xe9"
+
+
+def test_the_size_of_a_turned_photo_is_that_of_what_one_sees(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
+    header = read_header(tmp_path / "a.jpg")
+    assert (header.width, header.height) == (4, 6)
+    assert read_pixels(tmp_path / "a.jpg", grey=False).shape == (3, 6, 4)

@@ -172,3 +172,20 @@ def test_names(name: str, meant: HubName) -> None:
 def test_no_name_is_refused() -> None:
     with pytest.raises(DataError, match="names no data set"):
         hub_name("hf:")
+
+
+def test_a_split_that_numbers_the_classes_its_own_way_is_read_by_name(tmp_path: Path) -> None:
+    splits = {"train": part(6, 0), "test": part(4, 1, names=("dog", "cat"))}
+    hub.DatasetDict(splits).save_to_disk(tmp_path / "d")
+    assert load(tmp_path / "d").test.y.tolist() == [1, 0] * 2
+    splits["test"] = part(4, 1, names=("dog", "horse"))
+    hub.DatasetDict(splits).save_to_disk(tmp_path / "e")
+    with pytest.raises(DataError, match="row 1 is of class 'horse', which training lacks"):
+        load(tmp_path / "e")
+
+
+def test_a_test_split_without_classes_is_passed_over(tmp_path: Path) -> None:
+    splits = {"train": part(6, 0), "validation": part(4, 2)}
+    splits["test"] = part(4, 1).remove_columns("kind")
+    hub.DatasetDict(splits).save_to_disk(tmp_path / "d")
+    assert load(tmp_path / "d").note == "splits train and validation"
