@@ -87,7 +87,8 @@ def out_of(config: Config, path: Path | None) -> Path:
     if path is None:
         from pipelines.data.table import short_name
 
-        return Path("runs") / Path(short_name(config.data.data)).name
+        # Resolved, as the name of ".." would be the folder that one is in.
+        return Path("runs") / Path(short_name(config.data.data)).resolve().name
     # The config of a published run is called config.yaml in the folder of the run.
     return Path("runs") / (path.resolve().parent.name if path.stem == "config" else path.stem)
 
@@ -107,9 +108,10 @@ def settings_and_folder(
     """The configuration and the folder of a job.
 
     Args:
-        path: A file, or the folder of a run, whose configuration and folder are then taken.
+        path: A file, or the folder of a run, whose configuration and folder are then taken; of a
+            trained generator's run another folder beside it.
         values: Options given on the command line, which override the file.
-        suffix: Of the folder's name where it is named after the data.
+        suffix: Of the folder's name where it is named after the data or a generator's run.
     """
     if path is None or not path.is_dir():
         config = config_of(path, values, needs_data=True)
@@ -122,5 +124,9 @@ def settings_and_folder(
             f"{path}: no run here (config.yaml is missing)", click.get_current_context()
         )
     config = _config_of_run(file, values)
-    given = values.get("out")
-    return config, Path(given) if given else path
+    if given := values.get("out"):
+        return config, Path(given)
+    if suffix and (path / "checkpoints").is_dir():
+        # A generator's folder keeps its own config, which a job that took it over would replace.
+        return config, path.resolve().with_name(path.resolve().name + suffix)
+    return config, path

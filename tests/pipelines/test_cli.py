@@ -681,3 +681,24 @@ def test_an_output_that_is_not_utf8_gets_plain_signs() -> None:
         check=True,
     )
     assert shown.stdout.decode("cp1252").splitlines()[-1] == "-2.5 ± 1 ?"
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_folder_that_is_named_by_dots_gives_its_own_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "photos" if name == "." else tmp_path / "photos" / "train"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert settings_and_folder(None, {"data__data": name}, suffix="-gain")[1] == Path(
+        "runs/photos-gain"
+    )
+
+
+def test_a_job_on_a_generators_folder_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    run = tmp_path / "digits"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("data: {data: digits}\n")
+    assert settings_and_folder(run, {}, suffix="-gain")[1] == tmp_path / "digits-gain"
+    assert settings_and_folder(run, {"out": run}, suffix="-gain")[1] == run
+    assert settings_and_folder(run, {})[1] == run
