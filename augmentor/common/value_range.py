@@ -26,10 +26,8 @@ def require_usual_range(x: Tensor) -> None:
         ValueError: If a number lies outside; the message says what to do.
 
     Example:
-        >>> require_usual_range(torch.tensor([0.0, 255.0]))
-        Traceback (most recent call last):
-        ...
-        ValueError: images hold numbers from 0 to 255, not in [-1, 1] with -1 for black: give ...
+        >>> import torch
+        >>> require_usual_range(torch.tensor([-1.0, 0.5]))
     """
     if not x.numel():
         return
