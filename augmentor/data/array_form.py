@@ -140,9 +140,8 @@ def as_tensor(
     if images.size:
         low, high = checked_range(value_range, float(images.min()), float(images.max()))
     found = np.empty((len(images), *image_shape), np.float32)
-    for first in range(
-        0, len(images), PIECE
-    ):  # all in float64 at once would be eight times as much
+    # All in float64 at once would be eight times as much as they were given.
+    for first in range(0, len(images), PIECE):
         piece = images[first : first + PIECE].reshape(-1, *image_shape).astype(np.float64)
         found[first : first + PIECE] = (piece - low) * (2 / (high - low)) - 1
     return torch.from_numpy(found)

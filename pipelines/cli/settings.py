@@ -87,8 +87,9 @@ def out_of(config: Config, path: Path | None) -> Path:
     if path is None:
         from pipelines.data.table import short_name
 
-        # Resolved, as the name of ".." would be the folder that one is in.
-        return Path("runs") / Path(short_name(config.data.data)).resolve().name
+        data = Path(short_name(config.data.data))
+        dots = data.name in ("", "..")  # the name of the folder that they stand for is meant
+        return Path("runs") / (data.resolve() if dots else data).name
     # The config of a published run is called config.yaml in the folder of the run.
     return Path("runs") / (path.resolve().parent.name if path.stem == "config" else path.stem)
 
