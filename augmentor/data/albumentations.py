@@ -51,7 +51,8 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         p: Probability per image, in [0, 1].
 
     Raises:
-        DataError: If class names differ or a stored set cannot be read.
+        DataError: If the data lack a class of the synthetic images, or a stored set cannot be
+            read.
         ValueError: If ``p`` is not in [0, 1].
 
     Example:

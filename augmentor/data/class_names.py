@@ -12,8 +12,9 @@ from augmentor.common.types import DataError
 def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
     """Find every synthetic class among one's own, by name.
 
-    Names are compared in Unicode's composed form. Where they do not all agree, the part before `` -
-    `` is compared, which is how torchvision's MNIST writes its digits (``7 - seven``).
+    Synthetic images may be of some classes only, such as the rare ones. Names are compared in
+    Unicode's composed form. Where one is not found so, the part before `` - `` is compared, which
+    is how torchvision's MNIST writes its digits (``7 - seven``).
 
     Args:
         own: Class names of the data at hand.
@@ -23,12 +24,17 @@ def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
         For every synthetic class its index in ``own``.
 
     Raises:
-        DataError: If the two sets of names differ (the message names the classes that have no
-            partner), or a name occurs twice.
+        DataError: If a synthetic class is not among one's own (the message names it), or a name
+            occurs twice.
+
+    Example:
+        >>> match_classes(["cat", "dog", "eel"], ["eel", "cat"])
+        [2, 0]
     """
     for key in (_composed, _before_dash):
         ours, theirs = [key(name) for name in own], [key(name) for name in synthetic]
-        if set(ours) == set(theirs) and len(ours) == len(theirs) == len(set(ours)):
+        alone = len(ours) == len(set(ours)) and len(theirs) == len(set(theirs))
+        if alone and set(theirs) <= set(ours):
             index = {name: position for position, name in enumerate(ours)}
             return [index[name] for name in theirs]
     for names in (own, synthetic):
@@ -38,10 +44,9 @@ def match_classes(own: Sequence[str], synthetic: Sequence[str]) -> list[int]:
             )
     ours, theirs = [_composed(name) for name in own], [_composed(name) for name in synthetic]
     raise DataError(
-        f"class names differ: only in the data: {listed(set(ours) - set(theirs))}; only in the "
-        "synthetic images: "
-        f"{listed(set(theirs) - set(ours))}. Use a source trained on these classes, or give the "
-        "names the data lack"
+        f"class names differ: only in the synthetic images: {listed(set(theirs) - set(ours))}; "
+        f"only in the data: {listed(set(ours) - set(theirs))}. Use a source trained on these "
+        "classes, or give the names the data lack"
     )
 
 

@@ -36,7 +36,8 @@ class Draw(Protocol):
 
 
 def draw_from(synthetic: Synthetic, classes: Sequence[str]) -> Draw:
-    """Make a ``Draw`` for data with these classes, matched by name.
+    """Make a ``Draw`` for data with these classes, matched by name. Of a class that the synthetic
+    images lack, it has none.
 
     Args:
         synthetic: Where the images come from. Stored images are drawn with replacement; a live
@@ -47,11 +48,13 @@ def draw_from(synthetic: Synthetic, classes: Sequence[str]) -> Draw:
         The draw.
 
     Raises:
-        DataError: If the class names differ or a stored set cannot be read.
+        DataError: If the data lack a class of the synthetic images, or a stored set cannot be read.
     """
-    if isinstance(stored := opened(synthetic), PixelImages):
-        return _StoredDraw(stored, match_classes(classes, stored.classes))
-    return _LiveDraw(stored, match_classes(stored.classes, classes))
+    found = opened(synthetic)
+    own_class = match_classes(classes, found.classes)
+    if isinstance(found, PixelImages):
+        return _StoredDraw(found, own_class, len(classes))
+    return _LiveDraw(found, own_class, len(classes))
 
 
 def opened(synthetic: Synthetic) -> PixelImages | SampleSource:
@@ -114,13 +117,13 @@ def _grey(pixels: Tensor) -> Tensor:
 
 
 class _StoredDraw:
-    def __init__(self, images: PixelImages, own_class: list[int]) -> None:
+    def __init__(self, images: PixelImages, own_class: list[int], num_classes: int) -> None:
         y = torch.tensor(own_class)[images.y]
         self.pixels, self.order = (
             images.pixels,
             y.argsort(stable=True),
         )  # sorted pixels would be a second copy
-        self.counts = torch.bincount(y, minlength=len(own_class))
+        self.counts = torch.bincount(y, minlength=num_classes)
         self.starts = self.counts.cumsum(0) - self.counts
 
     def has(self, y: Tensor) -> Tensor:
@@ -132,11 +135,13 @@ class _StoredDraw:
 
 
 class _LiveDraw:
-    def __init__(self, source: SampleSource, source_class: list[int]) -> None:
-        self.source, self.source_class = source, torch.tensor(source_class)
+    def __init__(self, source: SampleSource, own_class: list[int], num_classes: int) -> None:
+        self.source = source
+        self.source_class = torch.full((num_classes,), -1)
+        self.source_class[own_class] = torch.arange(len(own_class))
 
     def has(self, y: Tensor) -> Tensor:
-        return torch.ones(len(y), dtype=torch.bool)
+        return self.source_class[y] >= 0
 
     def __call__(self, y: Tensor, rng: torch.Generator) -> Tensor:
         device = device_of(self.source)

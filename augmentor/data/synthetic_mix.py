@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ POLICY_BASES = (
     "smote", "smote+classical", "trivialaugment",
 )  # fmt: skip
 """The arms that a policy may begin with; a test compares them with those of ``downstream``."""
+ANY = sys.maxsize
+"""As many images of a class as are asked for."""
 AS_USUAL = {"schedule": "mixed", "realism": 0, "latents": "prior"}
 
 
@@ -75,9 +78,10 @@ class SyntheticMix(MixedItems):
     them later: they count for both kinds from then on.
 
     The mix takes or renders all its synthetic images when you make it, and keeps them as bytes.
-    Item i is therefore the same for any number of workers. Classes are matched by name. With
-    ``streaming`` the images of a stored set stay where they are: an item is read when you ask for
-    it, and :meth:`stream` reads shard by shard, for sets that do not fit into memory or on a disk.
+    Item i is therefore the same for any number of workers. Classes are matched by name; synthetic
+    images may be of some of the classes, such as the rare ones. With ``streaming`` the images of a
+    stored set stay where they are: an item is read when you ask for it, and :meth:`stream` reads
+    shard by shard, for sets that do not fit into memory or on a disk.
 
     Say by one of these how many synthetic images the mix gets:
 
@@ -119,9 +123,9 @@ class SyntheticMix(MixedItems):
             a folder or an URL.
 
     Raises:
-        DataError: If class names differ, stored images are too few, a live source never saw a class
-            that it is to render, a stored set or policy cannot be read, or a policy asks for what
-            draws from a mix cannot do.
+        DataError: If ``real`` lacks a class of the synthetic images, stored images are too few, a
+            live source never saw a class that it is to render, a stored set or policy cannot be
+            read, or a policy asks for what draws from a mix cannot do.
         ValueError: If arguments contradict each other or are out of range, or labels are not one
             for every item.
         TypeError: If ``real``'s items are of a form that cannot be imitated, such as dicts with
@@ -379,10 +383,11 @@ class SyntheticMix(MixedItems):
         """Pixels and own labels of images rendered now, in the source's order of classes."""
         own_label, share = match_classes(self._names, source.classes), self._drawing.share
         real = _counted(self._real_labels, len(self._names))
+        unlimited = dict.fromkeys(own_label, ANY)
         if by_policy and share is not None:
-            wanted = fill_up(dict.fromkeys(real, 0), _budget(share, real))
+            wanted = fill_up(dict.fromkeys(real, 0), _budget(share, real), unlimited)
         else:
-            wanted = _wanted(real, share, counts, self._names)
+            wanted = _wanted(real, share, counts, self._names, unlimited)
         known: Mapping[str, int] = getattr(getattr(source, "record", None), "counts", None) or {}
         for name, own in zip(source.classes, own_label, strict=True):
             if wanted[own] and known.get(name) == 0:
@@ -559,26 +564,25 @@ def _wanted(
     share: float | None,
     counts: Strategy | None,
     names: Sequence[str],
-    stored: dict[int, int] | None = None,
+    available: dict[int, int],
 ) -> dict[int, int]:
-    """Synthetic images of every class; ``stored`` are those there are, without it any number."""
-    if share is None:
-        wanted = resolve_counts("auto" if counts is None else counts, real, names)
-    else:
-        wanted = _filled_up(real, share, stored)
+    """Synthetic images of every class; ``available`` are those there can be of it."""
+    if share is not None:
+        return _filled_up(real, share, available)
+    wanted = resolve_counts("auto" if counts is None else counts, real, names)
     for c, n in wanted.items():
-        if stored is not None and n > stored[c]:
+        if n > (most := available.get(c, 0)):
             raise DataError(
-                f"class {names[c]!r}: {n} synthetic images are asked for, the set has {stored[c]}: "
-                f"ask for fewer or synthesize more"
+                f"class {names[c]!r}: {n} synthetic images are asked for, and there are {most}: "
+                "name the classes that are to get some in counts, ask for fewer or synthesize more"
             )
     return wanted
 
 
-def _filled_up(real: dict[int, int], share: float, stored: dict[int, int] | None) -> dict[int, int]:
+def _filled_up(real: dict[int, int], share: float, available: dict[int, int]) -> dict[int, int]:
     """Synthetic images that make up a share, the smallest classes first."""
     budget = _budget(share, real)
-    wanted = fill_up(real, budget, stored)
+    wanted = fill_up(real, budget, available)
     if (found := sum(wanted.values())) < budget:
         raise DataError(
             f"a share of {share:g} needs {budget} synthetic images, the set has {found}: "

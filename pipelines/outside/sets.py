@@ -162,7 +162,7 @@ def classes_in_data(folder: Path, theirs: Sequence[str], ours: Sequence[str]) ->
     """For every class of synthetic images its number in the data, by name.
 
     Raises:
-        DataError: If a class is unknown, missing or spelled in another way; says which.
+        DataError: If a class is unknown or spelled in another way; says which.
     """
     try:
         return match_classes(ours, theirs)
@@ -171,22 +171,16 @@ def classes_in_data(folder: Path, theirs: Sequence[str], ours: Sequence[str]) ->
 
 
 def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
-    """What is wrong with the classes of synthetic images, and what to do."""
+    """What is wrong with classes of synthetic images that the data lack, and what to do."""
     unknown = [name for name in theirs if name not in ours]
-    missing = [name for name in ours if name not in theirs]
-    known = {folded(name): name for name in missing}
+    known = {folded(name): name for name in ours if name not in theirs}
     for name in unknown:
         if folded(name) in known:
             right = known[folded(name)]
             return f"the class {name!r} is spelled {right!r} in the data; rename its folder"
-    if unknown:
-        return (
-            f"the data have no class {listed(unknown)}; their classes are {listed(ours)}: rename "
-            "or remove the others"
-        )
     return (
-        f"no images of the class {listed(missing)}; add some, or an empty folder for a class that "
-        "is to get none"
+        f"the data have no class {listed(unknown)}; their classes are {listed(ours)}: rename or "
+        "remove the others"
     )
 
 

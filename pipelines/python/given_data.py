@@ -176,16 +176,14 @@ def _write_all(given: GivenData, temporary: Path) -> list[Written]:
     every = [*data.values(), *sets.values()]
     black_white = value_range_of(every, given.value_range)
     names = _names_of(every, given.class_names)
-    found, classes = [], dict[str, str]()
+    found = []
     if data:
         folder = temporary / "data"
-        digest, classes = _write_parts(data, folder, names, black_white, given.condition)
+        digest = _write_parts(data, folder, names, black_white, given.condition)
         found.append(Written(folder, Path("data"), digest))
     for name, items in sets.items():
         folder, place = temporary / place_of(name), place_of(name)
-        digest, _ = _write_parts({"": items}, folder, names, black_white)
-        for lacking in classes.values():  # a class without synthetic images is an empty folder
-            (folder / lacking).mkdir(exist_ok=True)
+        digest = _write_parts({"": items}, folder, names, black_white)
         found.append(Written(folder, place, digest))
     return found
 
@@ -231,12 +229,8 @@ def _write_parts(
     names: Mapping[str, Sequence[str] | None],
     black_white: Range,
     condition: Sequence[str] = (),
-) -> tuple[str, dict[str, str]]:
-    """Write every part into a folder of its name, and the record.
-
-    Returns:
-        A digest of all, and the folder of every class.
-    """
+) -> str:
+    """Write every part into a folder of its name, and the record; returns a digest of all."""
     images, classes, total = dict[str, int](), dict[str, str](), hashlib.sha256()
     for name, items in sets.items():
         own, digest = _write_items(items, folder / name, names[items.words], black_white)
@@ -253,7 +247,7 @@ def _write_parts(
             total.update(known.encode())
     digest = total.hexdigest()[:16]
     write_json(folder / RECORD, {"digest": digest, "images": images, "classes": classes})
-    return digest, classes
+    return digest
 
 
 def _write_items(

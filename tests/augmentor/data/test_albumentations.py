@@ -92,7 +92,7 @@ def test_another_metadata_key_and_wrong_use(images):
             replace(image=GREY, kind=unknown)
     with pytest.raises(ValueError, match="less than or equal to 1"):
         SyntheticReplace(images({"a": 5, "b": 1}), ("a", "b"), p=2)
-    with pytest.raises(DataError, match="only in the data: 'z'"):
+    with pytest.raises(DataError, match="only in the synthetic images: 'b'"):
         SyntheticReplace(images({"a": 5, "b": 1}), ("a", "z"))
 
 

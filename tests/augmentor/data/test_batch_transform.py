@@ -45,9 +45,14 @@ def test_never_and_always(images):
     )
 
 
-def test_a_class_without_synthetic_images_stays(images):
-    mixed, _ = SyntheticBatch(images({"a": 5, "b": 0, "c": 2}), ("a", "b", "c"), p=1)(WHITE, LABELS)
-    assert torch.equal(swapped_rows(mixed), LABELS != 1)
+def test_a_class_without_synthetic_images_stays(images, painter):
+    for synthetic in (
+        images({"a": 5, "b": 0, "c": 2}),
+        images({"c": 2, "a": 5}),
+        painter(("c", "a"), (1, 8, 8)),
+    ):
+        mixed, _ = SyntheticBatch(synthetic, ("a", "b", "c"), p=1)(WHITE, LABELS)
+        assert torch.equal(swapped_rows(mixed), LABELS != 1)
 
 
 def test_stored_images_are_all_in_use(images):
@@ -111,7 +116,7 @@ def test_wrong_use(images):
     swap = SyntheticBatch(synthetic, ("a", "b", "c"), p=1)
     with pytest.raises(ValueError, match="p must lie"):
         SyntheticBatch(synthetic, ("a", "b", "c"), p=1.5)
-    with pytest.raises(DataError, match="only in the data: 'd'"):
+    with pytest.raises(DataError, match="only in the synthetic images: 'c'"):
         SyntheticBatch(synthetic, ("a", "b", "d"))
     with pytest.raises(ValueError, match="class indices"):
         swap(WHITE, torch.zeros(60, 3))

@@ -232,13 +232,28 @@ def test_a_concatenation_is_mixed_part_by_part(images):
 
 def test_classes_that_do_not_match_are_named(folder, images):
     with pytest.raises(
-        DataError, match="only in the data: 'cat'; only in the synthetic images: 'cow'"
+        DataError, match="only in the synthetic images: 'cow'; only in the data: 'cat'"
     ):
         SyntheticMix(ImageFolder(str(folder)), images({"cow": 1, "dog": 1}))
     real = TensorDataset(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]))
     with pytest.raises(DataError, match="only in the data: '0', '1'"):
         SyntheticMix(real, images({"cat": 1, "dog": 1}))
     assert SyntheticMix(real, images({"dog": 1, "cat": 0}), classes=("cat", "dog"))[2][1] == 1
+
+
+def test_images_of_the_rare_class_alone(images, painter, class_of):
+    real = Digits((6, 2), transform=v2.PILToTensor())
+    stored = SyntheticMix(real, images({"1": 4}), counts="auto")
+    assert stored.synthetic_counts == {"0 - zero": 0, "1 - one": 4}
+    weights = stored.draw_weights(share=0.5)
+    assert weights[:6].sum() == pytest.approx(0.5)  # classes are even, the other one real only
+    assert weights[8:].sum() == pytest.approx(0.25)
+    source = painter(("1",), (1, 8, 8))
+    for asked in ({}, {"share": 1 / 3}, {"policy": {"share": 1 / 3, "balanced": True}}):
+        mix = SyntheticMix(real, source, **asked)
+        assert mix.synthetic_counts == {"0 - zero": 0, "1 - one": 4}
+    with pytest.raises(DataError, match=r"class '0 - zero': 2 synthetic images .* there are 0"):
+        SyntheticMix(real, source, counts=8)
 
 
 def test_counts_and_share_of_stored_images(images):
@@ -272,7 +287,7 @@ def test_stored_images_are_drawn_by_seed_without_repeats(images):
 
 def test_too_few_stored_images(images):
     with pytest.raises(
-        DataError, match="class '1 - one': 4 synthetic images are asked for, the set has 3"
+        DataError, match="class '1 - one': 4 synthetic images are asked for, and there are 3"
     ):
         SyntheticMix(Digits((6, 2)), images({"0": 5, "1": 3}), counts="auto")
     with pytest.raises(DataError, match=r"a share of 0.5 needs 8 synthetic images, the set has 7"):

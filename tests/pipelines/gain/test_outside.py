@@ -56,6 +56,19 @@ def tiny(*folders: Path, **gain: Any) -> Config:
     )
 
 
+def test_images_of_the_rare_classes_alone(
+    tmp_path: Path, digits: tuple[LabelledImages, LabelledImages]
+) -> None:
+    rare = digits[0].subset(torch.isin(digits[0].y, torch.tensor([3, 8])).nonzero().flatten()[:40])
+    write_images(tmp_path / "rare", rare, to_uint8(rare.x).flip(-1))
+    for name in set(rare.classes) - {"3", "8"}:
+        (tmp_path / "rare" / name).rmdir()
+    result = gain_run(tiny(tmp_path / "rare"), tmp_path / "run")
+    (row,) = result["outside"]
+    assert {name for name, n in row["images"].items() if n} == {"3", "8"}
+    assert any("no images of 8 classes, which get none" in note for note in result["notes"])
+
+
 def test_a_screening_needs_a_candidate_without_a_generator(tmp_path: Path) -> None:
     settings: dict[str, Any] = {
         "arms": ["classical", "auto"],

@@ -114,9 +114,6 @@ def test_the_command_says_what_is_wrong_in_one_line(
     made, out = str(tmp_path / "made"), str(tmp_path / "set")
     make_folder(tmp_path / "made", {str(digit): 1 for digit in range(9)}, mode="L")
     ask = ["import", made, "--data", "digits", "--out", out]
-    assert cli.main(ask) == 3
-    assert "no images of the class '9'; add some, or an empty folder" in capsys.readouterr().err
-    (tmp_path / "made" / "9").mkdir()
     (tmp_path / "made" / "ten").mkdir()
     assert cli.main(ask) == 3
     assert "the data have no class 'ten'" in capsys.readouterr().err
