@@ -4,7 +4,7 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, cast
 
 import numpy as np
@@ -50,10 +50,11 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         source: A trained source, such as ``augmentor.load(run)``. Its classes are matched with
-            ``str(label)``.
+            ``str(label)``; it may lack classes that get no images.
         sampling_strategy: As ``data.class_counts.resolve_counts`` takes it: ``"auto"``,
             ``"minority"``, ``"not majority"``, ``"not minority"``, ``"all"``, images per class, a
-            ratio to the largest class, or ``{label: images in all}``.
+            ratio to the largest class, or ``{label: images in all}``. Or, as in imbalanced-learn,
+            a function that makes such a dict from ``y``.
         random_state: Seed, ``RandomState`` or ``None`` for a new draw each time.
         value_range: What black and white are in ``X``. By default 0 and 255 for uint8, 0 and 1 for
             floats in [0, 1], -1 and 1 for floats in [-1, 1]; anything else has to be said.
@@ -97,7 +98,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         self,
         source: SampleSource | None = None,
         *,
-        sampling_strategy: Strategy = "auto",
+        sampling_strategy: Strategy | Callable[[NDArray[Any]], Strategy] = "auto",
         random_state: int | np.random.RandomState | None = None,
         value_range: tuple[float, float] | None = None,
         accept: Accept | None = None,
@@ -160,8 +161,8 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
             their labels. Lists, DataFrames and Series stay what they are, with a new index from 0.
 
         Raises:
-            DataError: If a label is not a class of the source, or the source was trained on images
-                that are not among the given ones, as the class says.
+            DataError: If a label that is to get images is not a class of the source, or the source
+                was trained on images that are not among the given ones, as the class says.
             ValueError: If the shapes do not fit the source, the range of ``X`` must be said, there
                 is one class only, or the strategy is wrong.
         """
@@ -176,7 +177,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
             self._refuse_others_seen(as_tensor(images, shape, black_white), seen)
         made = synthesize(self.source_, added, seed, self.accept)
         pixels = as_given(made.x, images, black_white)
-        label_of = dict(zip(self._source_classes(), self.classes_, strict=True))
+        label_of = {known: label for label, known in self._source_classes().items()}
         new_labels = np.array([label_of[index] for index in made.y.tolist()], dtype=labels.dtype)
         return (
             images_like(X, np.concatenate([images, pixels])),
@@ -256,11 +257,13 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def _settle(self, labels: NDArray[Any]) -> dict[int, int]:
-        """Images to add per class of the source; sets the fitted attributes."""
+        """Images to add per class of the source that gets some; sets the fitted attributes."""
         self.classes_, counts = np.unique(labels, return_counts=True)
         if len(self.classes_) < 2:
             raise ValueError("y holds a single class; give labels of two classes at least")
         strategy = self.sampling_strategy
+        if callable(strategy):
+            strategy = strategy(labels)
         if isinstance(strategy, Mapping):
             strategy = {class_name(label): n for label, n in strategy.items()}
         seen = self.classes_.tolist()
@@ -268,18 +271,20 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
             strategy, dict(enumerate(counts.tolist())), [class_name(label) for label in seen]
         )
         self.sampling_strategy_ = {seen[i]: n for i, n in added.items() if n}
-        return {index: added[i] for i, index in enumerate(self._source_classes())}
+        known = self._source_classes()
+        return {known[label]: n for label, n in self.sampling_strategy_.items()}
 
-    def _source_classes(self) -> list[int]:
-        """The source's index of every label in ``classes_``."""
-        names, known = [class_name(label) for label in self.classes_.tolist()], self._classes()
-        if unknown := {name for name in names if name not in known}:
+    def _source_classes(self) -> dict[Any, int]:
+        """The source's index of every label that gets images."""
+        names = {label: class_name(label) for label in self.sampling_strategy_}
+        known = self._classes()
+        if unknown := {name for name in names.values() if name not in known}:
             raise DataError(
                 f"the source has no class for the labels {listed(unknown)}: it knows "
                 f"{listed(known)}; "
                 f"give labels by these names, or a source trained on these classes"
             )
-        return [known.index(name) for name in names]
+        return {label: known.index(name) for label, name in names.items()}
 
     def _classes(self) -> tuple[str, ...]:
         """Classes of the source; of one still to be trained, those of the labels."""

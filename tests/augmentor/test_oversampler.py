@@ -104,6 +104,7 @@ def test_a_range_that_cannot_be_known_is_asked_for():
         ({5: 9}, {5: 7}),
         ({"5": 9}, {5: 7}),
         ({np.int64(3): 3}, {}),
+        (lambda y: {5: (y == 7).sum() - 1}, {5: 5}),
     ],
 )
 def test_strategies(strategy, added):
@@ -120,9 +121,15 @@ def test_labels_of_any_type_match_by_name(kind):
     assert {str(int(float(label))) for label in y[13:]} == {"3", "5"}
 
 
+def test_a_source_of_the_rare_classes_alone():
+    sampler = GanOverSampler(Levels(classes=("5", "3")), random_state=0)
+    _, y = sampler.fit_resample(BLACK, LABELS)
+    assert dict(zip(*np.unique(y, return_counts=True), strict=True)) == {3: 8, 5: 8, 7: 8}
+
+
 def test_labels_without_a_class_are_named():
     with pytest.raises(DataError, match="no class for the labels '8': it knows '5', '3', '7'"):
-        GanOverSampler(Levels()).fit_resample(BLACK, np.where(LABELS == 7, 8, LABELS))
+        GanOverSampler(Levels()).fit_resample(BLACK, np.where(LABELS == 3, 8, LABELS))
     with pytest.raises(ValueError, match="unknown class '8'"):
         GanOverSampler(Levels(), sampling_strategy={8: 5}).fit_resample(BLACK, LABELS)
 
