@@ -17,8 +17,8 @@ class SyntheticBatch(nn.Module):
 
     Chance comes from torch's default generator, as in torchvision's own transforms, so a loader's
     seeds for its workers and ``torch.manual_seed`` govern it. A live source must be on the CPU if
-    the loader has workers. Images of a class of which there are no synthetic ones stay as they are,
-    and so do those with a negative label, which stands for "no label" or "ignore" in many losses.
+    the loader has workers. Images of a class without synthetic ones stay as they are, and so do
+    those with a negative label, which stands for "no label" or "ignore" in many losses.
 
     Args:
         synthetic: Folder or shards on disk, ``SyntheticSet``, ``LabelledImages`` or a live source.
