@@ -6,6 +6,8 @@ logit is fixed at 0.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, softplus
@@ -176,3 +178,29 @@ def conditional_entropy(class_logits: Tensor) -> Tensor:
         raise ValueError(f"logits must be (N, K), got {tuple(class_logits.shape)}")
     log_p = class_logits.log_softmax(dim=1)
     return -torch.sum(log_p.exp() * log_p, dim=1)
+
+
+def class_balance(class_logits: Tensor) -> Tensor:
+    r"""What the classifier pays for giving some classes more unlabelled images than others.
+
+    .. math:: -\tfrac1K \sum_k \log \bar p_k, \qquad \bar p = \tfrac1N \sum_i \mathrm{softmax}(l_i)
+
+    It suits images that hold about equally many of every class.
+
+    Args:
+        class_logits: Shape (N, K), N at least 1.
+
+    Returns:
+        A scalar in nats, at least log K; log K iff the mean probabilities are equal.
+
+    Raises:
+        ValueError: If the shape is not (N, K) with N at least 1.
+
+    Source:
+        The authors' code of Triple-GAN (Li et al. 2017, arXiv:1703.02291), after Springenberg 2016,
+        arXiv:1511.06390, who asks for the highest entropy of the mean probabilities.
+    """
+    if class_logits.ndim != 2 or not len(class_logits):
+        raise ValueError(f"logits must be (N, K) with N >= 1, got {tuple(class_logits.shape)}")
+    log_p = class_logits.log_softmax(dim=1).logsumexp(dim=0) - math.log(len(class_logits))
+    return -log_p.mean()

@@ -29,7 +29,8 @@ class SemiConfig(Section):
         strict=False,
         min_length=1,
         description="Methods to run; default: supervised, classical, pseudo_label, fixmatch, "
-        "graph_fixmatch, improved_gan, head_cvae_gan. Other arms that render no images: by name.",
+        "graph_fixmatch, improved_gan, head_cvae_gan. By name: triple_gan, and other arms that "
+        "render no images.",
     )
     default_method: str = Field(
         default="graph_fixmatch",
@@ -52,7 +53,9 @@ class SemiConfig(Section):
         default=1500, ge=1, description="Steps of fixmatch and graph_fixmatch."
     )
     gan_steps: int = Field(
-        default=6000, ge=1, description="Steps of improved_gan; published with 180,000."
+        default=6000,
+        ge=1,
+        description="Steps of improved_gan, published with 180,000, and of triple_gan.",
     )
     processes: Processes = Field(
         default=1,

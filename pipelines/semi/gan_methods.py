@@ -1,5 +1,5 @@
-"""The semi-supervised methods with a GAN: Improved GAN as published, and a head on the samples of a
-CVAE-GAN.
+"""The semi-supervised methods with a GAN: Improved GAN as published, a head on the samples of a
+CVAE-GAN, and Triple-GAN.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from augmentor.common.randomness import rng_for, seed_for
 from augmentor.common.types import LabelledImages, Predict, SampleSource
 from augmentor.families.semi_gan import ImprovedGanTrainer, SemiGanOptions, SourceHeadTrainer
+from augmentor.families.triple_gan import TripleGan, TripleGanOptions, TripleGanTrainer
 from augmentor.networks.dense import DenseBackbone, DenseGenerator, standardise
 from augmentor.networks.heads import SemiSupervisedHead
 from augmentor.training.batches import SemiBatches
@@ -34,6 +35,7 @@ PUBLISHED = SemiGanOptions()
 ON_SOURCE = SemiGanOptions(
     weight_extra_labelled=1.0, learning_rate=1e-3, decay_from=0.5, epsilon=1e-8, ema_decay=0.999
 )
+ON_FEW_LABELS = TripleGanOptions(weight_entropy=0.3, weight_balance=1e-3, guessed_as_true=True)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class GanMaterial:
         pool: Unlabelled images, float32 (M, C, H, W) in [-1, 1], M > 0, in random order.
         setting: Classifier, generator, pool and device.
         seed: Of the subset; everything random has an address under it.
-        gan_steps: Steps of ``improved_gan``.
+        gan_steps: Steps of ``improved_gan`` and ``triple_gan``.
         on_values: Called after every step; with no values while a generator trains. May raise.
     """
 
@@ -115,6 +117,52 @@ def head_cvae_gan(material: GanMaterial) -> Predict:
         return _fit(material, trainer, batches, seed)
 
 
+def triple_gan(material: GanMaterial) -> Predict:
+    """Triple-GAN's semi-supervised step, with the family's convolutional networks (Li et al. 2017,
+    arXiv:1703.02291).
+
+    ``gan_steps`` is its length. As in the authors' code for MNIST, the classifier is also to be
+    sure of unlabelled images and to give every class as many, and half of its guesses are true
+    pairs. Their schedules are left out: here every loss counts from the first step on.
+    """
+    seed = seed_for("triple_gan", material.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        model = TripleGan(material.train.classes, material.train.image_shape, ON_FEW_LABELS)
+    trainer = TripleGanTrainer(model.to(material.setting.device))
+    labelled, unlabelled = _on_device(material)
+    batches = SemiBatches(labelled, unlabelled, BATCH_SIZE, BATCH_SIZE, seed)
+    average = averaged(model, ON_FEW_LABELS.ema_decay)
+    few_labels = _FewLabels(model, trainer.semi_supervised_step, trainer.state, trainer.restore)
+    steps = material.gan_steps
+    for report in fit(few_labels, average, batches, steps=steps, seed=seed):
+        material.on_values(report.step, steps, report.losses)
+    classifier = cast(TripleGan, average.module).classifier  # without batch norm
+    return lambda x: predict_logits(_FirstOutput(classifier), x)
+
+
+@dataclass(frozen=True)
+class _FewLabels:
+    """A trainer as the loop takes it, by its step for few labels."""
+
+    model: nn.Module
+    step: Callable[..., dict[str, Tensor]]
+    state: Callable[[], dict[str, Any]]
+    restore: Callable[[dict[str, Any]], None]
+
+
+class _FirstOutput(nn.Module):
+    """A network of several outputs as one of the first."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        first: Tensor = self.network(x)[0]
+        return first
+
+
 GAN_HEADS = {
     "improved_gan": GanHead(
         "K + 1 classes, fakes of a generator that trains along by feature matching",
@@ -123,6 +171,11 @@ GAN_HEADS = {
     ),
     "head_cvae_gan": GanHead(
         "K + 1 classes, fakes of a trained CVAE-GAN", head_cvae_gan, on_generator=True
+    ),
+    "triple_gan": GanHead(
+        "Triple-GAN: its classifier, which plays with a generator against a judge of pairs",
+        triple_gan,
+        on_generator=False,
     ),
 }
 

@@ -32,7 +32,7 @@ class GanTask:
     Args:
         setting: Data, networks and device; its data name the number of labels.
         method: Key of ``GAN_HEADS``.
-        gan_steps: Steps of ``improved_gan``.
+        gan_steps: Steps of ``improved_gan`` and ``triple_gan``.
         seed: Of the subset.
         part: What is left in the store.
         folder: Of the store.
@@ -63,7 +63,7 @@ def gan_group(
         name: Of the subset, for people, such as ``100 labels, subset 3``.
         seed: Of the subset.
         method: Key of ``GAN_HEADS``.
-        gan_steps: Steps of ``improved_gan``.
+        gan_steps: Steps of ``improved_gan`` and ``triple_gan``.
         store: Where the part goes.
     """
     description: dict[str, Any] = {"code": CODE, "method": method, "seed": seed}

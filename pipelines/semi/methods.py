@@ -15,20 +15,22 @@ METHODS: Mapping[str, Recipe | GanHead] = {
     "pseudo_label": BASES["pseudo_label"],
     "fixmatch": BASES["fixmatch"],
     "graph_fixmatch": BASES["graph_fixmatch"],
-    **GAN_HEADS,
+    "improved_gan": GAN_HEADS["improved_gan"],
+    "head_cvae_gan": GAN_HEADS["head_cvae_gan"],
 }
-"""The methods that run by default; other arms that render nothing run by name."""
+"""The methods that run by default; Triple-GAN, which takes long, and other arms that render nothing
+run by name."""
 
 SUPERVISED = "the labelled images alone, every class drawn equally often"
 
 
 def known_methods() -> Sequence[str]:
-    """Names of all methods: those of ``METHODS``, then every other arm that has a recipe and draws
-    no images of a generator.
+    """Names of all methods: those of ``METHODS``, then the other GANs, then every other arm that
+    has a recipe and draws no images of a generator.
     """
-    names = list(METHODS)
+    names = list(dict.fromkeys([*METHODS, *GAN_HEADS]))
     for name, arm in ARMS.items():
-        if name not in METHODS and arm.recipe is not None and not arm.recipe.renders:
+        if name not in names and arm.recipe is not None and not arm.recipe.renders:
             names.append(name)
     return names
 
@@ -43,8 +45,8 @@ def method_of(name: str, where: str) -> Recipe | GanHead:
     Raises:
         ConfigError: If the method is unknown.
     """
-    if name in METHODS:
-        return METHODS[name]
+    if name in GAN_HEADS or name in METHODS:
+        return GAN_HEADS.get(name) or METHODS[name]
     known = known_methods()
     recipe = ARMS[name].recipe if name in known else None
     if recipe is None:

@@ -179,6 +179,8 @@ def _steps_of_methods(plan: SemiPlan) -> dict[str, Any]:
             found["FixMatch steps"] = plan.settings.consistency_steps
     if "improved_gan" in plan.methods:
         found["improved_gan"] = f"dense networks as published, {plan.settings.gan_steps} steps"
+    if "triple_gan" in plan.methods:
+        found["triple_gan"] = f"networks of its family, {plan.settings.gan_steps} steps"
     if uses_generator:
         found |= generator_setup(plan.setting.source, plan.bundle.train.image_shape[1])
     return found

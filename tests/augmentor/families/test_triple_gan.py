@@ -29,6 +29,29 @@ def test_what_the_discriminator_judges_are_true_guessed_and_generated_pairs():
     assert all(loss.isfinite() for loss in losses.values())
 
 
+def test_half_of_the_guesses_are_true_pairs_where_asked_for():
+    trainer = only(trainer_for("triple_gan", guessed_as_true=True), ())
+    m, (x, y) = trainer.model.train(), batch()
+    pairs = []
+    m.discriminator.register_forward_hook(lambda _, inputs, outputs: pairs.append(inputs))
+    x_unlabelled = x.flip(0)[:5]
+    trainer.semi_supervised_step(x, y, x_unlabelled, torch.Generator().manual_seed(0))
+    guesses = one_hot(m.classifier(x_unlabelled)[0].argmax(dim=1), 3).float()
+    (true, labels), (false, guessed) = pairs[:2]
+    assert torch.equal(true, torch.cat([x, x_unlabelled[:2]]))
+    assert torch.equal(labels, torch.cat([one_hot(y, 3).float(), guesses[:2]]))
+    assert torch.equal(false, x_unlabelled[2:])
+    assert torch.equal(guessed, guesses[2:])
+
+
+@pytest.mark.parametrize("weight", ["weight_entropy", "weight_balance"])
+def test_what_is_asked_of_unlabelled_images_teaches_the_classifier_alone(weight):
+    plain, other = trainer_for("triple_gan"), trainer_for("triple_gan", **{weight: 50.0})
+    step(plain)
+    step(other)
+    assert changed(plain.model, other.model) == {"classifier"}
+
+
 def test_alpha_shares_the_false_pairs_between_classifier_and_generator():
     # At 0 the classifier plays no game: it learns from labels alone, whatever the discriminator
     # thinks.

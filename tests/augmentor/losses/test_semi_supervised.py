@@ -8,6 +8,7 @@ from torch.autograd import gradcheck
 from torch.distributions import Categorical
 
 from augmentor.losses.semi_supervised import (
+    class_balance,
     conditional_entropy,
     fake_loss,
     feature_matching,
@@ -99,7 +100,17 @@ def test_conditional_entropy_equals_torch_distributions():
     assert conditional_entropy(torch.tensor([[200.0, 0.0]])).item() == 0.0
 
 
-@pytest.mark.parametrize("loss", [unlabelled_loss, fake_loss, conditional_entropy, pull_away])
+def test_class_balance_is_the_cross_entropy_of_even_shares_and_mean_probabilities():
+    mean = logits_of().softmax(dim=1).mean(dim=0)
+    torch.testing.assert_close(class_balance(logits_of()), -mean.log().mean())
+    even = 50 * torch.eye(4).repeat(3, 1)  # sure of every image, and as many of each class
+    assert class_balance(even).item() == pytest.approx(math.log(4), abs=1e-6)
+    assert class_balance(50 * torch.eye(4)[[0, 0, 0, 1]]) > 10
+
+
+@pytest.mark.parametrize(
+    "loss", [unlabelled_loss, fake_loss, conditional_entropy, class_balance, pull_away]
+)
 def test_gradients(loss):
     assert gradcheck(loss, (logits_of(dtype=torch.double).requires_grad_(),))
 
@@ -123,6 +134,7 @@ def test_gradients_of_two_arguments():
         (lambda: unlabelled_loss(torch.zeros(3)), r"\(N, K\)"),
         (lambda: fake_loss(torch.zeros(3, 1, 1)), r"\(N, K\)"),
         (lambda: conditional_entropy(torch.zeros(3)), r"\(N, K\)"),
+        (lambda: class_balance(torch.zeros(0, 3)), "N >= 1"),
         (lambda: pull_away(torch.zeros(1, 3)), "N >= 2"),
         (lambda: feature_matching(torch.zeros(2, 3), torch.zeros(2, 4)), "shapes differ"),
     ],
