@@ -192,10 +192,11 @@ def test_what_limits_an_undecided_comparison() -> None:
 
 
 def test_image_variance_by_hand() -> None:
-    # Means over replicates 1, 3 | 0, 2, 4: variance of the class sums 2 * 2 + 3 * 4.
+    # Means over replicates 1, 3 | 0, 2, 4, times 2 | 3: variances 8 | 36, pooled (8 + 72) / 3.
+    # The first is drawn up to (8 + 4 * 80 / 3) / 5, the second stays.
     rows = np.array([[0.0, 2, 0, 2, 4], [2.0, 4, 0, 2, 4]])
     found = image_variance(rows, np.array([0, 0, 7, 7, 7]))
-    assert found.value == pytest.approx(16)
+    assert found.value == pytest.approx((8 + 4 * 80 / 3) / 5 / 2 + 36 / 3)
     assert found.freedom == 3
     assert image_variance(rows).value == pytest.approx(5 * np.var([1, 3, 0, 2, 4], ddof=1))
 
@@ -211,8 +212,8 @@ def test_a_class_with_one_image_takes_the_pooled_variance() -> None:
     # Recalls of the images of class 0: 0, 1; of class 1: 0, 1, 1; class 2: one image.
     y, values = np.array([0, 0, 1, 1, 1, 2]), np.array([0, 1, 0, 1, 1, 1.0])
     contributions = values / np.bincount(y)[y]
-    squares = 0.5 + 2 / 3
-    expected = 0.5 / 2 + (2 / 3) / 2 / 3 + squares / 3
+    pooled = (0.5 + 2 / 3) / 3
+    expected = 0.5 / 2 + (2 / 3 + 4 * pooled) / 6 / 3 + pooled
     found = image_variance(contributions[None], y)
     assert found.value == pytest.approx(expected)
     assert found.freedom == 3
@@ -322,7 +323,9 @@ def test_comparison_by_hand() -> None:
     differences = np.array([0.25, 0.5, 0.5])
     assert row.delta == pytest.approx(5 / 12)
     # Mean differences of the images: 1/3, 1 of class 0 and 0, 1/3 of class 1, halved twice.
-    images = ((2 / 3) ** 2 / 2 / 2 + (1 / 3) ** 2 / 2 / 2) / 4
+    first_class, second_class = (2 / 3) ** 2 / 2 / 4, (1 / 3) ** 2 / 2 / 4
+    pooled = (first_class + second_class) / 2
+    images = first_class / 2 + (second_class + 4 * pooled) / 5 / 2
     variance = Variance.of(differences, 0.5, ImageVariance(images, 2))
     assert row.ci95 == pytest.approx(variance.interval(5 / 12)[0])
     assert row.ci95_replicates == pytest.approx(paired_t(differences)[0])

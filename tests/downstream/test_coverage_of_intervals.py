@@ -122,6 +122,37 @@ def test_the_interval_holds_where_the_plain_one_does_not(
         assert plain < 0.91
 
 
+CHANCES = {"as others": ((0.1, 0.05), (0.1, 0.05)), "harder": ((0.05, 0.02), (0.15, 0.05))}
+"""Of a common class and a rare one: that the first arm alone, and the second alone, is right."""
+
+
+@pytest.mark.parametrize("kind", CHANCES)
+def test_the_interval_holds_where_a_class_has_few_images(kind: str) -> None:
+    # Four images on which both arms often agree, which says nothing of others of their class.
+    labels, rng, hits = np.repeat([0, 1], [500, 4]), np.random.default_rng(0), []
+    first, second = np.array(CHANCES[kind])[labels].T
+    truth = float(np.mean([a - b for a, b in CHANCES[kind]]))
+    for _ in range(1000):
+        drawn = rng.random(len(labels))
+        right = (drawn < first).astype(float) - (drawn > 1 - second)
+        contributions = right / 2 / np.bincount(labels)[labels]
+        images = image_variance(contributions[None], labels)
+        low, high = Variance(5, 0.0, 0.0, images).interval(float(contributions.sum()))[0]
+        hits.append(low <= truth <= high)
+    assert np.mean(hits) >= LEAST
+
+
+def test_a_hard_class_of_few_images_does_not_narrow_the_interval() -> None:
+    rng, labels = np.random.default_rng(1), np.repeat([0, 1], [500, 4])
+    values = rng.normal(size=504) * np.where(labels == 0, 0.1, 1.0)
+    own = values[500:].var(ddof=1) / 4
+    contributions = values / np.bincount(labels)[labels]
+    found = image_variance(contributions[None], labels)
+    assert found.value == pytest.approx(own + values[:500].var(ddof=1) / 500, rel=0.01)
+    # Four images decide nearly all of it: a t interval of 502 degrees would be too narrow.
+    assert found.freedom < 8
+
+
 def recognised(right: Flags, y: Tensor) -> list[Outputs]:
     """Outputs of all replicates of an arm; the wrong answers name the next class."""
     found = []
