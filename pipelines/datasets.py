@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
-from augmentor.data.splits import few_labels, long_tail, stratified_split
+from augmentor.data.splits import copies_together, few_labels, long_tail, stratified_split
 from pipelines.conditions.hide import hide, rare_words
 from pipelines.config import DataConfig
 from pipelines.data.digits import WITH_LOOKS, load_digits, load_looks
@@ -177,7 +178,8 @@ def _load_named(data: DataConfig) -> FullData:
 
 
 def _for_tuning(full: FullData) -> FullData:
-    fit, held_out = stratified_split(full.train.y, 1 - HELD_OUT, SPLIT_SEED)
+    split = partial(stratified_split, fraction=1 - HELD_OUT, seed=SPLIT_SEED)
+    fit, held_out = copies_together(split, full.train.y, fingerprints(full.train.x))
     note = (
         f"{full.note}; held out instead of the test images: a sixth of every class of the training "
         "images"

@@ -7,10 +7,12 @@ are nested: the images of a longer tail or of fewer labels are among those of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from augmentor.common.randomness import rng_for
@@ -155,6 +157,38 @@ def tuning_split(y: Tensor, fraction: float, seed: int, turn: int = 0) -> tuple[
     _check_fraction(fraction)
     groups = _shuffled_groups(y, seed)
     return _parts(groups, _kept_for_fitting([len(group) for group in groups], fraction, turn))
+
+
+def copies_together(
+    split: Callable[[Tensor], tuple[Tensor, Tensor]], y: Tensor, identity: NDArray[np.int64]
+) -> tuple[Tensor, Tensor]:
+    """Split images so that all copies of one fall on the same side: one that is fitted must not be
+    scored.
+
+    Only the first of several copies enters the split, with its label; the others follow it. Without
+    copies the parts are those of ``split``.
+
+    Args:
+        split: Makes two parts of labels, such as ``tuning_split`` with its other arguments.
+        y: Class indices, int64 (N,).
+        identity: A number per image, equal for copies, int64 (N,); see ``fingerprints``.
+
+    Returns:
+        Indices of the first and of the second part, each ascending; together every image once.
+
+    Example:
+        >>> halves = lambda y: (torch.arange(1), torch.arange(1, len(y)))
+        >>> first, second = copies_together(halves, torch.zeros(4).long(), np.array([7, 8, 7, 9]))
+        >>> first.tolist(), second.tolist()
+        ([0, 2], [1, 3])
+    """
+    _, first, group = np.unique(identity, return_index=True, return_inverse=True)
+    different = torch.from_numpy(np.sort(first))
+    chosen, _ = split(y[different])
+    in_first = torch.zeros(len(y), dtype=torch.bool)
+    in_first[different[chosen]] = True
+    in_first = in_first[torch.from_numpy(first[group])]
+    return in_first.nonzero().flatten(), (~in_first).nonzero().flatten()
 
 
 def rare_classes(num_classes: int, number: int, seed: int) -> Tensor:

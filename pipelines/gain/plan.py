@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from downstream.arms.policy import MixPolicy, recipe_of
@@ -32,6 +33,7 @@ from pipelines.run_dir import RunDir
 from pipelines.workbench.training_parts import (
     Screen,
     TrainingTask,
+    copies_in,
     training_group,
     views_computed,
 )
@@ -167,9 +169,14 @@ class GainPlan:
             self.store,
             BASES["classical"],
             has_pool=self.has_pool,
-            screen=Screen(split, self.settings.screening_fraction, rehearse),
+            screen=Screen(split, self.settings.screening_fraction, rehearse, self.copies),
             outside=self.outside_folders,
         )
+
+    @cached_property
+    def copies(self) -> int:
+        """As in ``Screen``."""
+        return copies_in(self.bundle)
 
     @property
     def outside_folders(self) -> dict[str, Path]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import DivergedError, LabelledImages
 from augmentor.data.combinations import Bins, bins_of, combinations_of
+from augmentor.data.fingerprint import fingerprints
 from augmentor.data.rehearsal import rehearsal_fold
-from augmentor.data.splits import tuning_split
+from augmentor.data.splits import copies_together, tuning_split
 from downstream.arms.recipe import CONSISTENCY, Recipe
 from downstream.arms.training import stands_beside_others
 from downstream.augmentations import AUGMENTATIONS
@@ -49,11 +52,14 @@ class Screen:
         fraction: Part of a class that is held out.
         rehearse: Hold out combinations of class and condition instead, like those that are missing;
             ``number`` is then that of the fold.
+        copies: Images of the training set and the pool that are a copy of a training image, which
+            share its side. Part of the name: earlier versions left them where they fell.
     """
 
     number: int
     fraction: float
     rehearse: bool = False
+    copies: int = 0
 
 
 @dataclass(frozen=True)
@@ -294,6 +300,7 @@ def bench_of(
     setting = task.setting
     bundle = setting.bundle(task.seed)
     train, scored, hidden, seed = bundle.train, bundle.test, bundle.hidden, task.seed
+    pool = bundle.pool
     bins = bins_of_bundle(bundle)
     if task.screen is not None and task.screen.rehearse and bins is not None:
         seed = seed_for("rehearsal fold", task.seed, task.screen.number)
@@ -303,15 +310,35 @@ def bench_of(
     elif task.screen is not None:
         fit, held_out, seed = screen_parts(train, task.seed, task.screen)
         train, scored, hidden = train.subset(fit), bundle.train.subset(held_out), None
+    if task.screen is not None:
+        pool = _without_copies(pool, [scored] if hidden is None else [scored, hidden])
     check = None if watch is None else watch.check
     bench = Workbench(
-        train, bundle.pool, setting, seed, on_part, check, task.judge, hidden=hidden, bins=bins
+        train, pool, setting, seed, on_part, check, task.judge, hidden=hidden, bins=bins
     )
     if task.outside:
         withheld = scored.x if task.screen is not None else None
         folders = dict(task.outside)
         bench.outside = OutsideImages(folders, train, withheld, check, bench.notes)
     return bench, scored
+
+
+def _without_copies(pool: Tensor | None, held_out: Sequence[LabelledImages]) -> Tensor | None:
+    """The pool without images that a screening holds out: a folder of all photos has them too."""
+    if pool is None:
+        return None
+    known = np.concatenate([fingerprints(images.x) for images in held_out])
+    kept = ~np.isin(fingerprints(pool), known)
+    if kept.all():
+        return pool
+    return pool[torch.from_numpy(np.flatnonzero(kept))] if kept.any() else None
+
+
+def copies_in(bundle: DataBundle) -> int:
+    """Images of the training set and the pool that are a copy of a training image."""
+    own = fingerprints(bundle.train.x)
+    pooled = 0 if bundle.pool is None else int(np.isin(fingerprints(bundle.pool), own).sum())
+    return len(own) - len(np.unique(own)) + pooled
 
 
 def bins_of_bundle(bundle: DataBundle) -> Bins | None:
@@ -328,9 +355,13 @@ def bins_of_bundle(bundle: DataBundle) -> Bins | None:
 
 
 def screen_parts(train: LabelledImages, seed: int, screen: Screen) -> tuple[Tensor, Tensor, int]:
-    """Numbers of the images to fit on, those to score, and the seed of a screening split."""
+    """Numbers of the images to fit on, those to score, and the seed of a screening split. Copies
+    of an image share its side.
+    """
     split_seed = seed_for("screening split", seed, screen.number)
-    fit, held_out = tuning_split(train.y, 1 - screen.fraction, split_seed, turn=screen.number)
+    fraction, turn = 1 - screen.fraction, screen.number
+    split = partial(tuning_split, fraction=fraction, seed=split_seed, turn=turn)
+    fit, held_out = copies_together(split, train.y, fingerprints(train.x))
     return fit, held_out, split_seed
 
 

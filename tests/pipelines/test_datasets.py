@@ -254,6 +254,18 @@ def test_a_screening_may_have_all_photos_as_its_pool(
     assert not len(overlap(fingerprints(screened.pool), fingerprints(screened.test.x)))
 
 
+def test_copies_of_a_training_image_are_not_held_out_from_it(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    make_folder(tmp_path / "d" / "train", {"a": 12, "b": 12}, seed=0)
+    make_folder(tmp_path / "d" / "test", {"a": 1, "b": 1}, seed=1)
+    for file in (tmp_path / "d" / "train").rglob("*.png"):
+        file.with_name("copy_of_" + file.name).write_bytes(file.read_bytes())
+    screened = load_data(folder(tmp_path / "d"), seed=0, tuning=True)
+    assert len(screened.train) + len(screened.test) == 48
+    assert not len(overlap(fingerprints(screened.train.x), fingerprints(screened.test.x)))
+
+
 def test_an_empty_pool_folder_is_refused(tmp_path: Path, make_folder: MakeFolder) -> None:
     make_folder(tmp_path / "d", {"a": 2, "b": 2})
     (tmp_path / "pool").mkdir()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -10,6 +13,7 @@ from torch import Tensor
 
 from augmentor.common.types import DataError
 from augmentor.data.splits import (
+    copies_together,
     few_labels,
     long_tail,
     long_tail_counts,
@@ -160,3 +164,20 @@ def test_tuning_split_keeps_the_fraction_for_fitting():
     fit, tune = tuning_split(y, 0.75, seed=0)
     assert counted(y[fit], 3) == [6, 3, 3]
     assert counted(y[tune], 3) == [2, 1, 0]
+
+
+@given(st.lists(st.integers(0, 25), min_size=30, max_size=60), SEEDS)
+@settings(max_examples=50, deadline=None)
+def test_copies_of_an_image_share_its_side(identity, seed):
+    y = torch.arange(len(identity)) % 3
+    split = partial(tuning_split, fraction=0.7, seed=seed)
+    fit, tune = copies_together(split, y, np.array(identity))
+    assert sorted([*fit.tolist(), *tune.tolist()]) == list(range(len(y)))
+    assert not {identity[i] for i in fit} & {identity[i] for i in tune}
+
+
+def test_without_copies_the_split_is_as_it_was():
+    y = labels_of([12, 30, 7])
+    split = partial(tuning_split, fraction=0.75, seed=4)
+    together = copies_together(split, y, np.arange(len(y))[::-1].copy())
+    assert all(torch.equal(a, b) for a, b in zip(together, split(y), strict=True))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,11 +9,17 @@ import numpy as np
 import pytest
 
 from augmentor.common.types import DivergedError
+from augmentor.data.fingerprint import fingerprints
 from downstream.arms.policy import MixPolicy
 from downstream.metrics import METRICS
 from downstream.racing import Result
+from pipelines.config import config_from
 from pipelines.gain import screening
+from pipelines.gain.plan import GainPlan, gain_plan
 from pipelines.gain.screening import Race
+from pipelines.workbench.training_parts import bench_of
+
+MakeFolder = Callable[..., Path]
 
 
 def result(score: float, *, images: int, wobble: float = 0.0) -> Result:
@@ -155,3 +162,44 @@ def test_synthetic_images_have_to_beat_the_leader_that_the_record_passes_over() 
     assert (behind.best.name, behind.by_record) == ("logit_adjusted", True)
     assert behind.policy.name == "logit_adjusted"
     assert chosen([0.83, 0.85, 0.84, 0.86]).policy.name == made.name
+
+
+def plan_of(root: Path, pool: Path | None = None) -> GainPlan:
+    data = {"data": str(root / "data"), "unlabelled": None if pool is None else str(pool)}
+    gain = {"arms": ["auto", "classical"], "candidates": ["classical"], "screening_rounds": 2}
+    return gain_plan(config_from({"data": data, "gain": gain, "device": "cpu"}), root / "run")
+
+
+def make_data(root: Path, make_folder: MakeFolder) -> None:
+    make_folder(root / "data" / "train", {"a": 12, "b": 12}, seed=0)
+    make_folder(root / "data" / "test", {"a": 2, "b": 2}, seed=1)
+
+
+def test_images_held_out_for_the_race_are_not_in_its_pool(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    make_data(tmp_path, make_folder)
+    plan = plan_of(tmp_path, pool=tmp_path / "data" / "train")
+    bench, scored = bench_of(plan.screening_group(0, plan.candidates).task, lambda _: None, None)
+    assert bench.pool is not None
+    assert plan.bundle.pool is not None
+    assert not np.isin(fingerprints(bench.pool), fingerprints(scored.x)).any()
+    assert len(bench.pool) == len(plan.bundle.pool) - len(scored) > 0
+
+
+def test_copies_of_a_training_image_are_all_fitted_or_all_held_out(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    make_data(tmp_path, make_folder)
+    before = plan_of(tmp_path).screening_group(0, plan_of(tmp_path).candidates)
+    for file in (tmp_path / "data" / "train").rglob("*.png"):
+        file.with_name("copy_of_" + file.name).write_bytes(file.read_bytes())
+    plan = plan_of(tmp_path)
+    for number in range(2):
+        task = plan.screening_group(number, plan.candidates).task
+        bench, scored = bench_of(task, lambda _: None, None)
+        assert len(scored) > 0
+        assert not np.isin(fingerprints(bench.train.x), fingerprints(scored.x)).any()
+    # Where nothing is twice, the stored trainings keep their names.
+    assert "copies" not in before.parts[0].description["screen"]
+    assert task.parts[0].description["screen"]["copies"] == 24
