@@ -7,8 +7,9 @@ replicates have in common.
 
 ``of_outputs.compare`` is where to begin: it scores arms, and ``of_scores`` compares their scores by
 ``variance`` (its part of the test images from ``images``, the share of common training images from
-``overlap``) and by the plain tests of ``paired``; ``verdict`` judges with ``correction`` for the
-number of comparisons and by the ``thresholds``; ``rows`` are what comes out.
+``overlap``) and by the plain tests of ``paired``; an arm that did not vary has its interval from
+``shares``; ``verdict`` judges with ``correction`` for the number of comparisons and by the
+``thresholds``; ``rows`` are what comes out.
 """
 
 from downstream.comparison.correction import holm

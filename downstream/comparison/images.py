@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from downstream.comparison.variance import UNKNOWN_IMAGES, ImageVariance
+from downstream.comparison.shares import share_bounds
+from downstream.comparison.variance import UNKNOWN, UNKNOWN_IMAGES, ImageVariance, Interval
 from downstream.metrics import Floats, Integers, Metric, Outputs
 
 JACKKNIFE_GROUPS = 20
@@ -58,6 +59,18 @@ class ScoredImages:
             return UNKNOWN_IMAGES
         squares = float(np.square(row - row.mean()).sum())
         return ImageVariance((count - 1) / count * squares, count - 1)
+
+    def bounds(self, row: Floats, outputs: Outputs) -> Interval:
+        """The interval of an arm whose replicates all said the same; unknown of a metric that is
+        not a share.
+
+        Args:
+            row: Of the arm.
+            outputs: Of any replicate.
+        """
+        if self.metric.weights is None:
+            return UNKNOWN
+        return share_bounds(self.metric.weights(outputs), row)
 
     def _left_out(self, outputs: Outputs) -> Floats:
         if self.groups is None:

@@ -60,8 +60,9 @@ def compare(
     for name, own in outputs.items():
         scores[name] = np.array([metric.of(one) for one in own])
         rows[name] = test.row(own)
-        variance = test.variance(rows[name])
-        arms[name] = score_arm(scores[name], metric, overlap, variance, _mean_recalls(own))
+        variance, bounds = test.variance(rows[name]), test.bounds(rows[name], own[0])
+        recalls = _mean_recalls(own)
+        arms[name] = score_arm(scores[name], metric, overlap, variance, recalls, bounds)
     require_arms(pairs, scores)
     variances = {(a, b): test.variance(rows[a] - rows[b]) for a, b in pairs}
     return arms, compare_scores(scores, pairs, metric, overlap, variances, seed=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,7 +10,13 @@ import numpy as np
 from downstream.comparison.paired import paired_t, sign_flip_p
 from downstream.comparison.rows import ArmScores, Comparison
 from downstream.comparison.thresholds import FEWEST_TO_PERMUTE
-from downstream.comparison.variance import FIXED_IMAGES, ImageVariance, Variance
+from downstream.comparison.variance import (
+    FIXED_IMAGES,
+    UNKNOWN,
+    ImageVariance,
+    Interval,
+    Variance,
+)
 from downstream.comparison.verdict import judged
 from downstream.metrics import Floats, Metric
 
@@ -64,6 +71,7 @@ def score_arm(
     overlap: float = 0.0,
     images: ImageVariance = FIXED_IMAGES,
     recalls: Floats | None = None,
+    without_spread: Interval = UNKNOWN,
 ) -> ArmScores:
     """Mean and interval of one arm.
 
@@ -73,21 +81,29 @@ def score_arm(
         overlap: As in ``compare``.
         images: Variance of their mean over test images.
         recalls: Mean recall of each class, (K,).
+        without_spread: The interval where neither replicates nor images vary: that says little of
+            how much they would.
 
     Example:
         >>> from downstream.metrics import metric_of
         >>> score_arm(np.array([0.99, 0.95]), metric_of("accuracy")).ci95[1]
         1.0
     """
-    mean, (lowest, highest) = float(np.mean(scores)), metric.bounds
-    low, high = Variance.of(np.asarray(scores), overlap, images).interval(0.0)[0]
-    interval = (max(lowest, mean + low), min(highest, mean + high))
+    mean, variance = float(np.mean(scores)), Variance.of(np.asarray(scores), overlap, images)
+    ends = UNKNOWN if math.isinf(variance.total) else without_spread
+    if variance.known:
+        low, high = variance.interval(0.0)[0]
+        ends = mean + low, mean + high
     return ArmScores(
         scores=tuple(np.asarray(scores).tolist()),
         mean=mean,
-        ci95=interval,
+        ci95=ends if ends == UNKNOWN else _within(ends, metric.bounds),
         per_class_recall=() if recalls is None else tuple(recalls.tolist()),
     )
+
+
+def _within(ends: Interval, bounds: Interval) -> Interval:
+    return max(bounds[0], ends[0]), min(bounds[1], ends[1])
 
 
 def _compared(

@@ -16,7 +16,8 @@ class ArmScores:
     Args:
         scores: One score per replicate, within the metric's bounds.
         mean: Their mean.
-        ci95: 95 % interval of the mean over replicates and test images, within the metric's bounds.
+        ci95: 95 % interval of the mean over replicates and test images, within the metric's bounds;
+            infinite ends where nothing is known.
         per_class_recall: Mean recall of each class over replicates, NaN for a class without test
             images; empty without class probabilities.
     """

@@ -103,6 +103,11 @@ class Variance:
         return self.spread / self.replicates + self.shared + self.images.value
 
     @property
+    def known(self) -> bool:
+        """Whether it is estimated at all: equal values do not tell their spread."""
+        return NO_SPREAD**2 < self.total < math.inf
+
+    @property
     def freedom(self) -> float:
         """Degrees of freedom of V; V is neither zero nor infinite."""
         return float(self._freedoms(np.array([self.replicates]))[0])
@@ -153,7 +158,7 @@ class Variance:
             The number, 3 to 1000; None if none would do.
         """
         fewest = max(FEWEST_TO_DECIDE, self.replicates + 1)
-        if not NO_SPREAD**2 < self.total < math.inf or fewest > MOST_REPLICATES:
+        if not self.known or fewest > MOST_REPLICATES:
             return None
         numbers = np.arange(fewest, MOST_REPLICATES + 1)
         enough = np.flatnonzero(self.half_widths(numbers, level) < abs(delta))

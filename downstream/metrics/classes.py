@@ -51,9 +51,20 @@ def balanced_accuracy(outputs: Outputs) -> float:
 
 def balanced_contributions(outputs: Outputs) -> Floats:
     """Part of each image in ``balanced_accuracy``, float64 (N,)."""
-    counts = np.bincount(true_classes(outputs))
-    parts: Floats = recognised(outputs) / counts[true_classes(outputs)] / np.count_nonzero(counts)
-    return parts
+    return recognised(outputs) * balanced_weights(outputs)
+
+
+def balanced_weights(outputs: Outputs) -> Floats:
+    """What each image adds to ``balanced_accuracy`` if it is recognised, float64 (N,)."""
+    y = true_classes(outputs)
+    counts = np.bincount(y)
+    weights: Floats = 1 / counts[y] / np.count_nonzero(counts)
+    return weights
+
+
+def equal_weights(outputs: Outputs) -> Floats:
+    """What each image adds to a share of all images, float64 (N,)."""
+    return np.full(len(outputs), 1 / len(outputs))
 
 
 def worst_class_recall(outputs: Outputs) -> float:

@@ -45,6 +45,8 @@ class Metric:
         strata: Whether every class has its own part in the score whatever its number of images. The
             interval then lets images vary within their classes only.
         bounds: Lowest and highest possible value.
+        weights: Of a metric that is a share: what each image adds if it counts, float64 (N,), its
+            contribution being that or 0. None for others.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Metric:
     contributions: Callable[[Outputs], Floats] | None = None
     strata: bool = False
     bounds: tuple[float, float] = (0.0, 1.0)
+    weights: Callable[[Outputs], Floats] | None = None
 
     def of(self, outputs: Outputs) -> float:
         """The score of outputs, within ``bounds``.

@@ -10,6 +10,8 @@ from augmentor.common.conditions import COVERED, MISSING, THIN
 from downstream.metrics.classes import (
     balanced_accuracy,
     balanced_contributions,
+    balanced_weights,
+    equal_weights,
     missed,
     recognised,
     worst_class_recall,
@@ -31,9 +33,9 @@ COVERAGE = (*CLASSES, "coverage")
 
 _ALL = (
     Metric("accuracy", "accuracy", True, POINTS, CLASSES, mean_of(recognised),
-           parts_of(recognised)),
+           parts_of(recognised), weights=equal_weights),
     Metric("balanced_accuracy", "balanced accuracy", True, POINTS, CLASSES, balanced_accuracy,
-           balanced_contributions, strata=True),
+           balanced_contributions, strata=True, weights=balanced_weights),
     Metric("worst_class_recall", "recall of the worst class", True, POINTS, CLASSES,
            worst_class_recall, strata=True),
     Metric("negative_log_likelihood", "negative log likelihood", False, NATS, CLASSES,
@@ -49,7 +51,8 @@ _ALL = (
            recall_of(COVERED), recall_parts(COVERED), strata=True),
     Metric("worst_combination", "recall of the worst combination", True, POINTS,
            (*CLASSES, "combination"), worst_combination, strata=True),
-    Metric("error", "error", False, POINTS, CLASSES, mean_of(missed), parts_of(missed)),
+    Metric("error", "error", False, POINTS, CLASSES, mean_of(missed), parts_of(missed),
+           weights=equal_weights),
     Metric("verification_accuracy", "verification accuracy", True, POINTS, (*PAIRS, "folds"),
            verification_accuracy),
     Metric("verification_auc", "verification AUC", True, POINTS, PAIRS, verification_auc),

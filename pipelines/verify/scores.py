@@ -60,7 +60,7 @@ def scored(outputs: ByArm, overlap: float) -> tuple[dict[str, dict[str, Any]], l
         found, comparisons = compare(outputs, metric, pairs, overlap=overlap)
         for name, one in found.items():
             people = mean_figure([replicate[key] for replicate in figures[name]])
-            arms[name][key] = _scores_json(one, metric, people)
+            arms[name][key] = _scores_json(one, people)
         for row in comparisons:
             rows.append(_row(row, key, figures))
     return arms, rows
@@ -75,14 +75,9 @@ def _figures(outputs: Outputs) -> dict[str, Figure]:
     return dict(zip(METRICS, [found.accuracy, found.auc, *found.tar.values()], strict=True))
 
 
-def _scores_json(scores: ArmScores, metric: Metric, people: Figure) -> dict[str, Any]:
-    known = scores.ci95 != metric.bounds
-    return {
-        "mean": scores.mean,
-        "scores": list(scores.scores),
-        "ci95": list(scores.ci95) if known else None,
-        "ci95_people": list(people.ci95),
-    }
+def _scores_json(scores: ArmScores, people: Figure) -> dict[str, Any]:
+    row = {key: scores.to_json()[key] for key in ("mean", "scores", "ci95")}
+    return row | {"ci95_people": list(people.ci95)}
 
 
 def _row(

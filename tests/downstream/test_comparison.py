@@ -408,7 +408,7 @@ def test_one_replicate_has_an_interval_without_ends() -> None:
     arms = {"a": arm(1.0, 1), "b": arm(1.2, 1, seed=1)}
     scores, (row,) = compare(arms, ACCURACY, [("a", "b")], overlap=0.3)
     assert row.ci95 == UNKNOWN
-    assert scores["a"].ci95 == (0.0, 1.0)
+    assert scores["a"].ci95 == UNKNOWN
     assert row.to_json()["ci95"] is None
 
 
@@ -485,7 +485,38 @@ def test_the_interval_of_an_arm_stays_within_bounds() -> None:
     found = score_arm(np.array([0.99, 0.90, 1.0]), ACCURACY)
     assert found.ci95[1] == 1.0
     assert 0 < found.ci95[0] < found.mean
-    assert score_arm(np.full(4, 0.5), ACCURACY).ci95 == (0.5, 0.5)
+
+
+def test_an_arm_without_any_spread_has_the_interval_of_its_images() -> None:
+    y = torch.arange(60) % 3
+    right = [Outputs.of_predictions(y, y, 3)] * 5
+    for name in ("accuracy", "error"):
+        found = compare({"a": right}, METRICS[name], [], overlap=0.0)[0]["a"].ci95
+        low, high = stats.binomtest(60, 60).proportion_ci(0.95, method="exact")
+        expected = (low, high) if name == "accuracy" else (1 - high, 1 - low)
+        assert found == pytest.approx(expected)
+
+
+def test_a_rare_class_leaves_more_open_than_a_common_one() -> None:
+    # What 500 and 4 right images leave open is most where all of it is in the class of 4.
+    y = torch.tensor([0] * 500 + [1] * 4)
+    right = [Outputs.of_predictions(y, y, 2)] * 3
+    low, high = compare({"a": right}, METRICS["balanced_accuracy"], [], overlap=0.0)[0]["a"].ci95
+    alone = stats.binomtest(4, 4).proportion_ci(0.95, method="exact").low
+    assert (low, high) == pytest.approx(((1 + alone) / 2, 1.0))
+    wrong = [Outputs.of_predictions(torch.zeros(504).long(), y, 2)] * 3
+    low, high = compare({"a": wrong}, METRICS["balanced_accuracy"], [], overlap=0.0)[0]["a"].ci95
+    assert 0.49 < low < 0.5 < high < 1
+    assert high == pytest.approx(0.5 + (1 - alone) / 2)
+
+
+def test_where_nothing_tells_the_spread_an_arm_has_no_interval() -> None:
+    y = torch.arange(60) % 3
+    right = [Outputs.of_predictions(y, y, 3)] * 3
+    for metric, own in (("worst_class_recall", right), ("auroc", right), ("accuracy", right[:1])):
+        found = compare({"a": own}, METRICS[metric], [], overlap=0.0)[0]["a"]
+        assert found.to_json()["ci95"] is None
+    assert score_arm(np.full(4, 0.5), ACCURACY).to_json()["ci95"] is None
 
 
 def test_json_has_no_nan_and_names_the_classes() -> None:
