@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 FEWEST_REPLICATES = 3
 """Fewer give no advice."""
-SMALLEST_STEPS = 0.25
+SHARES_OF_STEPS = (1.0, 0.5, 0.25)
 """Least part of the steps asked for that a budget may leave."""
 
 
@@ -172,7 +172,10 @@ def estimated_seconds(
 
 
 def fit_budget(
-    estimate: Callable[[int, float], float], budget: float, replicates: int
+    estimate: Callable[[int, float], float],
+    budget: float,
+    replicates: int,
+    shares: Sequence[float] = SHARES_OF_STEPS,
 ) -> tuple[int, float] | None:
     """The most replicates, then the most steps, that fit a time budget.
 
@@ -180,9 +183,10 @@ def fit_budget(
         estimate: Seconds for so many replicates with so large a part of the steps.
         budget: Seconds.
         replicates: The most to ask for.
+        shares: Parts of the steps that may be taken, the largest first.
 
     Returns:
-        Replicates and the part of the steps, 1, 0.5 or 0.25; None if nothing fits.
+        Replicates and the part of the steps; None if nothing fits.
 
     Example:
         >>> fit_budget(lambda replicates, share: 60 * replicates * share, 240, 10)
@@ -190,12 +194,10 @@ def fit_budget(
         >>> fit_budget(lambda replicates, share: 60 * replicates * share, 100, 10)
         (3, 0.5)
     """
-    share = 1.0
-    while share >= SMALLEST_STEPS:
+    for share in shares:
         for count in range(replicates, min(FEWEST_REPLICATES, replicates) - 1, -1):
             if estimate(count, share) <= budget:
                 return count, share
-        share /= 2
     return None
 
 

@@ -602,6 +602,25 @@ def test_steps_that_a_budget_cut_stand_in_the_verdict(
     assert "trained with 50 %" in page
 
 
+def test_a_budget_resumes_with_the_steps_that_the_folder_was_begun_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["gain", "--data", "digits", "--labels", "50", "--arms", "real,classical", *QUICK]
+    arguments += ["--replicates", "3", "--classifier-steps", "8", "--out", str(tmp_path / "out")]
+    with monkeypatch.context() as first:
+        first.setattr(budget, "fit_budget", lambda *_: (3, 0.5))
+        assert cli.main([*arguments, "--budget", "1h"]) == 0
+    parts = {path.name for path in (tmp_path / "out" / "parts").iterdir()}
+    capsys.readouterr()
+    # This time all steps would fit, yet those of the finished trainings are taken.
+    assert cli.main([*arguments, "--budget", "1h"]) == 0
+    assert "3 of 3 replicates with 50 % of the steps" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out" / "parts").iterdir()} == parts
+    slower = ["--replicates", "3", "--classifier-steps", "8000000", "--budget", "1s"]
+    assert cli.main([*arguments[:-4], *slower, "--out", str(tmp_path / "out")]) == 2
+    assert "with a quarter of the steps take about" in capsys.readouterr().err
+
+
 def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"augmentor {augmentor.__version__}\n"
