@@ -90,7 +90,8 @@ def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
 
     The reference makes fewer errors than a method if it is better at every number of labels at
     which both ran: the whole 95 % interval, over subsets and scored images, lies below zero, and
-    this outlasts the correction for the number of methods.
+    this outlasts the correction for the number of methods. Methods are compared with the reference
+    alone, so of several that may be ahead of it none is advised.
 
     Args:
         result: ``methods``, ``differences``, ``default_method`` and ``scored_on`` of semi.json.
@@ -118,8 +119,7 @@ def _advice(result: Mapping[str, Any]) -> str:
         return f"No recommendation: {subsets} too few; run {FEWEST_TO_DECIDE} or more."
     better, worse, undecided, mixed = _by_outcome(rows)
     if worse:
-        best = max(worse, key=lambda name: _mean_delta(rows, name))
-        return f"Use `{best}`: it makes fewer errors than {reference}."
+        return _ahead(reference, worse, [*mixed, *undecided])
     if not undecided and not mixed:
         return f"Use {reference}: it makes fewer errors than {joined(better)}."
     said = [f"{reference} makes fewer errors than {joined(better)}"] if better else []
@@ -129,6 +129,20 @@ def _advice(result: Mapping[str, Any]) -> str:
         said.append(f"undecided: {reference} against {joined(undecided)}")
     text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}.{_needed(rows)}"
+
+
+def _ahead(reference: str, ahead: Sequence[str], open_: Sequence[str]) -> str:
+    """What follows from methods being ahead of the reference, with which alone all are compared:
+    one is the best only where no other may be ahead of the reference too.
+    """
+    if len(ahead) == 1 and not open_:
+        return f"Use {joined(ahead)}: it makes fewer errors than {reference}."
+    verb = "makes" if len(ahead) == 1 else "make"
+    rivals = joined([*ahead, *open_])
+    return (
+        f"{joined(ahead)} {verb} fewer errors than {reference}; {rivals} were not compared with "
+        "each other."
+    )
 
 
 def _by_outcome(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], ...]:
@@ -142,10 +156,6 @@ def _by_outcome(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], ...]:
     for name, outcomes in seen.items():
         found[outcomes.pop() if len(outcomes) == 1 else "mixed"].append(name)
     return tuple(found.values())
-
-
-def _mean_delta(rows: Sequence[Mapping[str, Any]], name: str) -> float:
-    return fmean(row["delta"] for row in rows if row["baseline"] == name)
 
 
 def _needed(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -138,8 +138,25 @@ def test_the_advice_claims_only_what_holds_at_every_number_of_labels() -> None:
         "probably decide."
     )
     assert advice(undecided).startswith("Undecided: `ours` against `c`.")
-    worse = row("d", 20, "worse"), row("e", 20, "worse", delta=0.3)
-    assert advice(*both, *worse) == "Use `e`: it makes fewer errors than `ours`."
+    assert advice(*both, row("d", 20, "worse")) == "Use `d`: it makes fewer errors than `ours`."
+
+
+def test_of_several_methods_ahead_of_the_reference_none_is_called_the_best() -> None:
+    beaten, first = row("a", 20, "better"), row("d", 20, "worse")
+    for rows, words in (
+        (
+            [row("e", 20, "worse", delta=0.3)],
+            "`d` and `e` make fewer errors than `ours`; `d` and `e` were not compared with each "
+            "other.",
+        ),
+        (
+            [row("c", 20, "undecided")],
+            "`d` makes fewer errors than `ours`; `d` and `c` were not compared with each other.",
+        ),
+    ):
+        found = verdict(result(differences=[beaten, first, *rows]))
+        assert (found["light"], found["advice"]) == ("amber", words)
+    assert verdict(result(differences=[beaten, first]))["light"] == "green"
 
 
 def test_two_subsets_give_no_advice_and_one_method_nothing_to_compare() -> None:
