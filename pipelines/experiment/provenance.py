@@ -124,9 +124,16 @@ def _versions() -> Mapping[str, str]:
 
 
 def device_name(device: str) -> str:
-    """A device with what it is: ``cuda (NVIDIA …)``, ``cpu (2 cores)``."""
-    if device.startswith("cuda"):
-        import torch
+    """A device with what it is: ``cuda (NVIDIA …)``, ``cpu (2 cores, 1 thread)``.
 
+    On a CPU the number of threads decides how sums are rounded, and without ``--threads`` it goes
+    by the number of processes: a result whose parts were made with several numbers names each.
+    """
+    import torch
+
+    if device.startswith("cuda"):
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({os.cpu_count()} cores)" if device == "cpu" else device
+    if device != "cpu":
+        return device
+    threads = torch.get_num_threads()
+    return f"{device} ({os.cpu_count()} cores, {threads} thread{'s' if threads > 1 else ''})"

@@ -11,6 +11,7 @@ from pydantic import Field, create_model
 from augmentor.common.types import LabelledImages
 from downstream.arms.recipe import Recipe
 from pipelines.config import PoolConfig, SourceConfig
+from pipelines.device import threads_of_a_worker
 from pipelines.experiment import parts as module
 from pipelines.experiment.parts import (
     Part,
@@ -19,6 +20,7 @@ from pipelines.experiment.parts import (
     described,
     digest_of_images,
 )
+from pipelines.experiment.provenance import provenance_of_parts
 
 PART = Part("training", "replicate 3, smote+classical", {"recipe": {"share": 0.5}, "seed": 7})
 
@@ -40,6 +42,17 @@ def test_a_part_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert found.seconds == {"classifier": 1.5}
     assert found.device.startswith("cpu (")
     assert store.missing([PART]) == []
+
+
+def test_a_result_of_parts_made_with_other_numbers_of_threads_says_so(tmp_path: Path) -> None:
+    store = PartStore(tmp_path)
+    for threads in (1, 2):
+        with threads_of_a_worker(threads, 1):
+            store.write(replace(PART, label=f"{threads}"), {}, seconds={}, device="cpu")
+    found = [store.read(replace(PART, label=label)) for label in "12"]
+    first, second = provenance_of_parts(found, 1.0, "x")["device"].split("; ")
+    assert first.endswith(" cores, 1 thread)")
+    assert second.endswith(" cores, 2 threads)")
 
 
 @pytest.mark.parametrize("section", [SourceConfig, PoolConfig])
