@@ -4,7 +4,8 @@ against it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from downstream.metrics import POINTS
@@ -24,6 +25,8 @@ LEADS = {
     "cas": "teaches a classifier best: {name}, {value} on real test images (real data {real})",
 }
 NAMED_WARNINGS = 3
+NORMAL = 1.96
+"""Standard errors of a 95 % interval."""
 
 
 def order_of(rows: Mapping[str, Row]) -> dict[str, list[str]]:
@@ -64,8 +67,9 @@ def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
         result: ``real``, ``families`` and ``order`` of compare.json.
 
     Returns:
-        ``light``: green if a family leads and has no warning, amber if it has one, red if none can
-        be recommended; ``advice``, one sentence; ``lines``, the reasons and cautions.
+        ``light``: green if a family leads and has no warning, amber if it has one or shares the
+        lead, red if none can be recommended; ``advice``, one sentence; ``lines``, the reasons and
+        cautions.
     """
     first = leaders(result)
     lines = _lead_lines(result, first) + _passed_over(result, first)
@@ -76,7 +80,8 @@ def verdict(result: Mapping[str, Any]) -> dict[str, Any]:
 def _light(result: Mapping[str, Any], first: Mapping[str, str]) -> str:
     if "top1" not in first:
         return "red"
-    return "amber" if result["families"][first["top1"]]["warnings"] else "green"
+    warned = bool(result["families"][first["top1"]]["warnings"])
+    return "amber" if warned or _beside_leader(result, first["top1"]) else "green"
 
 
 def paper_order(result: Mapping[str, Any]) -> str:
@@ -104,12 +109,55 @@ def _advice(result: Mapping[str, Any], first: Mapping[str, str]) -> str:
             "No family at equal budget can be recommended: each of them has a warning; give more "
             "steps, or other options."
         )
-    name = first["top1"]
-    top1, real = result["families"][name]["top1"], result["real"]["top1"]
+    name, real = first["top1"], POINTS.shown(result["real"]["top1"])
+    equals = [name, *_beside_leader(result, name)]
+    shown = [POINTS.shown(result["families"][one]["top1"]) for one in equals]
+    if len(equals) > 1:
+        return (
+            f"At equal budget {_joined(equals)} render the class asked for about equally often: "
+            f"top-1 {_joined(shown)} (real data {real}), closer than so many samples can tell."
+        )
     return (
-        f"At equal budget {name} most often renders the class asked for: top-1 "
-        f"{POINTS.shown(top1)} (real data {POINTS.shown(real)})."
+        f"At equal budget {name} most often renders the class asked for: top-1 {shown[0]} (real "
+        f"data {real})."
     )
+
+
+def _joined(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _beside_leader(result: Mapping[str, Any], leader: str) -> list[str]:
+    """Sound rows at equal budget whose top-1 the samples cannot tell from the leader's."""
+    rows = result["families"]
+    return [
+        name
+        for name in result["order"]["top1"]
+        if name != leader
+        and not spoiling(rows[name]["warnings"])
+        and not _apart(rows[leader], rows[name])
+    ]
+
+
+def _apart(first: Row, second: Row) -> bool:
+    r"""Whether the 95 % interval of the difference of two top-1 over samples excludes zero.
+
+    .. math:: \tilde p_1 - \tilde p_2 \pm 1.96 \sqrt{\textstyle\sum_j
+        \tilde p_j (1 - \tilde p_j) / (n_j + 2)}, \qquad \tilde p = (n p + 1) / (n + 2)
+
+    It is about the samples alone: that another training of a family would differ too, nothing here
+    can tell.
+
+    Source:
+        Agresti & Caffo 2000, The American Statistician 54, 280-288.
+    """
+    shares, variance = [], 0.0
+    for row in (first, second):
+        count = int(row["samples"])
+        share = (count * row["top1"] + 1) / (count + 2)
+        shares.append(share)
+        variance += share * (1 - share) / (count + 2)
+    return bool(abs(shares[0] - shares[1]) > NORMAL * math.sqrt(variance))
 
 
 def _lead_lines(result: Mapping[str, Any], first: Mapping[str, str]) -> list[str]:

@@ -29,6 +29,17 @@ def test_the_verdict_names_the_best_at_equal_budget_alone() -> None:
     }
 
 
+@pytest.mark.parametrize(("top1", "light"), [(0.95, "amber"), (0.945, "amber"), (0.93, "green")])
+def test_a_lead_that_the_samples_cannot_tell_is_called_a_tie(top1: float, light: str) -> None:
+    # Of 5000 samples each, 0.5 points are 1.1 standard errors and two points are 4.2.
+    found = result_of(cgan=row(top1=0.95), cvae=row(top1=top1))["verdict"]
+    assert found["light"] == light
+    tie = "At equal budget cgan and cvae render the class asked for about equally often: top-1 95.0"
+    assert found["advice"].startswith(tie) == (light == "amber")
+    alone = result_of(cgan=row(top1=1.0), cvae=row(top1=1.0, warnings=[DEAF]))["verdict"]
+    assert alone["light"] == "green", "a row that leads by nothing does not share the lead"
+
+
 @pytest.mark.parametrize("words", [DEAF, COLLAPSED, COPIES])
 def test_a_row_with_a_grave_warning_leads_by_nothing_and_a_line_says_why(words: str) -> None:
     best = {"top1": 1.0, "fid": 0.1, "recall": 0.95, "cas": 0.98, "inception_score": 9.7}
