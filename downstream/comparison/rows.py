@@ -62,7 +62,8 @@ class Comparison:
         needed: Number of replicates that would probably decide, None if decided or if up to 1000
             would not.
         limited_by: What an undecided comparison needs more of: ``replicates``, ``test images`` or
-            ``training images``. None if decided, or without variance.
+            ``training images``. None if decided, without variance, or if the difference is so
+            small that 1000 replicates would not do where these decide the variance.
         conditional: Whether the interval is about these training images only.
     """
 

@@ -66,4 +66,6 @@ def judged(
 def _with_needs(row: Comparison, variance: Variance, level: float) -> Comparison:
     needed = variance.needed(row.delta, level)
     limit = variance.limited_by if needed is None else "replicates"
+    if needed is None and limit == "replicates" and variance.known:
+        limit = None  # even 1000 would not do: nothing limits a difference next to zero
     return replace(row, needed=needed, limited_by=limit)

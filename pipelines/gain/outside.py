@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
 from downstream.arms.table import ALONE, BASES, Arm, outside_arms
@@ -199,6 +201,7 @@ def outside_notes(
         screened: Whether ``auto`` may have chosen one of them.
     """
     found = [remark for one in sets for remark in one.remarks]
+    found += [words for one in sets if (words := _labels_beyond(one, train))]
     seen = [one.name for one in sets if not _is_independent(one.images, train)]
     if screened and seen:
         found.append(
@@ -207,6 +210,25 @@ def outside_notes(
             "the test images tell"
         )
     return found
+
+
+def _labels_beyond(one: OutsideArms, train: LabelledImages) -> str:
+    """What is known of images that a set's generator learned from and the arms do not have: then
+    the gain is that of more images, not of rendering.
+    """
+    learned = one.images.trained_on
+    if not len(learned) or one.images.made_at != train.image_shape:
+        return (
+            f"{one.name}: what its generator was trained on is not known, perhaps on more labels "
+            "than the arms have"
+        )
+    beyond = len(np.setdiff1d(learned, fingerprints(train.x)))
+    if not beyond:
+        return ""
+    return (
+        f"{one.name}: its generator was trained on {beyond} images that are not among the "
+        f"{len(train)} labelled ones of the first replicate, perhaps on labels that the arms lack"
+    )
 
 
 def _is_independent(images: OutsideSet, train: LabelledImages) -> bool:

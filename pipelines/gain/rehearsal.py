@@ -26,6 +26,9 @@ Integers = npt.NDArray[np.int64]
 
 LISTED = 20
 """Combinations in the list of what to photograph first."""
+ON_ITS_FOLDS = (
+    "A screening: the folds that chose to render measure it too, so the change is rather too large"
+)
 PRIOR_IMAGES = 5.0
 """Scored images that the mean over all conditions weighs as much as in the gap of one."""
 
@@ -149,8 +152,8 @@ def rehearsal_verdict(found: Mapping[str, Any]) -> dict[str, Any]:
         found: What ``rehearsal`` returned.
 
     Returns:
-        ``light``, ``advice`` of two sentences, and ``lines``: the change with its interval, and
-        what to photograph first.
+        ``light``, ``advice`` of two sentences, and ``lines``: the change with its interval, that
+        it was measured where it was chosen, and what to photograph first.
     """
     light, what = _finding(found)
     recalls = [f"{100 * found[name]:.0f}" for name in ("without", "with", "ceiling")]
@@ -158,6 +161,8 @@ def rehearsal_verdict(found: Mapping[str, Any]) -> dict[str, Any]:
         f"Hidden on purpose: {found['images']} photos of {found['combinations']} combinations; "
         f"recall changed by {_points(found['delta'])} points{_interval(found['ci95'])}"
     ]
+    if found["chosen"] != found["best_without_generator"]:
+        lines.append(ON_ITS_FOLDS)
     if once := found.get("photographed_once", 0):
         lines.append(
             f"Of {once} of these combinations there was one photo only, so real photos would give "

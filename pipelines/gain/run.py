@@ -332,4 +332,10 @@ def _notes(plan: GainPlan, parts: Sequence[FinishedPart]) -> list[str]:
             "all replicates have the same training images: intervals speak of these training "
             "images only"
         )
+    elif plan.has_pool:
+        # The labelled images alone enter the correction for what replicates have in common.
+        found.append(
+            "replicates share unlabelled images: intervals of what learns from these speak of this "
+            "pool only"
+        )
     return found

@@ -487,6 +487,15 @@ def test_the_interval_of_an_arm_stays_within_bounds() -> None:
     assert 0 < found.ci95[0] < found.mean
 
 
+def test_nothing_limits_a_difference_of_zero_that_replicates_alone_leave_open() -> None:
+    scores = {"a": np.array([0.5, 0.6, 0.7]), "b": np.array([0.7, 0.6, 0.5])}
+    (row,) = compare_scores(scores, [("a", "b")], ACCURACY)
+    assert (row.delta, row.needed, row.limited_by) == (pytest.approx(0), None, None)
+    images = {("a", "b"): ImageVariance(0.01, 50)}
+    (row,) = compare_scores(scores, [("a", "b")], ACCURACY, image_variances=images)
+    assert row.limited_by == "test images"
+
+
 def test_an_arm_without_any_spread_has_the_interval_of_its_images() -> None:
     y = torch.arange(60) % 3
     right = [Outputs.of_predictions(y, y, 3)] * 5

@@ -16,7 +16,7 @@ from augmentor.data.synthetic_store import read_recipe, trained_on_digest, write
 from pipelines import cli
 from pipelines.config import Config, ConfigError, DataConfig, config_from
 from pipelines.datasets import load_data
-from pipelines.gain.outside import COPIES, copy_or, open_outside
+from pipelines.gain.outside import COPIES, copy_or, open_outside, outside_notes
 from pipelines.gain.plan import gain_plan
 from pipelines.gain.run import gain_run
 from pipelines.gain.verdict import verdict
@@ -283,3 +283,18 @@ def test_a_set_whose_source_saw_test_images_is_refused(
 
 def read_images(folder: Path, real: LabelledImages) -> OutsideSet:
     return open_set(folder, real.classes, real.image_shape)
+
+
+def test_a_note_says_what_the_source_learned_beyond_the_labels_of_the_arms(
+    made: Path, tmp_path: Path, digits: tuple[LabelledImages, LabelledImages]
+) -> None:
+    bundle = load_data(DataConfig(data="digits"), 0)
+    (one,) = open_outside([made], bundle, tmp_path)
+    few = digits[0].subset(torch.arange(50))
+    (note,) = outside_notes([one], few, screened=False)
+    assert note.startswith("made: what its generator was trained on is not known")
+    learned = fingerprints(digits[0].subset(torch.arange(30, 90)).x)
+    known = replace(one, images=replace(one.images, trained_on=learned))
+    (note,) = outside_notes([known], few, screened=False)
+    assert "trained on 40 images that are not among the 50 labelled ones" in note
+    assert outside_notes([known], digits[0], screened=False) == []

@@ -94,6 +94,8 @@ def test_a_summary_averages_over_classes_and_folds() -> None:
     assert told["lines"] == [
         "Hidden on purpose: 4 photos of 4 combinations; recall changed by +25 points (95 % "
         "interval −100 to +100)",
+        "A screening: the folds that chose to render measure it too, so the change is rather too "
+        "large",
         "Photograph these first: C × dusk; A × dusk; C × dawn",
     ]
 
@@ -108,9 +110,11 @@ def test_a_rise_is_called_one_where_its_interval_lies_above_zero() -> None:
     assert told["light"] == "green"
     assert told["advice"].startswith("Rendering helps: recall of hidden combinations went from 0 ")
     # Real photos would give no more: none is worth taking.
-    assert len(told["lines"]) == 1
-    plain = dict.fromkeys(NAMES, "trivialaugment")
-    assert rehearsal_verdict(found | plain)["light"] == "amber", "nothing that renders was chosen"
+    assert len(told["lines"]) == 2
+    assert told["lines"][1].startswith("A screening: the folds that chose to render measure it too")
+    plain = rehearsal_verdict(found | dict.fromkeys(NAMES, "trivialaugment"))
+    assert plain["light"] == "amber", "nothing that renders was chosen"
+    assert len(plain["lines"]) == 1
 
 
 def test_a_ceiling_from_too_few_photos_is_called_too_low() -> None:

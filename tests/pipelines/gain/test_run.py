@@ -177,6 +177,16 @@ def test_more_replicates_and_arms_reuse_parts_and_another_seed_does_not(
     assert len(trained) == 4
 
 
+def test_a_run_with_a_pool_says_that_its_intervals_speak_of_this_pool(
+    tmp_path: Path, trained: list[str]
+) -> None:
+    said = "replicates share unlabelled images"
+    notes = gain_run(tiny(gain=QUICK), tmp_path / "pool")["notes"]
+    assert any(note.startswith(said) for note in notes)
+    alone = tiny(gain=QUICK, data={"unlabelled": None})
+    assert not any(said in note for note in gain_run(alone, tmp_path / "alone")["notes"])
+
+
 def test_a_run_answers_another_metric_without_training(
     tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
