@@ -21,6 +21,8 @@ from pipelines.outside.sets import OutsideSet, open_set, write_copy
 
 COPIES = "outside"
 """Folder in a run with the sets it made of folders of images."""
+IN_A_SCREENING = "with --screening, training images that are held out stand in for the test images"
+WITHOUT = "leave out --screening, or --synthetic"
 USUAL = "classical"  # the augmentation that advice is about where the best arm has none
 
 
@@ -108,13 +110,16 @@ def _looked_through(images: OutsideSet, test: KnownImages, bundle: DataBundle) -
     """Refuse a set that holds test images or whose source saw them; else what is worth knowing."""
     where = shown(images.folder)
     copies = test.look(images.stored.pixels, images.files)
-    copies.refuse(where, "a measurement with them would be worth nothing: remove them")
+    step = "a measurement with them would be worth nothing: remove them"
+    if screening := bundle.scored_on != "test":
+        step = f"{IN_A_SCREENING}: remove them, or {WITHOUT}"
+    copies.refuse(where, step)
     remarks = [remark] if (remark := copies.remark(where)) else []
     known = overlap(fingerprints(images.stored.pixels), fingerprints(bundle.train.x))
     if len(known):
         remarks.append(f"{where}: {len(known)} of {len(images)} images are training images")
     if images.made_at == bundle.train.image_shape:
-        _refuse_seen(images, test, where)
+        _refuse_seen(images, test, where, screening=screening)
     else:
         _, height, width = images.made_at
         side = bundle.train.image_shape[1]
@@ -129,10 +134,15 @@ def _looked_through(images: OutsideSet, test: KnownImages, bundle: DataBundle) -
     return tuple(remarks)
 
 
-def _refuse_seen(images: OutsideSet, test: KnownImages, where: str) -> None:
+def _refuse_seen(images: OutsideSet, test: KnownImages, where: str, *, screening: bool) -> None:
     seen = overlap(fingerprints(test.images), images.trained_on)
     if len(seen):
         first = ", ".join(str(test.names[number]) for number in seen[:3])
+        if screening:
+            raise DataError(
+                f"{where}: its generator was trained on {len(seen)} of the images that are scored; "
+                f"{IN_A_SCREENING}: {WITHOUT}"
+            )
         raise DataError(
             f"{where}: its generator was trained on {len(seen)} of the test images ({first}); "
             "train one on the training part only, and synthesize again"

@@ -281,6 +281,28 @@ def test_a_set_whose_source_saw_test_images_is_refused(
         gain_plan(tiny(tmp_path / "set"), tmp_path / "run")
 
 
+def test_a_screening_says_that_held_out_training_images_were_seen(
+    tmp_path: Path, made: Path, digits: tuple[LabelledImages, LabelledImages]
+) -> None:
+    bundle = load_data(DataConfig(data="digits"), 0, tuning=True)
+    seen = fingerprints(digits[0].x)
+    recipe = replace(
+        import_recipe(digits[0].classes, read_images(made, digits[0]).counts(), (1, 8, 8), seen),
+        family="cvae_gan",
+        trained_on=trained_on_digest(seen),
+    )
+    images = read_images(made, digits[0])
+
+    def render(class_index: int, n: int, start: int) -> tuple[torch.Tensor, torch.Tensor]:
+        own = images.images().x[images.stored.y == class_index]
+        return own[start : start + n], torch.arange(start, start + n)
+
+    write_set(tmp_path / "set", recipe, seen, render)
+    with pytest.raises(DataError, match=r"held out stand in .*: leave out --screening") as error:
+        open_outside([tmp_path / "set"], bundle, tmp_path / "run")
+    assert "training part only" not in str(error.value)
+
+
 def read_images(folder: Path, real: LabelledImages) -> OutsideSet:
     return open_set(folder, real.classes, real.image_shape)
 
