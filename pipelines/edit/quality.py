@@ -32,7 +32,7 @@ from pipelines.device import use_threads
 from pipelines.edit.files import encoding_source
 from pipelines.experiment.provenance import provenance
 from pipelines.generators.compared import Section, equal_shares, first_of_each
-from pipelines.generators.load import LoadedRun, load_source, published_name
+from pipelines.generators.load import LoadedRun, load_source, published_name, require_images_of
 
 ROUNDS = (0, 1, 5, 10)
 JUDGE_STEPS = 600
@@ -86,6 +86,7 @@ def _data_of(loaded: LoadedRun, run: Path) -> DataBundle:
     bundle, source = load_data(loaded.config.data, loaded.config.seed), loaded.source
     if bundle.test.classes != source.classes or bundle.test.image_shape != source.image_shape:
         raise DataError(f"{bundle.name}: the source of {run} was trained on other data than these")
+    require_images_of(loaded, bundle)
     return bundle
 
 

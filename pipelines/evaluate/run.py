@@ -36,7 +36,7 @@ from pipelines.experiment.setup import data_setup, generator_setup
 from pipelines.generators.compared import Section
 from pipelines.generators.findings import about_condition
 from pipelines.generators.in_memory import for_generator
-from pipelines.generators.load import LoadedRun, load_source, published_name
+from pipelines.generators.load import LoadedRun, load_source, published_name, require_images_of
 from pipelines.generators.quality import EvaluateSettings, evaluate_source
 from pipelines.image_folder import shown
 from pipelines.progress import Progress, Silent
@@ -75,8 +75,8 @@ def evaluate_run(
     Raises:
         OSError: If ``out`` cannot be written to; found before any work.
         ConfigError: If this machine does not have the device.
-        DataError: If no run is intact, the data no longer fit its source, or the source saw a
-            test image.
+        DataError: If no run is intact, the data are not those that its source was trained on, or
+            the source saw a test image.
     """
     if samples > MOST_SAMPLES:
         raise ConfigError(f"--samples: at most {MOST_SAMPLES} images are rendered, got {samples}")
@@ -85,6 +85,7 @@ def evaluate_run(
     use_threads(config.threads)
     bundle = load_data(config.data, config.seed)
     refuse_seen_test_images(loaded, bundle)
+    require_images_of(loaded, bundle)
     require_writable(target)
     domain = domain_of(config.classifier, config.data)
     settings = replace(settings, samples=samples, domain=domain)

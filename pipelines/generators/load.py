@@ -12,9 +12,11 @@ from torch import Tensor
 
 from augmentor.api import Source, source_of
 from augmentor.common.types import DataError, LabelledImages, device_of
+from augmentor.data.fingerprint import fingerprints
 from augmentor.training.checkpoint import load_checkpoint
 from downstream.trainer import ClassifierTrainer
 from pipelines.config import Config, ConfigError, config_from
+from pipelines.datasets import DataBundle
 from pipelines.device import device_named
 from pipelines.experiment.setting import trainer_of
 from pipelines.run_dir import RunDir
@@ -94,6 +96,39 @@ def _seen(source: Source, facts: dict[str, Tensor]) -> LabelledImages | None:
             f"the checkpoint does not say which combinations it was trained on ({error}); train "
             "again"
         ) from error
+
+
+def images_seen(bundle: DataBundle) -> NDArray[np.int64]:
+    """Fingerprints of all images that a training sees of its data.
+
+    All of the pool counts as seen: it chose the labels even where an image was dropped.
+
+    Returns:
+        int64 (n,), the training images first.
+    """
+    seen = fingerprints(bundle.train.x)
+    if bundle.pool is None:
+        return seen
+    return np.concatenate([seen, fingerprints(bundle.pool)])
+
+
+def require_images_of(loaded: LoadedRun, bundle: DataBundle) -> None:
+    """Refuse data that hold other training images than a run was trained on.
+
+    A config names a folder as its user did: seen from another folder, the name may mean other data.
+
+    Raises:
+        DataError: If they do.
+    """
+    found, known = np.unique(images_seen(bundle)), np.unique(loaded.trained_on)
+    if np.array_equal(found, known):
+        return
+    new, lost = len(np.setdiff1d(found, known)), len(np.setdiff1d(known, found))
+    raise DataError(
+        f"{bundle.name}: these are not the images that the source was trained on ({new} are new, "
+        f"{lost} are missing); the run's config.yaml names its data {loaded.config.data.data!r}: "
+        "call from the folder where it was trained, restore the data, or train again"
+    )
 
 
 def training_config(text: str, where: str) -> Config:

@@ -32,7 +32,7 @@ from pipelines.device import use_threads
 from pipelines.experiment.engine import engine_of
 from pipelines.generators.contact_sheet import lay_beside, sheet_path, write_matrix
 from pipelines.generators.filter_judge import judged_filter, read_threshold
-from pipelines.generators.load import LoadedRun, load_source
+from pipelines.generators.load import LoadedRun, load_source, require_images_of
 from pipelines.generators.places import place_for
 from pipelines.generators.render_shards import ShardMaker, render_missing
 from pipelines.interrupt import watch_signals
@@ -232,14 +232,16 @@ def training_part(loaded: LoadedRun) -> LabelledImages:
     """The images that a run was trained on, loaded anew.
 
     Raises:
-        DataError: If their classes are not those of the source.
+        DataError: If classes or images are not those of the source.
     """
-    train = load_data(loaded.config.data, loaded.config.seed).train
+    bundle = load_data(loaded.config.data, loaded.config.seed)
+    train = bundle.train
     if train.classes != loaded.source.classes:
         raise DataError(
             f"the data's classes are {listed(train.classes)}, the source was trained on "
             f"{listed(loaded.source.classes)}; restore the data or train a new source"
         )
+    require_images_of(loaded, bundle)
     return train
 
 

@@ -17,7 +17,6 @@ from augmentor.common import ranks
 from augmentor.common.atomic_files import write_text
 from augmentor.common.types import DataError, LabelledImages, StepReport
 from augmentor.data.class_names import listed
-from augmentor.data.fingerprint import fingerprints
 from augmentor.families import FAMILIES
 from augmentor.trained import Session
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
@@ -33,7 +32,7 @@ from pipelines.generators.in_memory import (
     require_generated,
     start_session,
 )
-from pipelines.generators.load import training_config
+from pipelines.generators.load import images_seen, training_config
 from pipelines.generators.run_files import Saver, draw_samples, open_log, seen_facts
 from pipelines.interrupt import Watch, watch_signals
 from pipelines.pool import pool_labels
@@ -285,12 +284,8 @@ def _images_seen(bundle: DataBundle, pool: tuple[Tensor, Tensor] | None) -> Labe
 
 def _facts(bundle: DataBundle, pool: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
     """What later jobs must know about the images, as tensors."""
-    seen = fingerprints(bundle.train.x)
-    if pool is None or bundle.pool is None:
-        return {"trained_on": torch.from_numpy(seen)}
-    # All of the pool counts as seen: it chose the labels even where an image was dropped.
-    seen = np.concatenate([seen, fingerprints(bundle.pool)])
-    return {"trained_on": torch.from_numpy(seen), "pool_indices": pool[0], "pool_labels": pool[1]}
+    seen = {"trained_on": torch.from_numpy(images_seen(bundle))}
+    return seen if pool is None else seen | {"pool_indices": pool[0], "pool_labels": pool[1]}
 
 
 def _start(images: LabelledImages, setting: Setting) -> Session:

@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 from augmentor.common.conditions import Conditions
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import DataError, LabelledImages
-from augmentor.data.fingerprint import to_uint8
+from augmentor.data.fingerprint import fingerprints, to_uint8
 from augmentor.data.synthetic_store import read_recipe, read_set
 from downstream.trainer import ClassifierTrainer
 from pipelines import cli
@@ -432,7 +432,8 @@ def test_the_command_of_edit_quality_writes_numbers_and_a_page(
     images = LabelledImages(Codes().sample(y, torch.zeros(30, 1)) + noise, y, Codes.classes)
     bundle = DataBundle("levels", "all", images, images, None, "")
     config = config_from({"threads": 1})
-    loaded = LoadedRun(Codes(), config, "a" * 64, np.array([1]), 7)  # type: ignore[arg-type]
+    known = fingerprints(images.x)
+    loaded = LoadedRun(Codes(), config, "a" * 64, known, 7)  # type: ignore[arg-type]
     monkeypatch.setattr(edit_quality, "load_source", lambda run, device: loaded)
     monkeypatch.setattr(edit_quality, "load_data", lambda data, seed: bundle)
     monkeypatch.setattr(edit_quality, "JUDGE_STEPS", 3)

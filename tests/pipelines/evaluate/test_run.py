@@ -257,6 +257,12 @@ def loaded_run(trained_on: Tensor) -> LoadedRun:
     return LoadedRun(source, Config(), "ab" * 32, fingerprints(trained_on), 123)  # type: ignore[arg-type]
 
 
+def all_seen() -> Tensor:
+    bundle = digits()
+    assert bundle.pool is not None
+    return torch.cat([bundle.train.x, bundle.pool])
+
+
 def fake_run(monkeypatch: pytest.MonkeyPatch, trained_on: Tensor) -> None:
     monkeypatch.setattr(
         pipelines.evaluate.run, "load_source", lambda run, device: loaded_run(trained_on)
@@ -265,7 +271,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, trained_on: Tensor) -> None:
 
 
 def test_the_job_writes_its_five_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_run(monkeypatch, digits().train.x)
+    fake_run(monkeypatch, all_seen())
     out = tmp_path / "made" / "here"
     result = evaluate_run(
         tmp_path / "digits",
@@ -299,6 +305,15 @@ def test_the_job_writes_its_five_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert "augmentor gain" in page
     (out / "report.html").unlink()
     assert report_again(Config(), out).read_text().count("data:image/png") == 2
+
+
+def test_data_of_another_folder_of_the_same_name_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_run(monkeypatch, all_seen()[5:])
+    with pytest.raises(DataError, match=r"5 are new, 0 are missing.*'digits'"):
+        evaluate_run(tmp_path / "digits", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_verdict_says_what_the_numbers_say(unseen: Evaluation, copies: Evaluation) -> None:

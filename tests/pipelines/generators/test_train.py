@@ -18,6 +18,7 @@ from pipelines.datasets import load_data
 from pipelines.experiment.setting import setting_of
 from pipelines.generators.in_memory import start_session, train_generator
 from pipelines.generators.load import load_source
+from pipelines.generators.synthesize import synthesize_run
 from pipelines.generators.train import require_run_of, train_run
 from pipelines.interrupt import Interrupted
 from pipelines.pool import label_pool
@@ -246,6 +247,25 @@ def test_a_run_is_not_resumed_with_other_images_or_fewer_steps(tmp_path):
     (tmp_path / "data/train/a/0.png").rename(tmp_path / "data/test/a/9.png")
     with pytest.raises(DataError, match="was trained on other images than these; train anew"):
         train_run(known, tmp_path / "run", resume=True)
+
+
+def test_a_relative_path_that_means_other_data_elsewhere_is_refused(tmp_path, monkeypatch):
+    """Of the same classes and size, so that nothing else tells them from each other."""
+    for seed, place in enumerate(("here", "there")):
+        rng = np.random.default_rng(seed)
+        for label in ("a", "b"):
+            (tmp_path / place / "pets" / label).mkdir(parents=True)
+            for number in range(6):
+                pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / place / "pets" / label / f"{number}.png")
+    monkeypatch.chdir(tmp_path / "here")
+    train_run(
+        config(steps=2).model_copy(update={"data": DataConfig(data="pets")}), tmp_path / "run"
+    )
+    assert synthesize_run(tmp_path / "run", tmp_path / "one", ratio=1.0).counts == {"a": 4, "b": 4}
+    monkeypatch.chdir(tmp_path / "there")
+    with pytest.raises(DataError, match=r"8 are new, 8 are missing.*folder where it was trained"):
+        synthesize_run(tmp_path / "run", tmp_path / "two", ratio=1.0)
 
 
 def test_the_trainer_of_a_loaded_run_is_that_of_its_config(tmp_path):
