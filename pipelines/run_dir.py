@@ -11,7 +11,7 @@ from pathlib import Path
 
 from augmentor.common.atomic_files import remove_leftovers, room_for, write_bytes, write_text
 from augmentor.common.given_files import read_text
-from pipelines.config import ConfigError
+from pipelines.config import ConfigError, dump_config, parse_config
 from pipelines.strict_yaml import LARGEST_FILE
 
 
@@ -47,10 +47,38 @@ class RunDir:
         """The config the run was started with."""
         return self.path / "config.yaml"
 
+    @property
+    def has_work(self) -> bool:
+        """Whether anything of a run is finished here."""
+        return self.parts.is_dir() or self.checkpoints.is_dir()
+
     def write_config(self, text: str) -> None:
-        """Keep the config that a job runs with; nothing is written where it is there already."""
+        """Keep the config that a job runs with; nothing is written where it is there already.
+
+        Raises:
+            ConfigError: As ``require_own_config``.
+        """
+        self.require_own_config(text)
         if not self.config.exists() or self.read_config() != text:
             write_text(self.config, text)
+
+    def require_own_config(self, text: str) -> None:
+        """Refuse to replace a ``config.yaml`` that no job wrote.
+
+        Args:
+            text: What would be written.
+
+        Raises:
+            ConfigError: If there is one, with other content and without any work of a run.
+        """
+        if not self.config.exists() or self.has_work:
+            return
+        found = self.read_config()
+        if found != text and not _written_by_a_job(found):
+            raise ConfigError(
+                f"{self.config} was not written by a run, and this one would replace it; give "
+                "another --out, or rename the file"
+            )
 
     def read_config(self) -> str:
         """The text of the config.
@@ -130,3 +158,11 @@ class RunDir:
         with room_for(self.path / "lock", 20):
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
             os.fsync(handle)
+
+
+def _written_by_a_job(text: str) -> bool:
+    """Whether a config has the form in which jobs write theirs."""
+    try:
+        return dump_config(parse_config(text, "config.yaml")) == text
+    except ConfigError:
+        return False

@@ -22,6 +22,7 @@ from pipelines.compare.verdict import order_of, verdict
 from pipelines.config import Config
 from pipelines.experiment.job import opened_by
 from pipelines.experiment.parts import FinishedPart
+from pipelines.experiment.place import require_place
 from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import data_setup, generator_setup
@@ -60,6 +61,7 @@ def compare_run(
         RunLockedError: If another process works in ``out``.
     """
     progress, start = progress or Silent(), time.perf_counter()
+    require_place(config, out)
     plan = compare_plan(config, out)
     parallelism, device = plan.parallelism, plan.setting.device
     with opened_by(

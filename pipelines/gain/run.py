@@ -21,6 +21,7 @@ from downstream.metrics import Outputs
 from pipelines.config import Config
 from pipelines.experiment.job import OpenJob, opened_by
 from pipelines.experiment.parts import FinishedPart
+from pipelines.experiment.place import require_place
 from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
@@ -34,7 +35,6 @@ from pipelines.gain.verdict import verdict
 from pipelines.generators.copied import copies_words
 from pipelines.progress import Progress, Silent
 from pipelines.results import read_result, write_result
-from pipelines.run_dir import require_writable
 from pipelines.workbench.training_parts import (
     TrainingTask,
     bins_of_bundle,
@@ -79,7 +79,7 @@ def gain_run(
         RunLockedError: If another process works in ``out``.
     """
     progress, start = progress or Silent(), time.perf_counter()
-    require_writable(out)  # before any work
+    require_place(config, out)  # before any work
     config = config.with_family()
     plan = gain_plan(config, out)
     parallelism, device = plan.parallelism, plan.setting.device

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from augmentor.common import ranks
-from augmentor.common.atomic_files import write_text
 from augmentor.common.types import DataError, LabelledImages, StepReport
 from augmentor.data.class_names import listed
 from augmentor.families import FAMILIES
@@ -25,6 +24,7 @@ from downstream.trainer import memory_for
 from pipelines.config import Config, ConfigError, SourceConfig, dump_config
 from pipelines.datasets import DataBundle, load_data
 from pipelines.device import use_threads
+from pipelines.experiment.place import require_outside_data
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.generators.in_memory import (
     chosen_family,
@@ -78,8 +78,8 @@ def train_run(
         progress: Progress reporter.
 
     Raises:
-        ConfigError: If ``out`` holds a run and ``resume`` is off, or was made with another config,
-            or several processes cannot share the batches.
+        ConfigError: If ``out`` holds a run and ``resume`` is off, was made with another config, or
+            lies among the images; or if several processes cannot share the batches.
         DataError: If the data cannot be used, or no checkpoint is intact.
         DivergedError: If training stops being finite; the last checkpoint stays as it was.
         Interrupted: After a signal; the state was saved.
@@ -90,6 +90,7 @@ def train_run(
     config = config.with_family()
     chosen_family(config.source)  # a wrong name is refused before any work
     setting = setting_of(config)  # and so is a device that is not on this machine
+    require_outside_data(config.data, out)
     use_threads(config.threads)
     with ranks.joined(setting.device), _first_locks(run), watch_signals() as watch:
         _require_shareable(config.source)
@@ -192,7 +193,7 @@ def _open_run(run: RunDir, wanted: str, resume: bool, steps: int) -> Checkpoint 
             f"{run.config} differs from the config given; resume with the same one (steps may "
             "differ)"
         )
-    write_text(run.config, wanted)
+    run.write_config(wanted)
     # A run killed while it saved for the first time has an empty folder: it begins again.
     if not resume or not any(run.checkpoints.glob("step-*")):
         return None

@@ -20,6 +20,7 @@ from downstream.metrics import Outputs
 from pipelines.config import Config
 from pipelines.experiment.job import opened_by
 from pipelines.experiment.parts import FinishedPart
+from pipelines.experiment.place import require_place
 from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
@@ -60,6 +61,7 @@ def semi_run(
         RunLockedError: If another process works in ``out``.
     """
     progress, start = progress or Silent(), time.perf_counter()
+    require_place(config, out)
     plan = semi_plan(config, out)
     parallelism, device = plan.parallelism, plan.setting.device
     with opened_by(config, out, make_semi, progress, parallelism=parallelism, device=device) as job:

@@ -20,12 +20,12 @@ from pipelines.config import Config
 from pipelines.experiment.engine import PART_MADE
 from pipelines.experiment.job import opened_by
 from pipelines.experiment.parts import FinishedPart, PartStore
+from pipelines.experiment.place import require_place
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup
 from pipelines.interrupt import Watch
 from pipelines.progress import Progress, Silent
 from pipelines.results import read_newest, write_result
-from pipelines.run_dir import require_writable
 from pipelines.verify.network import similarities_of, train_verifier
 from pipelines.verify.plan import Arm, VerifierTask, VerifyPlan, require_usable, verify_plan
 from pipelines.verify.report import verify_report
@@ -63,7 +63,7 @@ def verify_run(
     """
     progress, start = progress or Silent(), time.perf_counter()
     require_usable(config.verify)
-    require_writable(out)
+    require_place(config, out)
     plan = verify_plan(config, out)
     parallelism, device = plan.parallelism, plan.setting.device
     with opened_by(
