@@ -19,7 +19,13 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from augmentor.common.given_files import MOST_IMAGE, leads_outside, open_given
+from augmentor.common.given_files import (
+    MOST_IMAGE,
+    leads_outside,
+    open_given,
+    parse_json,
+    read_text,
+)
 from augmentor.common.types import DataError
 from augmentor.data.resize import fit_square
 
@@ -29,6 +35,8 @@ SUFFIXES = frozenset(
 # A phone's MPO photo opens as JPEG. Pillow's other formats call outside programs (EPS) or are no
 # photos.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+RECORD = "given.json"
+"""Lies beside images that came from memory, and knows what their folders could not be called."""
 MOST_PIXELS = 64_000_000
 ORIENTATION, ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)  # of EXIF, and its values with sides exchanged
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
@@ -70,7 +78,8 @@ class ImageTree:
 
     Args:
         root: The folder that holds the class folders.
-        classes: Names in NFC spelling, sorted; position is index.
+        classes: Names in the order of their folders; position is index. A name is that of the
+            folder in NFC spelling, or what the record of images from memory says.
         paths: Image files, class after class, sorted inside a class.
         y: Class index of every path.
         bad: What cannot be used.
@@ -114,7 +123,9 @@ def list_tree(root: Path) -> ImageTree:
         y += [index] * len(found)
         bad += problems
         ignored += other
-    return ImageTree(root, tuple(names), tuple(paths), tuple(y), tuple(bad), ignored)
+    called = _recorded_names(root)
+    classes = tuple(called.get(name, name) for name in names)
+    return ImageTree(root, classes, tuple(paths), tuple(y), tuple(bad), ignored)
 
 
 def list_images(folder: Path, inside: Path | None = None) -> tuple[list[Path], list[BadFile], int]:
@@ -291,6 +302,21 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[BadFile]]:
             f"its own{unread}"
         )
     return folders, linked
+
+
+def _recorded_names(root: Path) -> dict[str, str]:
+    """Class names by folder, as the record of images from memory has them, such as ``and/or`` by
+    ``and_or``; none without a record.
+    """
+    for file in (root / RECORD, root.parent / RECORD):
+        if not file.is_file():
+            continue
+        try:
+            folders = parse_json(read_text(file))["classes"]
+            return {str(folder): str(name) for name, folder in folders.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}  # a file of the user's that happens to have this name
+    return {}
 
 
 def entries(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,13 +22,12 @@ from augmentor.common.atomic_files import publish_folder, write_json, write_text
 from augmentor.common.given_files import MOST_IMAGE, parse_json, read_bytes, read_text
 from pipelines.conditions.metadata import FILE_COLUMN, FILES
 from pipelines.config import ConfigError
+from pipelines.image_folder import RECORD
 from pipelines.python.items import Items, is_arrays, is_table, items_of, with_conditions
 from pipelines.python.labels import class_folders, class_name
 from pipelines.python.pictures import Range, picture_of, value_range_of
 from pipelines.run_dir import RunDir
 
-RECORD = "given.json"
-"""What a written folder holds, beside its images."""
 QUICK = 1
 """How hard PNG files are compressed."""
 
@@ -98,19 +98,23 @@ class Written:
     digest: str
 
     def publish(self, out: Path) -> Path:
-        """Move them to their place in the folder of a run; equal images may be there already.
+        """Move them to their place in the folder of a run; equal images may be there already, and
+        those of a call that made nothing of them give way.
 
         Raises:
             ConfigError: If the folder holds other images.
         """
         final = out / self.place
         if final.exists():
-            if _digest_in(final) != self.digest:
+            known = _digest_in(final)
+            if known == self.digest:
+                return final
+            if known is None or RunDir(out).has_work:
                 raise ConfigError(
                     f"{final} holds other images than those given; give another out, or remove "
                     f"{out}"
                 )
-            return final
+            shutil.rmtree(final)
         final.parent.mkdir(parents=True, exist_ok=True)
         publish_folder(self.folder, final)
         return final

@@ -13,9 +13,12 @@ from PIL import Image
 from torch.utils.data import Dataset, Subset, TensorDataset
 
 from pipelines.config import ConfigError
+from pipelines.image_folder import list_tree
+from pipelines.outside.files import find_images
 from pipelines.python.given_data import GivenData, sets_by_name, written
 from pipelines.python.items import items_of
 from pipelines.python.labels import class_folders
+from pipelines.run_dir import RunDir
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (4, 8, 6, 3), dtype=np.uint8)
@@ -128,9 +131,29 @@ def test_equal_images_are_kept_and_others_refused(tmp_path: Path) -> None:
     record = json.loads((first / "given.json").read_text())
     assert record["images"] == {"train": 4, "test": 4}
     assert place(tmp_path, (PIXELS, LABELS), (PIXELS[::-1], LABELS[::-1])) == first
+    RunDir(tmp_path).parts.mkdir()
     with pytest.raises(ConfigError, match="holds other images than those given; give another out"):
         place(tmp_path, (255 - PIXELS, LABELS))
     assert not list(tmp_path.glob(".given*"))
+
+
+def test_images_of_a_call_that_made_nothing_of_them_give_way(tmp_path: Path) -> None:
+    place(tmp_path, (PIXELS, LABELS))
+    found = pixels_in(place(tmp_path, (255 - PIXELS, LABELS)) / "train")
+    np.testing.assert_array_equal(found["0"], 255 - PIXELS[[0, 3]])
+    (tmp_path / "data" / "given.json").unlink()  # a folder of the user's stays
+    with pytest.raises(ConfigError, match="holds other images"):
+        place(tmp_path, (PIXELS, LABELS))
+
+
+def test_classes_keep_names_that_no_folder_can_bear(tmp_path: Path) -> None:
+    names = ["and/or", "con", "x"]
+    labels = [names[0], names[1], names[2], names[0]]
+    given = GivenData((PIXELS, labels), synthetic={"made": (PIXELS[:1], labels[:1])})
+    with written(given, tmp_path) as found:
+        data, made = (one.publish(tmp_path) for one in found)
+    assert sorted(list_tree(data / "train").classes) == names
+    assert sorted(find_images(made).classes) == names  # those without synthetic images too
 
 
 @pytest.mark.parametrize(
