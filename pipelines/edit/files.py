@@ -77,7 +77,7 @@ def reconstruct_files(
     Args:
         run: Folder of the run.
         files: Images, cut and resized as training images are.
-        out: Folder to write to; files of the same names are overwritten.
+        out: Folder to write to; what an earlier edit left there is overwritten.
         label: Class of all files; else see ``predict``.
         condition: Of a source with conditions, that of all files: the name of a category, or
             numbers joined by commas.
@@ -86,8 +86,8 @@ def reconstruct_files(
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Raises:
-        ConfigError: If the source has no encoder, the class of an image is unknown, or the device
-            is not here.
+        ConfigError: If the source has no encoder, the class of an image is unknown, the device is
+            not here, or ``out`` holds files of these names that no edit wrote.
         DataError: If the run is missing, or a file is not a usable image; the message names it.
     """
     o = _open(run, "reconstruct", files, label, predict, device, condition)
@@ -258,7 +258,7 @@ def frontalize_files(
         files: Images of the people; their classes do not count.
         frontal: The photo whose pose, light and background all are to have, such as a face seen
             from the front.
-        out: Folder to write to; files of the same names are overwritten.
+        out: Folder to write to; what an earlier edit left there is overwritten.
         device: Where to compute, as ``Config.device``; where the run was trained unless given.
 
     Raises:
@@ -481,6 +481,7 @@ def _write(
     """The overview, and every image (N, n, C, H, W) on its own, named after its file and the tag of
     its column.
     """
+    _require_own_place(out, operation)
     folder = out / operation
     folder.mkdir(parents=True, exist_ok=True)
     overview = out / f"{operation}{'.gif' if picture.startswith(b'GIF') else '.png'}"
@@ -493,6 +494,23 @@ def _write(
             written.append(folder / f"{name}.png")
             write_bytes(written[-1], _png(image))
     return EditReport(out, overview, tuple(written), o.labels)
+
+
+def _require_own_place(out: Path, operation: str) -> None:
+    """Refuse to replace what no edit wrote: an overview and its folder come together.
+
+    Raises:
+        ConfigError: If one is there without the other.
+    """
+    folder = out / operation
+    overviews = [out / f"{operation}{suffix}" for suffix in (".png", ".gif")]
+    found = [path for path in overviews if path.exists()]
+    filled = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if bool(found) != filled:
+        raise ConfigError(
+            f"{shown(found[0] if found else folder)} is there already and no edit wrote it; give "
+            "another --out, or rename it"
+        )
 
 
 def _png(image: Tensor) -> bytes:

@@ -112,6 +112,21 @@ def test_reconstruct(tmp_path: Path, files: list[Path]) -> None:
     assert report.picture.is_file()
 
 
+def test_files_that_no_edit_wrote_stay(tmp_path: Path, files: list[Path]) -> None:
+    out, again = tmp_path / "out", tmp_path / "again"
+    for _ in range(2):  # what an edit wrote is replaced
+        edit.reconstruct_files(tmp_path, files, again)
+    out.mkdir()
+    (out / "reconstruct.png").write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"reconstruct.png is there already and no edit wrote it"):
+        edit.reconstruct_files(tmp_path, files, out)
+    assert (out / "reconstruct.png").read_bytes() == b"mine"
+    (out / "reconstruct.png").rename(again / "reconstruct" / "mine.png")
+    (again / "reconstruct.png").unlink()
+    with pytest.raises(ConfigError, match="reconstruct is there already"):
+        edit.reconstruct_files(tmp_path, files, again)
+
+
 def test_transfer_renders_the_labels_asked_for(tmp_path: Path, files: list[Path]) -> None:
     report = edit.transfer_files(tmp_path, files[:1], tmp_path / "out", to=["1", "2"])
     assert [path.name for path in report.images] == ["000-a-as-1.png", "000-a-as-2.png"]
