@@ -16,6 +16,7 @@ from pipelines.cli.options import (
     SETTINGS,
     JobCommand,
     JobGroup,
+    OptionalValueCommand,
     as_json,
     budget_option,
     classifier_options,
@@ -209,7 +210,7 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
         print_result(result, as_json, lambda: words, [f"augmentor evaluate {run}", made])
 
 
-@cli.command(cls=JobCommand, short_help="Write synthetic images of a trained generator.")
+@cli.command(cls=OptionalValueCommand, short_help="Write synthetic images of a trained generator.")
 @run_argument
 @click.option(
     "--class-balance",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,31 @@ class JobCommand(click.Command):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+class OptionalValueCommand(JobCommand):
+    """A job with options whose value may be left out, such as ``--class-balance [STRATEGY]``.
+
+    The folder of a run that follows one is the argument of the command, not that value.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give such an option its usual value where a folder follows."""
+        usual = dict[str, str]()
+        for option in self.params:
+            # Other options have a flag value too, by click's version True or nothing.
+            value = option.flag_value if isinstance(option, click.Option) else None
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                usual |= dict.fromkeys(option.opts, str(value))
+        said = list[str]()
+        for word, after in zip_longest(args, args[1:], fillvalue=""):
+            alone = word in usual and _is_folder(after)
+            said.append(f"{word}={usual[word]}" if alone else word)
+        return super().parse_args(ctx, said)
+
+
+def _is_folder(word: str) -> bool:
+    return not word.endswith(".json") and ("/" in word or Path(word).is_dir())
 
 
 class JobGroup(click.Group):

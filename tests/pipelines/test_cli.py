@@ -245,6 +245,17 @@ def test_synth_hands_everything_on(tmp_path: Path, job: Callable[..., list[Any]]
     }
 
 
+def test_the_run_may_follow_an_option_whose_value_is_left_out(
+    tmp_path: Path, job: Callable[..., list[Any]]
+) -> None:
+    calls = job("generators.synthesize", "synthesize_run", {"images": 3})
+    assert cli.main(["synth", "--class-balance", str(tmp_path), "--seed", "2"]) == 0
+    assert cli.main(["synth", "--fill", str(tmp_path)]) == 0
+    assert cli.main(["synth", "--class-balance", "minority", str(tmp_path)]) == 0
+    found = [(run, said["strategy"], said["fill"]) for run, _, said in calls]
+    assert found == [(tmp_path, "auto", None), (tmp_path, None, 0), (tmp_path, "minority", None)]
+
+
 def test_every_command_on_a_trained_run_can_be_told_where(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
