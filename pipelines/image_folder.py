@@ -30,7 +30,8 @@ from augmentor.common.types import DataError
 from augmentor.data.resize import fit_square
 
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
+    (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+    + (".ppm", ".pgm", ".pbm")
 )
 # A phone's MPO photo opens as JPEG. Pillow's other formats call outside programs (EPS) or are no
 # photos.

@@ -44,7 +44,7 @@ from pipelines.progress import QUIET, Lines, Silent
 TOLD_EVERY = 30.0  # seconds between two lines while images are decoded to disk
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "valid", "validation")
-"""Folders of the two parts, the first that there is."""
+"""Folders of the two parts, the first that there is; the note of the data names the others."""
 MOST_NAMED = 10
 """Files that one message names."""
 
@@ -105,6 +105,7 @@ def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
         return _one_level(first, test_fraction, f"{first.name}/ alone, {by_hash}")
     train, test = list_tree(first), list_tree(second)
     parts = f"{first.name}/ and {second.name}/"
+    unread = [name for name in _part_names(root) if name not in (first.name, second.name)]
     if lost := sorted(set(train.classes) ^ set(test.classes)):
         side = first if lost[0] in train.classes else second
         raise DataError(
@@ -112,7 +113,11 @@ def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
             "classes"
         )
     return FolderLayout(
-        train, test, list(range(len(train.paths))), list(range(len(test.paths))), parts
+        train,
+        test,
+        list(range(len(train.paths))),
+        list(range(len(test.paths))),
+        parts + "".join(f"; {name}/ is not read" for name in unread),
     )
 
 
@@ -135,6 +140,12 @@ def part_folder(root: Path, names: Sequence[str]) -> Path | None:
         if found:
             return found[0]
     return None
+
+
+def _part_names(root: Path) -> list[str]:
+    """The folders that bear the name of a part."""
+    names = sorted(path.name for path in entries(root) if path.is_dir())
+    return [name for name in names if name.lower() in (*TRAIN_NAMES, *TEST_NAMES)]
 
 
 def _require_no_class_beside(root: Path, train: Path) -> None:

@@ -52,6 +52,13 @@ def test_a_good_folder(tmp_path: Path, make_folder: MakeFolder) -> None:
     assert training in text
 
 
+def test_a_part_that_is_not_read_is_named(tmp_path: Path, make_folder: MakeFolder) -> None:
+    for seed, part in enumerate(("train", "val", "test")):
+        make_folder(tmp_path / part, {"cat": 2, "dog": 2}, seed=seed)
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert report.split == "train/ and test/; val/ is not read"
+
+
 def test_enough_images_leave_no_remark(tmp_path: Path, make_folder: MakeFolder) -> None:
     make_folder(tmp_path / "train", dict.fromkeys("abcdef", 5))
     make_folder(tmp_path / "test", dict.fromkeys("abcdef", 10), seed=1)

@@ -95,10 +95,11 @@ def test_one_bit_images_become_black_and_white(tmp_path: Path) -> None:
     assert read_pixels(tmp_path / "a.png", grey=True).tolist() == [[[0, 255]]]
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff", "webp", "bmp", "ppm", "gif", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "tiff", "webp", "bmp", "ppm", "gif", "jpg", "jfif"])
 def test_every_format_is_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", (9, 7), RED).save(path)
+    assert list_images(tmp_path)[0] == [path]
     assert (read_header(path).width, read_header(path).height) == (9, 7)
     red, green, blue = read_pixels(path, grey=False).float().mean((1, 2)).tolist()
     assert (red > 240, green < 15, blue < 15) == (True, True, True)
