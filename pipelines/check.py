@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from operator import attrgetter
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from augmentor.common.types import LabelledImages
-from augmentor.data.fingerprint import fingerprints
+from augmentor.data.fingerprint import fingerprints, to_uint8
 from pipelines.conditions.attach import ConditionsError, FoundConditions
 from pipelines.conditions.table import CombinationTable, combination_table, without_pixels
 from pipelines.config import DataConfig
@@ -34,8 +34,17 @@ from pipelines.data.folders import (
 )
 from pipelines.data.table import is_named
 from pipelines.datasets import load_data
-from pipelines.image_folder import BadFile, Header, ImageTree, printable, read_squares, shown
+from pipelines.image_folder import (
+    BadFile,
+    Header,
+    ImageTree,
+    dark_words,
+    printable,
+    read_squares,
+    shown,
+)
 from pipelines.outside.copies import Copies, KnownImages
+from pipelines.outside.files import folded
 from pipelines.progress import Progress, Silent
 
 READ_AT_ONCE = 256
@@ -211,6 +220,7 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
     headers, damaged = read_headers(paths)
     bad += damaged
     table, wrong, remarks = _combinations(data, layout)
+    remarks += _spelled_alike(layout.train.classes)
     form, twins, copies = None, list[str](), list[str]()
     if headers:
         size, grey = chosen_form(data, list(headers.values()))
@@ -220,6 +230,8 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
         (train, test), damaged = _read_all(layout, headers, reader, progress)
         bad += damaged
         twins = _twins(train, test)
+        remarks += _in_two_classes(layout, (train, test))
+        remarks += _dark(headers, (train, test))
         copies = _near_copies(train, test, remarks)
     if data.condition and layout.train is layout.test:
         remarks += _of_own_split(twins, copies, table)
@@ -297,6 +309,14 @@ class Side:
         """Fingerprints, int64 (N,)."""
         return fingerprints(self.pixels)
 
+    def brightest(self) -> list[int]:
+        """The largest value of every picture, 0 to 255."""
+        found = list[int]()
+        for part in torch.split(self.pixels, READ_AT_ONCE):
+            pixels = part if part.dtype == torch.uint8 else to_uint8(part)
+            found += pixels.flatten(1).amax(dim=1).tolist()
+        return found
+
 
 def _read_all(
     layout: FolderLayout, headers: dict[Path, Header], reader: ImageReader, progress: Progress
@@ -321,6 +341,49 @@ def _read_all(
 def _twins(train: Side, test: Side) -> list[str]:
     """A sentence for every test image that is a training image too, to the pixel."""
     return same_pictures(train.prints, train.paths, test.prints, test.paths)
+
+
+def _spelled_alike(classes: Sequence[str]) -> list[str]:
+    """A remark on classes whose names differ only in case, spaces, hyphens or underscores."""
+    known, remarks = dict[str, str](), []
+    for name in classes:
+        other = known.setdefault(folded(name), name)
+        if other != name:
+            remarks.append(
+                f"the classes {printable(other)} and {printable(name)} are spelled alike; put them "
+                "into one folder if they are one class"
+            )
+    return remarks
+
+
+def _in_two_classes(layout: FolderLayout, sides: Iterable[Side]) -> list[str]:
+    """A remark where one picture lies in the folders of two classes."""
+    names = dict[Path, str]()
+    for tree in (layout.train, layout.test):
+        names |= {path: tree.classes[label] for path, label in zip(tree.paths, tree.y, strict=True)}
+    first, pairs = dict[int, Path](), list[tuple[Path, Path]]()
+    for side in sides:
+        for one, path in zip(side.prints.tolist(), side.paths, strict=True):
+            other = first.setdefault(one, path)
+            if names[other] != names[path]:
+                pairs.append((other, path))
+    if not pairs:
+        return []
+    return [
+        f"pictures that lie in two classes: {len(pairs)}, such as {shown(pairs[0][0])} and "
+        f"{shown(pairs[0][1])}; remove the one whose class is wrong"
+    ]
+
+
+def _dark(headers: Mapping[Path, Header], sides: Iterable[Side]) -> list[str]:
+    """A remark on files of one depth that use little of it, such as 12 bits stored as 16."""
+    brightest, example = dict[bool, int](), dict[bool, str]()
+    for side in sides:
+        for path, most in zip(side.paths, side.brightest(), strict=True):
+            wide = headers[path].mode.startswith("I;16")
+            brightest[wide] = max(brightest.get(wide, 0), most)
+            example.setdefault(wide, shown(path))
+    return [words for wide, most in brightest.items() if (words := dark_words(example[wide], most))]
 
 
 def _near_copies(train: Side, test: Side, remarks: list[str]) -> list[str]:

@@ -30,8 +30,10 @@ from augmentor.common.types import DataError
 from augmentor.data.resize import fit_square
 
 SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-    + (".ppm", ".pgm", ".pbm")
+    {
+        *(".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".tif", ".tiff"),
+        *(".webp", ".ppm", ".pgm", ".pbm"),
+    }
 )
 # A phone's MPO photo opens as JPEG. Pillow's other formats call outside programs (EPS) or are no
 # photos.
@@ -39,6 +41,10 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 RECORD = "given.json"
 """Lies beside images that came from memory, and knows what their folders could not be called."""
 MOST_PIXELS = 64_000_000
+DARK = 64
+"""Images whose brightest value of 0 to 255 is below this one use little of the range: 12 or 14 bits
+stored as 16, or 0 to 16 stored as 8.
+"""
 ORIENTATION, ON_THEIR_SIDE = 0x0112, (5, 6, 7, 8)  # of EXIF, and its values with sides exchanged
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"})
@@ -259,6 +265,21 @@ def printable(text: str) -> str:
     line.
     """
     return "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text)
+
+
+def dark_words(example: str, brightest: int) -> str:
+    """What is odd about images that use little of the range of their files; empty if nothing is.
+
+    Args:
+        example: One of them, for the message.
+        brightest: Largest value of all of them, 0 to 255.
+    """
+    if brightest >= DARK:
+        return ""
+    return (
+        f"images such as {example} are nearly black: the brightest value of all is {brightest} of "
+        "255; if 12 bits were stored as 16, or few grey levels as 8, scale them to the full range"
+    )
 
 
 def _is_utf8(name: str) -> bool:

@@ -25,6 +25,8 @@ MOST_NUMBER = 1e30
 LEAST_SCALE = 1e-30
 MANY = 20
 """Images from which on it is odd that nearly every one has a word of its own."""
+MISSING_WORDS = frozenset({"nan", "null", "nat", "n/a", "#n/a", "<na>"})
+"""What tables are often written with where a value is not known."""
 SHOWN = 5
 """Problems of one kind that are told one by one."""
 
@@ -123,6 +125,20 @@ def find_conditions(
 
 
 def _odd(found: FoundConditions) -> list[str]:
+    """A remark on every word for a missing value, and one where nearly every image has a word of
+    its own.
+    """
+    remarks = []
+    for name in found.conditions.categories:
+        if not MISSING_WORDS.isdisjoint(name.casefold().split(", ")):
+            remarks.append(
+                f"the condition {printable(name)!r} is a category of its own; write what is true "
+                "of its images, or remove them, if it stands for a missing value"
+            )
+    return remarks + _own_words(found)
+
+
+def _own_words(found: FoundConditions) -> list[str]:
     """A remark where nearly every image has a word of its own."""
     count = len(found.train)
     if found.conditions.are_numbers or 2 * found.conditions.size < count or count < MANY:
@@ -333,8 +349,9 @@ def _words(
         if other != cell.values:
             raise ConditionsError(
                 [
-                    f"{cell.where}: {cell.values} and {other} are both called "
-                    f"{', '.join(other)!r}; leave the commas out of the values"
+                    f"{cell.where}: {' + '.join(map(repr, cell.values))} and "
+                    f"{' + '.join(map(repr, other))} are both called {', '.join(other)!r}; leave "
+                    "the commas out of the values"
                 ]
             )
     categories = tuple(sorted(joined))

@@ -20,7 +20,7 @@ from augmentor.data.synthetic_store import RECIPE, Format, write_set
 from pipelines.config import DataConfig
 from pipelines.datasets import DataBundle, load_data
 from pipelines.generators.synthesize import write_contact_sheet
-from pipelines.image_folder import shown
+from pipelines.image_folder import dark_words, shown
 from pipelines.interrupt import watch_signals
 from pipelines.outside.copies import Copies, KnownImages, names_of_test
 from pipelines.outside.files import Form, OutsideImages, find_images, form_of
@@ -95,7 +95,9 @@ def import_run(
     form = form_of(images, size, grey)
     with RunDir(out).lock(), watch_signals() as watch:
         step = partial(progress.step, "reading")
-        prints, copies = _looked_through(images, form, data, step, watch.check)
+        prints, copies, brightest = _looked_through(images, form, data, step, watch.check)
+        if words := dark_words(str(images.places[0]), brightest):
+            progress.say(words)
         recipe = import_recipe(images.classes, images.counts(), form.shape, prints, format)
 
         def on_shard(done: int, total: int) -> None:
@@ -116,27 +118,31 @@ def _looked_through(
     data: DataConfig | None,
     step: Callable[[int, int], None],
     check: Callable[[], None],
-) -> tuple[NDArray[np.int64], Copies | None]:
-    """Fingerprints of all images, and the copies of test images among them; refuses these."""
+) -> tuple[NDArray[np.int64], Copies | None, int]:
+    """Fingerprints of all images, the copies of test images among them, which it refuses, and the
+    brightest value of all, 0 to 255.
+    """
     bundle = None if data is None else _whole(data)
     if bundle is not None:
         classes_in_data(images.root, images.classes, bundle.train.classes)
         require_form(images.root, form.shape, bundle.train.image_shape)
     prints, fitted = [np.empty(0, dtype=np.int64)], list[Tensor]()
+    brightest = 0
     for start in range(0, len(images.places), READ_TOGETHER):
         check()
         some = images.places[start : start + READ_TOGETHER]
         pixels = torch.stack([form.read(place) for place in some])
         prints.append(fingerprints(pixels))
+        brightest = max(brightest, int(pixels.max()))
         if bundle is not None:
             fitted.append(fit_shape(pixels, bundle.train.image_shape))
         step(start + len(some), len(images.places))
     if bundle is None:
-        return np.concatenate(prints), None
+        return np.concatenate(prints), None, brightest
     test = KnownImages(bundle.test.x, names_of_test(bundle.test_paths, len(bundle.test)), check)
     found = test.look(torch.cat(fitted), [str(place) for place in images.places])
     found.refuse(shown(images.root), "remove them, or render others")
-    return np.concatenate(prints), found
+    return np.concatenate(prints), found, brightest
 
 
 def _whole(data: DataConfig) -> DataBundle:

@@ -59,6 +59,42 @@ def test_a_part_that_is_not_read_is_named(tmp_path: Path, make_folder: MakeFolde
     assert report.split == "train/ and test/; val/ is not read"
 
 
+def test_classes_spelled_alike_and_a_picture_in_two_classes_are_named(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    make_folder(tmp_path / "train", {"Cat": 5, "dog": 5})
+    make_folder(tmp_path / "test", {"Cat": 10, "dog": 10}, seed=1)
+    assert check_data(DataConfig(data=str(tmp_path))).remarks == ()
+    for part in ("train", "test"):
+        (tmp_path / part / "dog").rename(tmp_path / part / "cat")
+    cat = tmp_path / "train" / "Cat"
+    shutil.copy(next(cat.iterdir()), tmp_path / "train" / "cat" / "again.png")
+    report = check_data(DataConfig(data=str(tmp_path)))
+    alike, twice = report.remarks
+    assert alike.startswith("the classes Cat and cat are spelled alike")
+    assert twice.startswith(f"pictures that lie in two classes: 1, such as {cat}")
+    assert report.ok
+
+
+@pytest.mark.parametrize(("bits", "top"), [(16, 4095), (8, 16)])
+def test_pictures_that_use_little_of_the_range_are_named(
+    tmp_path: Path, make_folder: MakeFolder, bits: int, top: int
+) -> None:
+    rng = np.random.default_rng(0)
+    dtype = np.uint16 if bits == 16 else np.uint8
+    for place, count in (("train/a", 5), ("train/b", 5), ("test/a", 10), ("test/b", 10)):
+        (tmp_path / place).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, top, (8, 8), endpoint=True).astype(dtype)
+            Image.fromarray(pixels).save(tmp_path / place / f"{number}.png")
+    [remark] = check_data(DataConfig(data=str(tmp_path))).remarks
+    assert "0.png are nearly black: the brightest value of all is 16 of 255" in remark
+    Image.fromarray(np.full((8, 8), 65535 if bits == 16 else 255, dtype)).save(
+        tmp_path / "train" / "a" / "white.png"
+    )
+    assert check_data(DataConfig(data=str(tmp_path))).remarks == ()
+
+
 def test_enough_images_leave_no_remark(tmp_path: Path, make_folder: MakeFolder) -> None:
     make_folder(tmp_path / "train", dict.fromkeys("abcdef", 5))
     make_folder(tmp_path / "test", dict.fromkeys("abcdef", 10), seed=1)

@@ -316,6 +316,17 @@ def test_lines_that_repeat_an_earlier_one_do_no_harm(parts: Path) -> None:
     assert "1 lines repeat an earlier one" in report.text()
 
 
+def test_a_word_for_a_missing_value_is_told(parts: Path) -> None:
+    described(parts, lambda rows: rows["cat/1.png"].update(camera="NaN"))
+    report = check_data(data(parts, "camera"))
+    assert report.ok
+    assert any("the condition 'NaN' is a category of its own" in one for one in report.remarks)
+    described(parts)
+    assert not any(
+        "category of its own" in one for one in check_data(data(parts, "camera")).remarks
+    )
+
+
 def test_rows_of_bad_files_are_the_bad_files_own_matter(parts: Path) -> None:
     described(parts)
     link = parts / "train" / "cat" / "1.png"

@@ -19,6 +19,7 @@ from pipelines.config import DataConfig
 from pipelines.datasets import load_data
 from pipelines.outside.importing import import_run
 from pipelines.outside.sets import open_set, write_copy
+from pipelines.progress import Silent
 
 MakeFolder = Callable[..., Path]
 
@@ -156,3 +157,24 @@ def test_a_folder_of_another_kind_is_refused(
     make_folder(tmp_path, **made)
     with pytest.raises(DataError, match=words):
         open_set(tmp_path, ("a", "b"), (1, 8, 8))
+
+
+class Heard(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_images_that_use_little_of_the_range_are_named(tmp_path: Path) -> None:
+    heard = Heard()
+    for number, place in enumerate(("a", "b")):
+        (tmp_path / "made" / place).mkdir(parents=True)
+        pixels = np.full((8, 8), 15 + number, dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "made" / place / "0.png")
+    import_run(tmp_path / "made", tmp_path / "set", progress=heard)
+    [line] = heard.lines
+    assert "a/0.png are nearly black: the brightest value of all is 16 of 255" in line
