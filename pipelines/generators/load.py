@@ -12,6 +12,7 @@ from torch import Tensor
 
 from augmentor.api import Source, source_of
 from augmentor.common.types import DataError, LabelledImages, device_of
+from augmentor.data.class_names import listed
 from augmentor.data.fingerprint import fingerprints
 from augmentor.training.checkpoint import load_checkpoint
 from downstream.trainer import ClassifierTrainer
@@ -118,8 +119,13 @@ def require_images_of(loaded: LoadedRun, bundle: DataBundle) -> None:
     A config names a folder as its user did: seen from another folder, the name may mean other data.
 
     Raises:
-        DataError: If they do.
+        DataError: If they do, or have other classes.
     """
+    if bundle.train.classes != loaded.source.classes:
+        raise DataError(
+            f"the data's classes are {listed(bundle.train.classes)}, the source was trained on "
+            f"{listed(loaded.source.classes)}; restore the data or train a new source"
+        )
     found, known = np.unique(images_seen(bundle)), np.unique(loaded.trained_on)
     if np.array_equal(found, known):
         return

@@ -235,14 +235,8 @@ def training_part(loaded: LoadedRun) -> LabelledImages:
         DataError: If classes or images are not those of the source.
     """
     bundle = load_data(loaded.config.data, loaded.config.seed)
-    train = bundle.train
-    if train.classes != loaded.source.classes:
-        raise DataError(
-            f"the data's classes are {listed(train.classes)}, the source was trained on "
-            f"{listed(loaded.source.classes)}; restore the data or train a new source"
-        )
     require_images_of(loaded, bundle)
-    return train
+    return bundle.train
 
 
 def _filled(loaded: LoadedRun, total: int, chosen: Sequence[str]) -> Fill:
