@@ -14,6 +14,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+if sys.platform == "win32":
+    raise ImportError(
+        "the jobs and the command line lock their folders as Linux and macOS do; on Windows run "
+        "them in WSL. The library augmentor alone needs neither."
+    )
 if TYPE_CHECKING:
     from pipelines.python.jobs import check, compare, gain, semi, synthesize, train, verify
 

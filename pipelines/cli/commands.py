@@ -238,7 +238,12 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     help="Of a source trained with --condition: fill missing and thin combinations of class and "
     "condition up to N, real ones included; without N up to the fullest.",
 )
-@click.option("--classes", metavar="A,B", callback=split_commas, help="These classes only.")
+@click.option(
+    "--classes",
+    metavar="A,B",
+    callback=split_commas,
+    help="These classes only; a name with a comma stands in double quotes: '\"A, B\",C'.",
+)
 @click.option(
     "--filter", "filter_", metavar="confidence=P", help="Keep images a classifier is this sure of."
 )
@@ -345,6 +350,10 @@ def import_(
     from pipelines.outside.importing import import_run
     from pipelines.progress import show
 
+    if values["data__data_root"] is not None and values["data__data"] is None:
+        raise click.UsageError(
+            "--data-root has no effect without --data", click.get_current_context()
+        )
     data = config_of(None, values).data if values["data__data"] else None
     with show() as progress:
         result = import_run(

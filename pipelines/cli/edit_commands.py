@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from pipelines.cli.options import (
     JobCommand,
@@ -157,6 +158,9 @@ def mix_identities(
 
     Works with every family. Default of --out: RUN/mixed.
     """
+    context = click.get_current_context()
+    if context.get_parameter_source("of") is ParameterSource.COMMANDLINE and not values["new"]:
+        raise click.UsageError("--of has no effect without --new", context)
     from pipelines.edit.mix_identities import mix_identities_run
     from pipelines.progress import show
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -173,10 +174,11 @@ def _remember_quiet(ctx: click.Context, option: click.Parameter, value: bool) ->
 def split_commas(
     ctx: click.Context, option: click.Parameter, value: str | None
 ) -> tuple[str, ...] | None:
-    """``A,B`` as a tuple; a callback of click."""
-    return (
-        None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
-    )
+    """``A,B`` as a tuple, where ``"A,B",C`` keeps the comma in quotes; a callback of click."""
+    if value is None:
+        return None
+    parts = next(csv.reader([value], skipinitialspace=True), [])
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def split_all_commas(
@@ -331,7 +333,7 @@ condition_option = together(
     ),
     key("--categories", "data.categories", metavar="NAME[,NAME]", callback=split_commas),
 )
-data_option = key("--data", "data.data", metavar="DATA")
+data_option = key("--data", "data.data", metavar="DATA", usual="that of CONFIG")
 data_options = together(
     data_option,
     form_options,

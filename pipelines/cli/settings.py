@@ -8,19 +8,59 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pipelines.cli.output import note
+
 if TYPE_CHECKING:
     from pipelines.config import Config
 
 
 def config_of(path: Path | None, values: Mapping[str, Any], *, needs_data: bool = False) -> Config:
-    """The file's keys with the given options laid over them."""
+    """The file's keys with the given options laid over them.
+
+    Args:
+        path: The file; None for options alone.
+        values: The options by key.
+        needs_data: Whether the file or an option has to name the data.
+    """
     from pipelines.config import config_from
     from pipelines.strict_yaml import read_yaml
 
     if needs_data and path is None and values["data__data"] is None:
         raise click.UsageError("give a CONFIG file or --data", click.get_current_context())
     merged = _with_options(read_yaml(path) if path else {}, values)
-    return config_from(merged, where=str(path) if path else "options")
+    config = config_from(merged, where=str(path) if path else "options")
+    named = merged.get("data", {}).get("data")
+    if needs_data and named is None:
+        raise click.UsageError(
+            f"{path} does not name the data; write data: {{data: NAME or FOLDER}} into it, or give "
+            "--data",
+            click.get_current_context(),
+        )
+    _tell_which_data(named)
+    _refuse_idle(config, values)
+    return config
+
+
+def _refuse_idle(config: Config, values: Mapping[str, Any]) -> None:
+    """Refuse options of this call that the rest of the configuration leaves without effect."""
+    has_pool = config.data.labels or config.data.unlabelled or "semi__labels" in values
+    rests_on = {
+        "classifier__views": ("--views", "--train head", config.classifier.train == "head"),
+        "data__max_pool": ("--max-pool", "--labels or --unlabelled", has_pool),
+    }
+    for name, (flag, other, is_used) in rests_on.items():
+        if values.get(name) is not None and not is_used:
+            raise click.UsageError(
+                f"{flag} has no effect without {other}", click.get_current_context()
+            )
+
+
+def _tell_which_data(name: str | None) -> None:
+    """Say so where a name of the table is that of a folder here, too."""
+    from pipelines.data.table import NAMED_DATA
+
+    if name in NAMED_DATA and Path(name).is_dir():
+        note(f"{name} means the data set of this name; write ./{name} for the folder of it")
 
 
 def _config_of_run(file: Path, values: Mapping[str, Any]) -> Config:

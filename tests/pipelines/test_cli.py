@@ -21,7 +21,7 @@ from downstream.train import NonFiniteLossError
 from pipelines import cli
 from pipelines.cli import exit_codes
 from pipelines.cli.output import print_result
-from pipelines.cli.settings import settings_and_folder
+from pipelines.cli.settings import config_of, settings_and_folder
 from pipelines.config import (
     IMAGE_SIZES,
     Config,
@@ -256,6 +256,41 @@ def test_the_run_may_follow_an_option_whose_value_is_left_out(
     assert found == [(tmp_path, "auto", None), (tmp_path, None, 0), (tmp_path, "minority", None)]
 
 
+def test_a_class_with_a_comma_stands_in_quotes(
+    tmp_path: Path, job: Callable[..., list[Any]]
+) -> None:
+    calls = job("generators.synthesize", "synthesize_run", {"images": 3})
+    assert cli.main(["synth", str(tmp_path), "--classes", '"hyena, spotted", cat,5"']) == 0
+    assert calls[0][2]["classes"] == ("hyena, spotted", "cat", '5"')
+
+
+def test_a_config_without_data_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], job: Callable[..., list[Any]]
+) -> None:
+    calls = job("gain.run", "gain_run", {})
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: {size: 28}\nseed: 3\n")
+    assert cli.main(["gain", str(file)]) == 2
+    assert f"{file} does not name the data; write data: {{data: NAME" in capsys.readouterr().err
+    assert calls == []
+    assert cli.main(["gain", "--help"]) == 0
+    assert "digits]" not in capsys.readouterr().out.partition("Classifier:")[0]
+
+
+def test_a_folder_with_the_name_of_a_data_set_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = "mnist means the data set of this name; write ./mnist for the folder of it"
+    config_of(None, {"data__data": "mnist"})
+    assert words not in capsys.readouterr().err
+    Path("mnist").mkdir()
+    config_of(None, {"data__data": "mnist"})
+    assert words in capsys.readouterr().err
+    config_of(None, {"data__data": "./mnist"})
+    assert capsys.readouterr().err == ""
+
+
 def test_every_command_on_a_trained_run_can_be_told_where(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -289,6 +324,10 @@ def test_every_command_on_a_trained_run_can_be_told_where(
         (["train", "--resume"], ["--resume needs --out"]),
         (["train", "--resume", "--out", "nowhere"], ["nowhere/config.yaml", "cannot be read"]),
         (["synth", ".", "--per-class", "3", "--ratio", "1"], ["exclude each other"]),
+        (["gain", "--data", "digits", "--views", "2"], ["--views has no effect without --train"]),
+        (["train", "--data", "digits", "--max-pool", "9"], ["--max-pool has no effect without"]),
+        (["import", "x", "--out", "y", "--data-root", "z"], ["--data-root has no effect without"]),
+        (["edit", "mix-identities", ".", "--mix", "a,b", "--of", "2"], ["--of has no effect"]),
         (["evaluate", "nowhere"], ["nowhere"]),
         (["evaluate", ".", "--samples", "0"], ["--samples"]),
     ],
@@ -732,3 +771,9 @@ def test_a_job_on_a_generators_folder_has_a_folder_of_its_own(tmp_path: Path) ->
     assert settings_and_folder(run, {}, suffix="-gain")[1] == tmp_path / "digits-gain"
     assert settings_and_folder(run, {"out": run}, suffix="-gain")[1] == run
     assert settings_and_folder(run, {})[1] == run
+
+
+def test_windows_is_told_what_the_jobs_need() -> None:
+    program = "import sys; sys.platform = 'win32'; import pipelines"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "on Windows run them in WSL" in run.stderr
