@@ -167,6 +167,12 @@ def _load_named(data: DataConfig) -> FullData:
     """A data set of the table or of the hub."""
     if data.data in WITH_LOOKS:
         return load_looks(data)
+    if data.condition is not None and data.data.startswith(HUB):
+        raise DataError(
+            f"{data.data}: conditions of a Hugging Face data set are not read by name; give the "
+            "data set itself to the functions of Python, such as pipelines.gain(data, "
+            "condition=...), or name a folder with metadata.csv"
+        )
     if data.condition is not None:
         raise DataError(
             f"{data.data} has no conditions; leave --condition out, or name "

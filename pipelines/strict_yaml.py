@@ -22,6 +22,15 @@ MOST_DEPTH = 50
 MOST_PROBLEMS = 10
 """Mistakes that one message names."""
 LONGEST_SHOWN = 200
+PLAIN = {
+    "model_type": "must be a section of keys",
+    "dict_type": "must be a mapping of keys",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+    "path_type": "must be a path",
+    "missing": "is missing",
+}
+"""What pydantic says in words of Python, by its type of error."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -165,9 +174,9 @@ def _yaml_problem(error: yaml.YAMLError) -> str:
 def _explain(error: Any, where: str, model: type[BaseModel]) -> str:
     """One of pydantic's errors as a sentence with file, key and known keys."""
     location: Sequence[str | int] = error["loc"]
-    key = ".".join(str(part) for part in location)
+    key = ".".join(str(part) for part in location if not str(part).startswith("constrained-"))
     if error["type"] != "extra_forbidden":
-        message = error["msg"].removeprefix("Value error, ")
+        message = PLAIN.get(error["type"], error["msg"].removeprefix("Value error, "))
         return f"{where}: {key}: {message}" + (
             f", found {_brief(error['input'])}" if error["type"] != "value_error" else ""
         )

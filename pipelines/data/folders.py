@@ -45,6 +45,9 @@ TOLD_EVERY = 30.0  # seconds between two lines while images are decoded to disk
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing", "val", "valid", "validation")
 """Folders of the two parts, the first that there is; the note of the data names the others."""
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
+"""Endings of files that users name instead of a folder."""
 MOST_NAMED = 10
 """Files that one message names."""
 
@@ -369,7 +372,22 @@ def existing_folder(data: DataConfig, name: str) -> Path:
     for folder in (here, there):
         if folder.is_dir():
             return folder
+    if here.is_file():
+        raise DataError(f"{shown(here)}: {_instead_of(here)}")
     raise DataError(
         f"no folder {shown(here)} and no {shown(there)}; name a folder, or set --data-root or "
         f"$AUGMENTOR_DATA{near_names(name)}"
     )
+
+
+def _instead_of(file: Path) -> str:
+    """What to do with a file that was named in the place of a folder."""
+    suffix = file.suffix.lower()
+    if suffix in ARCHIVES:
+        return "is an archive; unpack it, and name the folder that holds one folder per class"
+    if suffix in TABLES:
+        return (
+            "is a table; name a folder that holds one folder per class, or give a table of paths "
+            "and labels to the functions of Python, such as pipelines.gain"
+        )
+    return "is a file; name a folder that holds one folder per class"

@@ -133,7 +133,8 @@ def morph_files(
     o = _open(run, "morph", [first, last], label, predict, device, condition)
     if steps < 2 or bool(o.y[0] != o.y[1]):
         raise ConfigError(
-            f"morph needs 2 or more steps and two images of one class, got {steps} and {o.labels}"
+            f"morph needs 2 or more steps and two images of one class, got {steps} and images of "
+            f"{' and '.join(map(repr, o.labels))}"
         )
     own = None if o.condition is None else o.condition[:1]
     to = own if condition_to is None else _condition(o.source, condition_to, 1, "--condition-to")

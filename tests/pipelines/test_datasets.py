@@ -152,6 +152,26 @@ def test_a_folder_is_found_under_the_data_root(tmp_path: Path, make_folder: Make
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pets.zip", "is an archive; unpack it"),
+        ("pets.tar.gz", "is an archive; unpack it"),
+        ("pets.csv", "is a table; .* give a table of paths and labels to the functions of Python"),
+        ("pets", "is a file; name a folder"),
+    ],
+)
+def test_a_file_instead_of_a_folder_says_what_to_do(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match=rf"{name}: {words}"):
+        load_data(DataConfig(data=str(tmp_path / name)), seed=0)
+
+
+def test_conditions_of_a_hub_name_say_where_they_are_read() -> None:
+    with pytest.raises(DataError, match=r"hf:a/b: conditions .* pipelines\.gain\(data, condition="):
+        load_data(DataConfig(data="hf:a/b", condition=("light",)), seed=0)
+
+
+@pytest.mark.parametrize(
     ("sizes", "side"),
     [([(30, 40), (100, 33)], 28), ([(7, 5), (9, 9)], 8), ([(200, 300), (129, 128)], 128)],
 )

@@ -189,7 +189,7 @@ def test_the_class_comes_from_the_option_the_judge_or_the_folder(
     )
     with pytest.raises(ConfigError, match="unknown class 'x'; known are 0, 1, 2"):
         edit.reconstruct_files(tmp_path, files, tmp_path / "o", label="x")
-    with pytest.raises(ConfigError, match="two images of one class"):
+    with pytest.raises(ConfigError, match="one class, got 8 and images of '0' and '2'"):
         edit.morph_files(tmp_path, *files, tmp_path / "o", predict=judge)
     files[0].parent.rename(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match=r"a\.png: the class of this image is needed .* --label"):
