@@ -79,7 +79,7 @@ class DataConfig(Section):
         description=f"{', '.join(NAMED_DATA)}; hf:OWNER/NAME[/CONFIG][#COLUMN] of the Hugging Face "
         "hub; or a folder: train/ and test/ with one folder per class, or one folder per class "
         "that is split here. A path that does not exist is looked for under "
-        "data_root.",
+        "data_root. Commands want it named.",
     )
     data_root: FilePath | None = Field(
         default=None,
