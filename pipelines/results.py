@@ -360,6 +360,9 @@ _MODELS: dict[str, type[_Part]] = {
 def write_result(path: Path, result: Mapping[str, Any], kind: Kind) -> None:
     """Check a result and write it as JSON, whole or not at all.
 
+    Keys keep their order, which is that of the rows of pages: a page made from the file is the one
+    that its job wrote.
+
     Args:
         path: The file; its folder is made.
         result: What to write; ``schema`` is added.
@@ -374,7 +377,7 @@ def write_result(path: Path, result: Mapping[str, Any], kind: Kind) -> None:
     except ValidationError as error:
         raise ValueError(f"{path}: {_first(error)}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, whole)
+    write_json(path, whole, sort_keys=False)
 
 
 def read_result(path: Path, kind: Kind) -> dict[str, Any]:

@@ -75,21 +75,25 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write ``value`` as indented JSON with sorted keys and a final newline, in UTF-8.
+def write_json(path: Path, value: object, *, sort_keys: bool = True) -> None:
+    """Write ``value`` as indented JSON with a final newline, in UTF-8.
 
-    Equal values give equal bytes.
+    Args:
+        path: The file.
+        value: What to write.
+        sort_keys: Whether equal values give equal bytes; otherwise keys keep their order.
 
     Raises:
         TypeError: If ``value`` holds something JSON has no word for.
         ValueError: If it holds NaN or an infinity, which JSON lacks too.
     """
-    write_bytes(path, json_bytes(value))
+    write_bytes(path, json_bytes(value, sort_keys=sort_keys))
 
 
-def json_bytes(value: object) -> bytes:
+def json_bytes(value: object, *, sort_keys: bool = True) -> bytes:
     """What :func:`write_json` writes."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)
+    text += "\n"
     # Names of files may hold half surrogates, which UTF-8 lacks; a backslash escape is how JSON
     # writes them.
     return text.encode("utf-8", "backslashreplace")

@@ -15,7 +15,7 @@ from pipelines.compare import run as compare
 from pipelines.compare.parts import CompareTask
 from pipelines.compare.plan import compare_plan
 from pipelines.compare.rows import make_compared, reference_of
-from pipelines.compare.run import compare_run
+from pipelines.compare.run import compare_run, report_again
 from pipelines.compare.tables import as_markdown
 from pipelines.config import Config, load_config
 from pipelines.datasets import load_data
@@ -87,6 +87,12 @@ def test_a_run_writes_result_tables_pictures_and_report(finished: Path) -> None:
     page = (out / "report.html").read_text()
     assert page.count("<img") == (1 + 3) + (1 + 2), "two rows encode"
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_made_again_the_page_is_the_one_that_the_job_wrote(finished: Path) -> None:
+    out = finished / "run"
+    page = (out / "report.html").read_text()
+    assert report_again(load_config(out / "config.yaml"), out).read_text() == page
 
 
 def test_the_result_tells_its_setup_and_keeps_its_configuration(finished: Path) -> None:

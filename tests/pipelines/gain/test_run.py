@@ -102,6 +102,7 @@ def test_a_run_writes_result_policy_report_and_config(tmp_path: Path) -> None:
     assert load_config(tmp_path / "config.yaml") == tiny()
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/png") == len(("real", "synthetic", "generated"))  # a sheet each
+    assert gain.report_again(load_config(tmp_path / "config.yaml"), tmp_path).read_text() == page
     table = gain_table(result)
     assert all(name in table for name in (*ARMS, "balanced accuracy", "Holm p"))
     assert max(map(len, table.split("\n")[: len(ARMS) + 1])) <= 100

@@ -127,7 +127,9 @@ def test_a_run_writes_result_tables_and_report(tmp_path: Path, made: list[str]) 
     assert (result["scored_on"], result["metric"]) == ("test", "error")
     assert result["images"] == {"training": 901, "scored": 896}
     assert (tmp_path / "semi.md").read_text().startswith("# digits")
-    assert "<h1>" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "<h1>" in page
+    assert semi.report_again(load_config(tmp_path / "config.yaml"), tmp_path).read_text() == page
 
 
 def test_a_result_tells_its_setup(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.synthetic_store import Recipe, trained_on_digest, write_set
 from pipelines import cli
-from pipelines.config import Config, ConfigError, config_from
+from pipelines.config import Config, ConfigError, config_from, load_config
 from pipelines.experiment.setting import setting_of
 from pipelines.results import read_result
 from pipelines.verify.pairs import read_pairs
 from pipelines.verify.plan import arms_of, merged, split_pairs
-from pipelines.verify.run import verify_run
+from pipelines.verify.run import report_again, verify_run
 from pipelines.verify.scores import BASELINE, REAL_PEOPLE
 from tests.pipelines.faces import SIDE, photo, write_pairs, write_people
 
@@ -97,6 +97,9 @@ def test_end_to_end_with_both_strategies(
     page = (tmp_path / "out" / "verify.md").read_text()
     assert "| new-people | 42 | 8 |" in page
     assert "`augmentor verify`" in page
+    out = tmp_path / "out"
+    written = (out / "report.html").read_text()
+    assert report_again(load_config(out / "config.yaml"), out).read_text() == written
 
     # A second run finds all parts; one more replicate makes its own only.
     parts = sorted((tmp_path / "out" / "parts").iterdir())
