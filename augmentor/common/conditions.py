@@ -79,18 +79,38 @@ class Conditions:
         Raises:
             ValueError: If the type, the shape or a value does not fit.
         """
+        self.require(condition)
+        if self.are_numbers:
+            centre, scale = condition.new_tensor(self.centre), condition.new_tensor(self.scale)
+            return ((condition - centre) / scale).float()
+        if condition.ndim == 1:
+            return one_hot(condition, self.size).float()
+        return condition.float()
+
+    def require(self, condition: Tensor) -> None:
+        """Refuse what ``rows`` cannot take, without the memory that the rows of many images need.
+
+        Raises:
+            ValueError: If the type, the shape or a value does not fit.
+
+        Example:
+            >>> Conditions(("font",), ("bold", "light")).require(torch.tensor([0, 2]))
+            Traceback (most recent call last):
+            ValueError: conditions must lie in [0, 2), got 0 to 2
+        """
         if not self:
             raise ValueError("the source knows no conditions; leave condition out")
-        if self.are_numbers:
-            return self._scaled(condition)
-        if condition.ndim == 1 and not condition.is_floating_point():
+        if not self.are_numbers and condition.ndim == 1 and condition.dtype == torch.int64:
             self._require_categories(condition)
-            return one_hot(condition, self.size).float()
+            return
         self._require_shape(condition)
+        if not has_values(condition):
+            return
+        if self.are_numbers and not bool(condition.isfinite().all()):
+            raise ValueError("a condition is not a finite number")
         sums = condition.sum(dim=1)
-        if has_values(condition) and not torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        if not self.are_numbers and not torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
             raise ValueError("every row of a mixture of conditions must sum to one")
-        return condition.float()
 
     def repeated(self, one: str | Sequence[float], n: int) -> Tensor:
         """One condition for n images, as ``rows`` takes them.
@@ -127,13 +147,6 @@ class Conditions:
         low, high = int(condition.min()), int(condition.max())
         if not 0 <= low <= high < self.size:
             raise ValueError(f"conditions must lie in [0, {self.size}), got {low} to {high}")
-
-    def _scaled(self, condition: Tensor) -> Tensor:
-        self._require_shape(condition)
-        if has_values(condition) and not bool(condition.isfinite().all()):
-            raise ValueError("a condition is not a finite number")
-        centre, scale = condition.new_tensor(self.centre), condition.new_tensor(self.scale)
-        return ((condition - centre) / scale).float()
 
     def _require_shape(self, condition: Tensor) -> None:
         if condition.shape[1:] != (self.size,) or not condition.is_floating_point():

@@ -63,7 +63,10 @@ class LabelledImages:
             )
         if bool(self.conditions) != (self.condition is not None):
             raise ValueError("condition and conditions are given together or not at all")
-        if self.condition is not None and len(self.conditions.rows(self.condition)) != len(self.x):
+        if self.condition is None:
+            return
+        self.conditions.require(self.condition)
+        if len(self.condition) != len(self.x):
             raise ValueError(
                 f"need one condition per image, got {len(self.condition)} for {len(self.x)} images"
             )
