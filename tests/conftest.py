@@ -19,6 +19,8 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from pipelines.experiment import engine
+
 # The same examples everywhere, and no failure because a machine is busy.
 settings.register_profile("augmentor", derandomize=True, deadline=None, print_blob=False)
 settings.load_profile("augmentor")
@@ -36,6 +38,16 @@ def _one_core() -> Iterator[None]:
     more."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.experiment.parallelism.usable_cores", lambda: 1)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_template() -> Iterator[None]:
+    """Workers are copies of one process per session, and the first to ask decides what it imports:
+    here always what jobs need, so that the copies do not import it again."""
+    with pytest.MonkeyPatch.context() as patch:
+        start = engine._template_runs
+        patch.setattr(engine, "_template_runs", lambda _: start("pipelines.gain.run"))
         yield
 
 
