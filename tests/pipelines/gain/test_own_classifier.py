@@ -4,6 +4,7 @@ size."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -185,14 +186,22 @@ def test_a_generator_alone_makes_images_of_the_size_of_the_data(
     assert "give --size 128" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ("semi", "semi trains all of a network; leave train: head out"),
+        ("verify", "verify compares features, .*; leave train: head out"),
+    ],
+)
 def test_semi_and_verify_train_whole_networks(
-    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str], job: str, words: str
 ) -> None:
     config = tmp_path / "c.yaml"
     classifier = {"name": "test_resnet", "weights": str(weights), "train": "head"}
-    config.write_text(json.dumps({"data": {"data": "digits"}, "classifier": classifier}))
-    assert cli.main(["semi", str(config), "--out", str(tmp_path / "run")]) == 2
-    assert "leave train: head out" in capsys.readouterr().err
+    whole = {"data": {"data": "digits"}, "classifier": classifier, "verify": {"pairs": "pairs"}}
+    config.write_text(json.dumps(whole))
+    assert cli.main([job, str(config), "--out", str(tmp_path / "run")]) == 2
+    assert re.search(words, capsys.readouterr().err)
 
 
 def test_a_dry_run_counts_and_times_the_features_and_leaves_nothing(

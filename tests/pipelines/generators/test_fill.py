@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
 
 from augmentor.common.conditions import Conditions
 from augmentor.common.types import LabelledImages
@@ -26,7 +25,13 @@ from pipelines.evaluate import run as evaluate
 from pipelines.evaluate.run import evaluate_run
 from pipelines.generators import synthesize as job
 from pipelines.generators import train as training
-from pipelines.generators.contact_sheet import RENDERED, Cell, draw_matrix, some_of
+from pipelines.generators.contact_sheet import (
+    RENDERED,
+    Cell,
+    draw_matrix,
+    matrix_of,
+    some_of,
+)
 from pipelines.generators.load import load_source
 from pipelines.generators.quality import EvaluateSettings
 from pipelines.generators.synthesize import synthesize_run
@@ -191,10 +196,21 @@ def test_a_large_matrix_is_shortened_at_even_distances() -> None:
     assert some_of(3, 24) == [0, 1, 2]
 
 
-def test_the_sheet_tells_words_and_numbers(trained: Any, tmp_path: Path) -> None:
-    report = synthesize_run(trained(ANGLES), tmp_path / "set", fill=3)
-    with Image.open(report.contact_sheet) as picture:
-        assert picture.width > 100
+@pytest.mark.parametrize(
+    ("conditions", "names"),
+    [(WORDS, ["bold", "light", "thin"]), (ANGLES, ["azimuth -60", "azimuth 0", "azimuth 60"])],
+    ids=["words", "numbers"],
+)
+def test_the_sheet_tells_words_and_numbers(conditions: Conditions, names: list[str]) -> None:
+    picture = matrix_of(combinations_of(images(conditions)), {}, {})
+    photo, lack = Cell(None, True, False), Cell(None, False, False)
+    cells, note = (
+        [[photo] * 3, [photo] * 3, [photo, lack, lack]],
+        "3 of 3 classes, 3 of 3 conditions",
+    )
+    assert picture == draw_matrix(cells, ["a", "b", "c"], names, note)
+    assert picture != draw_matrix(cells, ["a", "b", "c"], names[::-1], note), "names are drawn"
+    assert picture != draw_matrix(cells, ["c", "b", "a"], names, note), "classes too"
 
 
 def test_a_family_that_knows_classes_alone_says_that_the_condition_is_not_used(

@@ -16,7 +16,7 @@ from PIL import Image
 import pipelines
 from pipelines import check, gain, synthesize, train
 from pipelines.config import ConfigError
-from pipelines.python import items, jobs, labels, pictures, results
+from pipelines.python import jobs, results
 
 FAST: dict[str, Any] = {
     "progress": False,
@@ -212,10 +212,9 @@ def test_functions_keep_their_names_when_packages_are_imported() -> None:
     assert set(pipelines.__all__) <= set(dir(pipelines))
 
 
-@pytest.mark.parametrize("module", [items, labels, pictures, jobs])
-def test_the_examples_run(module: Any, tmp_path: Path) -> None:
+def test_the_examples_run(tmp_path: Path) -> None:
     import numpy
 
-    found = doctest.testmod(module, extraglobs={"folder": tmp_path, "np": numpy})
+    found = doctest.testmod(jobs, extraglobs={"folder": tmp_path, "np": numpy})
     assert found.attempted > 0
     assert found.failed == 0

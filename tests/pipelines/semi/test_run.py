@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -456,11 +455,12 @@ def test_tasks_travel_to_workers(tmp_path: Path) -> None:
     plan = semi_plan(config, tmp_path)
     tasks = [group.task for group in plan.groups]
     assert [type(task).__name__ for task in tasks] == ["TrainingTask", "GanTask"]
-    assert pickle.loads(pickle.dumps((make_semi, tasks))) == (make_semi, tasks)
-    told: list[int] = []
-    with Workers(make_semi, 1, 1, Watch()) as workers:
-        workers.run(tasks, lambda index, part: told.append(index))
-    assert set(told) == {0, 1}
+    told: list[tuple[int, str]] = []
+    with Workers(make_semi, 2, 1, Watch()) as workers:
+        workers.run(tasks, lambda index, part: told.append((index, part)))
+    made = {(index, part) for index, part in told if part.startswith(PART_MADE)}
+    names = ("supervised", "improved_gan")
+    assert made == {(i, f"{PART_MADE}20 labels, subset 0, {name}") for i, name in enumerate(names)}
     assert plan.store.missing(parts_of(plan.groups)) == []
 
 
