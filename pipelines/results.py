@@ -360,8 +360,8 @@ _MODELS: dict[str, type[_Part]] = {
 def write_result(path: Path, result: Mapping[str, Any], kind: Kind) -> None:
     """Check a result and write it as JSON, whole or not at all.
 
-    Keys keep their order, which is that of the rows of pages: a page made from the file is the one
-    that its job wrote.
+    The keys of a job's result keep their order, which is that of the rows of its page: the page
+    made from the file is the one that the job wrote. A summary holds rows, and its keys are sorted.
 
     Args:
         path: The file; its folder is made.
@@ -377,7 +377,7 @@ def write_result(path: Path, result: Mapping[str, Any], kind: Kind) -> None:
     except ValidationError as error:
         raise ValueError(f"{path}: {_first(error)}") from error
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, whole, sort_keys=False)
+    write_json(path, whole, sort_keys=kind == "gain_summary")
 
 
 def read_result(path: Path, kind: Kind) -> dict[str, Any]:

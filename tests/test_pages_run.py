@@ -61,6 +61,9 @@ BLOCK = re.compile(
 )
 
 
+pytestmark = pytest.mark.xdist_group("pages")  # groups begin first, and this one is long
+
+
 def blocks(text):
     return [(found[1] or "bash", found[2] or found[3]) for found in BLOCK.finditer(text)]
 

@@ -17,6 +17,9 @@ from pipelines.generators.quality import EvaluateSettings
 from tests.readme_walk import BLOCKS, SMALL_CONFIG, make_photos
 
 
+pytestmark = pytest.mark.xdist_group("readme")  # groups begin first, and this one is long
+
+
 def run(language, text, names=None):
     """Run a block of a page: Python with the names that earlier blocks left, if given, or lines of
     the shell."""

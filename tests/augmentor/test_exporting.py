@@ -16,7 +16,10 @@ from augmentor.exporting import export_onnx, export_sample
 WORDS = Conditions(("light",), categories=("day", "night", "dusk"))
 NUMBERS = Conditions(("angle",), centre=(10.0,), scale=(5.0,))
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporters themselves
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of torch's exporters themselves
+    pytest.mark.xdist_group("exporting"),  # they are imported once
+]
 
 
 def trained(family, **conditions):

@@ -39,6 +39,9 @@ Tally = Callable[[int, int, str], None]
 GIGABYTE = 2**30
 
 
+pytestmark = pytest.mark.xdist_group("bombs")  # they are written once
+
+
 def write_bomb(path: Path, width: int, height: int) -> None:
     """A grey PNG of zeros, whole and correct, compressed a thousand to one."""
 

@@ -32,6 +32,9 @@ from tests.pipelines.compare.made_up import SMALL, TINY, tiny
 ONLY_CVAE = {"families": [TINY["compare"]["families"][0]]}
 
 
+pytestmark = pytest.mark.xdist_group("compare")  # its runs are made once
+
+
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which parts were made, by their labels."""

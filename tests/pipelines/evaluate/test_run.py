@@ -44,6 +44,9 @@ QUICK = EvaluateSettings(
 )
 
 
+pytestmark = pytest.mark.xdist_group("evaluate")  # judges are trained once
+
+
 def digits() -> DataBundle:
     data = load_digits()
     x = torch.from_numpy(np.rint(data.images * (255 / 16)).astype(np.float32))[:, None] / 127.5 - 1

@@ -37,6 +37,9 @@ pytest.importorskip("moto", reason="needs moto, an S3 server")
 SEEN = np.arange(3, dtype=np.int64)
 
 
+pytestmark = pytest.mark.xdist_group("s3")  # one server
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
     with s3_server() as found, pytest.MonkeyPatch.context() as patch:

@@ -27,6 +27,9 @@ FAST: dict[str, Any] = {
 }
 
 
+pytestmark = pytest.mark.xdist_group("python")  # its run is made once
+
+
 def images(count: int, seed: int) -> tuple[np.ndarray[Any, Any], list[str]]:
     """Noise of two brightnesses."""
     rng = np.random.default_rng(seed)
