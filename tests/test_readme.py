@@ -16,7 +16,6 @@ from pipelines.evaluate.run import evaluate_run
 from pipelines.generators.quality import EvaluateSettings
 from tests.readme_walk import BLOCKS, SMALL_CONFIG, make_photos
 
-
 pytestmark = pytest.mark.xdist_group("readme")  # groups begin first, and this one is long
 
 

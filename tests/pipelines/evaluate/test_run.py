@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from pipelines.generators.quality import (
     PURPOSES,
     EvaluateSettings,
     Evaluation,
+    Reference,
     evaluate_source,
     make_reference,
 )
@@ -92,8 +94,14 @@ class Replay:
         return (self.images.x[chosen] + self.noise * texture).clamp(-1, 1)
 
 
-def evaluated(source: Replay, settings: EvaluateSettings = QUICK) -> Evaluation:
-    return evaluate_source(source, digits(), settings, 0, Silent())
+@cache
+def reference() -> Reference:
+    """What every source of ``QUICK`` would be measured by, trained once."""
+    return make_reference(digits(), QUICK, 0, "cpu")
+
+
+def evaluated(source: Replay, bundle: DataBundle | None = None) -> Evaluation:
+    return evaluate_source(source, bundle or digits(), QUICK, 0, Silent(), reference())
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +113,7 @@ def unseen() -> Evaluation:
     source = Replay(
         LabelledImages(x[1500:], torch.from_numpy(data.target[1500:]), tuple("0123456789"))
     )
-    return evaluate_source(source, replace(digits(), pool=None), QUICK, 0, Silent())
+    return evaluated(source, replace(digits(), pool=None))
 
 
 @pytest.fixture(scope="module")
@@ -218,8 +226,9 @@ def test_a_source_that_ignores_its_label_is_reported() -> None:
 
 
 def test_a_weak_judge_is_reported() -> None:
-    settings = replace(QUICK, judge=ClassifierConfig(steps=1))
-    evaluation = evaluated(Replay(digits().train, noise=0.3), settings)
+    settings = replace(QUICK, judge=ClassifierConfig(steps=1), student=SHORT)
+    source = Replay(digits().train, noise=0.3)
+    evaluation = evaluate_source(source, digits(), settings, 0, Silent())
     assert any(words.startswith("weak judge") for words in evaluation.result["warnings"])
 
 
