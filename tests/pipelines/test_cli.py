@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -169,6 +170,53 @@ def test_options_override_the_file(
     )
     assert (out, options) == (Path("runs/mine"), {"resume": True})
     assert capsys.readouterr().out == "7 steps in 1 s: there\n"
+
+
+OPTIONS: dict[str, dict[str, tuple[str, str, Any]]] = {
+    "gain": {
+        "--labels": ("50", "data.labels", 50),
+        "--condition": ("font,light", "data.condition", ("font", "light")),
+        "--family": ("vae", "source.family", "vae"),
+        "--source-augment": ("classical", "source.source_augment", "classical"),
+        "--source-size": ("16", "source.size", 16),
+        "--classifier-steps": ("7", "classifier.steps", 7),
+        "--views": ("3", "classifier.views", 3),
+        "--arms": ("real,mixup", "gain.arms", ("real", "mixup")),
+        "--metrics": ("error,accuracy", "gain.metrics", ("error", "accuracy")),
+        "--processes": ("2", "gain.processes", 2),
+        "--engine": ("ray", "engine.name", "ray"),
+    },
+    "semi": {
+        "--labels": ("20,40", "semi.labels", (20, 40)),
+        "--methods": ("supervised,classical", "semi.methods", ("supervised", "classical")),
+        "--baseline-labels": ("20", "semi.baseline_labels", (20,)),
+        "--gan-steps": ("9", "semi.gan_steps", 9),
+        "--domain": ("signs", "classifier.domain", "signs"),
+    },
+    "compare": {
+        "--samples": ("50", "compare.samples", 50),
+        "--judge-steps": ("8", "compare.judge_steps", 8),
+        "--student-steps": ("6", "compare.student_steps", 6),
+        "--batch-size": ("16", "source.batch_size", 16),
+    },
+    "verify": {
+        "--pairs": ("people", "verify.pairs", "people"),
+        "--train-folds": ("1,2", "verify.train_folds", (1, 2)),
+        "--head": ("arcface", "verify.head", "arcface"),
+        "--replicates": ("4", "verify.replicates", 4),
+    },
+}
+"""By command: options with a value, the key that each sets, and to what."""
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_options_reach_their_keys(command: str, job: Callable[..., list[Any]]) -> None:
+    calls = job(f"{command}.run", f"{command}_run", DataError("stop here"))
+    line = [word for option, (value, *_) in OPTIONS[command].items() for word in (option, value)]
+    assert cli.main([command, "--data", "digits", *line]) == 3
+    config = calls[0][0]
+    for option, (_, key, expected) in OPTIONS[command].items():
+        assert attrgetter(key)(config) == expected, option
 
 
 def test_the_folder_of_a_run_is_named_after_the_data_without_a_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from pipelines import cli
 from pipelines.summary.pages import pages_run, runs_in
+from pipelines.summary.record import RECORD, record_of
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
@@ -35,6 +37,11 @@ def test_the_index_pages_and_summary_are_made_from_the_result_files(made_again: 
     assert set(old) == set(new)
     differ = [str(name) for name in old if old[name].read_bytes() != new[name].read_bytes()]
     assert differ == []
+
+
+def test_the_record_that_auto_goes_by_is_made_from_the_result_files() -> None:
+    """Where this fails: python -m pipelines.summary.record docs/results."""
+    assert json.loads(RECORD.read_text("utf-8")) == record_of(RESULTS)
 
 
 def test_the_front_page_is_one_screen_and_links_every_result() -> None:

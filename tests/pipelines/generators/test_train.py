@@ -50,6 +50,16 @@ def equal(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_generator_sees_augmented_images_where_that_is_asked_for(tmp_path):
+    plain = config(2)
+    source = plain.source.model_copy(update={"source_augment": "classical"})
+    augmented = plain.model_copy(update={"source": source})
+    for name, one in {"plain": plain, "augmented": augmented, "again": augmented}.items():
+        train_run(one, tmp_path / name)
+    assert equal(averages(tmp_path / "augmented"), averages(tmp_path / "again"))
+    assert not equal(averages(tmp_path / "augmented"), averages(tmp_path / "plain"))
+
+
 def test_a_run_leaves_config_checkpoints_samples_log_and_events(tmp_path):
     result = train_run(config(), tmp_path / "run")
     run = RunDir(tmp_path / "run")
