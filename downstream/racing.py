@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 CLEARLY = 2.0
 """Standard errors behind the leader at which a candidate drops out."""
@@ -35,10 +36,13 @@ class Result:
         score: The larger the better.
         contributions: Part of every held-out image in the score, (n,); they sum to it. Empty where
             the metric has none.
+        images: Numbers of the held-out images, int64 (n,), equal for the same image in several
+            splits. Empty where every split has images of its own.
     """
 
     score: float
     contributions: Floats
+    images: Integers = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,13 @@ def leader_of(results: Mapping[str, Sequence[Result]]) -> str:
 def difference(first: Sequence[Result], second: Sequence[Result]) -> tuple[float, float]:
     r"""Mean difference of two candidates over their common splits, and its standard error.
 
-    .. math:: \max\Big(\frac{s}{\sqrt R},\; \frac 1 R \sqrt{\sum_r \sum_i d_{ri}^2}\Big)
+    .. math:: \max\Big(\frac{s}{\sqrt R},\;
+        \frac 1 R \sqrt{\sum_i \big(\sum_r d_{ri}\big)^2}\Big)
 
     where s is the standard deviation over the R splits and d the difference of the contributions
-    of image i in split r: what remains of the difference under random signs. Under three splits
+    of image i in split r: what remains of the difference under a random sign per image. An image
+    that several splits held out is still one image: counted as new each time, the error would fall
+    with the rounds, however few images there are. Under three splits
     the first is unknown and the second counts half as much again; where the metric has no
     contributions either, the error is infinite: two splits alone tell nothing.
 
@@ -126,16 +133,27 @@ def difference(first: Sequence[Result], second: Sequence[Result]) -> tuple[float
     """
     pairs = list(zip(first, second, strict=False))
     gaps = np.array([one.score - two.score for one, two in pairs])
-    squares = 0.0
-    for one, two in pairs:
-        if len(one.contributions):
-            squares += float(np.square(one.contributions - two.contributions).sum())
-    over_images = math.sqrt(squares) / len(pairs)
+    over_images = math.sqrt(float(np.square(_by_image(pairs)).sum())) / len(pairs)
     if len(pairs) < 3:
         known = all(len(one.contributions) for pair in pairs for one in pair)
         return float(gaps.mean()), UNKNOWN_SPREAD * over_images if known else math.inf
     over_splits = float(gaps.std(ddof=1)) / math.sqrt(len(pairs))
     return float(gaps.mean()), max(over_splits, over_images)
+
+
+def _by_image(pairs: Sequence[tuple[Result, Result]]) -> Floats:
+    """Sum over splits of the difference of the contributions of every image, (M,)."""
+    gaps: list[Floats] = [np.zeros(0)]
+    images: list[Integers] = [np.zeros(0, np.int64)]
+    new = -1
+    for one, two in pairs:
+        gap = one.contributions - two.contributions
+        gaps.append(gap)
+        images.append(one.images if len(one.images) else np.arange(new, new - len(gap), -1))
+        new -= len(gap)
+    _, place = np.unique(np.concatenate(images), return_inverse=True)
+    sums = np.bincount(place, np.concatenate(gaps)).astype(np.float64)
+    return sums
 
 
 def is_decided(results: Mapping[str, Sequence[Result]]) -> bool:

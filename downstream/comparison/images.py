@@ -17,7 +17,7 @@ from downstream.metrics import Floats, Integers, Metric, Outputs
 
 JACKKNIFE_GROUPS = 20
 FEWEST_FOLDS = 3
-PRIOR_IMAGES = 4
+PRIOR_IMAGES = 4.0
 """Images of a class that the variance pooled over all classes counts for."""
 
 
@@ -124,7 +124,7 @@ def image_variance(difference_contributions: Floats, y: Integers | None = None) 
     centres = np.bincount(index, weights=values) / counts
     squares = np.bincount(index, weights=(values - centres[index]) ** 2)
     prior = PRIOR_IMAGES * squares.sum() / freedom
-    weights = counts - 1 + PRIOR_IMAGES
+    weights = counts.astype(np.float64) - 1 + PRIOR_IMAGES
     drawn = (squares + prior) / weights
     own = np.divide(squares, counts - 1, out=np.zeros_like(squares), where=counts > 1)
     parts = np.maximum(own, drawn) / counts

@@ -64,11 +64,11 @@ def within_budget(config: Config, out: Path, budget: float) -> tuple[Config, str
     if found is None:
         fewest = min(FEWEST_REPLICATES, replicates)
         least = seconds(fewest, shares[-1])
-        steps = "a quarter of the steps"
+        part = "a quarter of the steps"
         if begun is not None:
-            steps = f"the {100 * begun:g} % of the steps that this run was begun with"
+            part = f"the {100 * begun:g} % of the steps that this run was begun with"
         raise ConfigError(
-            f"--budget: {duration(budget)} is too short; {fewest} replicates with {steps} take "
+            f"--budget: {duration(budget)} is too short; {fewest} replicates with {part} take "
             f"about {duration(least)}. Give more time, or make the run smaller: "
             f"{_smaller(config, budget / least)}"
         )

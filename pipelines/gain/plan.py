@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from torch import Tensor
+
 from downstream.arms.policy import MixPolicy, recipe_of
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import ARMS, BASES, Arm
@@ -34,6 +36,7 @@ from pipelines.workbench.training_parts import (
     Screen,
     TrainingTask,
     copies_in,
+    scored_in,
     training_group,
     views_computed,
 )
@@ -160,18 +163,27 @@ class GainPlan:
 
     def split_group(self, number: int, recipes: Mapping[str, Recipe]) -> Group[TrainingTask]:
         """Trainings on one screening split, or fold of the rehearsal, of the first replicate."""
-        rehearse, split = self.settings.rehearse, self.first_split + number
+        screen = self.screen(number)
         return training_group(
             self.setting,
-            f"{'rehearsal' if rehearse else 'screening'} {split:03d}",
+            f"{'rehearsal' if screen.rehearse else 'screening'} {screen.number:03d}",
             self.setting.replicate_seed(0),
             recipes,
             self.store,
             BASES["classical"],
             has_pool=self.has_pool,
-            screen=Screen(split, self.settings.screening_fraction, rehearse, self.copies),
+            screen=screen,
             outside=self.outside_folders,
         )
+
+    def screen(self, number: int) -> Screen:
+        """The screening split, or fold of the rehearsal, of this number."""
+        split, settings = self.first_split + number, self.settings
+        return Screen(split, settings.screening_fraction, settings.rehearse, self.copies)
+
+    def held_out(self, number: int) -> Tensor:
+        """Numbers of the training images that it scores, int64 (n,)."""
+        return scored_in(self.bundle, self.setting.replicate_seed(0), self.screen(number))
 
     @cached_property
     def copies(self) -> int:

@@ -19,7 +19,7 @@ from augmentor.common.types import DivergedError
 from augmentor.quality.conditioning import FOLLOWS
 from downstream.arms.policy import MixPolicy
 from downstream.arms.recipe import Recipe
-from downstream.metrics import POINTS, Metric
+from downstream.metrics import POINTS, Integers, Metric
 from downstream.racing import (
     AHEAD,
     NO_MATTER,
@@ -222,9 +222,10 @@ class Rounds:
         return [self.race.plan.screening_group(number, candidates) for number in numbers]
 
     def _enter(self, made: Mapping[Recipe, FinishedPart], candidates: Sequence[MixPolicy]) -> None:
+        images = self.race.plan.held_out(self.done).numpy()
         for policy in candidates:
             part = made[policy.recipe]
-            result = _result(part, self.race.plan.screening_metric)
+            result = _result(part, self.race.plan.screening_metric, images)
             self.race.results.setdefault(policy.name, []).append(result)
             agreement = part.content.get("condition_agreement")
             if agreement is not None:
@@ -234,14 +235,13 @@ class Rounds:
             self.race.held_out.append(len(part.tensors["y"]))
 
 
-def _result(part: FinishedPart, metric: Metric) -> Result:
+def _result(part: FinishedPart, metric: Metric, images: Integers) -> Result:
     """A score of which more is better, and what every image adds to it."""
     outputs = outputs_of(part)
     sign = 1.0 if metric.higher_is_better else -1.0
-    parts = np.zeros(0)
-    if metric.contributions is not None:
-        parts = sign * metric.contributions(outputs)
-    return Result(sign * metric.of(outputs), parts)
+    if metric.contributions is None:
+        return Result(sign * metric.of(outputs), np.zeros(0))
+    return Result(sign * metric.of(outputs), sign * metric.contributions(outputs), images)
 
 
 @dataclass(frozen=True)

@@ -365,6 +365,15 @@ def screen_parts(train: LabelledImages, seed: int, screen: Screen) -> tuple[Tens
     return fit, held_out, split_seed
 
 
+def scored_in(bundle: DataBundle, seed: int, screen: Screen) -> Tensor:
+    """Numbers of the training images that a screening split, or fold of a rehearsal, scores."""
+    if not screen.rehearse:
+        return screen_parts(bundle.train, seed, screen)[1]
+    bins = bins_of_bundle(bundle)
+    assert bins is not None
+    return rehearsal_fold(bundle.train, bins, seed, screen.number).scored
+
+
 def outputs_of(part: FinishedPart, y: Tensor | None = None) -> Outputs:
     """What a metric gets of a finished training.
 

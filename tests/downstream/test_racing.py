@@ -36,6 +36,30 @@ def test_the_difference_and_its_error_worked_by_hand() -> None:
     assert error == pytest.approx(math.sqrt(3 * 0.25**2) / 3)
 
 
+def test_an_image_held_out_again_is_not_a_new_one() -> None:
+    numbers = np.array([7, 3, 5, 9])
+    one = [Result(0.75, np.array([0.25, 0.25, 0.25, 0.0]), numbers)]
+    two = [Result(0.5, np.array([0.25, 0.25, 0.0, 0.0]), numbers)]
+    assert difference(one * 3, two * 3)[1] == pytest.approx(0.25)
+
+
+def test_two_standard_errors_hold_the_difference_where_few_images_are_held_out_again() -> None:
+    # Which of 60 images either candidate alone recognises is decided once; eight splits hold out
+    # 15 each, so all splits together know 60 images and not 120.
+    rng, missed = np.random.default_rng(0), []
+    for _ in range(400):
+        drawn = rng.random(60)
+        first, second = [], []
+        for _ in range(8):
+            images = rng.permutation(60)[:15]
+            right = (drawn[images] < 0.15) / 15, (drawn[images] > 0.9) / 15
+            first.append(Result(float(right[0].sum()), right[0], images))
+            second.append(Result(float(right[1].sum()), right[1], images))
+        gap, error = difference(first, second)
+        missed.append(abs(gap - 0.05) > 2 * error)
+    assert np.mean(missed) < 0.07
+
+
 def test_the_spread_between_splits_counts_where_it_is_larger() -> None:
     one = [Result(score, np.zeros(0)) for score in (0.9, 0.5, 0.7)]
     two = [Result(0.5, np.zeros(0))] * 3

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
 from augmentor.common.types import DivergedError
 from augmentor.data.fingerprint import fingerprints
@@ -49,7 +50,9 @@ def test_a_candidate_that_missed_a_round_does_not_come_back() -> None:
 def test_a_round_made_ahead_that_diverges_does_not_end_the_race(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plan: Any = SimpleNamespace(screening_group=group_of, screening_metric=None)
+    plan: Any = SimpleNamespace(
+        screening_group=group_of, screening_metric=None, held_out=lambda _: torch.arange(100)
+    )
     monkeypatch.setattr(screening, "_result", lambda *_: result(0.5, images=100))
     job: Any = FakeJob(4, diverges=3)
     rounds = screening.Rounds(Race(plan, held_out=[100] * 9), job, most=5)
@@ -107,6 +110,7 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
         candidates=tuple(scores),
         settings=SimpleNamespace(rehearse=True),
         screening_group=group_of,
+        held_out=lambda _: torch.arange(100),
         screening_metric=METRICS["missing_combinations"],
         rounds=5,
         bundle=SimpleNamespace(train=None),
@@ -117,7 +121,7 @@ def test_a_decided_race_goes_on_until_synthetic_images_can_be_judged(
     race = Race(cast(Any, plan), held_out=[100])
 
     by_recipe = {policy.recipe: result(score, images=100) for policy, score in scores.items()}
-    monkeypatch.setattr(screening, "_result", lambda part, _: by_recipe[part.of])
+    monkeypatch.setattr(screening, "_result", lambda part, *_: by_recipe[part.of])
     alone = [policy for policy in scores if not policy.uses_synthetic]
     job = FakeJob(workers)
     screening._run(race, cast(Any, job), alone, least=plan.fewest_for_synthetic)
@@ -184,6 +188,7 @@ def test_images_held_out_for_the_race_are_not_in_its_pool(
     assert bench.pool is not None
     assert plan.bundle.pool is not None
     assert not np.isin(fingerprints(bench.pool), fingerprints(scored.x)).any()
+    assert torch.equal(plan.bundle.train.x[plan.held_out(0)], scored.x)
     assert len(bench.pool) == len(plan.bundle.pool) - len(scored) > 0
 
 
