@@ -6,6 +6,9 @@ READY := $(VENV)/.ready
 PACKAGES := augmentor downstream pipelines
 # Two test processes on two cores; `make test JOBS=0` runs in one.
 JOBS ?= 2
+# Where Python may not write bytecode, all of it is compiled once: each start takes a third then. Elsewhere it is
+# written when a module is first imported.
+COMPILE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 # Of `make fuzz`: inputs for each reader, and most seconds for it. Of `make soak`: seconds.
 FUZZ ?= 1000000
 SECONDS ?= 28800
@@ -28,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "augmentor needs Python 3.11 or newer; run: make PYTHON=python3.x ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt \
+	$(BIN)/uv pip install $(COMPILE) --python $(BIN)/python -c constraints.txt \
 	--config-settings-package augmentor-synth:editable_mode=compat -e '.[dev]'
 	touch $@
 

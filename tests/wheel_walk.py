@@ -76,6 +76,8 @@ def walk(folder: Path, programs: Path) -> None:
     """Run every block of the README in ``folder`` with the programs of an environment."""
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
+    # Or each start would compile all that it imports.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     # Threads that wait for each other spin, which takes many times as long beside other work.
     environment.setdefault("OMP_NUM_THREADS", "1")
 

@@ -42,7 +42,7 @@ from pipelines.image_folder import shown
 from pipelines.progress import Progress, Silent
 from pipelines.report.pictures import png_bytes
 from pipelines.results import read_result, write_result
-from pipelines.run_dir import require_writable
+from pipelines.run_dir import RunDir, require_writable
 
 DEFAULTS = EvaluateSettings()
 
@@ -109,7 +109,8 @@ def evaluate_run(
 
 
 def report_again(config: Config, out: Path) -> Path:
-    """Write the report of a finished evaluation anew, from evaluate.json and its pictures.
+    """Write the report of a finished evaluation anew, from evaluate.json and its pictures. In its
+    commands the run is called RUN where the evaluation lies in a folder of its own.
 
     Returns:
         The page.
@@ -120,7 +121,8 @@ def report_again(config: Config, out: Path) -> Path:
             with Image.open(out / f"{name}.png") as picture:
                 pictures[name] = picture.convert("RGB")
     result["verdict"] = verdict(result)
-    write_text(out / "report.html", evaluate_report(result, pictures, out))
+    run = out if RunDir(out).checkpoints.is_dir() else Path("RUN")
+    write_text(out / "report.html", evaluate_report(result, pictures, run))
     return out / "report.html"
 
 
