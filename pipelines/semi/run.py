@@ -61,8 +61,8 @@ def semi_run(
         RunLockedError: If another process works in ``out``.
     """
     progress, start = progress or Silent(), time.perf_counter()
-    require_place(config, out)
     plan = semi_plan(config, out)
+    require_place(config, out)
     parallelism, device = plan.parallelism, plan.setting.device
     with opened_by(config, out, make_semi, progress, parallelism=parallelism, device=device) as job:
         groups = plan.groups

@@ -180,7 +180,6 @@ OPTIONS: dict[str, dict[str, tuple[str, str, Any]]] = {
         "--source-augment": ("classical", "source.source_augment", "classical"),
         "--source-size": ("16", "source.size", 16),
         "--classifier-steps": ("7", "classifier.steps", 7),
-        "--views": ("3", "classifier.views", 3),
         "--arms": ("real,mixup", "gain.arms", ("real", "mixup")),
         "--metrics": ("error,accuracy", "gain.metrics", ("error", "accuracy")),
         "--processes": ("2", "gain.processes", 2),

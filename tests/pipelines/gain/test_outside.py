@@ -191,8 +191,8 @@ def test_what_cannot_be_an_arm_is_refused(
         gain_plan(tiny(tmp_path / "nothing"), tmp_path / "run")
     with pytest.raises(ConfigError, match="unknown arm 'synthetic:mode'"):
         gain_plan(tiny(made, arms=["real", "synthetic:mode"]), tmp_path / "run")
-    shutil.rmtree(other / "9")
-    with pytest.raises(DataError, match="no images of the class '9'"):
+    shutil.move(other / "9", other / "nine")
+    with pytest.raises(DataError, match="the data have no class 'nine'"):
         gain_plan(tiny(other), tmp_path / "run")
 
 

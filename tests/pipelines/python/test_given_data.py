@@ -153,7 +153,7 @@ def test_classes_keep_names_that_no_folder_can_bear(tmp_path: Path) -> None:
     with written(given, tmp_path) as found:
         data, made = (one.publish(tmp_path) for one in found)
     assert sorted(list_tree(data / "train").classes) == names
-    assert sorted(find_images(made).classes) == names  # those without synthetic images too
+    assert list(find_images(made).classes) == names[:1]
 
 
 @pytest.mark.parametrize(
