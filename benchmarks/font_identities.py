@@ -11,8 +11,8 @@ A font is an identity, a letter is one picture of it. OUT gets
 - ``mixed_pixels/``: new classes without a generator, the mean of two fonts, letter by letter;
 - ``rotated/``: new classes without a generator, fonts turned by a quarter.
 
-The last two become sets by ``augmentor import``; ``configs/not_yet_measured/verify_fonts.yaml`` has
-the commands.
+The last two become sets by ``augmentor import``; ``docs/results/verify_fonts/config.yaml`` has the
+commands.
 """
 
 from __future__ import annotations
