@@ -5,7 +5,7 @@
 A font is an identity, a letter is one picture of it. OUT gets
 
 - ``people/``: a class per font of half of the families, 22 letters to learn from and four for
-  tests;
+  tests, and ``metadata.csv`` with the letter of every picture;
 - ``pairs/``: pairs of two letters, of one font or of two families, all of the other families, in
   ten folds; no family is in two;
 - ``mixed_pixels/``: new classes without a generator, the mean of two fonts, letter by letter;
@@ -73,6 +73,10 @@ def write_people(out: Path, fonts: dict[str, dict[str, Pixels]]) -> None:
             parts["test" if letter in TESTED else "train"][letter] = pixels
         for part, own in parts.items():
             write(out / part, font, own)
+    for part in ("train", "test"):
+        names = sorted(path.relative_to(out / part) for path in (out / part).glob("*/*.png"))
+        lines = ["file_name,letter", *(f"{name.as_posix()},{name.stem}" for name in names)]
+        (out / part / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_pairs(out: Path, families: list[dict[str, dict[str, Pixels]]], seed: int) -> None:

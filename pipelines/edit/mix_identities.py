@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from augmentor.common.randomness import rng_for
-from augmentor.common.types import conditions_of
+from augmentor.common.types import SampleSource
 from augmentor.data.class_names import class_index, listed
 from augmentor.data.synthetic_store import Format, Recipe
 from augmentor.networks.blocks import MOST_WEIGHT
 from augmentor.sampling.mixed_classes import MixedClasses
+from augmentor.sampling.occurring_conditions import OccurringConditions
 from augmentor.sampling.synthesize import synthesize_set
 from pipelines.config import ConfigError
 from pipelines.device import use_threads
@@ -50,7 +51,8 @@ def mix_identities_run(
     progress: Progress | None = None,
 ) -> SynthesisReport:
     """Render classes that are mixtures of a run's, or finish the set an interrupted call left. No
-    encoder is needed.
+    encoder is needed. A source that knows conditions renders each new class under those that occur
+    in its training, all equally often.
 
     Args:
         run: Folder of the run.
@@ -80,15 +82,13 @@ def mix_identities_run(
     """
     began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
     use_threads(loaded.config.threads)
-    if conditions_of(loaded.source):
-        raise ConfigError(
-            f"{run}: the source needs a condition for every image, which new classes have none of; "
-            "train one without --condition"
-        )
     mixtures = _asked(loaded.source.classes, mixes, new, of, weight, per_class, seed)
     recipe = _recipe(loaded, mixtures, per_class, seed, format)
     class_probs = class_probs_of(mixtures, loaded.source.classes)
-    source = MixedClasses(loaded.source, class_probs, recipe.classes)
+    known: SampleSource = loaded.source
+    if loaded.seen is not None:
+        known = OccurringConditions(known, loaded.seen)
+    source = MixedClasses(known, class_probs, recipe.classes)
     with RunDir(out).lock(), watch_signals() as watch:
 
         def on_shard(done: int, total: int) -> None:

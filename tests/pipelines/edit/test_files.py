@@ -82,7 +82,14 @@ def lit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source knows conditions."""
 
     def load(run: Path, device: str | None) -> LoadedRun:
-        return LoadedRun(Lit(), config_from({"threads": 1}), "a" * 64, np.array([3]), 1)  # type: ignore[arg-type]
+        seen = LabelledImages(
+            torch.empty(9, 1, 0, 0),
+            torch.arange(9) % 3,
+            Lit().classes,
+            torch.tensor([[-90.0]] * 8 + [[90.0]]),
+            Lit.conditions,
+        )
+        return LoadedRun(Lit(), config_from({"threads": 1}), "a" * 64, np.array([3]), 1, seen)  # type: ignore[arg-type]
 
     for job in (edit, mix_identities):
         monkeypatch.setattr(job, "load_source", load)
@@ -250,9 +257,12 @@ def test_a_condition_needs_a_source_that_knows_one(tmp_path: Path, files: list[P
 
 
 @pytest.mark.usefixtures("lit")
-def test_new_classes_have_no_condition(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="train one without --condition"):
-        mix_identities.mix_identities_run(tmp_path, tmp_path / "o", mixes=[("0", "1")])
+def test_new_classes_are_rendered_under_every_condition_equally_often(tmp_path: Path) -> None:
+    mix_identities.mix_identities_run(tmp_path, tmp_path / "o", mixes=[("0", "1")], per_class=400)
+    levels = read_set(tmp_path / "o").images.x.mean(dim=(1, 2, 3))
+    # Training has eight dark images to one light one; a tenth of either is added, and of a latent.
+    assert float(levels.mean()) == pytest.approx(-0.25, abs=0.03)
+    assert float(levels.var()) == pytest.approx(0.01 + 0.01, rel=0.3)
 
 
 def test_bad_files_are_named_all_at_once(
