@@ -43,7 +43,7 @@ def test_folders_of_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     out = tmp_path / "out"
     monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "fonts"), "--out", str(out)])
     font_identities.main()
-    people = {path.name for path in (out / "people" / "train").iterdir()}
+    people = {path.name for path in (out / "people" / "train").iterdir() if path.is_dir()}
     pairs = read_pairs(out / "pairs", (1, 8, 8))
     assert not people & set(pairs.people)
     assert people | set(pairs.people) >= {"f0.bold", "f6.thin"}
@@ -55,8 +55,11 @@ def test_folders_of_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert (families[first] == families[second]) == bool(same)
         assert (pairs.people[first] == pairs.people[second]) == bool(same)
     for part, letters in (("train", LETTERS[:22]), ("test", LETTERS[22:])):
-        for font in (out / "people" / part).iterdir():
-            assert {path.stem for path in font.iterdir()} == set(letters)
+        for font in people:
+            assert {path.stem for path in (out / "people" / part / font).iterdir()} == set(letters)
+        rows = (out / "people" / part / "metadata.csv").read_text().splitlines()
+        assert rows[:2] == ["file_name,letter", f"{min(people)}/{letters[0]}.png,{letters[0]}"]
+        assert len(rows) == 1 + len(people) * len(letters)
     (mixed, *others) = sorted((out / "mixed_pixels").iterdir())
     assert len(others) == 2
     assert len(list(mixed.iterdir())) == 22
