@@ -23,7 +23,7 @@ def share_bounds(weights: Floats, right: Floats) -> Interval:
 
     Args:
         weights: (N,), 0 or more.
-        right: 1 or 0, (N,).
+        right: Above 0 for an image that is right, else 0, (N,).
 
     Returns:
         The ends; of equal weights and images that are all right, those of Clopper & Pearson.

@@ -89,7 +89,8 @@ def lit(monkeypatch: pytest.MonkeyPatch) -> None:
             torch.tensor([[-90.0]] * 8 + [[90.0]]),
             Lit.conditions,
         )
-        return LoadedRun(Lit(), config_from({"threads": 1}), "a" * 64, np.array([3]), 1, seen)  # type: ignore[arg-type]
+        lit: Any = Lit()
+        return LoadedRun(lit, config_from({"threads": 1}), "a" * 64, np.array([3]), 1, seen)
 
     for job in (edit, mix_identities):
         monkeypatch.setattr(job, "load_source", load)
