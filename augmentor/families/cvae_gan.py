@@ -33,6 +33,10 @@ from augmentor.networks.encoder import Encoder
 from augmentor.networks.generator import ConditionOn, Generator, Upsampling
 from augmentor.networks.moving_mean import MovingMean
 
+USUAL_SQUARE, USUAL_CLASSES = 2000.0, 10
+"""Half the mean square of the classifier's features that digits stay below, and their classes; the
+weights of the default preset were found on them."""
+
 
 @dataclass(frozen=True)
 class CvaeGanOptions:
@@ -56,6 +60,9 @@ class CvaeGanOptions:
             only.
         weight_class_mean: The paper's lambda 4, per-class mean matching in the classifier's
             features; generator only.
+        limit_features: Both losses in the classifier's features weigh no more than on ten classes
+            of many images. On few images of many classes the squares of the features grow thirtyfold,
+            and the sum over classes has more terms: without a limit both drown the other losses.
         weight_adversarial: Weight of the game's own generator loss; the paper's generator has none
             (0).
         weight_class: Weight of the classifier's cross entropy of rendered images; the symmetric
@@ -91,6 +98,7 @@ class CvaeGanOptions:
     weight_features_c: float = 0.01
     weight_mean: float = 0.0
     weight_class_mean: float = 0.01
+    limit_features: bool = True
     weight_adversarial: float = 1.0
     weight_class: float = 0.0
     game: Game = "hinge"
@@ -125,6 +133,7 @@ PRESETS = {
         weight_features_c=1.0,
         weight_mean=1e-3,
         weight_class_mean=1e-3,
+        limit_features=False,
         weight_adversarial=0.0,
         game="minimax",
         centre_decay=0.9,
@@ -270,13 +279,15 @@ class CvaeGanTrainer(Resumable):
         loss_features_d = half_squared_distance(features_d_real, features_d_rec).mean()
         loss_features_c = half_squared_distance(features_c_real, features_c_rec).mean()
         loss_pairs = o.weight_pixels * loss_pixels + o.weight_features_d * loss_features_d
-        loss_pairs = loss_pairs + o.weight_features_c * loss_features_c
+        share_c = self._share_of(features_c_real)
+        loss_pairs = loss_pairs + share_c * o.weight_features_c * loss_features_c
         loss_kl = kl_divergence(mu, logvar).mean()
         loss_adversarial = generator_loss(torch.cat([rec_logits, fake_logits]), o.game).mean()
 
         # Step 8. Gradients of all four at the same weights. KL does not depend on G, the means not
         # on E.
-        loss_g = loss_pairs + o.weight_mean * loss_mean + o.weight_class_mean * loss_class_mean
+        weight_class_mean = share_c * self._share_of_classes(k) * o.weight_class_mean
+        loss_g = loss_pairs + o.weight_mean * loss_mean + weight_class_mean * loss_class_mean
         loss_g = loss_g + o.weight_adversarial * loss_adversarial + o.weight_kl * loss_kl
         if o.weight_class > 0:
             labels = torch.cat([class_probs, class_probs_prior])
@@ -334,6 +345,19 @@ class CvaeGanTrainer(Resumable):
         real, seen_real = self.centres["class_real"](*class_means(features_real, class_probs))
         fake, seen_fake = self.centres["class_fake"](*class_means(features_fake, class_probs_prior))
         return class_feature_matching(real, fake, seen_real & seen_fake)
+
+    def _share_of(self, features_real: Tensor) -> Tensor | float:
+        """The part in (0, 1] of the classifier's losses that counts, by the length of its features
+        (N, F); see ``limit_features``.
+        """
+        if not self.options.limit_features:
+            return 1.0
+        half_square = 0.5 * ranks.mean(features_real.float().square().sum(dim=1).mean())
+        return (USUAL_SQUARE / half_square.clamp(min=USUAL_SQUARE)).detach()
+
+    def _share_of_classes(self, classes: int) -> float:
+        """The part in (0, 1] of the sum over classes that counts."""
+        return min(1.0, USUAL_CLASSES / classes) if self.options.limit_features else 1.0
 
     def state(self) -> dict[str, Any]:
         """Everything beside the model that the next step depends on, as nested dicts of tensors and

@@ -4,7 +4,7 @@ import torch
 from augmentor.common.conditions import Conditions
 from augmentor.families import FAMILIES
 from augmentor.families.cvae_gan import PRESETS
-from tests.augmentor.families.steps import changed, largest_gradients, small, step
+from tests.augmentor.families.steps import batch, changed, largest_gradients, small, step
 from tests.augmentor.families.steps import trainer_for as any_trainer
 
 
@@ -81,6 +81,49 @@ def test_the_classifiers_loss_falls_and_reconstructions_come_closer():
     assert losses[-1]["pixels"] < 0.5 * losses[0]["pixels"]
 
 
+def generators_gradient(weight, *, features=1.0, classes=("a", "b", "c"), **overrides):
+    """Largest gradient of the generator by one loss alone, with the classifier's features longer by
+    a factor; and half their mean square over the batch."""
+    quiet = {"weight_pixels": 0.0, "weight_features_d": 0.0, "weight_features_c": 0.0}
+    quiet |= {"weight_class_mean": 0.0, "weight_adversarial": 0.0, "weight_kl": 0.0}
+    family = FAMILIES["cvae_gan"]
+    torch.manual_seed(0)
+    chosen = family.options_for("default", small("cvae_gan") | quiet | {weight: 1.0} | overrides)
+    trainer = family.trainer(family.build(classes, (1, 8, 8), chosen))
+    last = [m for m in trainer.model.classifier.body.modules() if isinstance(m, torch.nn.Linear)][
+        -1
+    ]
+    with torch.no_grad():
+        for parameter in last.parameters():
+            parameter *= features
+        half_square = 0.5 * trainer.model.classifier(batch()[0])[1].square().sum(1).mean()
+    return largest_gradients(trainer)["generator"], float(half_square)
+
+
+def test_the_classifiers_losses_count_whole_where_its_features_are_short():
+    for weight in ("weight_features_c", "weight_class_mean"):
+        limited, half_square = generators_gradient(weight)
+        assert half_square < 2000
+        assert limited == generators_gradient(weight, limit_features=False)[0] > 0
+
+
+@pytest.mark.parametrize("weight", ["weight_features_c", "weight_class_mean"])
+def test_long_features_of_the_classifier_weigh_no_more_than_usual_ones(weight):
+    limited, half_square = generators_gradient(weight, features=1e4)
+    unlimited, _ = generators_gradient(weight, features=1e4, limit_features=False)
+    assert half_square > 20_000
+    assert limited == pytest.approx(unlimited * 2000 / half_square, rel=1e-3)
+
+
+def test_the_sum_over_many_classes_weighs_no_more_than_that_over_ten():
+    many = tuple(f"{number:02d}" for number in range(40))
+    limited, _ = generators_gradient("weight_class_mean", classes=many)
+    unlimited, _ = generators_gradient("weight_class_mean", classes=many, limit_features=False)
+    assert limited == pytest.approx(unlimited / 4, rel=1e-3)
+    pair, _ = generators_gradient("weight_features_c", classes=many)
+    assert pair == generators_gradient("weight_features_c", classes=many, limit_features=False)[0]
+
+
 def test_the_papers_weights():
     paper = PRESETS["paper"]
     assert (paper.weight_kl, paper.weight_pixels, paper.weight_mean, paper.weight_class_mean) == (
@@ -90,6 +133,7 @@ def test_the_papers_weights():
         1e-3,
     )
     assert paper.weight_adversarial == 0
+    assert not paper.limit_features
 
 
 FONTS = Conditions(("font",), ("top", "bottom"))
