@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,8 +81,11 @@ class Conditions:
         """
         self.require(condition)
         if self.are_numbers:
-            centre, scale = condition.new_tensor(self.centre), condition.new_tensor(self.scale)
-            return ((condition - centre) / scale).float()
+            # By plain numbers: a tensor of them would be copied to the device, which a recorded
+            # step cannot do.
+            columns = zip(condition.unbind(dim=1), self.centre, self.scale, strict=True)
+            scaled = [(column - centre) / scale for column, centre, scale in columns]
+            return torch.stack(scaled, dim=1).float()
         if condition.ndim == 1:
             return one_hot(condition, self.size).float()
         return condition.float()
@@ -112,12 +115,12 @@ class Conditions:
         if not self.are_numbers and not torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
             raise ValueError("every row of a mixture of conditions must sum to one")
 
-    def repeated(self, one: str | Sequence[float], n: int) -> Tensor:
+    def repeated(self, one: str | float | Sequence[float], n: int) -> Tensor:
         """One condition for n images, as ``rows`` takes them.
 
         Args:
             one: Name of a category (of several columns: with commas between), or one number per
-                column.
+                column; of a single column the number itself too.
             n: How many.
 
         Returns:
@@ -131,9 +134,10 @@ class Conditions:
             tensor([1, 1])
         """
         if self.are_numbers:
-            if isinstance(one, str) or len(one) != self.size:
+            numbers = one if isinstance(one, Collection) else (one,)
+            if isinstance(numbers, str) or len(numbers) != self.size:
                 raise ValueError(f"name one number for each of {', '.join(self.names)}: {one!r}")
-            return torch.tensor([[*one]], dtype=torch.float32).repeat(n, 1)
+            return torch.tensor([[*numbers]], dtype=torch.float32).repeat(n, 1)
         name = _spelled(one) if isinstance(one, str) else ""
         place = {_spelled(own): i for i, own in enumerate(self.categories)}.get(name)
         if place is None:

@@ -57,10 +57,12 @@ class CudaGraph:
 
     def warm_up(self, work: Callable[[], Tensor]) -> Tensor:
         """See ``Recording``. On a stream of its own, as torch asks before a capture."""
-        self.stream.wait_stream(torch.cuda.current_stream())
+        # Of its own device, which may not be the one that torch takes unless told otherwise.
+        current = torch.cuda.current_stream(self.stream.device)
+        self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
             out = work()
-        torch.cuda.current_stream().wait_stream(self.stream)
+        current.wait_stream(self.stream)
         return out
 
     def record(self, work: Callable[[], Tensor]) -> None:

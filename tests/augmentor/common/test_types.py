@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -44,3 +45,18 @@ def test_conditions_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         LabelledImages(X, Y, ("a", "b"), condition, meaning)
+
+
+def test_numbers_are_centred_and_scaled_column_by_column() -> None:
+    pose = Conditions(("azimuth", "elevation"), centre=(1 / 3, 20.0), scale=(130.7, 0.1))
+    condition = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) * 100
+    centre, scale = torch.tensor(pose.centre), torch.tensor(pose.scale)
+    assert torch.equal(pose.rows(condition), (condition - centre) / scale)
+
+
+@pytest.mark.parametrize("one", [65, 65.0, np.float32(65), [65.0]])
+def test_one_number_may_be_given_without_a_list(one: float | list[float]) -> None:
+    assert torch.equal(LIGHT.repeated(one, 2), torch.full((2, 1), 65.0))
+    pose = Conditions(("azimuth", "elevation"), centre=(0.0, 0.0), scale=(1.0, 1.0))
+    with pytest.raises(ValueError, match="one number for each of azimuth, elevation"):
+        pose.repeated(one, 2)

@@ -15,7 +15,7 @@ from augmentor.families import FAMILIES
 from augmentor.training.batches import DrawnThere
 from augmentor.training.ema import averaged
 from augmentor.training.loop import fit
-from augmentor.training.recorded import WARM_UP, Again, RecordedSteps, is_recordable
+from augmentor.training.recorded import WARM_UP, Again, CudaGraph, RecordedSteps, is_recordable
 from tests.augmentor.families.steps import CLASSES, batch, small, trainer_for
 
 STEPS = WARM_UP + 3
@@ -135,6 +135,10 @@ def test_batches_drawn_on_the_device_follow_the_shares_and_the_seed():
     assert not torch.equal(there.batch(20, seed=4)[0], there.batch(20, seed=5)[0])
 
 
+def _copied_from_the_host(*values, **_):
+    raise AssertionError(f"{values[-1]} is copied to the device within a step")
+
+
 LIGHT = Conditions(("light",), ("a", "b"))
 ANGLE = Conditions(("angle",), centre=(0.0,), scale=(1.0,))
 EVERY = [
@@ -163,6 +167,28 @@ def test_a_step_reads_nothing_back_from_its_device(name, preset, conditions, mon
         module.to("meta")
     x, y = (part.to("meta") for part in batch())
     rows = {None: (), LIGHT: (y,), ANGLE: (torch.zeros(12, 1, device="meta"),)}[conditions]
+    for owner, way in ((torch, "tensor"), (torch, "as_tensor"), (torch.Tensor, "new_tensor")):
+        monkeypatch.setattr(owner, way, _copied_from_the_host)  # no device of its own would refuse
     with unread():
         losses = trainer.step(x, y, *rows, rng=torch.Generator())
     assert {loss.device.type for loss in losses.values()} == {"meta"}
+
+
+def test_a_warm_up_waits_on_the_card_of_its_own_stream(monkeypatch):
+    """On a card that is not torch's current one; here without any."""
+
+    class Stream:
+        def __init__(self, device):
+            self.device, self.waited = device, []
+
+        def wait_stream(self, other):
+            self.waited.append(other)
+
+    streams = {place: Stream(place) for place in (None, "cuda:1")}
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: streams[device])
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    graph = CudaGraph.__new__(CudaGraph)
+    graph.stream = Stream("cuda:1")
+    assert graph.warm_up(lambda: 5) == 5
+    assert graph.stream.waited == [streams["cuda:1"]]
+    assert streams["cuda:1"].waited == [graph.stream]
