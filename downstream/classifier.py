@@ -14,6 +14,7 @@ import torch
 from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
 from torch import Tensor, nn
 
+from augmentor.common.evaluation import evaluating
 from downstream.input_form import InputChoice, WithInputForm, input_form
 from downstream.weights import load_weights, names_differ, read_weights
 
@@ -49,8 +50,9 @@ def build_classifier(
         choice: What of the input form timm's data config does not decide.
 
     Returns:
-        A network with timm's interface: ``num_features``, ``forward_features``, ``forward_head``.
-        It takes images of ``image_shape`` in [-1, 1], whatever it sees of them.
+        A network with timm's interface, in training mode as torch makes them: ``num_features``,
+        ``forward_features``, ``forward_head``. It takes images of ``image_shape`` in [-1, 1],
+        whatever it sees of them.
 
     Raises:
         OSError: If the file cannot be opened.
@@ -144,7 +146,8 @@ def _timm_network(
         options["img_size"] = seen[1:]
     try:
         network: nn.Module = timm.create_model(name, **options)
-        logits = network.eval()(torch.zeros(1, *seen))
+        with evaluating(network):
+            logits = network(torch.zeros(1, *seen))
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         shape = "x".join(map(str, seen))
         own = "" if config is None else f"; its own size is {config.input_size[1]}"
@@ -194,14 +197,12 @@ def features(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
     Returns:
         Features, float32, shape (N, num_features), on the device of ``x``.
     """
-    timm_model, training = cast(Any, model), model.training
-    device = next(model.parameters()).device
-    model.eval()
-    parts = [
-        timm_model.forward_head(timm_model.forward_features(part.to(device)), pre_logits=True)
-        .float()
-        .to(x.device)
-        for part in torch.split(x, batch_size)
-    ]
-    model.train(training)
+    timm_model, device = cast(Any, model), next(model.parameters()).device
+    with evaluating(model):
+        parts = [
+            timm_model.forward_head(timm_model.forward_features(part.to(device)), pre_logits=True)
+            .float()
+            .to(x.device)
+            for part in torch.split(x, batch_size)
+        ]
     return torch.cat(parts)

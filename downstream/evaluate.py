@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from augmentor.common.evaluation import evaluating
+
 
 @torch.no_grad()  # not inference_mode: its tensors could never enter a later training step
 def predict_logits(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor:
@@ -19,8 +21,7 @@ def predict_logits(model: nn.Module, x: Tensor, batch_size: int = 256) -> Tensor
     Returns:
         Logits, float32, shape (N, K), on the device of ``x``.
     """
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    parts = [model(part.to(device)).float().to(x.device) for part in torch.split(x, batch_size)]
-    model.train(training)
+    device = next(model.parameters()).device
+    with evaluating(model):
+        parts = [model(part.to(device)).float().to(x.device) for part in torch.split(x, batch_size)]
     return torch.cat(parts)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from augmentor.common.evaluation import evaluating
 from augmentor.common.randomness import rng_for
 from downstream.augment import beta_draws
 
@@ -127,11 +128,10 @@ def first_stages(model: nn.Module, x: Tensor) -> list[nn.Module]:
     hooks = []
     for stage in channels:
         hooks.append(stage.register_forward_hook(lambda one, _, out: found.update({one: out})))
-    training = model.training
     try:
-        model.eval()(x[:1].to(next(model.parameters()).device))
+        with evaluating(model):
+            model(x[:1].to(next(model.parameters()).device))
     finally:
-        model.train(training)
         for hook in hooks:
             hook.remove()
     # Some transformers have maps with the channels last, whose statistics would be other ones.

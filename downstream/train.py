@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from augmentor.common.evaluation import evaluating
 from augmentor.common.precision import faster_in_bfloat16
 from augmentor.common.randomness import rng_for
 from downstream.augment import Augment, Mix
@@ -316,9 +317,8 @@ def seeded_dropout(seed: int, device: torch.device) -> Iterator[None]:
 @torch.no_grad()
 def _num_classes(model: nn.Module, x: Tensor) -> int:
     """Classes a network answers with, which the labels alone do not tell."""
-    training = model.training
-    logits: Tensor = model.eval()(x[:1])
-    model.train(training)
+    with evaluating(model):
+        logits: Tensor = model(x[:1])
     return logits.shape[1]
 
 

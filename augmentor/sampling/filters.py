@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from augmentor.common.evaluation import evaluating
 from augmentor.common.types import Predict, SampleSource
 from augmentor.sampling.synthesize import Accept, render
 
@@ -39,26 +39,11 @@ def confidence_filter(predict: Predict, threshold: float) -> Accept:
 
 
 def _is_sure(predict: Predict, threshold: float, x: Tensor, y: Tensor) -> Tensor:
-    with torch.no_grad(), _evaluating(predict):
+    # Candidates come class by class: batch norm in training mode would take from each what all of
+    # them have in common.
+    with torch.no_grad(), evaluating(predict):
         probabilities = predict(x).float().softmax(dim=1)
     return probabilities.gather(1, y.to(probabilities.device)[:, None])[:, 0] >= threshold
-
-
-@contextmanager
-def _evaluating(predict: Predict) -> Iterator[None]:
-    """A network in evaluation mode meanwhile: candidates come class by class, and batch norm in
-    training mode would take from each what all of them have in common.
-    """
-    if not isinstance(predict, nn.Module) or not predict.training:
-        yield
-        return
-    modes = {module: module.training for module in predict.modules()}
-    predict.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def realism_filter(source: SampleSource, realism: Realism, share: float, seed: int) -> Accept:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
+from augmentor.common.evaluation import evaluating
+
 
 class Average(AveragedModel):
     """An exponential moving average of a model's weights and buffers, with a warm-up; made by
@@ -93,16 +95,13 @@ def recompute_batch_norm(model: nn.Module, batches: Iterable[Tensor]) -> None:
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return
-    before = [(norm.momentum, norm.training) for norm in norms]
-    modes, device = model.training, next(model.parameters()).device
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean of all batches
-        norm.train()
-    for batch in batches:
-        model(batch.to(device))
-    model.train(modes)
-    for norm, (momentum, training) in zip(norms, before, strict=True):
+    momenta, device = [norm.momentum for norm in norms], next(model.parameters()).device
+    with evaluating(model):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean of all batches
+            norm.train()
+        for batch in batches:
+            model(batch.to(device))
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-        norm.train(training)

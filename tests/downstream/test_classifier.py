@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,23 @@ def test_reading_leaves_the_mode_and_ignores_the_batch_size(training: bool) -> N
     torch.testing.assert_close(features(model, x, batch_size=2), features(model, x))
     torch.testing.assert_close(predict_logits(model, x, batch_size=2), predict_logits(model, x))
     assert model.training is training
+
+
+@pytest.mark.parametrize("read", [features, predict_logits])
+def test_reading_leaves_a_frozen_part_frozen(read: Callable[[nn.Module, Tensor], Tensor]) -> None:
+    model = build_classifier("auto", 3, (1, 8, 8), seed=0)
+    model.get_submodule("stem").eval()
+    before = [part.training for part in model.modules()]
+    read(model, images((1, 8, 8)))
+    assert [part.training for part in model.modules()] == before
+    assert {*before} == {True, False}
+
+
+@pytest.mark.parametrize("name", ["auto", "test_resnet"])
+@pytest.mark.parametrize("choice", [InputChoice(), InputChoice(size=32, crop=1.0)])
+def test_all_parts_of_a_new_network_are_in_training_mode(name: str, choice: InputChoice) -> None:
+    model = build_classifier(name, 3, (1, 32, 32), seed=0, choice=choice)
+    assert all(part.training for part in model.modules())
 
 
 def test_a_tag_without_its_weights_is_refused() -> None:

@@ -99,6 +99,14 @@ def test_styles_are_mixed_in_training_mode_alone_and_within_the_block_alone(
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_looking_for_the_stages_leaves_a_frozen_part_frozen() -> None:
+    model = build_classifier("auto", 2, (1, 16, 16), seed=0)
+    model.get_submodule("stem").eval()
+    first_stages(model, noise(1, 1, 16, 16))
+    assert model.training
+    assert not any(part.training for part in model.get_submodule("stem").modules())
+
+
 def test_a_seed_decides_the_mixing() -> None:
     x, model = noise(6, 1, 16, 16), build_classifier("auto", 2, (1, 16, 16), seed=0)
     found = []

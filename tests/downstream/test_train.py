@@ -19,6 +19,7 @@ from downstream.train import (
     TrainSettings,
     balanced_weights,
     draw_batches,
+    drawn_batches,
     learning_rate_at,
     seeded_dropout,
     train_classifier,
@@ -227,3 +228,12 @@ def test_another_loss_is_used_and_gets_the_smoothing() -> None:
     assert told == [SHORT.label_smoothing] * 3
     uneven = partial(class_balanced_cross_entropy, weights=torch.arange(10.0))
     assert not equal(plain, train_classifier(fresh(), x, y, SHORT, seed=0, loss=uneven))
+
+
+def test_counting_the_classes_for_a_mix_leaves_a_frozen_part_frozen() -> None:
+    model = build_classifier("auto", 10, (1, 8, 8), seed=0)
+    model.get_submodule("stem").eval()
+    _, target = next(drawn_batches(model, *small_set(), SHORT, seed=0, mix=mixup))
+    assert target.shape == (8, 10)
+    assert model.training
+    assert not any(part.training for part in model.get_submodule("stem").modules())

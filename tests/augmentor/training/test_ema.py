@@ -25,6 +25,7 @@ def test_statistics_become_those_of_the_batches():
 
 def test_modes_momentum_and_weights_stay():
     model = network().train()
+    model[0].eval()
     model[1].eval()
     before = copy.deepcopy(model)
     recompute_batch_norm(model, [torch.randn(8, 3)])
