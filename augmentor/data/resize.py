@@ -1,9 +1,12 @@
-"""Images brought to another size, with torch alone: importing torchvision takes seconds."""
+"""Images brought to another size or number of channels, with torch alone: importing torchvision
+takes seconds.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,3 +46,25 @@ def fit_square(pixels: Tensor, size: int) -> Tensor:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return resize(pixels[..., top : top + side, left : left + side], (size, size))
+
+
+def with_channels(pixels: Tensor, channels: int) -> Tensor:
+    r"""Images with one or three channels; grey is repeated, and RGB becomes Pillow's luma.
+
+    .. math:: L = (19595 R + 38470 G + 7471 B + 2^{15}) / 2^{16}
+
+    Args:
+        pixels: uint8 (N, C, H, W) with one channel or three.
+        channels: 1 or 3.
+
+    Returns:
+        uint8 (N, channels, H, W); a view where the channels are there already, or repeated. Grey
+        that was stored as RGB is the same grey again.
+    """
+    if pixels.shape[1] == channels:
+        return pixels
+    if channels == 3:
+        return pixels.expand(-1, 3, -1, -1)
+    red, green, blue = pixels.unbind(dim=1)
+    total = red.int().mul_(19595).add_(green, alpha=38470).add_(blue, alpha=7471)
+    return (total.add_(2**15) >> 16).to(torch.uint8).unsqueeze(1)

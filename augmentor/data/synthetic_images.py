@@ -14,7 +14,7 @@ from torch import Tensor
 from augmentor.common.types import LabelledImages, SampleSource, conditions_of, device_of
 from augmentor.data.class_names import match_classes
 from augmentor.data.fingerprint import to_uint8
-from augmentor.data.resize import resize
+from augmentor.data.resize import resize, with_channels
 from augmentor.data.synthetic_store import PixelImages, SyntheticSet, read_set
 
 Synthetic = str | Path | SyntheticSet | LabelledImages | SampleSource
@@ -93,7 +93,7 @@ def fit_shape(pixels: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
         image_shape: (C, H, W) wanted, with one channel or three.
 
     Returns:
-        uint8 (N, *image_shape): grey is repeated, RGB weighted to grey, the size changed
+        uint8 (N, *image_shape): the channels by ``resize.with_channels``, the size changed
         bicubically with antialiasing.
 
     Raises:
@@ -104,16 +104,7 @@ def fit_shape(pixels: Tensor, image_shape: tuple[int, int, int]) -> Tensor:
         raise ValueError(
             f"images must have one channel or three, got {pixels.shape[1]} and {channels}"
         )
-    if pixels.shape[1] != channels:
-        pixels = pixels.expand(-1, 3, -1, -1) if channels == 3 else _grey(pixels)
-    return resize(pixels, (height, width), "bicubic")
-
-
-def _grey(pixels: Tensor) -> Tensor:
-    """Brightness (N, 1, H, W) of RGB, with torchvision's weights, rounded down."""
-    red, green, blue = pixels.unbind(dim=1)
-    grey = red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
-    return grey.unsqueeze(1).to(torch.uint8)
+    return resize(with_channels(pixels, channels), (height, width), "bicubic")
 
 
 class _StoredDraw:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, from_uint8, overlap
-from augmentor.data.resize import fit_square
+from augmentor.data.resize import fit_square, with_channels
 from pipelines.config import IMAGE_SIZES, DataConfig
 
 SPLIT_SEED = 0  # of sets without an official split; this one never changes
@@ -76,20 +76,6 @@ def images_of_pixels(
         part = fit_square(pixels[start : start + TOGETHER], size)
         squares[start : start + TOGETHER] = with_channels(part, channels)
     return LabelledImages(from_uint8(squares), y.long(), (*names,))
-
-
-def with_channels(pixels: Tensor, channels: int) -> Tensor:
-    r"""Images with one or three channels, (N, C, H, W) uint8; grey is Pillow's luma.
-
-    .. math:: L = (19595 R + 38470 G + 7471 B + 2^{15}) / 2^{16}
-    """
-    if pixels.shape[1] == channels:
-        return pixels
-    if channels == 3:
-        return pixels.repeat(1, 3, 1, 1)
-    weights = torch.tensor([19595, 38470, 7471], dtype=torch.int32).view(1, 3, 1, 1)
-    total = (pixels.int() * weights).sum(dim=1, keepdim=True) + 2**15
-    return (total >> 16).to(torch.uint8)
 
 
 def without_twins(full: FullData) -> FullData:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from augmentor.data.resize import fit_square, resize
+from augmentor.data.fingerprint import fingerprints
+from augmentor.data.resize import fit_square, resize, with_channels
 from augmentor.data.synthetic_images import fit_shape
 
 SIZES = ((8, 8), (28, 28), (33, 50), (100, 7), (1, 1), (3, 300))
@@ -17,6 +20,11 @@ SIZES = ((8, 8), (28, 28), (33, 50), (100, 7), (1, 1), (3, 300))
 def noise(n: int, channels: int, size: tuple[int, int]) -> Tensor:
     rng = torch.Generator().manual_seed(n * channels * size[0])
     return torch.randint(0, 256, (n, channels, *size), generator=rng, dtype=torch.uint8)
+
+
+def luma(x: Tensor) -> Tensor:
+    pictures = [Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L") for image in x]
+    return torch.stack([torch.from_numpy(np.array(picture)) for picture in pictures])[:, None]
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
@@ -32,18 +40,25 @@ def test_bytes_are_those_of_torchvision(mode: str) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
-def test_fit_shape_gives_the_bytes_it_gave_with_torchvision(
+def test_fit_shape_gives_the_bytes_of_pillows_luma_and_torchvisions_sizes(
     channels: int, size: tuple[int, int]
 ) -> None:
     for wanted in ((1, 16, 16), (3, 28, 20), (channels, *size)):
         x = noise(4, channels, size)
         theirs = x
         if channels != wanted[0]:
-            theirs = x.expand(-1, 3, -1, -1) if wanted[0] == 3 else tv.rgb_to_grayscale(x)
+            theirs = x.expand(-1, 3, -1, -1) if wanted[0] == 3 else luma(x)
         theirs = tv.resize(
             theirs, list(wanted[1:]), interpolation=InterpolationMode.BICUBIC, antialias=True
         )
         assert torch.equal(fit_shape(x, wanted), theirs)
+
+
+def test_grey_that_is_stored_as_rgb_is_the_same_image() -> None:
+    grey = torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8)
+    for same in (with_channels(grey, 3), grey.repeat(1, 3, 1, 1)):
+        assert torch.equal(with_channels(same, 1), grey)
+        assert (fingerprints(fit_shape(same, (1, 8, 8))) == fingerprints(grey)).all()
 
 
 def test_images_of_the_size_wanted_are_not_touched() -> None:

@@ -15,10 +15,9 @@ from pipelines.check import check_data
 from pipelines.cli import main
 from pipelines.config import DataConfig
 from pipelines.data import full
-from pipelines.data.full import with_channels
 from pipelines.data.table import NAMED_DATA
 from pipelines.datasets import load_data
-from tests.pipelines.data.layouts import LAYOUTS, cifar10, dtd, eurosat, food101, noise
+from tests.pipelines.data.layouts import LAYOUTS, cifar10, dtd, eurosat, food101
 
 OF_TORCHVISION = [name for name, known in NAMED_DATA.items() if known.torchvision]
 
@@ -137,11 +136,6 @@ def test_what_does_not_fit_in_memory_is_refused_before_it_is_read(
     assert load_data(named("food101", tmp_path, size=64), seed=0).train.image_shape[1] == 64
     monkeypatch.undo()
     assert full.memory_bytes() > 10**8
-
-
-def test_one_channel_becomes_three_and_back() -> None:
-    pixels = torch.from_numpy(noise(2, 1, 4, 4))
-    assert torch.equal(with_channels(with_channels(pixels, 3), 1), pixels)
 
 
 def test_a_set_by_name_has_no_conditions(tmp_path: Path) -> None:
