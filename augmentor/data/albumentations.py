@@ -37,8 +37,8 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
 
     The class of the image comes with the call, as ``FDA`` gets its reference images:
     ``transform(image=image, synthetic_metadata="7")``, by name or label. The synthetic image gets
-    the image's size, channels and type (uint8, or float32 in [0, 1]). An image of a class of which
-    a stored set has none stays.
+    the image's size, channels and type (uint8, or float32 in [0, 1]), so place this before
+    ``Normalize``. An image of a class of which a stored set has none stays.
 
     ``albumentations.save`` writes the folder of the synthetic images, not the images: the set has
     to be there when ``albumentations.load`` reads the file. Import this module before you load.
@@ -93,7 +93,11 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
     def apply(self, img: NDArray[Any], pixels: Tensor | None = None, **params: Any) -> NDArray[Any]:
         """The drawn image in the form of ``img`` (H, W) or (H, W, C), or ``img`` itself if there is
         none.
+
+        Raises:
+            ValueError: If ``img`` is neither uint8 nor float32 in [0, 1].
         """
+        _require_form(img)
         if pixels is None:
             return img
         height, width, channels = (*img.shape, 1)[:3]
@@ -103,7 +107,7 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
             .reshape(img.shape)
             .numpy()
         )
-        return array if img.dtype == np.uint8 else (array / np.float32(255)).astype(img.dtype)
+        return array if img.dtype == np.uint8 else array / np.float32(255)
 
     def get_transform_init_args(self) -> dict[str, Any]:
         """What ``repr`` shows, and ``albumentations.save`` writes: plain lists and strings."""
@@ -139,6 +143,17 @@ class SyntheticReplace(albumentations.ImageOnlyTransform):  # type: ignore[misc]
         )
 
 
+def _require_form(img: NDArray[Any]) -> None:
+    if img.dtype == np.uint8:
+        return
+    low, high = float(img.min()), float(img.max())
+    if img.dtype != np.float32 or low < 0 or high > 1:
+        raise ValueError(
+            f"SyntheticReplace takes uint8, or float32 in [0, 1], got {img.dtype} from {low:g} to "
+            f"{high:g}: place it before Normalize"
+        )
+
+
 class SeededItems(SharedEpoch, Dataset[tuple[Any, Any]]):
     """Apply albumentations to a dataset so that every item of every epoch has chance of its own, by
     seed.
@@ -153,7 +168,7 @@ class SeededItems(SharedEpoch, Dataset[tuple[Any, Any]]):
     ``WeightedRandomSampler``: an item that comes again would be augmented in the same way.
 
     Args:
-        dataset: Items are (image, label), with PIL images or arrays (H, W[, C]).
+        dataset: Items are (image, label), with PIL images or arrays (H, W[, C]); not dicts.
         compose: An albumentations ``Compose`` or transform; gets ``image=`` and gives ``"image"``.
         seed: Not negative.
         label_key: Pass the label to ``compose`` under this word too, such as ``SyntheticReplace``'s
@@ -184,7 +199,14 @@ class SeededItems(SharedEpoch, Dataset[tuple[Any, Any]]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         position = index % len(self)
-        image, label = self.dataset[position]
+        item = self.dataset[position]
+        if isinstance(item, Mapping):
+            raise TypeError(
+                f"items are dicts of {', '.join(map(str, item))}, and SeededItems takes (image, "
+                "label): apply albumentations in the dataset's own transform, with Hugging Face by "
+                "set_transform"
+            )
+        image, label = item
         words: Mapping[str, Any] = {} if self.label_key is None else {self.label_key: label}
         self._seed_transforms(position, repeat_of(index))
         return self.compose(image=np.array(image), **words)["image"], label

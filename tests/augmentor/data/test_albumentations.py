@@ -66,6 +66,16 @@ def test_form_of_the_image(images, channels, dtype):
     assert float(replaced.mean()) / white == pytest.approx(0.5, abs=0.02)
 
 
+NORMALIZED = np.full((8, 8), 1.7, dtype=np.float32)
+
+
+@pytest.mark.parametrize("image", [NORMALIZED, -NORMALIZED, GREY.astype(np.uint16), GREY / 255])
+def test_images_of_another_range_or_type_are_refused(images, image):
+    replace = SyntheticReplace(images({"a": 5, "b": 7}), ("a", "b"), p=1)
+    with pytest.raises(ValueError, match=f"got {image.dtype} from .*: place it before Normalize"):
+        replace(image=image, synthetic_metadata="b")
+
+
 def test_probability(images):
     replace = albumentations.Compose(
         [SyntheticReplace(images({"a": 5, "b": 7}), ("a", "b"), p=0.3)], seed=0
@@ -159,6 +169,12 @@ def test_transforms_of_one_item_are_independent():
         corners.update(int(dataset[i][0][0, 0]) for i in range(12))
     assert set(corners) == {0, 7, 56, 63}
     assert min(corners.values()) > 60
+
+
+def test_dicts_are_refused_and_where_to_augment_them_is_said():
+    rows = [{"image": np.zeros((8, 8), dtype=np.uint8), "label": 1}]
+    with pytest.raises(TypeError, match=r"dicts of image, label, .* Hugging Face by set_transform"):
+        SeededItems(rows, albumentations.HorizontalFlip(), seed=0)[0]
 
 
 def test_pickles_and_ends(images):
