@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from augmentor.common.precision import autocast
 from augmentor.families.players import Resumable, adam_players
+from augmentor.families.renderer import require_square
 from augmentor.losses.pixel_likelihood import (
     bits_per_dimension,
     discretised_logistic_cdf,
@@ -60,14 +61,18 @@ class PixelCnn(nn.Module):
 
     Args:
         classes: Class names; position is index.
-        image_shape: (C, H, W), any.
+        image_shape: (C, H, W), square, any C.
         options: Everything that can be set.
+
+    Raises:
+        ValueError: If the images are not square.
     """
 
     def __init__(
         self, classes: tuple[str, ...], image_shape: tuple[int, int, int], options: PixelCnnOptions
     ) -> None:
         super().__init__()
+        require_square(image_shape)
         self.classes, self.image_shape, self.latent_dim = (
             classes,
             image_shape,

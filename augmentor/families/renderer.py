@@ -24,6 +24,16 @@ class HasLatentDim(Protocol):
         """Length of one latent."""
 
 
+def require_square(image_shape: tuple[int, int, int]) -> None:
+    """Refuse (C, H, W) of other images than square ones, which no family would be loaded with.
+
+    Raises:
+        ValueError: With the shape.
+    """
+    if image_shape[1] != image_shape[2]:
+        raise ValueError(f"images must be square, found the shape {tuple(image_shape)}")
+
+
 class Renderer(nn.Module):
     """A ``SampleSource``; whoever derives from it makes ``generator`` and the networks that train
     it.
@@ -49,8 +59,7 @@ class Renderer(nn.Module):
         conditions: Conditions = NO_CONDITIONS,
     ) -> None:
         super().__init__()
-        if image_shape[1] != image_shape[2]:
-            raise ValueError(f"images must be square, found the shape {tuple(image_shape)}")
+        require_square(image_shape)
         self.classes, self.image_shape, self.latent_dim = classes, image_shape, options.latent_dim
         self.conditions = conditions
 

@@ -66,12 +66,6 @@ class SemiGanOptions:
     bfloat16: bool = False
 
 
-BAD_GENERATOR = SemiGanOptions(weight_entropy=0.1, weight_pull_away=0.8)
-"""The finding of Dai et al. 2017 (arXiv:1705.09783): a generator that spreads around the data
-teaches more than one that hits them. Of its three terms the low-density one is left out: it needs a
-trained density model."""
-
-
 class ImprovedGanTrainer:
     """A head and a generator trained along, in the order of the authors' code: the head, then the
     generator.

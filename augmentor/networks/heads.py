@@ -85,7 +85,16 @@ def discriminator_backbone(discriminator: Discriminator) -> nn.Module:
     Returns:
         Images (N, C, H, W) to features (N, discriminator.num_features), those the discriminator
         itself returns.
+
+    Raises:
+        ValueError: If its convolutions see a picture of the class too (``conditioning="channel"``),
+            which a head has yet to find out.
     """
+    if discriminator.picture is not None:
+        raise ValueError(
+            'a discriminator with conditioning="channel" sees a picture of the class beside the '
+            'image: take one with conditioning "none" or "projection"'
+        )
     return nn.Sequential(
         discriminator.convolutions, SumPool() if discriminator.pool else nn.Flatten()
     )

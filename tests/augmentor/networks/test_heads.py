@@ -49,6 +49,11 @@ def test_a_discriminators_convolutions_are_a_backbone_with_its_own_features(spec
     assert next(head.backbone.parameters()) is next(discriminator.convolutions.parameters())
 
 
+def test_a_discriminator_that_sees_a_picture_of_the_class_is_no_backbone():
+    with pytest.raises(ValueError, match='conditioning="channel" sees a picture of the class'):
+        discriminator_backbone(Discriminator((1, 8, 8), 3, 4, "channel", "batch"))
+
+
 def test_a_backbone_of_another_length_is_refused():
     with pytest.raises(ValueError, match=r"features \(4, 10\), it gave \(4, 64\)"):
         SemiSupervisedHead(nn.Flatten(), 10, 3)(X)
