@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
@@ -18,6 +16,7 @@ from augmentor.common.types import (
     DataError,
     EncodingSource,
     IdentitySource,
+    Record,
     SampleSource,
     conditional,
     conditions_of,
@@ -29,25 +28,9 @@ from augmentor.data.class_names import class_index
 from augmentor.families import FAMILIES
 from augmentor.training.checkpoint import Checkpoint, load_checkpoint
 
-OneCondition = str | Sequence[float]
-"""One condition as a user writes it: the name of a category, or a number per column."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of the training of a source.
-
-    Args:
-        description: As ``describe`` gives it, and more that the training told: JSON values.
-        steps: Training steps done.
-        trained_on: Fingerprints of the images that it saw, int64 (n,).
-        counts: Images of every class that it saw, by name; None if that was not kept.
-    """
-
-    description: Mapping[str, Any]
-    steps: int
-    trained_on: NDArray[np.int64]
-    counts: Mapping[str, int] | None = None
+OneCondition = str | float | Sequence[float]
+"""One condition as a user writes it: the name of a category, or a number per column; of a single
+column the number itself too."""
 
 
 def describe(family: str, model: Any) -> dict[str, Any]:
@@ -252,7 +235,7 @@ class Source:
                 with ``label``, one for all: the name of a category, or a number per column.
             label: Name of the class; of classes that are numbers, the number.
             n: How many images, 0 or more.
-            seed: Which images; the first n of a longer draw are the same.
+            seed: Which images; the first n of a longer draw are the same but for rounding.
 
         Returns:
             Images, float32 (N, C, H, W) in [-1, 1], on the device of the source, wherever the

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from augmentor.api import Record
+from augmentor.common.types import Record
 
 MOST_ROWS = 200
 """Classes that the table of counts lists."""

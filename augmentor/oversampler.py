@@ -14,9 +14,8 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import check_random_state
 from torch import nn
 
-from augmentor.api import Record
 from augmentor.common.picklable import picklable
-from augmentor.common.types import DataError, LabelledImages, SampleSource
+from augmentor.common.types import DataError, LabelledImages, SampleSource, record_of
 from augmentor.data.array_form import (
     as_given,
     as_tensor,
@@ -25,9 +24,9 @@ from augmentor.data.array_form import (
     images_like,
     labelled,
     labels_like,
+    range_of,
     require_shape,
     shape_of,
-    usual_range,
 )
 from augmentor.data.class_counts import Strategy, resolve_counts
 from augmentor.data.class_names import listed
@@ -163,13 +162,13 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             DataError: If a label that is to get images is not a class of the source, or the source
                 was trained on images that are not among the given ones, as the class says.
-            ValueError: If the shapes do not fit the source, the range of ``X`` must be said, there
-                is one class only, or the strategy is wrong.
+            ValueError: If the shapes do not fit the source, the range of ``X`` must be said or is
+                another one, there is one class only, or the strategy is wrong.
         """
         images, labels = checked(X, y)
         self._remember_features(X, images)
         shape, seed = self._require_shape(images), self._seed()
-        black_white = self.value_range or usual_range(images)
+        black_white = range_of(images, self.value_range)
         added = self._settle(labels)
         if self.source is None:
             self._train(labelled(images, labels, shape, black_white), seed)
@@ -241,7 +240,7 @@ class GanOverSampler(OneToOneFeatureMixin, BaseEstimator):  # type: ignore[misc]
         """Fingerprints of what the given source was trained on; None where that is not known."""
         if self.trained_on is not None:
             return self.trained_on
-        record: Record | None = getattr(self.source, "record", None)
+        record = record_of(cast(SampleSource, self.source))
         return None if record is None else record.trained_on
 
     def _refuse_others_seen(self, x: torch.Tensor, seen: NDArray[np.int64]) -> None:

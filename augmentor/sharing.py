@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from augmentor.api import Record, Source, described_weights, source_of
+from augmentor.api import Source, described_weights, source_of
 from augmentor.common.atomic_files import sha256_of, write_bytes, write_json, write_text
 from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.tensor_files import read_tensors
-from augmentor.common.types import DataError
+from augmentor.common.types import DataError, Record
 from augmentor.model_card import model_card
 from augmentor.training.checkpoint import Checkpoint
 

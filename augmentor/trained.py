@@ -10,10 +10,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from augmentor.api import Record, Source, describe, source_from
-from augmentor.common.types import LabelledImages, StepReport
+from augmentor.api import Source, describe, source_from
+from augmentor.common.types import LabelledImages, Record, StepReport
 from augmentor.common.value_range import require_usual_range
-from augmentor.data.array_form import checked, labelled, shape_of, usual_range
+from augmentor.data.array_form import checked, labelled, range_of, require_shape, shape_of
 from augmentor.data.fingerprint import fingerprints
 from augmentor.families import FAMILIES
 from augmentor.families.family import Family
@@ -118,6 +118,7 @@ def train(
     batch_size: int = 64,
     options: Mapping[str, Any] | None = None,
     value_range: tuple[float, float] | None = None,
+    image_shape: tuple[int, int, int] | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
     tell: Callable[[StepReport], None] | None = None,
@@ -127,8 +128,8 @@ def train(
     The generator sees every image that you give. Keep the images of a later test out.
 
     Args:
-        images: ``LabelledImages``, or a pair of arrays: images (N, H, W), (N, C, H, W) or
-            (N, H, W, C) and labels (N,). Square, 8 to 128 pixels.
+        images: ``LabelledImages``, or a pair of arrays: images (N, H, W), (N, C, H, W),
+            (N, H, W, C) or flattened (N, C*H*W), and labels (N,). Square, 8 to 128 pixels.
         family: A name of ``augmentor.families.FAMILIES``.
         steps: Training steps.
         batch_size: Images per step.
@@ -136,6 +137,7 @@ def train(
         options: Options of the family that differ from those of the preset.
         value_range: What black and white are in the arrays. By default 0 and 255 for uint8, 0 and 1
             or -1 and 1 for floats.
+        image_shape: (C, H, W) of arrays that do not tell it, as flattened ones.
         seed: Decides weights, batches and noise; equal seeds give equal sources on a CPU.
         device: Where to train and, later, to render.
         tell: Called with the report of every step.
@@ -146,7 +148,7 @@ def train(
     Raises:
         DivergedError: If a loss, a weight or a buffer stops being finite.
         ValueError: If the family, the preset, an option, a shape, a label or a number cannot be
-            used.
+            used, or the images have conditions and the family knows classes alone.
 
     Example:
         >>> import numpy as np
@@ -157,9 +159,12 @@ def train(
     """
     if not isinstance(images, LabelledImages):
         x, y = checked(*images)
-        images = labelled(x, y, shape_of(x), value_range or usual_range(x))
+        shape = image_shape or shape_of(x)
+        require_shape(x, shape)
+        images = labelled(x, y, shape, range_of(x, value_range))
     else:
         require_usual_range(images.x)
+    _refuse_conditions(images, family)
     model = trained_model(
         images,
         family,
@@ -174,3 +179,13 @@ def train(
     seen = fingerprints(images.x)
     record = Record(describe(family, model), steps, seen, images.counts_by_name)
     return source_from(model, record)
+
+
+def _refuse_conditions(images: LabelledImages, family: str) -> None:
+    """Refuse what the family would leave out."""
+    taking = [name for name, one in FAMILIES.items() if one.takes_conditions]
+    if images.conditions and family in FAMILIES and family not in taking:
+        raise ValueError(
+            f"the family {family!r} knows classes alone: choose one that takes conditions "
+            f"({', '.join(taking)}), or give images.without_conditions()"
+        )

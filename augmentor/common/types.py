@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
@@ -231,6 +233,28 @@ class IdentitySource(EncodingSource, Protocol):
         Returns:
             Images, float32 (N, C, H, W) in [-1, 1]. Row i depends on row i of both only.
         """
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of the training of a source.
+
+    Args:
+        description: As ``api.describe`` gives it, and more that the training told: JSON values.
+        steps: Training steps done.
+        trained_on: Fingerprints of the images that it saw, int64 (n,).
+        counts: Images of every class that it saw, by name; None if that was not kept.
+    """
+
+    description: Mapping[str, Any]
+    steps: int
+    trained_on: NDArray[np.int64]
+    counts: Mapping[str, int] | None = None
+
+
+def record_of(source: SampleSource) -> Record | None:
+    """What is known of the training of a source; None for one that does not tell."""
+    return getattr(source, "record", None)
 
 
 def device_of(source: SampleSource) -> torch.device:

@@ -38,8 +38,9 @@ def checked(images: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray
             f"X must be (N, C*H*W), (N, H, W) or (N, C, H, W) and y (N,), got {x.shape} and "
             f"{y.shape}"
         )
-    if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
-        raise ValueError("X must hold finite numbers")
+    kind = x.dtype == np.bool_ or np.issubdtype(x.dtype, np.number)
+    if not kind or not np.isfinite(x).all():
+        raise ValueError("X must hold finite numbers, or true and false")
     if np.issubdtype(y.dtype, np.floating) and (y != y.round()).any():
         raise ValueError("Unknown label type: labels are class names or whole numbers")
     return x, y
@@ -91,14 +92,17 @@ def require_shape(images: NDArray[Any], image_shape: tuple[int, int, int]) -> No
         )
 
 
-def usual_range(images: NDArray[Any]) -> tuple[float, float]:
-    """What black and white usually are: 0 and 255 for uint8; for floats 0 and 1, or -1 and 1.
+def range_of(images: NDArray[Any], given: tuple[float, float] | None = None) -> tuple[float, float]:
+    """What black and white are: as given, else 0 and 255 for uint8, 0 and 1 for bool, and for
+    floats 0 and 1, or -1 and 1.
 
     Raises:
-        ValueError: If the numbers are of another kind.
+        ValueError: If the range does not fit the numbers, or has to be given.
     """
-    if images.dtype == np.uint8:
-        return 0, 255
+    if given is not None:
+        return checked_range(given, float(images.min()), float(images.max()))
+    if images.dtype in (np.uint8, np.bool_):
+        return 0, 255 if images.dtype == np.uint8 else 1
     low, high = float(images.min()), float(images.max())
     if not np.issubdtype(images.dtype, np.floating) or low < -1 or high > 1:
         raise ValueError(
@@ -119,7 +123,7 @@ def labelled(
         images: As ``checked`` gives them, of ``image_shape``.
         labels: Likewise.
         image_shape: (C, H, W).
-        value_range: What black and white are.
+        value_range: What black and white are, as of ``range_of``.
     """
     known, y = np.unique(labels, return_inverse=True)
     classes = tuple(map(class_name, known.tolist()))
@@ -129,16 +133,10 @@ def labelled(
 def as_tensor(
     images: NDArray[Any], image_shape: tuple[int, int, int], value_range: tuple[float, float]
 ) -> torch.Tensor:
-    """Images as float32 (N, C, H, W) in [-1, 1].
-
-    Raises:
-        ValueError: If the range does not fit the numbers.
-    """
+    """Images as float32 (N, C, H, W) in [-1, 1]; arguments as of ``labelled``."""
     if is_channels_last(images, image_shape):
         images = images.transpose(0, 3, 1, 2)
     low, high = value_range
-    if images.size:
-        low, high = checked_range(value_range, float(images.min()), float(images.max()))
     found = np.empty((len(images), *image_shape), np.float32)
     # All in float64 at once would be eight times as much as they were given.
     for first in range(0, len(images), PIECE):

@@ -16,7 +16,13 @@ from torch.utils.data import Dataset
 
 from augmentor.common.given_files import parse_json, read_text
 from augmentor.common.randomness import rng_for
-from augmentor.common.types import DataError, LabelledImages, SampleSource, conditions_of
+from augmentor.common.types import (
+    DataError,
+    LabelledImages,
+    SampleSource,
+    conditions_of,
+    record_of,
+)
 from augmentor.data.candidates import first_candidates
 from augmentor.data.class_counts import Strategy, fill_up, resolve_counts
 from augmentor.data.class_names import listed, match_classes
@@ -86,7 +92,8 @@ class SyntheticMix(MixedItems):
     Say by one of these how many synthetic images the mix gets:
 
     - ``share``: this part of the mix is synthetic. The smallest classes are filled up first.
-    - ``counts``: a class balance as in ``class_counts.resolve_counts``, such as ``"auto"`` or 500.
+    - ``counts``: a class balance as in ``class_counts.resolve_counts``, such as ``"auto"`` or 500,
+      over the classes that have real or synthetic images.
     - ``policy``: what ``augmentor gain`` chose. Its ``share`` is a part of the *draws*, so train
       with ``WeightedRandomSampler(mix.draw_weights(), len(mix))``. The mix gets all images of a
       stored set or of ``LabelledImages``. From a live source it renders ``share`` of its items,
@@ -383,12 +390,18 @@ class SyntheticMix(MixedItems):
         """Pixels and own labels of images rendered now, in the source's order of classes."""
         own_label, share = match_classes(self._names, source.classes), self._drawing.share
         real = _counted(self._real_labels, len(self._names))
-        unlimited = dict.fromkeys(own_label, ANY)
+        record = record_of(source)
+        known = {} if record is None or record.counts is None else record.counts
+        # A class that neither the data nor the source have images of is not asked for.
+        unlimited = {
+            own: ANY
+            for name, own in zip(source.classes, own_label, strict=True)
+            if real[own] or known.get(name) != 0
+        }
         if by_policy and share is not None:
             wanted = fill_up(dict.fromkeys(real, 0), _budget(share, real), unlimited)
         else:
             wanted = _wanted(real, share, counts, self._names, unlimited)
-        known: Mapping[str, int] = getattr(getattr(source, "record", None), "counts", None) or {}
         for name, own in zip(source.classes, own_label, strict=True):
             if wanted[own] and known.get(name) == 0:
                 raise DataError(f"class {name!r}: the source has seen no image of it in training")
@@ -569,7 +582,7 @@ def _wanted(
     """Synthetic images of every class; ``available`` are those there can be of it."""
     if share is not None:
         return _filled_up(real, share, available)
-    wanted = resolve_counts("auto" if counts is None else counts, real, names)
+    wanted = _resolved("auto" if counts is None else counts, real, names, available)
     for c, n in wanted.items():
         if n > (most := available.get(c, 0)):
             raise DataError(
@@ -577,6 +590,20 @@ def _wanted(
                 "name the classes that are to get some in counts, ask for fewer or synthesize more"
             )
     return wanted
+
+
+def _resolved(
+    counts: Strategy, real: dict[int, int], names: Sequence[str], available: dict[int, int]
+) -> dict[int, int]:
+    """``resolve_counts`` over the classes that somebody has images of: a word or a number asks
+    for nothing of others, as of class 0 where labels begin at 1.
+    """
+    if isinstance(counts, Mapping):
+        return resolve_counts(counts, real, names)
+    found = [c for c, n in real.items() if n or available.get(c)]
+    own = {place: real[c] for place, c in enumerate(found)}
+    wanted = resolve_counts(counts, own, [names[c] for c in found])
+    return dict.fromkeys(real, 0) | {found[place]: n for place, n in wanted.items()}
 
 
 def _filled_up(real: dict[int, int], share: float, available: dict[int, int]) -> dict[int, int]:

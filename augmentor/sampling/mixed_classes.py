@@ -4,10 +4,12 @@ three).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from augmentor.common.types import SampleSource
+from augmentor.common.types import Record, SampleSource
 from augmentor.networks.blocks import MOST_WEIGHT, are_class_weights
 from augmentor.sampling.source_wrapper import SourceWrapper
 
@@ -47,6 +49,11 @@ class MixedClasses(SourceWrapper):
     def classes(self) -> tuple[str, ...]:
         """Names of the mixed classes; position is index."""
         return self.names
+
+    @property
+    def record(self) -> Record | None:
+        """That of what renders, without ``counts``: it saw no image of a mixed class."""
+        return None if (record := super().record) is None else replace(record, counts=None)
 
     def sample(self, y: Tensor, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """See ``types.ConditionalSource.sample``; a mixture of mixed classes is the mixture of

@@ -7,7 +7,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmentor.common.types import LabelledImages, SampleSource, conditions_of, device_of
+from augmentor.common.types import (
+    LabelledImages,
+    Record,
+    SampleSource,
+    conditions_of,
+    device_of,
+    record_of,
+)
 from augmentor.data.candidates import sample
 from augmentor.data.combinations import bins_of
 
@@ -39,6 +46,11 @@ class OccurringConditions:
         _, self._counts = torch.unique(place, return_counts=True)
         self._starts = self._counts.cumsum(0) - self._counts
         self._condition = seen.condition[order]
+
+    @property
+    def record(self) -> Record | None:
+        """What is known of the training of what renders."""
+        return record_of(self.source)
 
     @property
     def device(self) -> torch.device:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from augmentor.common.conditions import Conditions
-from augmentor.common.types import SampleSource, conditions_of, device_of
+from augmentor.common.types import Record, SampleSource, conditions_of, device_of, record_of
 from augmentor.data.candidates import sample
 
 
@@ -39,6 +39,11 @@ class SourceWrapper:
     def conditions(self) -> Conditions:
         """What the source knows beside the class; falsy if it knows the class alone."""
         return conditions_of(self.source)
+
+    @property
+    def record(self) -> Record | None:
+        """What is known of the training of what renders."""
+        return record_of(self.source)
 
     @property
     def device(self) -> torch.device:

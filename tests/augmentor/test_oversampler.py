@@ -18,6 +18,8 @@ from torch import Tensor
 from augmentor import GanOverSampler, oversampler, train
 from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints
+from augmentor.sampling.mixed_classes import MixedClasses
+from augmentor.sampling.spread_latents import DonatedLatents, ScaledLatents
 from augmentor.sampling.synthesize import synthesize
 
 BLACK = np.zeros((13, 1, 4, 4), dtype=np.float32)
@@ -70,6 +72,7 @@ def test_colour_is_flattened_channels_first():
         (BLACK, None, (0, 1)),
         (BLACK - 1, None, (-1, 1)),
         (BLACK.astype(np.uint8), None, (0, 255)),
+        (BLACK.astype(bool), None, (0, 1)),
         (BLACK * 0 + 16, (0, 16), (0, 16)),
         (BLACK.astype(np.int64), (0, 100), (0, 100)),
     ],
@@ -81,8 +84,16 @@ def test_ranges(data, value_range, white):
     low, high = white
     assert x.dtype == data.dtype
     assert x[13:][y[13:] == 3].astype(float).mean() == pytest.approx(
-        low + 0.25 * (high - low), abs=0.01 * (high - low)
+        low + 0.25 * (high - low) * (data.dtype != bool), abs=0.01 * (high - low)
     )
+
+
+@pytest.mark.parametrize("value_range", [(0, 255), (-3, -2), (1, 0)])
+def test_another_range_than_that_of_the_images_is_refused(value_range):
+    x = np.linspace(0, 1, 13 * 16).reshape(13, 1, 4, 4)
+    sampler = GanOverSampler(Levels(), value_range=value_range)
+    with pytest.raises(ValueError, match=r"value_range=\("):
+        sampler.fit_resample(x, LABELS)
 
 
 def test_a_range_that_cannot_be_known_is_asked_for():
@@ -282,6 +293,21 @@ def test_a_source_that_saw_the_images_of_the_score_is_refused_in_a_cross_validat
     with pytest.raises(DataError, match="trained on 12 images that are not among the 12 given"):
         cross_val_score(pipeline, x, y, cv=2, error_score="raise")
     assert len(pipeline.fit(x, y).predict(x)) == 24
+
+
+WRAPPED = {
+    "scaled": lambda source: ScaledLatents(source, 1.5),
+    "donated": lambda source: DonatedLatents(source, [torch.zeros(2, 3)] * 2, 0.1),
+    "mixed": lambda source: MixedClasses(source, torch.eye(2), source.classes),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_a_wrapped_source_has_seen_what_it_renders_from(wrap):
+    x, y = digits(24)
+    source = wrap(trained_source(x, y))
+    with pytest.raises(DataError, match="trained on 12 images that are not among the 12 given"):
+        GanOverSampler(source, random_state=0).fit_resample(x[::2], y[::2])
 
 
 def test_a_source_of_the_training_part_alone_serves_it_and_its_copies_and_pickles_do():

@@ -72,6 +72,36 @@ def test_conditions_are_learned_too(arrays):
     assert source.sample(label="b", n=2, condition="night").shape == (2, 1, 8, 8)
 
 
+def test_conditions_that_would_be_left_out_are_refused():
+    light = Conditions(("light",), categories=("day", "night"))
+    x, y = torch.rand(4, 1, 8, 8) * 2 - 1, torch.tensor([0, 0, 1, 1])
+    images = LabelledImages(x, y, ("a", "b"), y, light)
+    words = r"'cgan' knows classes alone: .*cvae_gan.* give images\.without_conditions\(\)"
+    with pytest.raises(ValueError, match=words):
+        augmentor.train(images, family="cgan", steps=1)
+    assert (
+        augmentor.train(images.without_conditions(), family="cgan", steps=1).classes
+        == images.classes
+    )
+
+
+def test_flattened_arrays_are_those_of_the_shape_that_is_said(arrays):
+    x, y = arrays
+    flat = x.transpose(0, 3, 1, 2).reshape(9, -1)
+    source = augmentor.train((flat, y), **SMALL, image_shape=(3, 8, 8))
+    assert torch.equal(drawn(source), drawn(augmentor.train(arrays, **SMALL)))
+    with pytest.raises(ValueError, match=r"shape \(192,\) do not fit"):
+        augmentor.train((flat, y), **SMALL, image_shape=(1, 8, 8))
+
+
+def test_black_and_white_arrays_are_taken(arrays):
+    x, y = arrays
+    source = augmentor.train((x > 127, y), **SMALL)
+    assert torch.equal(
+        drawn(source), drawn(augmentor.train((255 * (x > 127).astype(np.uint8), y), **SMALL))
+    )
+
+
 def test_every_step_is_told(arrays):
     told = []
     augmentor.train(arrays, **SMALL, tell=lambda report: told.append(report.step))

@@ -31,6 +31,7 @@ from augmentor.data.synthetic_store import (
     trained_on_digest,
     write_set,
 )
+from augmentor.sampling.spread_latents import ScaledLatents
 
 TO_TENSOR = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 
@@ -254,6 +255,22 @@ def test_images_of_the_rare_class_alone(images, painter, class_of):
         assert mix.synthetic_counts == {"0 - zero": 0, "1 - one": 4}
     with pytest.raises(DataError, match=r"class '0 - zero': 2 synthetic images .* there are 0"):
         SyntheticMix(real, source, counts=8)
+
+
+@pytest.mark.parametrize(("asked", "added"), [("auto", 4), ("minority", 4), (6, 4), (1.0, 4)])
+def test_a_class_that_nobody_has_images_of_is_not_asked_for(images, painter, asked, added):
+    """Labels that begin at 1, and class names of which the images are a part."""
+    labels = torch.tensor([1] * 6 + [2] * 2)
+    real = TensorDataset(torch.rand(8, 1, 8, 8), labels)
+    synthetic = images({"1": 9, "2": 9})
+    live = painter(("0", "1", "2"), (1, 8, 8))
+    live.record = SimpleNamespace(counts={"0": 0, "1": 6, "2": 2})
+    for source in (synthetic, painter(("1", "2"), (1, 8, 8)), live):
+        mix = SyntheticMix(real, source, counts=asked)
+        assert mix.synthetic_counts == {"0": 0, "1": 0, "2": added}
+    assert SyntheticMix(real, live, share=0.5).synthetic_counts == {"0": 0, "1": 2, "2": 6}
+    with pytest.raises(DataError, match="class '0': 1 synthetic images are asked for"):
+        SyntheticMix(real, live, counts={"0": 1})
 
 
 def test_counts_and_share_of_stored_images(images):
@@ -499,8 +516,9 @@ def test_black_and_white_images_are_not_dotted(images):
 def test_a_class_that_a_source_never_saw_is_not_rendered(painter):
     live = painter(("0", "1"), (1, 8, 8))
     live.record = SimpleNamespace(counts={"0": 5, "1": 0})
-    with pytest.raises(DataError, match="class '1': the source has seen no image of it"):
-        SyntheticMix(Digits(), live)
+    for source in (live, ScaledLatents(live, 1.5)):
+        with pytest.raises(DataError, match="class '1': the source has seen no image of it"):
+            SyntheticMix(Digits(), source)
 
 
 def test_draws_without_any_synthetic_image_are_refused(images):

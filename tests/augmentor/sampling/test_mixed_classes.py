@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from augmentor.common.types import Record, record_of
 from augmentor.sampling.mixed_classes import MixedClasses
 
 
@@ -38,6 +40,14 @@ def test_a_mixture_of_mixtures() -> None:
     assert source.sample(torch.tensor([[0.5, 0.5]]), torch.zeros(1, 1))[
         0, 0, 0, 0
     ] == pytest.approx(0.125)
+
+
+def test_the_counts_of_the_old_classes_are_not_those_of_mixed_ones_by_the_same_name() -> None:
+    painter = Painter()
+    painter.record = Record({"family": "vae"}, 3, np.array([5]), {"a": 0, "b": 2, "c": 2})
+    record = record_of(MixedClasses(painter, MIXTURES, ("a", "bc")))
+    assert record == Record({"family": "vae"}, 3, painter.record.trained_on, counts=None)
+    assert record_of(MixedClasses(Painter(), MIXTURES, ("a", "bc"))) is None
 
 
 @pytest.mark.parametrize("y", [-1, 2])

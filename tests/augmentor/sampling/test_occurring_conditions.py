@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from augmentor.common.conditions import NO_CONDITIONS, Conditions
-from augmentor.common.types import LabelledImages
+from augmentor.common.types import LabelledImages, Record
 from augmentor.sampling.occurring_conditions import OccurringConditions
 
 FONTS = Conditions(("font",), ("bold", "light", "thin", "wide"))
@@ -66,3 +67,9 @@ def test_other_meanings_are_refused() -> None:
     for conditions in (ANGLES, NO_CONDITIONS):
         with pytest.raises(ValueError, match="the conditions differ"):
             OccurringConditions(Told(conditions), seen(torch.tensor([1, 3]), FONTS))
+
+
+def test_it_has_seen_what_the_other_source_has() -> None:
+    told = Told(FONTS)
+    told.record = Record({"family": "cvae"}, 3, np.array([5]), {"a": 2, "b": 2})
+    assert OccurringConditions(told, seen(torch.tensor([1, 3]), FONTS)).record is told.record
