@@ -97,7 +97,7 @@ def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:
     elif more := _replicates(result):
         words = f"Run {more} replicates; finished ones are kept."
         steps.append(Step(words, f"augmentor gain {here} --replicates {more}"))
-    elif best := _baseline(result):
+    elif best := _open_rival(result) or _baseline(result):
         several = len(set(result["baselines"].values())) > 1
         why = "the strongest arm without a generator" if several else "without synthetic images"
         steps.append(Step(f"Train with `{best}`, {why}."))
@@ -133,9 +133,9 @@ def _on_test_images(result: Mapping[str, Any], run: Path) -> str:
 
 def _replicates(result: Mapping[str, Any]) -> int | None:
     """How many replicates would decide an open comparison with a baseline, at least three."""
-    wanted = []
+    wanted, rivals = [], [*result["baselines"].values(), _open_rival(result)]
     for row in result["comparisons"]:
-        if row["outcome"] == "undecided" and row["baseline"] in result["baselines"].values():
+        if row["outcome"] == "undecided" and row["baseline"] in rivals:
             wanted.append(row["needed"] or 0)
     few = 3 if result["replicates"] < 3 else 0
     most = max([few, *wanted])
@@ -150,6 +150,19 @@ def _photograph(result: Mapping[str, Any]) -> list[Step]:
     first = worthy[0]
     name = f"{first['class']} × {first['condition']}"
     return [Step(f"Take real photos where you can. They help most for {name}.")]
+
+
+def _open_rival(result: Mapping[str, Any]) -> str:
+    """The arm with the highest mean that stood in the way of a green light, if one did."""
+    outcomes = {(row["arm"], row["baseline"]): row["outcome"] for row in result["comparisons"]}
+    bases = set(result["baselines"].values())
+    for (arm, rival), found in outcomes.items():
+        if found == "better" or rival in bases or arm not in [*result["mixtures"], "auto"]:
+            continue
+        beaten = all(outcomes.get((arm, base)) == "better" for base in bases)
+        if beaten and rival in result.get("highest_means", {}).values():
+            return rival
+    return ""
 
 
 def _baseline(result: Mapping[str, Any]) -> str:

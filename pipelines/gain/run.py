@@ -25,13 +25,18 @@ from pipelines.experiment.place import require_place
 from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
-from pipelines.gain.baselines import best_baselines, picked_on_scored, rivals_by_kind
+from pipelines.gain.baselines import (
+    best_baselines,
+    highest_means,
+    picked_on_scored,
+    rivals_by_kind,
+)
 from pipelines.gain.gallery import read_gallery
 from pipelines.gain.outside import outside_notes, outside_pairs, outside_rows
 from pipelines.gain.plan import GainPlan, gain_plan, usual_comparisons
 from pipelines.gain.report import gain_report
 from pipelines.gain.screening import screen
-from pipelines.gain.verdict import verdict
+from pipelines.gain.verdict import leading, verdict
 from pipelines.generators.copied import copies_words
 from pipelines.progress import Progress, Silent
 from pipelines.results import read_result, write_result
@@ -175,15 +180,12 @@ def gain_result(
     bundle = plan.bundle
     scores = {arm: [plan.metric.of(one) for one in own] for arm, own in outputs.items()}
     best = best_baselines(scores, plan.own, policy, plan.metric, plan.table)
+    highest = highest_means(scores, plan.own, plan.metric, plan.table)
     mixtures = _mixtures(plan, strengths)
+    told = policy if "auto" in plan.arms or plan.settings.rehearse else None
     pairs = plan.comparisons
     if pairs is None:
-        mine = [arm for arm in mixtures if arm in plan.own]
-        classical = best.get("classical", "classical")
-        with_pool = best.get("same_pool", "pseudo_label")
-        pairs = tuple(usual_comparisons(plan.arms, mine, classical, with_pool))
-        more = outside_pairs(plan.outside, plan.arms, best)
-        pairs = tuple(dict.fromkeys([*pairs, *more]))
+        pairs = pairs_of(plan, mixtures, told, best, highest)
     measured, comparisons = compare(outputs, plan.metric, pairs, overlap=plan.overlap)
     arms = {name: scores.to_json(bundle.test.classes) for name, scores in measured.items()}
     _add_metrics(arms, plan, outputs, measured)
@@ -198,11 +200,12 @@ def gain_result(
         "overlap": plan.overlap,
         "arms": arms,
         "comparisons": [row.to_json() for row in comparisons],
-        "policy": policy if "auto" in plan.arms or plan.settings.rehearse else None,
+        "policy": told,
         "strengths": dict(strengths),
         "mixtures": mixtures,
         "bases": _plain_policies(plan),
         "baselines": best,
+        "highest_means": highest,
         "training_counts": plan.bundle.train.counts_by_name,
         "notes": _notes(plan, parts),
         "setup": setup_of(plan) | dict(cut),
@@ -213,6 +216,36 @@ def gain_result(
         result["combinations"] = combinations
     picked = picked_on_scored(best, rivals_by_kind(list(scores), plan.own, plan.table), policy)
     return result | {"verdict": verdict(result, list(best.values()), picked)}
+
+
+def pairs_of(
+    plan: GainPlan,
+    mixtures: Mapping[str, str],
+    policy: Mapping[str, Any] | None,
+    best: Mapping[str, str],
+    highest: Mapping[str, str],
+) -> tuple[tuple[str, str], ...]:
+    """The comparisons that the verdict needs, where the configuration declares none.
+
+    Those with the highest means are made only of what the advice may be about: each one costs.
+
+    Args:
+        plan: Of the run.
+        mixtures: The arms that use synthetic images whatever ``auto`` does.
+        policy: What ``auto`` does, or None.
+        best: From ``best_baselines``.
+        highest: From ``highest_means``.
+    """
+    mine = [arm for arm in mixtures if arm in plan.own]
+    classical = best.get("classical", "classical")
+    with_pool = best.get("same_pool", "pseudo_label")
+    pairs = usual_comparisons(plan.arms, mine, classical, with_pool)
+    pairs += outside_pairs(plan.outside, plan.arms, best)
+    sets = [one.lead(plan.arms, classical) for one in plan.outside]
+    compared = {arm for arm, base in pairs if base in best.values()}
+    first = [arm for arm in leading(policy, sets, mixtures) if arm in compared][:1]
+    pairs += [(arm, base) for arm in [*first, *sets] for base in highest.values()]
+    return tuple(dict.fromkeys(pairs))
 
 
 def _cut_before(config: Config, out: Path) -> dict[str, str]:

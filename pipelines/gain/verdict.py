@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from downstream.arms.policy import policy_of
@@ -16,6 +16,7 @@ Row = Mapping[str, Any]
 FIRST = ("factored", "synthetic+classical", "synthetic")
 """Which arm the advice is about where ``auto`` mixes nothing in: these, then the run's own."""
 FEWEST_FOR_ADVICE = 3
+HIGHEST = "the highest mean without a generator"
 WIDE = 0.1
 """An interval that reaches as far on either side of zero, in shares, tells nothing."""
 
@@ -27,13 +28,14 @@ def verdict(
 
     It goes by one arm, the first of ``auto`` (if its policy uses a generator), ``FIRST`` and the
     run's own policies that was compared with a baseline. Synthetic images, or labels from a
-    generator, are advised if this arm is better than every baseline; else the baseline that it did
-    worst against is. "Better" means that the whole 95 % interval, over replicates and test images,
-    lies on that side of zero and that this outlasts the correction for the number of comparisons.
+    generator, are advised if this arm is better than every baseline, and than the arms without a
+    generator that have the highest mean on the scored images; else the baseline that it did worst
+    against is. "Better" means that the whole 95 % interval, over replicates and test images, lies
+    on that side of zero and that this outlasts the correction for the number of comparisons.
 
     Args:
-        result: ``comparisons``, ``policy``, ``mixtures``, ``replicates``, ``scored_on`` and
-            ``metric`` of gain.json.
+        result: ``comparisons``, ``policy``, ``mixtures``, ``replicates``, ``scored_on``, ``metric``
+            and ``highest_means`` of gain.json; files without the last one keep their verdict.
         baselines: The strongest arms without a generator: the one without and the one with the
             pool.
         picked: Of those that are the strongest by the scored images, of how many arms: being
@@ -48,8 +50,11 @@ def verdict(
     lead = _lead(_best_set_first(result, rows, baselines, metric), rows, baselines)
     about = [rows[lead, base] for base in baselines if (lead, base) in rows]
     lines = [_line(row, metric) for row in about]
+    highest = [(lead, base) for base in _highest(result, baselines) if (lead, base) in rows]
+    for pair in highest:
+        lines.append(f"{_line(rows[pair], metric)}; {pair[1]} has {HIGHEST}")
     for pair in _others(baselines):
-        if pair in rows and rows[pair] not in about:
+        if pair in rows and pair not in highest and rows[pair] not in about:
             lines.append(_line(rows[pair], metric))
     if result["policy"] is not None:
         lines.append(f"auto is: {result['policy']['name']}")
@@ -109,13 +114,21 @@ def _others(baselines: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
+def leading(
+    policy: Mapping[str, Any] | None, sets: Sequence[str], mixtures: Iterable[str]
+) -> list[str]:
+    """The arms that the advice may be about, in their order; parts of gain.json, with the arm that
+    leads each set.
+    """
+    uses = policy is not None and policy_of(policy).uses_synthetic
+    return [*(["auto"] if uses else []), *sets, *FIRST, *mixtures]
+
+
 def _lead(
     result: Mapping[str, Any], rows: Mapping[tuple[str, str], Row], baselines: Sequence[str]
 ) -> str:
-    policy = result["policy"]
-    uses = policy is not None and policy_of(policy).uses_synthetic
     sets = [one["lead"] for one in result.get("outside", ())]
-    for arm in [*(["auto"] if uses else []), *sets, *FIRST, *result["mixtures"]]:
+    for arm in leading(result["policy"], sets, result["mixtures"]):
         for base in baselines:
             if (arm, base) in rows:
                 return str(arm)
@@ -141,6 +154,7 @@ def _advice(
         few = f"{result['replicates']} replicates are too few; run 3 or more."
         return "amber", f"No recommendation: {few}"
     sign = 1.0 if metric.higher_is_better else -1.0
+
     ranked = sorted(about, key=lambda row: sign * float(row["delta"]))
     arm = about[0]["arm"]
     what = _what(result, arm)
@@ -164,14 +178,33 @@ def _advice(
             )
         advice = f"Use `{first['baseline']}`: no gain from {what} was found.{_needed(first)}"
         return "amber", advice
-    if missing := [base for base in baselines if (arm, base) not in rows]:
+    highest = _highest(result, baselines)
+    if missing := [base for base in [*baselines, *highest] if (arm, base) not in rows]:
         return "amber", f"Undecided: `{arm}` was not compared with {' and '.join(missing)}."
-    least = ranked[0]
-    gain = metric.unit.signed(least["delta"])
-    return "green", (
-        f"Use {what} ({_mixture(result, arm)}): {gain} {metric.unit.name} over "
-        f"`{least['baseline']}`."
+    # Screening may have named a weak rival, which few replicates do not show.
+    best = sorted((rows[arm, base] for base in highest), key=lambda row: sign * float(row["delta"]))
+    if not_beaten := [row for row in best if row["outcome"] != "better"]:
+        first = not_beaten[0]
+        return "amber", (
+            f"Undecided: {what} did better than `{ranked[0]['baseline']}`, but not clearly than "
+            f"`{first['baseline']}`, {HIGHEST}.{_needed(first)}"
+        )
+    return (
+        "green",
+        f"Use {what} ({_mixture(result, arm)}): {_least_gain([*ranked, *best], metric)}.",
     )
+
+
+def _highest(result: Mapping[str, Any], baselines: Sequence[str]) -> list[str]:
+    """The arms with the highest means that are not among the baselines."""
+    arms = result.get("highest_means", {}).values()
+    return [arm for arm in arms if arm not in baselines]
+
+
+def _least_gain(rows: Sequence[Row], metric: Metric) -> str:
+    """The smallest gain, and over which rival."""
+    least = min(rows, key=lambda row: abs(float(row["delta"])))
+    return f"{metric.unit.signed(least['delta'])} {metric.unit.name} over `{least['baseline']}`"
 
 
 def _tells_nothing(row: Row, metric: Metric) -> bool:

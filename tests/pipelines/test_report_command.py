@@ -84,6 +84,16 @@ def test_an_only_rival_is_not_called_the_strongest() -> None:
     assert "Train with `mixup`, the strongest arm without a generator." in words
 
 
+def test_a_rival_that_keeps_the_light_amber_is_the_one_to_decide_on() -> None:
+    """The screened arm was beaten, the one with the highest mean was not."""
+    screened = {"arm": "auto", "baseline": "mixup", "outcome": "better", "needed": None}
+    for needed, first in ((12, "Run 12 replicates"), (None, "Train with `cutmix`")):
+        highest = {"arm": "auto", "baseline": "cutmix", "outcome": "undecided", "needed": needed}
+        more = {"mixtures": {}, "highest_means": {"classical": "cutmix"}}
+        steps = told("amber", comparisons=[screened, highest], **more)
+        assert steps[0].words.startswith(first)
+
+
 def test_a_gain_leads_to_training_rendering_and_mixing() -> None:
     commands = [step.command for step in told("green", combinations={"train": [[0]]})]
     config, generator = "'runs/a b/config.yaml'", "'runs/a b-generator'"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,8 +8,15 @@ import pytest
 from downstream.arms.policy import MixPolicy
 from downstream.arms.table import ARMS
 from downstream.metrics import METRICS
-from pipelines.gain.baselines import baseline_kind, best_baselines, picked_on_scored, rivals_by_kind
+from pipelines.gain.baselines import (
+    baseline_kind,
+    best_baselines,
+    highest_means,
+    picked_on_scored,
+    rivals_by_kind,
+)
 from pipelines.gain.plan import usual_comparisons
+from pipelines.gain.run import pairs_of
 from pipelines.gain.verdict import verdict
 
 
@@ -110,6 +118,39 @@ def test_a_baseline_that_was_beaten_is_not_advised() -> None:
     )
 
 
+def test_a_gain_over_a_weak_rival_that_screening_named_is_not_advised() -> None:
+    """Screening named `classical`; `mixup` has the highest mean, and few replicates show little."""
+    beaten = [GOOD, row("synthetic+classical", "pseudo_label", 0.005, 0.015)]
+    highest = {"highest_means": {"classical": "mixup", "same_pool": "pseudo_label"}}
+    open_ = row("synthetic+classical", "mixup", -0.01, 0.012, needed=40)
+    found = told(*beaten, open_, **highest)
+    assert found["light"] == "amber"
+    assert found["advice"] == (
+        "Undecided: synthetic images did better than `pseudo_label`, but not clearly than `mixup`, "
+        "the highest mean without a generator. About 40 replicates would probably decide it."
+    )
+    assert found["lines"][2].endswith("undecided; mixup has the highest mean without a generator")
+    assert "was not compared with mixup" in told(*beaten, **highest)["advice"]
+    also = row("synthetic+classical", "mixup", 0.002, 0.004)
+    assert told(*beaten, also, **highest)["advice"] == (
+        "Use synthetic images (classical + 50% synthetic): +0.3 points over `mixup`."
+    )
+    assert told(*beaten)["light"] == "green", "files of before keep their verdict"
+    lost = row("synthetic+classical", "pseudo_label", -0.03, -0.01)
+    assert told(GOOD, lost, also, **highest)["advice"].startswith("Use `pseudo_label`: it is")
+
+
+def test_the_arm_of_the_advice_is_compared_with_the_highest_means() -> None:
+    arms = ("classical", "mixup", "synthetic+classical", "factored", "auto")
+    plan: Any = SimpleNamespace(arms=arms, own={}, outside=())
+    best = {"classical": "classical"}
+    for base, share, lead in (("mixup", 0.25, "auto"), ("mixup", 0.0, "factored")):
+        policy = MixPolicy(base, share).to_json()
+        pairs = pairs_of(plan, {}, policy, best, {"classical": "mixup"})
+        assert [pair for pair in pairs if "mixup" in pair] == [(lead, "mixup")]
+        assert len(set(pairs)) == len(pairs)
+
+
 def test_two_replicates_give_no_advice() -> None:
     assert told(GOOD, replicates=2)["advice"].startswith("No recommendation: 2 replicates")
 
@@ -165,6 +206,8 @@ def test_the_baseline_is_the_screened_one_unless_another_is_clearly_better() -> 
     policy = {"best_classical": "classical", "best_with_pool": None}
     best = best_baselines(scores, {}, policy, accuracy)
     assert best == {"classical": "classical", "same_pool": "pseudo_label"}
+    assert highest_means(scores, {}, accuracy)["classical"] == "mixup"
+    assert highest_means(scores, {}, METRICS["error"])["classical"] == "classical"
     rivals = rivals_by_kind(list(scores), {})
     assert rivals == {"classical": ["classical", "mixup"], "same_pool": ["pseudo_label"]}
     assert picked_on_scored(best, rivals, policy) == {"pseudo_label": 1}
