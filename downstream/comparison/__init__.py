@@ -20,7 +20,7 @@ from downstream.comparison.images import (
     jackknife_variance,
 )
 from downstream.comparison.of_outputs import compare
-from downstream.comparison.of_scores import compare_scores, score_arm
+from downstream.comparison.of_scores import OF_THE_LOWEST, compare_scores, score_arm
 from downstream.comparison.overlap import expected_overlap, measured_overlap
 from downstream.comparison.paired import EXACT_UP_TO, paired_t, sign_flip_p
 from downstream.comparison.rows import ArmScores, Comparison
@@ -35,6 +35,7 @@ __all__ = [
     "FEWEST_TO_DECIDE",
     "FIXED_IMAGES",
     "LEVEL",
+    "OF_THE_LOWEST",
     "UNKNOWN",
     "ArmScores",
     "Comparison",

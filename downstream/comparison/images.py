@@ -203,7 +203,7 @@ def jackknife_variance(
     Example:
         >>> from downstream.metrics import metric_of
         >>> same = [Outputs.of_predictions(torch.arange(40) % 3, torch.arange(40) % 2, 3)]
-        >>> jackknife_variance(metric_of("worst_class_recall"), same, same).value
+        >>> jackknife_variance(metric_of("calibration_error"), same, same).value
         0.0
     """
     for one in (*outputs_a, *outputs_b):

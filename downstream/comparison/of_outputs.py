@@ -40,7 +40,8 @@ def compare(
     Raises:
         MissingOutputError: If outputs lack what the metric needs.
         NotFiniteError: If they hold NaN or infinite values.
-        ValueError: If test images or numbers of replicates differ, or a pair names an unknown arm.
+        ValueError: If test images or numbers of replicates differ, a pair names an unknown arm, or
+            there are pairs and the metric is the lowest of several shares.
 
     Example:
         >>> from downstream.metrics import metric_of

@@ -13,6 +13,7 @@ from downstream.comparison.thresholds import FEWEST_TO_PERMUTE
 from downstream.comparison.variance import (
     FIXED_IMAGES,
     UNKNOWN,
+    UNKNOWN_IMAGES,
     ImageVariance,
     Interval,
     Variance,
@@ -21,6 +22,8 @@ from downstream.comparison.verdict import judged
 from downstream.metrics import Floats, Metric
 
 Pair = tuple[str, str]
+
+OF_THE_LOWEST = "the lowest of several measured shares is lower for an arm with many low ones"
 
 
 def compare_scores(
@@ -44,8 +47,8 @@ def compare_scores(
         seed: Decides the sign patterns above 16 replicates.
 
     Raises:
-        ValueError: If numbers of replicates differ, a score is not finite, or a pair names an
-            unknown arm.
+        ValueError: If numbers of replicates differ, a score is not finite, a pair names an unknown
+            arm, or the metric is the lowest of several shares.
 
     Example:
         >>> from downstream.metrics import metric_of
@@ -55,6 +58,8 @@ def compare_scores(
     """
     require_arms(pairs, scores)
     _require_replicates(scores)
+    if pairs and metric.lowest:
+        raise ValueError(f"{metric.name} compares no arms: {OF_THE_LOWEST}")
     rows: list[Comparison] = []
     variances: list[Variance] = []
     for arm, baseline in pairs:
@@ -73,7 +78,8 @@ def score_arm(
     recalls: Floats | None = None,
     without_spread: Interval = UNKNOWN,
 ) -> ArmScores:
-    """Mean and interval of one arm.
+    """Mean and interval of one arm; without ends for the lowest of several shares, whose mean is
+    biased.
 
     Args:
         scores: One per replicate, (R,).
@@ -89,6 +95,8 @@ def score_arm(
         >>> score_arm(np.array([0.99, 0.95]), metric_of("accuracy")).ci95[1]
         1.0
     """
+    if metric.lowest:
+        images = UNKNOWN_IMAGES
     mean, variance = float(np.mean(scores)), Variance.of(np.asarray(scores), overlap, images)
     ends = UNKNOWN if math.isinf(variance.total) else without_spread
     if variance.known:

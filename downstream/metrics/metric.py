@@ -47,6 +47,9 @@ class Metric:
         bounds: Lowest and highest possible value.
         weights: Of a metric that is a share: what each image adds if it counts, float64 (N,), its
             contribution being that or 0. None for others.
+        lowest: Whether it is the lowest of several shares. Measured on few images, the lowest of
+            them is lower than it deserves, the more so the more of them are about equally low. It
+            describes an arm, without an interval, and compares none.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Metric:
     strata: bool = False
     bounds: tuple[float, float] = (0.0, 1.0)
     weights: Callable[[Outputs], Floats] | None = None
+    lowest: bool = False
 
     def of(self, outputs: Outputs) -> float:
         """The score of outputs, within ``bounds``.

@@ -111,8 +111,8 @@ class GainConfig(Section):
         default="balanced_accuracy",
         description="What the comparisons go by, and auto without rehearse; with rehearse auto "
         "goes by the recall of hidden combinations. balanced_accuracy, accuracy, error, "
-        "worst_class_recall, negative_log_likelihood, calibration_error, auroc; with conditions "
-        "also missing_combinations, thin_combinations, covered_combinations, worst_combination.",
+        "negative_log_likelihood, calibration_error, auroc; with conditions also "
+        "missing_combinations, thin_combinations, covered_combinations.",
     )
     metrics: tuple[str, ...] = Field(
         default=(
@@ -123,7 +123,8 @@ class GainConfig(Section):
             "calibration_error",
         ),
         strict=False,
-        description="Metrics that are shown beside it.",
+        description="Metrics that are shown beside it: those of metric, worst_class_recall, and "
+        "with conditions worst_combination. The last two are biased down, so they cannot decide.",
     )
     comparisons: tuple[Annotated[tuple[str, str], Field(strict=False)], ...] | None = Field(
         default=None,

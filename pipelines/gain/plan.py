@@ -12,7 +12,7 @@ from torch import Tensor
 from downstream.arms.policy import MixPolicy, recipe_of
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import ARMS, BASES, Arm
-from downstream.comparison import expected_overlap
+from downstream.comparison import OF_THE_LOWEST, expected_overlap
 from downstream.metrics import Metric, metric_of
 from pipelines.config import Config, ConfigError, GainConfig
 from pipelines.datasets import DataBundle
@@ -319,6 +319,12 @@ def _metrics(settings: GainConfig, bundle: DataBundle) -> tuple[Metric, tuple[Me
             shown.append(metric_of(name))
     except ValueError as error:
         raise ConfigError(f"gain.metric: {error}") from error
+    if metric.lowest:
+        raise ConfigError(
+            f"gain.metric: {metric.name} cannot decide, as {OF_THE_LOWEST}; use balanced_accuracy, "
+            "or missing_combinations or thin_combinations with conditions, and name it in "
+            "gain.metrics to see it"
+        )
     for one in shown:
         if "similarities" in one.needs:
             raise ConfigError(f"gain.metrics: {one.name} is a metric of pairs, not of classes")

@@ -362,7 +362,7 @@ def test_swapping_arm_and_baseline_negates(seed: int, replicates: int, name: str
     assert one.needed == other.needed
 
 
-@pytest.mark.parametrize("name", ["balanced_accuracy", "worst_class_recall", "calibration_error"])
+@pytest.mark.parametrize("name", ["balanced_accuracy", "calibration_error"])
 def test_identical_arms_do_not_differ(name: str) -> None:
     arms = {"a": arm(1.0, 8), "b": arm(1.0, 8)}
     scores, (row,) = compare(arms, METRICS[name], [("a", "b")], overlap=0.4)
@@ -385,7 +385,7 @@ def test_an_identical_arm_changes_nothing_but_the_correction() -> None:
 
 def test_direction_decides_what_is_better() -> None:
     arms = {"good": arm(4.0), "poor": arm(0.5, seed=1)}
-    for name in ("accuracy", "error", "negative_log_likelihood", "worst_class_recall", "auroc"):
+    for name in ("accuracy", "error", "negative_log_likelihood", "auroc"):
         metric = METRICS[name]
         _, (row,) = compare(arms, metric, [("good", "poor")], overlap=0.0)
         assert row.outcome == "better", name
@@ -522,10 +522,29 @@ def test_a_rare_class_leaves_more_open_than_a_common_one() -> None:
 def test_where_nothing_tells_the_spread_an_arm_has_no_interval() -> None:
     y = torch.arange(60) % 3
     right = [Outputs.of_predictions(y, y, 3)] * 3
-    for metric, own in (("worst_class_recall", right), ("auroc", right), ("accuracy", right[:1])):
+    for metric, own in (("auroc", right), ("accuracy", right[:1])):
         found = compare({"a": own}, METRICS[metric], [], overlap=0.0)[0]["a"]
         assert found.to_json()["ci95"] is None
     assert score_arm(np.full(4, 0.5), ACCURACY).to_json()["ci95"] is None
+
+
+@pytest.mark.parametrize("name", ["worst_class_recall", "worst_combination"])
+def test_the_lowest_of_several_recalls_describes_an_arm_and_compares_none(name: str) -> None:
+    """Nine classes at 99 % and one at 90 % are not better in it than ten at 90 %."""
+    y, rng = torch.arange(200) % 10, np.random.default_rng(0)
+    arms: dict[str, list[Outputs]] = {}
+    for one, others in (("mostly", 0.99), ("all", 0.9)):
+        chance = np.where(y == 0, 0.9, others)
+        arms[one] = []
+        for _ in range(10):
+            right = torch.from_numpy(rng.random(200) < chance)
+            guesses = torch.where(right, y, (y + 1) % 10)
+            arms[one].append(replace(Outputs.of_predictions(guesses, y, 10), combination=y))
+    found, _ = compare(arms, METRICS[name], [], overlap=0.0)
+    assert found["mostly"].mean > found["all"].mean + 0.05  # the bias
+    assert found["all"].to_json()["ci95"] is None
+    with pytest.raises(ValueError, match=f"{name} compares no arms"):
+        compare(arms, METRICS[name], [("mostly", "all")], overlap=0.0)
 
 
 def test_json_has_no_nan_and_names_the_classes() -> None:

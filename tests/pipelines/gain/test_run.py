@@ -371,6 +371,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         ({"gain": {"comparisons": [("real", "smote")]}}, "'smote' is not run"),
         ({"gain": {"metric": "acuracy"}}, "unknown metric 'acuracy'; did you mean 'accuracy'"),
         ({"gain": {"metrics": ["verification_auc"]}}, "metric of pairs"),
+        ({"gain": {"metric": "worst_class_recall"}}, "cannot decide.*use balanced_accuracy"),
         ({"gain": {"policies": {"real": {}}}}, "'real' is the name of an arm"),
         ({"gain": {"policies": {"own": {"base": "magic"}}}}, "policies.own: unknown base"),
         ({"classifier": {"name": "resnet-18"}}, "classifier.name: timm has no network"),
