@@ -13,6 +13,7 @@ from pipelines.data.table import NAMED_DATA
 from pipelines.experiment.provenance import command_line
 from pipelines.gain.budget import WHOLE
 from pipelines.report.cards import Step
+from pipelines.report.repeat import more_steps
 
 USUAL = Path("RUN")
 """Stands for the folder of a run where it is not known."""
@@ -95,8 +96,8 @@ def _decide(result: Mapping[str, Any], run: Path) -> list[Step]:
         words = "Add an arm with synthetic images; finished trainings are kept."
         steps.append(Step(words, f"augmentor gain {here} --arms {arms}"))
     elif more := _replicates(result):
-        words = f"Run {more} replicates; finished ones are kept."
-        steps.append(Step(words, f"augmentor gain {here} --replicates {more}"))
+        counts, seed = (result["replicates"], more), result.get("setup", {}).get("seed", 0)
+        steps += more_steps("gain", run, "replicates", counts, seed)
     elif best := _open_rival(result) or _baseline(result):
         several = len(set(result["baselines"].values())) > 1
         why = "the strongest arm without a generator" if several else "without synthetic images"

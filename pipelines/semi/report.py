@@ -26,6 +26,7 @@ from pipelines.report.cards import (
 )
 from pipelines.report.document import render_report
 from pipelines.report.page import MARGIN, STRIP_WIDTH, Axis, axis_of
+from pipelines.report.repeat import more_steps
 from pipelines.semi.methods import words_of
 from pipelines.semi.scores import ERROR, UNIT
 from pipelines.semi.tables import label_counts, outcome_words, scored_on_words
@@ -90,8 +91,8 @@ def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
     wanted = max(most, FEWEST_FOR_A_CLAIM if fewest < FEWEST_FOR_A_CLAIM else 0)
     steps = []
     if wanted:
-        words = f"Run {wanted} subsets; finished trainings are kept."
-        steps.append(Step(words, f"augmentor semi {run} --subsets {wanted}"))
+        seed = result.get("setup", {}).get("seed", 0)
+        steps += more_steps("semi", folder, "subsets", (fewest, wanted), seed)
     labels = label_counts(result)[0]
     words = "Ask whether synthetic images add to few labels."
     command = f"augmentor gain {run}/config.yaml --labels {labels} --unlabelled rest"

@@ -24,6 +24,7 @@ from pipelines.report.cards import (
 )
 from pipelines.report.document import render_report
 from pipelines.report.page import interval, scale_of
+from pipelines.report.repeat import more_steps
 from pipelines.verify.scores import BASELINE, METRICS, REAL_PEOPLE, outcome_words
 from pipelines.verify.tables import INTERVALS, TITLES, how_it_was_measured
 
@@ -76,8 +77,8 @@ def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
     wanted = max(most, FEWEST_FOR_A_CLAIM)
     if wanted <= result["replicates"]:
         return [Step("More replicates would tell little. Add people to the pairs, or other sets.")]
-    words = f"Run {wanted} replicates; finished ones are kept."
-    return [Step(words, f"augmentor verify {run} --replicates {wanted}")]
+    seed = result.get("setup", {}).get("seed", 0)
+    return more_steps("verify", folder, "replicates", (result["replicates"], wanted), seed)
 
 
 def _arms(result: Mapping[str, Any]) -> Table:

@@ -87,7 +87,7 @@ def test_an_only_rival_is_not_called_the_strongest() -> None:
 def test_a_rival_that_keeps_the_light_amber_is_the_one_to_decide_on() -> None:
     """The screened arm was beaten, the one with the highest mean was not."""
     screened = {"arm": "auto", "baseline": "mixup", "outcome": "better", "needed": None}
-    for needed, first in ((12, "Run 12 replicates"), (None, "Train with `cutmix`")):
+    for needed, first in ((12, "Decide by a fresh run of 12"), (None, "Train with `cutmix`")):
         highest = {"arm": "auto", "baseline": "cutmix", "outcome": "undecided", "needed": needed}
         more = {"mixtures": {}, "highest_means": {"classical": "cutmix"}}
         steps = told("amber", comparisons=[screened, highest], **more)
@@ -127,10 +127,17 @@ def test_the_steps_are_those_of_the_arm_that_is_advised() -> None:
 
 
 def test_an_open_comparison_leads_to_the_replicates_that_decide() -> None:
-    first = told("amber", row={"needed": 12})[0]
-    assert first.command == "augmentor gain 'runs/a b' --replicates 12"
+    """A fresh run first: looking again at the same one makes a wrong claim likelier."""
+    fresh, extended = told("amber", row={"needed": 12}, setup={"seed": 4})[:2]
+    assert fresh.command == (
+        "augmentor gain 'runs/a b/config.yaml' --replicates 12 --seed 5 --out 'runs/a b-again'"
+    )
+    assert extended.command == "augmentor gain 'runs/a b' --replicates 12"
+    assert "second look" in extended.words
     assert "`mixup`" in told("amber")[0].words, "more replicates would not decide"
-    assert told("amber", replicates=2)[0].command.endswith("--replicates 3")
+    few = told("amber", replicates=2)[0]
+    assert few.command == "augmentor gain 'runs/a b' --replicates 3", "two could claim nothing"
+    assert "look" not in few.words
 
 
 def test_a_run_that_a_budget_cut_is_to_be_trained_whole() -> None:
