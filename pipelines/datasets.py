@@ -4,7 +4,7 @@ regime leaves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -18,6 +18,7 @@ from torch import Tensor
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
 from augmentor.data.splits import copies_together, few_labels, long_tail, stratified_split
+from downstream.metrics import Integers
 from pipelines.conditions.hide import hide, rare_words
 from pipelines.config import DataConfig
 from pipelines.data.digits import WITH_LOOKS, load_digits, load_looks
@@ -161,6 +162,30 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
         available=tuple(full.train.counts.values()),
         hidden=hidden,
     )
+
+
+def drawn_images(
+    data: DataConfig, seeds: Sequence[int], *, tuning: bool = False
+) -> list[tuple[Integers, Integers]]:
+    """Which training images ``load_data`` draws with each seed: their numbers and classes, int64
+    (n,) each. The files are read once, and no pixels are copied.
+
+    Args:
+        data: As in ``load_data``.
+        seeds: Of the replicates.
+        tuning: As in ``load_data``.
+    """
+    full = all_images(data).full
+    whole = (_for_tuning(full) if tuning else full).train
+    bare = replace(whole, x=torch.zeros(len(whole), 1, 1, 1))
+    found = []
+    for seed in seeds:
+        chosen = _labelled_indices(data, bare, seed)
+        numbers = torch.arange(len(bare)) if chosen is None else chosen
+        if data.rare is not None:
+            numbers = numbers[hide(data.rare, bare.subset(numbers), seed)[0]]
+        found.append((numbers.numpy(), bare.y[numbers].numpy()))
+    return found
 
 
 def _load_named(data: DataConfig) -> FullData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from augmentor.common.randomness import seed_for
 from augmentor.common.types import LabelledImages
 from downstream.input_form import InputChoice, data_config, input_form
+from downstream.metrics import Integers
 from downstream.train import TrainSettings
 from downstream.trainer import ClassifierTrainer
 from downstream.weights import WeightsError
@@ -25,7 +27,7 @@ from pipelines.config import (
     SourceConfig,
 )
 from pipelines.data.table import domain_of_data, is_named
-from pipelines.datasets import DataBundle, files_of, load_data
+from pipelines.datasets import DataBundle, drawn_images, files_of, load_data
 from pipelines.device import device_named
 from pipelines.experiment.parts import described, digest_of_images
 
@@ -66,6 +68,10 @@ class Setting:
             DataError: If the data cannot be used.
         """
         return load_data(self.data, seed, tuning=self.screening)
+
+    def drawn(self, seeds: Sequence[int]) -> list[tuple[Integers, Integers]]:
+        """Numbers and classes of the training images of replicates, as ``drawn_images`` says."""
+        return drawn_images(self.data, seeds, tuning=self.screening)
 
     def replicate_seed(self, index: int) -> int:
         """The seed of a replicate; a screening has others, none of which is ever reported."""

@@ -11,6 +11,10 @@ from downstream.trainer import ClassifierTrainer
 from pipelines.config import SourceConfig
 from pipelines.datasets import DataBundle
 
+POOL_SHARED = "share unlabelled images: intervals of what learns from these speak of this pool only"
+"""What a reader of replicates or subsets should know: the labelled images alone enter the
+correction for what they have in common."""
+
 
 def data_setup(bundle: DataBundle) -> dict[str, Any]:
     """Which images; what is scored differs between jobs, and each says it itself."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from downstream.arms.policy import MixPolicy, recipe_of
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import ARMS, BASES, Arm
-from downstream.comparison import OF_THE_LOWEST, expected_overlap
+from downstream.comparison import OF_THE_LOWEST, expected_overlap, measured_overlap
 from downstream.metrics import Metric, metric_of
 from pipelines.config import Config, ConfigError, GainConfig
 from pipelines.datasets import DataBundle
@@ -43,6 +43,8 @@ from pipelines.workbench.training_parts import (
 
 FEWEST_FOR_SYNTHETIC = 3
 """Rounds of the race, as far as it has as many."""
+MEASURED = 20
+"""Replicates whose training images are compared with each other at most."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,17 @@ class GainPlan:
         """
         return metric_of("missing_combinations") if self.settings.rehearse else self.metric
 
-    @property
+    @cached_property
     def overlap(self) -> float:
-        """Share of their training images that two replicates are expected to have in common."""
-        counts = tuple(self.bundle.train.counts.values())
-        return expected_overlap(counts, self.bundle.available)
+        """Share of their training images that two replicates have in common: expected, or measured
+        on the first replicates where each draws other rare classes.
+        """
+        if self.setting.data.rare is None:
+            counts = tuple(self.bundle.train.counts.values())
+            return expected_overlap(counts, self.bundle.available)
+        count = min(self.settings.replicates, MEASURED)
+        drawn = self.setting.drawn([self.setting.replicate_seed(index) for index in range(count)])
+        return measured_overlap(*zip(*drawn, strict=True))
 
     def recipe(self, arm: str, chosen: MixPolicy | None, strengths: Mapping[str, float]) -> Recipe:
         """How an arm is trained, with what screening chose."""

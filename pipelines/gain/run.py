@@ -24,7 +24,7 @@ from pipelines.experiment.parts import FinishedPart
 from pipelines.experiment.place import require_place
 from pipelines.experiment.plan import Group, kinds_of_steps
 from pipelines.experiment.provenance import provenance_of_parts
-from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
+from pipelines.experiment.setup import POOL_SHARED, classifier_setup, data_setup, generator_setup
 from pipelines.gain.baselines import (
     best_baselines,
     highest_means,
@@ -366,9 +366,5 @@ def _notes(plan: GainPlan, parts: Sequence[FinishedPart]) -> list[str]:
             "images only"
         )
     elif plan.has_pool:
-        # The labelled images alone enter the correction for what replicates have in common.
-        found.append(
-            "replicates share unlabelled images: intervals of what learns from these speak of this "
-            "pool only"
-        )
+        found.append(f"replicates {POOL_SHARED}")
     return found

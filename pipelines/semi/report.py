@@ -153,9 +153,9 @@ def _errors(title: str, found: Mapping[str, Any], colours: Mapping[str, str], le
 def _differences(title: str, rows: Sequence[Mapping[str, Any]], *, told: bool) -> Table:
     lead = (
         f"On the same subsets, in {UNIT.name}; below zero the first makes fewer errors. The first "
-        "interval, which decides, lets subsets and scored images vary and is corrected for images "
-        "that subsets share; the second lets subsets alone vary. Holm's p allows for the methods "
-        "with the same number of labels."
+        "interval, which decides, lets subsets and scored images vary and is corrected for "
+        "labelled images that subsets share; the second lets subsets alone vary. Holm's p allows "
+        "for the methods with the same number of labels."
     )
     keys, words = ("ci95", "ci95_replicates", "p_holm"), "subsets"
     return comparison_table(

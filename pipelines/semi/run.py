@@ -23,7 +23,7 @@ from pipelines.experiment.parts import FinishedPart
 from pipelines.experiment.place import require_place
 from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
-from pipelines.experiment.setup import classifier_setup, data_setup, generator_setup
+from pipelines.experiment.setup import POOL_SHARED, classifier_setup, data_setup, generator_setup
 from pipelines.progress import Progress, Silent
 from pipelines.results import read_newest, write_result
 from pipelines.semi.gan_methods import GanHead
@@ -196,4 +196,4 @@ def _notes(plan: SemiPlan, finished: Finished) -> list[str]:
     found = set()
     for part in finished.values():
         found |= set(part.notes)
-    return [*plan.notes, *sorted(found)]
+    return [*plan.notes, *sorted(found), f"subsets {POOL_SHARED}"]

@@ -14,6 +14,8 @@ from PIL import Image
 from augmentor.common.conditions import Conditions
 from augmentor.common.types import LabelledImages
 from augmentor.data.combinations import Bins, Combinations
+from augmentor.data.fingerprint import fingerprints
+from downstream.comparison import expected_overlap, measured_overlap
 from downstream.metrics import Outputs
 from pipelines import cli
 from pipelines.cli.plans import rows_of_run
@@ -348,6 +350,21 @@ def test_a_family_that_knows_classes_alone_cannot_fill(arms: list[str], tmp_path
         tiny(source=gan, gain={"arms": ["classical", "synthetic"], "rehearse": False}), tmp_path
     )
     assert plan.arms == ("classical", "synthetic")
+
+
+@pytest.mark.parametrize("screening", [False, True])
+def test_replicates_that_draw_other_rare_classes_share_fewer_images(
+    screening: bool, tmp_path: Path
+) -> None:
+    """The formula takes classes that are whole in one replicate as whole in the other."""
+    gain = {"replicates": 4, "arms": ["classical"], "rehearse": False, "screening": screening}
+    plan = gain_plan(tiny(gain=gain), tmp_path)
+    trains = [plan.setting.bundle(plan.setting.replicate_seed(n)).train for n in range(4)]
+    prints = [fingerprints(train.x) for train in trains]
+    shared = measured_overlap(prints, [train.y.numpy() for train in trains])
+    assert plan.overlap == pytest.approx(shared, rel=0.02)
+    formula = expected_overlap(tuple(trains[0].counts.values()), plan.bundle.available)
+    assert plan.overlap < formula - 0.1
 
 
 def photos(root: Path, part: str, looks: dict[str, int]) -> None:

@@ -303,6 +303,7 @@ def test_where_the_default_method_did_not_run_the_first_one_takes_its_place(tmp_
     (row,) = result["differences"]
     assert (row["method"], row["baseline"]) == ("supervised", "classical")
     assert any("fixmatch, the default method, did not run" in note for note in result["notes"])
+    assert result["notes"][-1].startswith("subsets share unlabelled images: intervals of what")
 
 
 def test_arms_that_render_nothing_run_by_name(tmp_path: Path, made: list[str]) -> None:
