@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from augmentor.common.randomness import seed_for
 from downstream.comparison import FEWEST_TO_DECIDE
 from pipelines.report.cards import Step
 
@@ -25,7 +26,7 @@ def more_steps(job: str, run: Path, unit: str, counts: tuple[int, int], seed: in
 
     Example:
         >>> more_steps("gain", Path("runs/a"), "replicates", (5, 12), 0)[0].command
-        'augmentor gain runs/a/config.yaml --replicates 12 --seed 1 --out runs/a-again'
+        'augmentor gain runs/a/config.yaml --replicates 12 --seed 94279 --out runs/a-again'
     """
     has, wanted = counts
     here, config = shlex.quote(str(run)), shlex.quote(str(run / "config.yaml"))
@@ -33,7 +34,8 @@ def more_steps(job: str, run: Path, unit: str, counts: tuple[int, int], seed: in
     if has < FEWEST_TO_DECIDE:
         return [Step(f"Run {wanted} {unit}; finished ones are kept.", extend)]
     out = shlex.quote(f"{run}-again")
-    fresh = f"augmentor {job} {config} --{unit} {wanted} --seed {seed + 1} --out {out}"
+    another = seed_for("fresh run", seed) % 100_000  # short enough to read
+    fresh = f"augmentor {job} {config} --{unit} {wanted} --seed {another} --out {out}"
     words = (
         f"Or extend this run to {wanted} {unit}, which keeps the finished ones. A claim after a "
         "second look is wrong more often than one time in twenty: say that you looked twice."

@@ -130,7 +130,7 @@ def test_an_open_comparison_leads_to_the_replicates_that_decide() -> None:
     """A fresh run first: looking again at the same one makes a wrong claim likelier."""
     fresh, extended = told("amber", row={"needed": 12}, setup={"seed": 4})[:2]
     assert fresh.command == (
-        "augmentor gain 'runs/a b/config.yaml' --replicates 12 --seed 5 --out 'runs/a b-again'"
+        "augmentor gain 'runs/a b/config.yaml' --replicates 12 --seed 57475 --out 'runs/a b-again'"
     )
     assert extended.command == "augmentor gain 'runs/a b' --replicates 12"
     assert "second look" in extended.words
