@@ -162,7 +162,7 @@ def _open_rival(result: Mapping[str, Any]) -> str:
             continue
         beaten = all(outcomes.get((arm, base)) == "better" for base in bases)
         if beaten and rival in result.get("highest_means", {}).values():
-            return rival
+            return str(rival)
     return ""
 
 

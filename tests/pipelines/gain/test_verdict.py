@@ -121,7 +121,7 @@ def test_a_baseline_that_was_beaten_is_not_advised() -> None:
 def test_a_gain_over_a_weak_rival_that_screening_named_is_not_advised() -> None:
     """Screening named `classical`; `mixup` has the highest mean, and few replicates show little."""
     beaten = [GOOD, row("synthetic+classical", "pseudo_label", 0.005, 0.015)]
-    highest = {"highest_means": {"classical": "mixup", "same_pool": "pseudo_label"}}
+    highest: dict[str, Any] = {"highest_means": {"classical": "mixup", "same_pool": "pseudo_label"}}
     open_ = row("synthetic+classical", "mixup", -0.01, 0.012, needed=40)
     found = told(*beaten, open_, **highest)
     assert found["light"] == "amber"
