@@ -177,6 +177,11 @@ def interval(ends: Sequence[float] | None, shown: Callable[[float], str]) -> str
     return "–" if ends is None else " to ".join(map(shown, ends))
 
 
+def as_share(ends: Sequence[float]) -> tuple[float, float]:
+    """An interval of a share, cut at 0 and 1, where the measure that gave it heeds no bounds."""
+    return max(0.0, ends[0]), min(1.0, ends[1])
+
+
 def plain(value: Any) -> str:
     """A value of a setup in words: lists with commas, yes and no."""
     if isinstance(value, bool):

@@ -7,7 +7,7 @@ from typing import Any
 
 from downstream.metrics import METRICS, POINTS
 from pipelines.evaluate.tables import COLUMNS, Column
-from pipelines.report.page import p_value
+from pipelines.report.page import as_share, p_value
 from pipelines.summary.read import Document, direction, unit_of
 from pipelines.summary.tables import Table
 
@@ -103,7 +103,7 @@ def _verify_tables(document: Document) -> list[Table]:
     for name, arm in document["arms"].items():
         cells = [name, str(arm["images"]), str(arm["people"])]
         for metric in PAIR_METRICS:
-            span = _span(POINTS, arm[metric]["ci95_people"], signed=False)
+            span = _span(POINTS, as_share(arm[metric]["ci95_people"]), signed=False)
             cells.append(f"{POINTS.plain(arm[metric]['mean'])} ({span})")
         arms.append(tuple(cells))
     columns = ("trained on", "images", "people", *PAIR_METRICS.values())

@@ -23,7 +23,7 @@ from pipelines.report.cards import (
     ticks,
 )
 from pipelines.report.document import render_report
-from pipelines.report.page import interval, scale_of
+from pipelines.report.page import as_share, interval, scale_of
 from pipelines.report.repeat import more_steps
 from pipelines.verify.scores import BASELINE, METRICS, REAL_PEOPLE, outcome_words
 from pipelines.verify.tables import INTERVALS, TITLES, how_it_was_measured
@@ -84,14 +84,14 @@ def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
 def _arms(result: Mapping[str, Any]) -> Table:
     values: list[float] = []
     for arm in result["arms"].values():
-        values += [*arm["accuracy"]["scores"], *arm["accuracy"]["ci95_people"]]
+        values += [*arm["accuracy"]["scores"], *as_share(arm["accuracy"]["ci95_people"])]
     axis, rows, counts = scale_of(values), [], ("images", "people", "synthetic")
     for name, arm in result["arms"].items():
         one = arm["accuracy"]
-        cells = [strip_cell(axis, one["mean"], one["ci95_people"], one["scores"])]
+        cells = [strip_cell(axis, one["mean"], as_share(one["ci95_people"]), one["scores"])]
         cells += [Cell(f"{arm[key]:,}") for key in counts]
         for metric in METRICS:
-            words = interval(arm[metric]["ci95_people"], POINTS.plain)
+            words = interval(as_share(arm[metric]["ci95_people"]), POINTS.plain)
             cells.append(Cell(POINTS.plain(arm[metric]["mean"]), words, best=True))
         rows.append(Row(name, cells, KINDS.get(name, "synthetic")))
     axis_ticks = ticks(axis, POINTS.factor)

@@ -7,7 +7,7 @@ from typing import Any
 
 from downstream.metrics import POINTS
 from pipelines.report.markdown import escaped
-from pipelines.report.page import interval, p_value
+from pipelines.report.page import as_share, interval, p_value
 from pipelines.verify.scores import BASELINE, METRICS, outcome_words
 
 TITLES = dict(zip(METRICS, ("accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"), strict=True))
@@ -28,7 +28,8 @@ def verify_table(result: Mapping[str, Any], written: Callable[[str], str] = str)
         cells = [written(name), str(arm["images"]), str(arm["people"])]
         for metric in METRICS:
             mean = POINTS.plain(arm[metric]["mean"])
-            cells.append(f"{mean} ({interval(arm[metric]['ci95_people'], POINTS.plain)})")
+            people = interval(as_share(arm[metric]["ci95_people"]), POINTS.plain)
+            cells.append(f"{mean} ({people})")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -67,3 +67,14 @@ def test_names_of_folders_do_not_break_the_markdown() -> None:
     tables = [line for line in page.split("\n") if line.startswith("| ")]
     assert {line.replace("\\|", "").count("|") for line in tables} == {8, 9}
     assert len(verify_table(found).split("\n")) == 5
+
+
+def test_intervals_of_shares_end_at_none_and_all_of_the_pairs() -> None:
+    found = whole()
+    for arm in found["arms"].values():
+        arm["accuracy"]["ci95_people"] = [0.9, 1.1]
+        arm["auc"]["ci95_people"] = [-0.2, 0.3]
+    table = verify_table(found)
+    assert "(90.0 to 100.0)" in table
+    assert "(0.0 to 30.0)" in table
+    assert "-20.0" not in "".join(Page(verify_report(found)).texts)
