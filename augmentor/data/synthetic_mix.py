@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,10 @@ class SyntheticMix(MixedItems):
             for uint8 and (0, 1) for float.
         streaming: Leave the images of a stored set where they are, as above; ``synthetic`` is then
             a folder or an URL.
+
+    Warns:
+        UserWarning: If there are synthetic images and ``counts`` asks for none of them, as
+            ``"auto"`` does where all classes are equally large.
 
     Raises:
         DataError: If ``real`` lacks a class of the synthetic images, stored images are too few, a
@@ -381,6 +386,8 @@ class SyntheticMix(MixedItems):
             return y, None  # a copy of all pixels would double the memory
         real = _counted(self._real_labels, num_classes)
         wanted = _wanted(real, share, counts, self._names, _counted(y, num_classes))
+        if share is None and len(y) and not any(wanted.values()):
+            _warn_of_none(counts, "leave counts out for all images of the set")
         chosen = _drawn(y, wanted, seed)
         return y[chosen], chosen
 
@@ -402,6 +409,8 @@ class SyntheticMix(MixedItems):
             wanted = fill_up(dict.fromkeys(real, 0), _budget(share, real), unlimited)
         else:
             wanted = _wanted(real, share, counts, self._names, unlimited)
+            if share is None and not any(wanted.values()):
+                _warn_of_none(counts, "give a share, such as 0.5, or a larger number as counts")
         for name, own in zip(source.classes, own_label, strict=True):
             if wanted[own] and known.get(name) == 0:
                 raise DataError(f"class {name!r}: the source has seen no image of it in training")
@@ -622,6 +631,17 @@ def _budget(share: float, real: dict[int, int]) -> int:
     if not 0 <= share < 1:
         raise ValueError(f"share must lie in [0, 1), got {share}")
     return round(share / (1 - share) * sum(real.values()))
+
+
+def _warn_of_none(counts: Strategy | None, step: str) -> None:
+    """Say that a class balance adds no image, which a user may take for a mix that has some."""
+    counts = "auto" if counts is None else counts
+    warnings.warn(
+        f"counts={counts!r} adds no synthetic image, as every class "
+        f"has as many real ones already; {step}",
+        UserWarning,
+        stacklevel=4,  # the line that makes the mix
+    )
 
 
 def _drawn(y: Tensor, counts: dict[int, int], seed: int) -> Tensor:

@@ -49,12 +49,9 @@ def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
         if taken and (least := result["policy"].get("confidence")):
             how += f" --filter confidence={least:g}"
         steps.append(Step(words, f"augmentor synth {target} {how}"))
-    # The file holds what auto chose; another arm that is ahead has no file.
-    how = ', counts="auto"'
-    if taken:
-        how = f', policy="{run / "policy.json"}"'
-    elif ours and result.get("combinations"):
-        how = ""  # with what was filled up all combinations are equally large
+    # The file holds what auto chose; another arm that is ahead has no file, and mixes in the whole
+    # set: its images are as many as each class is to get.
+    how = f', policy="{run / "policy.json"}"' if taken else ""
     mix = f'augmentor.SyntheticMix(train_set, "{made}"{how})'
     return [*steps, Step("Mix them into your training, in Python.", mix)]
 

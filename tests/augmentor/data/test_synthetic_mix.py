@@ -522,11 +522,24 @@ def test_a_class_that_a_source_never_saw_is_not_rendered(painter):
 
 
 def test_draws_without_any_synthetic_image_are_refused(images):
-    mix = SyntheticMix(Digits((4, 4)), images({"0": 2, "1": 2}), counts="auto")
+    mix = SyntheticMix(Digits((4, 4)), images({"0": 2, "1": 2}), share=0)
     assert len(mix) == 8
     assert len(mix.draw_weights(0)) == len(mix.draw_weights()) == 8
     with pytest.raises(ValueError, match=r"0\.5 of the draws are to be synthetic, and no image is"):
         mix.draw_weights(0.5)
+
+
+def test_a_class_balance_that_adds_nothing_is_told(images, painter):
+    synthetic, live = images({"0": 2, "1": 2}), painter(("0", "1"), (1, 8, 8))
+    with pytest.warns(
+        UserWarning, match="'auto' adds no synthetic image.* leave counts out"
+    ) as told:
+        assert len(SyntheticMix(Digits((4, 4)), synthetic, counts="auto")) == 8
+    assert told[0].filename == __file__, "the line that makes the mix"
+    with pytest.warns(UserWarning, match="counts='auto' adds no synthetic image.* give a share"):
+        assert len(SyntheticMix(Digits((4, 4)), live)) == 8
+    for asked in ({"share": 0}, {"policy": {"share": 0}}, {}):
+        SyntheticMix(Digits((4, 4)), synthetic, **asked)  # no warning, which would be an error
 
 
 def test_a_policy_of_combinations_refuses_images_of_classes_alone(tmp_path, images, painter):
