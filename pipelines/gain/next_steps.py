@@ -9,9 +9,12 @@ from typing import Any
 
 from downstream.arms.policy import policy_of
 from downstream.metrics import metric_of
+from pipelines.config import load_config
 from pipelines.data.table import NAMED_DATA
 from pipelines.experiment.provenance import command_line
 from pipelines.gain.budget import WHOLE
+from pipelines.gain.outside import COPIES
+from pipelines.image_folder import printable
 from pipelines.report.cards import Step
 from pipelines.report.repeat import more_steps
 
@@ -39,7 +42,7 @@ def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
     config, target = _quoted(run / "config.yaml"), _quoted(generator)
     taken = bool(result["policy"]) and policy_of(result["policy"]).uses_synthetic
     steps, ours = [], not result.get("outside")
-    made = str(generator / "synthetic") if ours else "FOLDER_OF_THE_SET"
+    made = generator / "synthetic" if ours else _outside_set(result, run)
     if ours:
         size = result.get("setup", {}).get("generator size", "").partition("x")[0]
         sized = f" --size {size}" if size else ""
@@ -54,6 +57,25 @@ def _use(result: Mapping[str, Any], run: Path) -> list[Step]:
     how = f', policy="{run / "policy.json"}"' if taken else ""
     mix = f'augmentor.SyntheticMix(train_set, "{made}"{how})'
     return [*steps, Step("Mix them into your training, in Python.", mix)]
+
+
+def _outside_set(result: Mapping[str, Any], run: Path) -> Path:
+    """Another generator's images as ``SyntheticMix`` reads them: the run's copy of a folder of
+    images, else the set that its config names. Of several the one that ``auto`` chose, or whose
+    leading arm is ahead.
+    """
+    sign = 1.0 if metric_of(result["metric"]).higher_is_better else -1.0
+    chosen = (result["policy"] or {}).get("outside", "").rpartition(":")[2]
+
+    def order(row: Mapping[str, Any]) -> tuple[bool, float]:
+        return row["digest"] == chosen, sign * result["arms"][row["lead"]]["mean"]
+
+    best = max(result["outside"], key=order)
+    copy = run / COPIES / f"{best['name']}-{best['digest']}"
+    if copy.is_dir() or not (run / "config.yaml").is_file():
+        return copy
+    named = load_config(run / "config.yaml").gain.synthetic
+    return next((one for one in named if printable(one.resolve().name) == best["name"]), copy)
 
 
 def _of_combinations(result: Mapping[str, Any]) -> tuple[str, str]:

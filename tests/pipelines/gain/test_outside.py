@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
+import augmentor
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, to_uint8
 from augmentor.data.synthetic_store import read_recipe, trained_on_digest, write_set
 from pipelines import cli
 from pipelines.config import Config, ConfigError, DataConfig, config_from
 from pipelines.datasets import load_data
+from pipelines.gain.next_steps import next_steps
 from pipelines.gain.outside import COPIES, copy_or, open_outside, outside_notes
 from pipelines.gain.plan import gain_plan
 from pipelines.gain.run import gain_run
@@ -104,6 +107,25 @@ def test_a_folder_is_an_arm_alone_and_beside_the_augmentation(tmp_path: Path, ma
     origins = json.loads(Page(page).scripts[0])["origins"]
     assert [one["name"] for one in origins] == ["real", "made"]
     assert set(origins[1]["y"]) == set(range(10))
+
+
+def test_a_green_report_names_a_set_that_can_be_mixed_in(
+    tmp_path: Path, digits: tuple[LabelledImages, LabelledImages]
+) -> None:
+    """A folder has no recipe, its copy has; a set is read where it lies. Neither holds images of
+    all classes here.
+    """
+    rare = digits[0].subset((digits[0].y == 3).nonzero().flatten()[:20])
+    write_images(tmp_path / "rare", rare, to_uint8(rare.x).flip(-1))
+    assert cli.main(["import", str(tmp_path / "rare"), "--out", str(tmp_path / "set")]) == 0
+    real = TensorDataset((digits[0].x + 1) / 2, digits[0].y)
+    for folder, has_copy in ((tmp_path / "rare", True), (tmp_path / "set", False)):
+        run = tmp_path / f"run-{folder.name}"
+        result = gain_run(tiny(folder), run)
+        step = next_steps(result | {"verdict": {"light": "green"}}, run)[0].command
+        assert step.startswith(f'augmentor.SyntheticMix(train_set, "{run if has_copy else folder}')
+        named = {"train_set": real, "augmentor": augmentor}
+        assert eval(step, named).synthetic_counts["3"] == 20
 
 
 @pytest.mark.parametrize("name", ["sd", "a[1]"])
