@@ -236,6 +236,11 @@ def _check_layout(data: DataConfig, layout: FolderLayout, progress: Progress) ->
     if data.condition and layout.train is layout.test:
         remarks += _of_own_split(twins, copies, table)
         twins, copies = [], []
+    elif headers and layout.train is layout.test:
+        # Each file that is removed moves the border between the parts: all groups count.
+        groups = _same_pictures((train, test))
+        remarks += [] if twins else _several_times(groups)
+        twins = [f"the same picture: {', '.join(one)}; keep one of them" for one in groups if twins]
     return CheckReport(
         data=data.data,
         split=layout.note,
@@ -259,17 +264,17 @@ def _of_own_split(
     remarks = []
     if twins:
         remarks.append(
-            f"{len(twins)} test images are the same picture as a training image; a run leaves them "
-            "out of the test part"
+            f"test images that are the same picture as a training image: {len(twins)}; a run "
+            "leaves them out of the test part"
         )
     if copies:
         remarks.append(
-            f"{len(copies)} training images are nearly a test image, for example: {copies[0]}"
+            f"training images that are nearly a test image: {len(copies)}, such as: {copies[0]}"
         )
     if table is not None and (taken := len(table.missing_in_test)):
         remarks.append(
-            f"{taken} combinations are missing in training only because the test part took all of "
-            "their images; put test images of your own into test/"
+            f"combinations missing in training only because the test part took all of their "
+            f"images: {taken}; put test images of your own into test/"
         )
     return remarks
 
@@ -341,6 +346,26 @@ def _read_all(
 def _twins(train: Side, test: Side) -> list[str]:
     """A sentence for every test image that is a training image too, to the pixel."""
     return same_pictures(train.prints, train.paths, test.prints, test.paths)
+
+
+def _same_pictures(sides: Iterable[Side]) -> list[list[str]]:
+    """The files of every picture, to the pixel, that there is more than once."""
+    groups = dict[int, list[str]]()
+    for side in sides:
+        for one, path in zip(side.prints.tolist(), side.paths, strict=True):
+            groups.setdefault(one, []).append(shown(path))
+    return [files for files in groups.values() if len(files) > 1]
+
+
+def _several_times(groups: Sequence[Sequence[str]]) -> list[str]:
+    """A remark on pictures that are there more than once, in one part of the data."""
+    if not groups:
+        return []
+    first = " and ".join(groups[0])
+    return [
+        f"pictures that are there more than once: {len(groups)}, such as {first}; "
+        "keep one of each: with other files in the folder they may lie in both parts"
+    ]
 
 
 def _spelled_alike(classes: Sequence[str]) -> list[str]:

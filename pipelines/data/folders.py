@@ -359,7 +359,7 @@ def _refuse_leak(
 ) -> None:
     if twins := same_pictures(fingerprints(train), train_paths, fingerprints(test), test_paths):
         more = f" (and {len(twins) - 1} more)" if len(twins) > 1 else ""
-        raise DataError(f"{twins[0]}{more}")
+        raise DataError(f"{twins[0]}{more}; `augmentor check` lists everything")
 
 
 def existing_folder(data: DataConfig, name: str) -> Path:

@@ -104,7 +104,7 @@ REFUSED: dict[str, tuple[Callable[[Path, MakeFolder], None], list[str]]] = {
     ),
     "all images equal": (
         all_images_equal,
-        ["is the same picture as training image", "remove one of them"],
+        ["the same picture", "one of them"],
     ),
 }
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageChops
 from augmentor.common.types import DataError
 from pipelines.check import check_data
 from pipelines.config import DataConfig
+from pipelines.data.folders import folder_layout
 
 MakeFolder = Callable[..., Path]
 
@@ -131,6 +132,42 @@ def test_everything_that_is_wrong_is_listed_at_once(
     assert text.endswith("not usable as it is")
     assert "words.png: not an image" in text
     assert "bad files: 3" in text
+
+
+def test_all_doubles_of_a_folder_that_is_split_here_are_listed_at_once(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    """Which of them lie in both parts changes with every file that is removed."""
+    make_folder(tmp_path, {"cat": 20, "dog": 20})
+    for number in range(8):
+        shutil.copy(tmp_path / "cat" / f"{number}.png", tmp_path / "cat" / f"again{number}.png")
+    report = check_data(DataConfig(data=str(tmp_path)))
+    assert len(report.problems) == 8
+    cat = tmp_path / "cat"
+    for number in range(8):
+        told = [one for one in report.problems if f"{cat / f'again{number}.png'}" in one]
+        assert len(told) == 1
+        assert f"{cat / f'{number}.png'}" in told[0]
+    for number in range(8):
+        (cat / f"again{number}.png").unlink()
+    assert check_data(DataConfig(data=str(tmp_path))).ok
+
+
+def test_doubles_in_one_part_are_remarked(tmp_path: Path, make_folder: MakeFolder) -> None:
+    make_folder(tmp_path, {"cat": 20, "dog": 20})
+    data = DataConfig(data=str(tmp_path))
+    layout = folder_layout(tmp_path, data.test_fraction)
+    tree = layout.train
+    twice = next(tree.paths[i] for i in layout.train_index)
+    for number in range(9):  # one of them sorts into the training part
+        copy = twice.with_name(f"again{number}.png")
+        shutil.copy(twice, copy)
+        report = check_data(data)
+        if report.ok:
+            break
+        copy.unlink()
+    assert report.remarks[0].startswith("pictures that are there more than once: 1, such as ")
+    assert str(twice) in report.remarks[0]
 
 
 def test_one_level_and_one_class(tmp_path: Path, make_folder: MakeFolder) -> None:
