@@ -103,7 +103,7 @@ def read_metadata(file: Path, columns: tuple[str, ...]) -> Metadata:
     repeated = 0
     for line, cells in lines:
         name = cells[FILE_COLUMN]
-        path = _inside(name)
+        path = _inside(_with_slashes(name, file.parent))
         row = Row(line, tuple(cells[column] for column in columns))
         if path is None:
             problems.append(
@@ -225,6 +225,17 @@ def _require_columns(file: Path, line: int, cells: Iterable[str], columns: tuple
 def _names(columns: Iterable[str]) -> str:
     names = [*map(printable, columns)]
     return (", ".join(names[:20]) or "none") + (", …" if len(names) > 20 else "")
+
+
+def _with_slashes(name: str, folder: Path) -> str:
+    r"""The name with ``/`` for ``\``, as Windows separates folders, where that is a file here."""
+    plain = name.replace("\\", "/")
+    if plain == name or (inside := _inside(plain)) is None:
+        return name
+    try:
+        return plain if (folder / inside).is_file() else name
+    except OSError:  # too long, for example
+        return name
 
 
 def _inside(name: str) -> str | None:

@@ -122,6 +122,24 @@ def test_classes_and_conditions_without_a_link_are_told(
     assert "classes and conditions fall into 2 groups" in capsys.readouterr().out
 
 
+def test_names_as_windows_writes_them_are_found(
+    parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def of_windows(rows: dict[str, dict[str, str]]) -> None:
+        for name in [*rows]:
+            rows[name.replace("/", "\\")] = rows.pop(name)
+
+    described(parts)
+    expected = load_data(data(parts, "camera"), 0).train.condition
+    described(parts, of_windows)
+    found = load_data(data(parts, "camera"), 0).train.condition
+    assert expected is not None
+    assert found is not None
+    assert torch.equal(found, expected)
+    described(parts, lambda rows: rows.update({"..\\test\\cat\\0.png": rows.pop("cat/1.png")}))
+    assert "names ..\\test\\cat\\0.png" in refused(capsys, parts)
+
+
 def test_words_are_categories_in_the_order_of_their_names(parts: Path) -> None:
     bundle = load_data(data(described(parts), "camera"), seed=0)
     assert bundle.train.conditions.categories == CAMERAS
