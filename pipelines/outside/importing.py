@@ -22,7 +22,7 @@ from pipelines.datasets import DataBundle, load_data
 from pipelines.generators.synthesize import write_contact_sheet
 from pipelines.image_folder import dark_words, shown
 from pipelines.interrupt import watch_signals
-from pipelines.outside.copies import Copies, KnownImages, names_of_test
+from pipelines.outside.copies import KnownImages, names_of_test
 from pipelines.outside.files import Form, OutsideImages, find_images, form_of
 from pipelines.outside.sets import classes_in_data, import_recipe, require_form
 from pipelines.progress import Progress, Silent
@@ -41,8 +41,7 @@ class ImportReport:
         form: Width, height and mode, such as ``64x64 RGB``.
         origin: ``origin unknown``.
         recipe: Hash of the recipe.
-        copies: Images that may be copies of test images, in words; empty where none was found or no
-            data were named.
+        copies: What was found of copies of test images, or that nobody looked for them, in words.
         contact_sheet: Picture with the first images of every class.
         seconds: Of this call.
     """
@@ -106,10 +105,9 @@ def import_run(
 
         write_set(out, recipe, prints, _renderer(images, form), on_shard)
         sheet = write_contact_sheet(out)
-    remark = None if copies is None else copies.remark(shown(folder))
     seconds = time.monotonic() - began
     words, counts, origin = _form_in_words(form), recipe.counts, recipe.family
-    return ImportReport(out, counts, words, origin, recipe.hash, remark or "", sheet, seconds)
+    return ImportReport(out, counts, words, origin, recipe.hash, copies, sheet, seconds)
 
 
 def _looked_through(
@@ -118,14 +116,14 @@ def _looked_through(
     data: DataConfig | None,
     step: Callable[[int, int], None],
     check: Callable[[], None],
-) -> tuple[NDArray[np.int64], Copies | None, int]:
-    """Fingerprints of all images, the copies of test images among them, which it refuses, and the
-    brightest value of all, 0 to 255.
+) -> tuple[NDArray[np.int64], str, int]:
+    """Fingerprints of all images, what there is to say of copies of test images, which it refuses
+    where they are certain, and the brightest value of all, 0 to 255.
     """
     bundle = None if data is None else _whole(data)
-    if bundle is not None:
+    if bundle is not None and data is not None:
         classes_in_data(images.root, images.classes, bundle.train.classes)
-        require_form(images.root, form.shape, bundle.train.image_shape)
+        require_form(images.root, form.shape, bundle.train.image_shape, data.data)
     prints, fitted = [np.empty(0, dtype=np.int64)], list[Tensor]()
     brightest = 0
     for start in range(0, len(images.places), READ_TOGETHER):
@@ -138,11 +136,12 @@ def _looked_through(
             fitted.append(fit_shape(pixels, bundle.train.image_shape))
         step(start + len(some), len(images.places))
     if bundle is None:
-        return np.concatenate(prints), None, brightest
+        return np.concatenate(prints), "not looked for (give --data)", brightest
     test = KnownImages(bundle.test.x, names_of_test(bundle.test_paths, len(bundle.test)), check)
     found = test.look(torch.cat(fitted), [str(place) for place in images.places])
     found.refuse(shown(images.root), "remove them, or render others")
-    return np.concatenate(prints), found, brightest
+    words = found.remark(shown(images.root)) or f"none found among {len(bundle.test)} test images"
+    return np.concatenate(prints), words, brightest
 
 
 def _whole(data: DataConfig) -> DataBundle:

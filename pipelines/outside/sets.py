@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,25 +186,35 @@ def _difference(theirs: Sequence[str], ours: Sequence[str]) -> str:
 
 
 def require_form(
-    folder: Path, shape: tuple[int, int, int], image_shape: tuple[int, int, int]
+    folder: Path,
+    shape: tuple[int, int, int],
+    image_shape: tuple[int, int, int],
+    data: str = "DATA",
 ) -> None:
     """Refuse images of another aspect or mode than the real ones.
+
+    Args:
+        folder: Where they lie.
+        shape: Theirs, (C, H, W).
+        image_shape: (C, H, W) of the real images.
+        data: The real images as the user named them.
 
     Raises:
         DataError: Saying how to bring them into it.
     """
     channels, height, width = shape
+    command = f"augmentor import {shown(folder)} --data {shlex.quote(data)}"
     if height != width:
         raise DataError(
             f"{shown(folder)}: the images are {width}x{height}, those of the data are square; "
-            f"`augmentor import {shown(folder)} --size {min(height, width)} --out SET` cuts the "
-            "central square, then give SET"
+            f"`{command} --size {min(height, width)} --out SET` cuts the central square, then give "
+            "SET"
         )
     if channels != image_shape[0]:
         theirs, ours = (("grey" if one == 1 else "colour") for one in (channels, image_shape[0]))
         raise DataError(
             f"{shown(folder)}: the images are stored in {theirs}, those of the data in {ours}; "
-            f"`augmentor import {shown(folder)} --{ours} --out SET` changes that, then give SET"
+            f"`{command} --{ours} --out SET` changes that, then give SET"
         )
 
 

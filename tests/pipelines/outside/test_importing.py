@@ -22,6 +22,7 @@ from pipelines.outside.sets import open_set, write_copy
 from pipelines.progress import Silent
 
 MakeFolder = Callable[..., Path]
+NOT_LOOKED = "not looked for (give --data)"
 
 
 def write_images(root: Path, images: LabelledImages, pixels: Tensor | None = None) -> Path:
@@ -44,7 +45,11 @@ def test_an_imported_folder_is_a_synthetic_set(tmp_path: Path, make_folder: Make
     make_folder(tmp_path / "made", {"cat": 3, "dog": 300, "eel": 0}, size=(12, 10))
     report = import_run(tmp_path / "made", tmp_path / "set")
     assert report.counts == {"cat": 3, "dog": 300}
-    assert (report.form, report.origin, report.copies) == ("12x10 RGB", "origin unknown", "")
+    assert (report.form, report.origin, report.copies) == (
+        "12x10 RGB",
+        "origin unknown",
+        NOT_LOOKED,
+    )
     found = read_set(tmp_path / "set")
     assert found.recipe.classes == ("cat", "dog", "eel")
     assert found.recipe.source_augment == "unknown"
@@ -120,9 +125,12 @@ def test_the_command_says_what_is_wrong_in_one_line(
     assert "the data have no class 'ten'" in capsys.readouterr().err
     (tmp_path / "made" / "ten").rmdir()
     assert cli.main([*ask, "--colour"]) == 3
-    assert "--grey --out SET" in capsys.readouterr().err
+    said = f"`augmentor import {made} --data digits --grey --out SET`"
+    assert said in capsys.readouterr().err, "the copies are looked for then, too"
     assert cli.main([*ask, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["origin"] == "origin unknown"
+    told = json.loads(capsys.readouterr().out)
+    assert told["origin"] == "origin unknown"
+    assert told["copies"] == "none found among 896 test images"
 
 
 def test_a_set_is_brought_into_the_form_of_the_data(
