@@ -24,6 +24,12 @@ RARE = 0.5
 """A class of the smaller half is rare if it has less than this part of the largest one's images."""
 
 
+class TooManyLabelsError(DataError):
+    """More labels are asked for than the smallest class has images for; says how many there can
+    be.
+    """
+
+
 def long_tail_counts(num_classes: int, largest: int, imbalance: float) -> list[int]:
     r"""Images of every class in an exponential long tail.
 
@@ -92,7 +98,7 @@ def few_labels(y: Tensor, labels: int, seed: int, names: Sequence[str] | None = 
         ``labels`` indices into ``y``, ascending.
 
     Raises:
-        DataError: If a class has fewer images than its part.
+        TooManyLabelsError: If a class has fewer images than its part.
         ValueError: If ``labels`` is smaller than the number of classes.
     """
     groups = _shuffled_groups(y, seed)
@@ -104,7 +110,15 @@ def few_labels(y: Tensor, labels: int, seed: int, names: Sequence[str] | None = 
     favoured = set(
         torch.randperm(len(groups), generator=rng_for("favoured classes", seed))[:rest].tolist()
     )
-    return _fronts(groups, [each + (c in favoured) for c in range(len(groups))], names)
+    counts = [each + (c in favoured) for c in range(len(groups))]
+    if any(len(group) < count for group, count in zip(groups, counts, strict=True)):
+        least = min(range(len(groups)), key=lambda c: len(groups[c]))
+        name, most = least if names is None else repr(names[least]), len(groups[least])
+        raise TooManyLabelsError(
+            f"{labels} labels ask for {max(counts)} images of a class, and class {name} has "
+            f"{most}: ask for at most {most * len(groups)}"
+        )
+    return _fronts(groups, counts)
 
 
 def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

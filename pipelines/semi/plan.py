@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from augmentor.common.types import DataError
+from augmentor.data.splits import TooManyLabelsError
 from downstream.arms.recipe import Recipe
 from downstream.arms.table import BASES
 from downstream.comparison import expected_overlap
@@ -180,8 +181,13 @@ def _first_subset(setting: Setting, labels: int) -> DataBundle:
         bundle = setting.with_labels(labels).bundle(setting.replicate_seed(0))
     except ValueError as error:
         raise ConfigError(f"semi.labels: {error}") from error
+    except TooManyLabelsError as error:
+        raise DataError(f"semi.labels: {error}") from error
     if bundle.pool is None:
-        raise DataError(f"{bundle.name}: {labels} labels leave no image unlabelled; ask for fewer")
+        raise DataError(
+            f"semi.labels: {labels} labels leave none of the images of {bundle.name} unlabelled; "
+            "ask for fewer"
+        )
     return bundle
 
 
