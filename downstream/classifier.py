@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
 
@@ -91,8 +92,9 @@ def _refuse_name(name: str, *, pretrained: bool, trained: bool) -> None:
     if not known or (tag and tag not in tags_of(name)):
         stem = name.split(".")[0]
         near = [f"{stem}.{one}" for one in tags_of(name)] or timm.list_models(f"*{stem}*")[:5]
-        words = ", ".join(near) or "see timm.list_models()"
-        raise ValueError(f"timm has no network {name!r}; near names: {words}")
+        near = near or get_close_matches(stem, timm.list_models(), n=5)
+        words = f"near names: {', '.join(near)}" if near else "timm.list_models() lists all"
+        raise ValueError(f"timm has no network {name!r}; {words}")
     if tag and not trained:
         raise ValueError(
             f"{name!r} names trained weights, which are loaded only on request: give --pretrained "

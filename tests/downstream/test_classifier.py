@@ -127,6 +127,13 @@ def test_a_tag_without_its_weights_is_refused() -> None:
         build_classifier("test_resnet.other", 4, (3, 32, 32), seed=0, pretrained=True)
 
 
+def test_a_wrong_number_in_a_name_leads_to_names_that_are_near() -> None:
+    with pytest.raises(ValueError, match=r"'resnet81'; near names: resnet18, "):
+        build_classifier("resnet81", 4, (3, 32, 32), seed=0)
+    with pytest.raises(ValueError, match=r"'qqqqqqqq'; timm.list_models\(\) lists all"):
+        build_classifier("qqqqqqqq", 4, (3, 32, 32), seed=0)
+
+
 def test_pretrained_without_a_connection_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     create = timm.create_model
 
