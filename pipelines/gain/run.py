@@ -100,7 +100,7 @@ def gain_run(
         chosen = policy_of(policy) if policy is not None and "auto" in plan.arms else None
         strengths = plan.first_strengths if policy is None else dict(policy["strengths"])
         groups = plan.replicate_groups(chosen, strengths)
-        finished = job.finished(groups, "replicates")
+        finished = job.finished(groups, "trainings")
     outputs = arm_outputs(plan, groups, finished, chosen, strengths)
     parts = [part for replicate in finished for part in replicate]
     result = gain_result(plan, outputs, parts, policy, strengths, cut)

@@ -69,7 +69,7 @@ def verify_run(
     with opened_by(
         config, out, make_verifiers, progress, parallelism=parallelism, device=device
     ) as job:
-        finished = job.finished(plan.groups, "verify")
+        finished = job.finished(plan.groups, "trainings")
     result = verify_result(plan, finished)
     parts = [part for group in finished for part in group]
     result |= provenance_of_parts(parts, time.perf_counter() - start, command)

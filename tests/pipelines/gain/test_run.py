@@ -212,12 +212,11 @@ def test_a_run_answers_another_metric_without_training(
 
 def test_a_damaged_part_is_named_and_made_again(tmp_path: Path, trained: list[str]) -> None:
     class Said:
-        lines: list[str]
-
         def __init__(self) -> None:
-            self.lines = []
+            self.lines, self.tasks = list[str](), set[str]()
 
-        def step(self, *told: Any) -> None: ...
+        def step(self, task: str, *told: Any) -> None:
+            self.tasks.add(task)
 
         def say(self, line: str) -> None:
             self.lines.append(line)
@@ -230,6 +229,8 @@ def test_a_damaged_part_is_named_and_made_again(tmp_path: Path, trained: list[st
     second = gain_run(tiny(gain=QUICK), tmp_path, progress=said)
     assert trained == ["replicate 000, classical"]
     assert any(path.name in line and "damaged" in line for line in said.lines)
+    assert "trainings" in said.tasks, "what is counted"
+    assert "replicates" not in said.tasks
     assert second["arms"] == first["arms"]
 
 
