@@ -249,7 +249,9 @@ def recipe_in(read: Callable[[], str], folder: object, path: object) -> Recipe:
         return _parsed(read())
     except FileNotFoundError as error:
         raise DataError(
-            f"{folder}: no {RECIPE} there, so no synthetic set; write one with augmentor synth"
+            f"{folder}: no {RECIPE} there, so no synthetic set; augmentor synth writes one of a "
+            "trained run, into RUN/synthetic: give that folder; augmentor import FOLDER --out SET "
+            "makes one of another generator's images: give SET"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
