@@ -26,7 +26,7 @@ import io
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -275,6 +275,35 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
     return SyntheticSet(stored, recipe, read_trained_on(LocalFolder(folder), recipe))
 
 
+def require_fitting(folder: Path, recipe: Recipe, but: Collection[str] = ()) -> None:
+    """Refuse a folder in which a set cannot be begun or finished; nothing is written.
+
+    Args:
+        folder: As in ``write_set``.
+        recipe: What is to be made.
+        but: Keys of the recipe that are not known yet.
+
+    Raises:
+        DataError: If the folder holds other files or a set of another recipe.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; choose a folder for the synthetic set")
+    if (folder / RECIPE).is_file():
+        changed = read_recipe(folder).differences(_as_begun(folder, recipe))
+        if changed := [key for key in changed if key not in but]:
+            raise DataError(
+                f"{folder}: holds a synthetic set of another recipe (different: "
+                f"{', '.join(changed)}); "
+                "choose a new folder, or delete this one"
+            )
+        return
+    there = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if foreign := [name for name in there if not name.startswith(".") and name != LOCK]:
+        raise DataError(
+            f"{folder}: holds other files ({foreign[0]!r}, …); choose a new or empty folder"
+        )
+
+
 def _as_begun(folder: Path, recipe: Recipe) -> Recipe:
     """The recipe with the folder names of the set that was begun, if one was."""
     if not (folder / RECIPE).is_file():
@@ -284,23 +313,9 @@ def _as_begun(folder: Path, recipe: Recipe) -> Recipe:
 
 def _begin(folder: Path, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:
     """Make the folder ready, or refuse it."""
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is a file; choose a folder for the synthetic set")
+    require_fitting(folder, recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / RECIPE).is_file():
-        if changed := read_recipe(folder).differences(recipe):
-            raise DataError(
-                f"{folder}: holds a synthetic set of another recipe (different: "
-                f"{', '.join(changed)}); "
-                "choose a new folder, or delete this one"
-            )
-    elif foreign := sorted(
-        p.name for p in folder.iterdir() if not p.name.startswith(".") and p.name != LOCK
-    ):
-        raise DataError(
-            f"{folder}: holds other files ({foreign[0]!r}, …); choose a new or empty folder"
-        )
-    else:
+    if not (folder / RECIPE).is_file():
         atomic_files.write_json(folder / RECIPE, checked(asdict(recipe)))
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
     atomic_files.remove_leftovers(folder)

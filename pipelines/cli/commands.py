@@ -186,7 +186,9 @@ def _repeated(values: Mapping[str, Any]) -> str:
     is_flag=True,
     help="Resume from the last intact checkpoint; CONFIG may then be left out.",
 )
-@dry_run
+@click.option(
+    "--dry-run", is_flag=True, help="Load the data, print what would be trained by, and stop."
+)
 @run_options
 def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **values: Any) -> None:
     """Train a generator by the file CONFIG, or on --data; options override the file."""
@@ -198,6 +200,7 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     if dry_run:
         return print_config(settings, as_json)
     from augmentor.common.ranks import started_first
+    from pipelines.generators.in_memory import chosen_family
     from pipelines.generators.train import train_run
     from pipelines.progress import show
 
@@ -206,7 +209,9 @@ def train(config: Path | None, resume: bool, dry_run: bool, as_json: bool, **val
     if started_first():
         words = f"{result.step} steps in {result.seconds:.0f} s: {result.run}"
         run = shlex.quote(str(result.run))
-        made = f"augmentor synth {run} {'--fill' if settings.data.condition else '--class-balance'}"
+        family, _ = chosen_family(settings.with_family().source)
+        knows = settings.data.condition and family.takes_conditions
+        made = f"augmentor synth {run} {'--fill' if knows else '--class-balance'}"
         print_result(result, as_json, lambda: words, [f"augmentor evaluate {run}", made])
 
 

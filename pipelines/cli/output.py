@@ -21,16 +21,23 @@ if TYPE_CHECKING:
 
 
 def print_config(config: Config, as_json: bool) -> None:
-    """Print what ``--dry-run`` shows of one training: the data as found, and the configuration."""
+    """Print what ``--dry-run`` shows of one training: the data as found, and the sections of the
+    configuration that it reads.
+    """
     from pipelines.config import dump_config
     from pipelines.datasets import load_data
-    from pipelines.generators.in_memory import chosen_family
+    from pipelines.generators.in_memory import chosen_family, unused_conditions
+    from pipelines.generators.load import OF_OTHER_JOBS
 
     config = config.with_family()
     chosen_family(config.source)
     bundle = load_data(config.data, config.seed)
     found = f"# {bundle.name}: {bundle.regime}; {len(bundle.test)} test images; {bundle.note}\n"
-    print_result(config.model_dump(mode="json"), as_json, lambda: found + dump_config(config))
+    if words := unused_conditions(bundle.train, config.source):
+        note(words)
+    others = {key for key in OF_OTHER_JOBS if key != "out"}
+    read = config.model_dump(mode="json", exclude=others)
+    print_result(read, as_json, lambda: found + dump_config(config, without=others))
 
 
 def print_plan(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,12 @@ def config_from(mapping: Mapping[str, Any], where: str = "config") -> Config:
         return validated(Config, mapping, where)
 
 
-def dump_config(config: Config) -> str:
-    """The config as YAML that ``parse_config`` reads back: equal if no text has controls."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+def dump_config(config: Config, without: Collection[str] = ()) -> str:
+    """The config as YAML that ``parse_config`` reads back: equal if no text has controls, and no
+    section is left out.
+    """
+    values = config.model_dump(mode="json", exclude=set(without))
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
 @contextmanager

@@ -81,8 +81,10 @@ def evaluate_run(
     if samples > MOST_SAMPLES:
         raise ConfigError(f"--samples: at most {MOST_SAMPLES} images are rendered, got {samples}")
     loaded = load_source(run, device)
-    config, target = loaded.config, out or run
+    config, target, progress = loaded.config, out or run, progress or Silent()
     use_threads(config.threads)
+    if words := loaded.unfinished(run):
+        progress.say(words)
     bundle = load_data(config.data, config.seed)
     refuse_seen_test_images(loaded, bundle)
     require_images_of(loaded, bundle)
@@ -90,7 +92,7 @@ def evaluate_run(
     domain = domain_of(config.classifier, config.data)
     settings = replace(settings, samples=samples, domain=domain)
     source, note = _for_classes(loaded)
-    evaluation = evaluate_source(source, bundle, settings, seed, progress or Silent())
+    evaluation = evaluate_source(source, bundle, settings, seed, progress)
     command = f"augmentor evaluate {published_name(run)} --samples {samples} --seed {seed}"
     command += f" --device {device}" if device else ""
     where = str(device_of(loaded.source))

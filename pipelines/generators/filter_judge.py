@@ -24,7 +24,7 @@ from augmentor.sampling.filters import confidence_filter
 from augmentor.sampling.synthesize import Accept
 from downstream.evaluate import predict_logits
 from downstream.train import balanced_weights
-from downstream.trainer import ClassifierTrainer
+from downstream.trainer import ClassifierTrainer, OnStep
 from pipelines.config import ConfigError
 from pipelines.generators.load import LoadedRun
 from pipelines.progress import Progress
@@ -81,7 +81,12 @@ def judged_filter(
     seed = seed_for("filter judge", loaded.config.seed)  # not that of a classifier of the pool
     if not path.is_file():
         progress.say(f"training the filter's judge on {len(train)} images")
-        _save(_trained(trainer, train, seed, check), path)
+
+        def on_step(step: int, loss: float) -> None:
+            progress.step("judge", step, trainer.settings.steps)
+            check()
+
+        _save(_trained(trainer, train, seed, on_step), path)
     judge = _restored(trainer.build(train, seed), path)
     rule = {"confidence": threshold, "judge_sha256": sha256_of(path)}
     return rule, confidence_filter(partial(predict_logits, judge), threshold)
@@ -96,14 +101,14 @@ def _name(loaded: LoadedRun, train: LabelledImages) -> str:
 
 
 def _trained(
-    trainer: ClassifierTrainer, train: LabelledImages, seed: int, check: Check
+    trainer: ClassifierTrainer, train: LabelledImages, seed: int, on_step: OnStep
 ) -> nn.Module:
     return trainer.train(
         train,
         seed,
         draw_weights=balanced_weights(train.y, len(train.classes)),
         augment=("classical",),
-        on_step=lambda step, loss: check(),
+        on_step=on_step,
     )
 
 

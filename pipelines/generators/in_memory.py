@@ -144,6 +144,20 @@ def families_with_conditions() -> str:
     return ", ".join(name for name, family in FAMILIES.items() if family.takes_conditions)
 
 
+def unused_conditions(images: LabelledImages, settings: SourceConfig) -> str:
+    """What to say where there are conditions that the family cannot use; empty where it can, or
+    there are none.
+    """
+    family, _ = chosen_family(settings)
+    if not images.conditions or family.takes_conditions:
+        return ""
+    names = ", ".join(images.conditions.names)
+    return (
+        f"the family {settings.family} knows classes alone, so the condition {names} is not used; "
+        f"families that use it: {families_with_conditions()}"
+    )
+
+
 def options_of(settings: SourceConfig) -> dict[str, Any]:
     """All options of the family, so that the name of a part changes with a default too.
 

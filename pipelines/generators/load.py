@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,13 @@ class LoadedRun:
     trained_on: NDArray[np.int64]
     step: int
     seen: LabelledImages | None = None
+
+    def unfinished(self, run: Path) -> str:
+        """What to say where the training in the folder of the run was stopped; else empty."""
+        if self.step >= (steps := self.config.source.steps):
+            return ""
+        rest = f"augmentor train --resume --out {shlex.quote(str(run))}"
+        return f"trained {self.step} of {steps} steps; {rest} finishes it"
 
     def trainer(self) -> ClassifierTrainer:
         """How the run's configuration trains a classifier, on the device of the source."""

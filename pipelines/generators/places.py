@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from augmentor.data.remote_folder import RemoteFolder, is_url, local_path
 from augmentor.data.remote_set import begin_remote_set
-from augmentor.data.synthetic_store import BegunSet, Format, Recipe, begin_set
+from augmentor.data.synthetic_store import BegunSet, Format, Recipe, begin_set, require_fitting
 from pipelines.config import ConfigError
 from pipelines.interrupt import Watch
 from pipelines.run_dir import RunDir
@@ -32,6 +32,16 @@ class Place:
     out: Path | str
     folder: Path
     remote: RemoteFolder | None = None
+
+    def require_fitting(self, recipe: Recipe) -> None:
+        """Refuse a folder that ``begin`` would, whatever the filter of the recipe is; a server is
+        asked by ``begin`` alone.
+
+        Raises:
+            DataError: If other files are there, or a set of another recipe.
+        """
+        if self.remote is None:
+            require_fitting(self.folder, recipe, but=("filter",))
 
     def begin(self, recipe: Recipe, trained_on: NDArray[np.int64]) -> BegunSet:
         """Begin a set, or find what an interrupted run left of it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, overload
@@ -143,6 +143,8 @@ def synthesize_run(
     """
     began, progress, loaded = time.monotonic(), progress or Silent(), load_source(run, device)
     use_threads(loaded.config.threads)
+    if words := loaded.unfinished(run):
+        progress.say(words)
     training, threshold = cache(partial(training_part, loaded)), read_threshold(filter)
     counts, plan = counts_of(loaded, Wish(strategy, per_class, ratio, fill, classes), training)
     if plan is not None and threshold is not None:
@@ -152,10 +154,11 @@ def synthesize_run(
         )
     with watch_signals() as watch, place_for(out, format, watch) as place:
         rule, accept = None, None
+        recipe = recipe_of(loaded, counts, None, seed, format, plan, spread_of(spread, fill))
         if threshold is not None:
+            place.require_fitting(recipe)  # before a judge is trained in vain
             rule, accept = judged_filter(run, loaded, training(), threshold, progress, watch.check)
-        own = spread_of(spread, fill)
-        recipe = recipe_of(loaded, counts, rule, seed, format, plan, own)
+            recipe = replace(recipe, filter=rule)
 
         def on_images(done: int, total: int) -> None:
             progress.step("synth", done, total)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +29,9 @@ from pipelines.experiment.place import require_outside_data
 from pipelines.experiment.setting import Setting, setting_of
 from pipelines.generators.in_memory import (
     chosen_family,
-    families_with_conditions,
     require_generated,
     start_session,
+    unused_conditions,
 )
 from pipelines.generators.load import images_seen, training_config
 from pipelines.generators.run_files import Saver, draw_samples, open_log, seen_facts
@@ -99,7 +100,8 @@ def train_run(
         checkpoint = ranks.of_first(lambda: _open_run(run, dump_config(config), resume, steps))
         bundle = load_data(config.data, config.seed)
         require_generated(config.source, bundle.train)
-        _tell_unused(bundle, config.source, progress)
+        if words := unused_conditions(bundle.train, config.source):
+            progress.say(words)
         _require_classes_of(checkpoint, bundle.train.classes, out)
         pool = _labelled_pool(bundle, setting, checkpoint, progress, watch)
         session = _start(_images_seen(bundle, pool), setting)
@@ -158,9 +160,10 @@ def require_run_of(run: Path, config: Config) -> None:
     folder = RunDir(run)
     if not folder.config.exists():
         return
-    if not _same_but_longer(folder.read_config(), dump_config(config)):
+    if changed := _differences(folder.read_config(), dump_config(config)):
         raise ConfigError(
-            f"{folder.config} differs from the config given; give another --out, or remove {run}"
+            f"{folder.config} differs from the config given in {changed}; give another --out, or "
+            f"remove {run}"
         )
     if not folder.checkpoints.exists():
         return
@@ -188,10 +191,10 @@ def _open_run(run: RunDir, wanted: str, resume: bool, steps: int) -> Checkpoint 
             f"{run.path} holds a run already; give --resume to continue it, or another --out"
         )
     found = run.read_config() if run.config.exists() else wanted
-    if resume and not _same_but_longer(found, wanted):
+    if resume and (changed := _differences(found, wanted)):
         raise ConfigError(
-            f"{run.config} differs from the config given; resume with the same one (steps may "
-            "differ)"
+            f"{run.config} differs from the config given in {changed}; resume with the same one "
+            f"(steps may differ), or by --resume --out {run.path} alone"
         )
     run.write_config(wanted)
     # A run killed while it saved for the first time has an empty folder: it begins again.
@@ -206,15 +209,33 @@ def _open_run(run: RunDir, wanted: str, resume: bool, steps: int) -> Checkpoint 
     return found_there
 
 
-def _same_but_longer(found: str, wanted: str) -> bool:
-    """Whether two configs differ in nothing but what may change when a run is resumed."""
-    return _fixed_part(found) == _fixed_part(wanted)
+def _differences(found: str, wanted: str) -> str:
+    """Where two configs differ beyond what may change when a run is resumed: keys and both values,
+    in words; empty if nowhere.
+    """
+    there, given = _fixed_part(found), _fixed_part(wanted)
+    words = []
+    for key in dict.fromkeys([*there, *given]):
+        if there.get(key) != given.get(key):
+            words.append(f"{key} ({there.get(key)} there, {given.get(key)} given)")
+    return ", ".join(words)
 
 
-def _fixed_part(text: str) -> Config:
+def _fixed_part(text: str) -> dict[str, Any]:
+    """Values by key, such as ``source.family``, without those that may change."""
     config = training_config(text, where="config.yaml")
-    free = {"steps": 1, "checkpoint_every": 1, "sample_every": 1}
-    return config.model_copy(update={"source": config.source.model_copy(update=free)})
+    found = _flat(config.model_dump(mode="json"))
+    for name in ("steps", "checkpoint_every", "sample_every"):
+        del found[f"source.{name}"]
+    return found
+
+
+def _flat(values: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    found = dict[str, Any]()
+    for name, value in values.items():
+        inner = isinstance(value, Mapping)
+        found |= _flat(value, f"{section}{name}.") if inner else {f"{section}{name}": value}
+    return found
 
 
 def _require_classes_of(checkpoint: Checkpoint | None, classes: tuple[str, ...], out: Path) -> None:
@@ -234,17 +255,6 @@ def _require_images_of(checkpoint: Checkpoint | None, seen: Tensor, out: Path) -
     if known is not None and not np.array_equal(np.unique(known.numpy()), np.unique(seen.numpy())):
         raise DataError(
             f"{out}: was trained on other images than these; train anew into another folder"
-        )
-
-
-def _tell_unused(bundle: DataBundle, source: SourceConfig, progress: Progress) -> None:
-    """Say so where there are conditions that the family cannot use."""
-    family, _ = chosen_family(source)
-    if bundle.train.conditions and not family.takes_conditions:
-        names = ", ".join(bundle.train.conditions.names)
-        progress.say(
-            f"the family {source.family} knows classes alone, so the condition {names} is not "
-            f"used; families that use it: {families_with_conditions()}"
         )
 
 

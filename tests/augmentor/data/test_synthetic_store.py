@@ -325,7 +325,8 @@ def test_an_unfinished_set_is_not_read(tmp_path: Path) -> None:
 
 
 def test_no_set(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no recipe\.json there"):
+    ways = r"RUN/synthetic: give that folder; augmentor import FOLDER --out SET"
+    with pytest.raises(DataError, match=rf"no recipe\.json there, .*augmentor synth .* {ways}"):
         read_set(tmp_path)
 
 

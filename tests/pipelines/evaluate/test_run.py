@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -283,6 +284,12 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, trained_on: Tensor) -> None:
 
 
 def test_the_job_writes_its_five_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Said(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
     fake_run(monkeypatch, all_seen())
     out = tmp_path / "made" / "here"
     result = evaluate_run(
@@ -290,8 +297,11 @@ def test_the_job_writes_its_five_files(tmp_path: Path, monkeypatch: pytest.Monke
         out,
         samples=200,
         seed=3,
+        progress=Said(),
         settings=replace(QUICK, judge=SHORT, student=SHORT),
     )
+    rest = f"augmentor train --resume --out {tmp_path / 'digits'} finishes it"
+    assert Said.lines[0] == f"trained 123 of 3000 steps; {rest}"
     assert {path.name for path in out.iterdir()} == {
         "evaluate.json",
         "evaluate.md",

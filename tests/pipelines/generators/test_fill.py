@@ -18,7 +18,7 @@ from augmentor.data.fingerprint import to_uint8
 from augmentor.data.synthetic_store import read_set
 from augmentor.quality.conditioning import FOLLOWS
 from downstream.arms.table import FILL_SPREAD
-from pipelines.cli import cli
+from pipelines.cli import cli, main
 from pipelines.config import ClassifierConfig, Config, ConfigError, config_from
 from pipelines.datasets import DataBundle
 from pipelines.evaluate import run as evaluate
@@ -228,6 +228,23 @@ def test_a_family_that_knows_classes_alone_says_that_the_condition_is_not_used(
         "the family cgan knows classes alone, so the condition font is not used; families that use "
         "it: cvae_gan, vae, cvae"
     ]
+
+
+@pytest.mark.parametrize(
+    ("family", "option", "notes"), [("cgan", "--class-balance", 1), ("vae", "--fill", 0)]
+)
+def test_the_command_leads_to_what_the_family_can_render(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], family: str, option: str, notes: int
+) -> None:
+    asked = ["train", "--data", "digits-conditions", "--condition", "look", "--family", family]
+    asked += ["--steps", "1", "--batch-size", "4", "--out", str(tmp_path / "run")]
+    assert main([*asked, "--dry-run"]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("knows classes alone, so the condition look is not used") == notes
+    assert {"data:", "source:"} < set(told.out.split("\n"))
+    assert not {"gain:", "semi:", "compare:", "verify:", "engine:"} & set(told.out.split("\n"))
+    assert main(asked) == 0
+    assert f"next: augmentor synth {tmp_path / 'run'} {option}\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("conditions", [WORDS, ANGLES], ids=["words", "numbers"])

@@ -202,6 +202,43 @@ def test_the_judge_is_trained_once_and_kept_with_the_run(run: Run, tmp_path: Pat
         synthesize_run(run.path, tmp_path / "three", per_class=2, filter="confidence=0.5")
 
 
+class Said(Silent):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.lines, self.steps = list[str](), list[tuple[str, int, int]]()
+
+    def step(self, task: str, done: int, total: int, note: str = "") -> None:
+        self.steps.append((task, done, total))
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_a_source_whose_training_was_stopped_is_named(run: Run, tmp_path: Path) -> None:
+    said, whole = Said(), run.config.source.model_copy(update={"steps": 1})
+    synthesize_run(run.path, tmp_path / "one", per_class=1, progress=said)
+    rest = f"augmentor train --resume --out {run.path} finishes it"
+    assert said.lines == [f"trained 1 of 3000 steps; {rest}"]
+    run.config = run.config.model_copy(update={"source": whole})
+    synthesize_run(run.path, tmp_path / "two", per_class=1, progress=said)
+    assert len(said.lines) == 1
+
+
+def test_the_training_of_a_judge_is_shown_and_not_begun_in_vain(run: Run, tmp_path: Path) -> None:
+    synthesize_run(run.path, tmp_path / "other", per_class=3)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").touch()
+    wish: dict[str, Any] = {"per_class": 2, "filter": "confidence=0.5"}
+    for folder in ("other", "photos"):
+        with pytest.raises(DataError, match="holds"):
+            synthesize_run(run.path, tmp_path / folder, **wish)
+    assert not list(run.path.glob("judge-*")), "the folder is looked at before the training"
+    said = Said()
+    synthesize_run(run.path, tmp_path / "out", **wish, progress=said)
+    assert [step for step in said.steps if step[0] == "judge"][-1] == ("judge", 40, 40)
+
+
 class StopAt(Silent):
     """Sends this process a signal once so many images are done."""
 

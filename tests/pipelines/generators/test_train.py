@@ -143,8 +143,11 @@ def test_a_run_is_not_overwritten_nor_resumed_with_another_config(tmp_path):
     with pytest.raises(ConfigError, match="--resume"):
         train_run(config(steps=2), tmp_path / "run")
     other = config_from({"data": {"data": "digits"}, "seed": 1})
-    with pytest.raises(ConfigError, match="differs from the config given"):
+    with pytest.raises(ConfigError, match="differs from the config given") as refused:
         train_run(other, tmp_path / "run", resume=True)
+    assert "source.batch_size (8 there, 64 given), " in str(refused.value)
+    assert "seed (0 there, 1 given)" in str(refused.value)
+    assert str(refused.value).endswith(f"or by --resume --out {tmp_path / 'run'} alone")
 
 
 def test_a_pool_is_labelled_once_and_seen_by_the_source(tmp_path):
@@ -236,7 +239,8 @@ def test_a_folder_is_refused_before_a_training_that_could_not_be_resumed(tmp_pat
     require_run_of(tmp_path / "run", config(steps=6))
     with pytest.raises(ConfigError, match="was trained for 2 already"):
         require_run_of(tmp_path / "run", config(steps=1))
-    with pytest.raises(ConfigError, match="differs from the config given"):
+    said = r"config given in data.per_class \(None there, 5 given\); give another"
+    with pytest.raises(ConfigError, match=said):
         require_run_of(tmp_path / "run", config(per_class=5))
 
 
