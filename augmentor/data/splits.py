@@ -98,7 +98,8 @@ def few_labels(y: Tensor, labels: int, seed: int, names: Sequence[str] | None = 
         ``labels`` indices into ``y``, ascending.
 
     Raises:
-        TooManyLabelsError: If a class has fewer images than its part.
+        TooManyLabelsError: If a class has fewer images than its part; another DataError if it has
+            none.
         ValueError: If ``labels`` is smaller than the number of classes.
     """
     groups = _shuffled_groups(y, seed)
@@ -111,14 +112,14 @@ def few_labels(y: Tensor, labels: int, seed: int, names: Sequence[str] | None = 
         torch.randperm(len(groups), generator=rng_for("favoured classes", seed))[:rest].tolist()
     )
     counts = [each + (c in favoured) for c in range(len(groups))]
-    if any(len(group) < count for group, count in zip(groups, counts, strict=True)):
-        least = min(range(len(groups)), key=lambda c: len(groups[c]))
-        name, most = least if names is None else repr(names[least]), len(groups[least])
+    least = min(range(len(groups)), key=lambda c: len(groups[c]))
+    most, name = len(groups[least]), least if names is None else repr(names[least])
+    if most and any(len(group) < count for group, count in zip(groups, counts, strict=True)):
         raise TooManyLabelsError(
             f"{labels} labels ask for {max(counts)} images of a class, and class {name} has "
             f"{most}: ask for at most {most * len(groups)}"
         )
-    return _fronts(groups, counts)
+    return _fronts(groups, counts, names)
 
 
 def stratified_split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
