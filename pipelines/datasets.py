@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from augmentor.common.types import DataError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
 from augmentor.data.splits import copies_together, few_labels, long_tail, stratified_split
-from downstream.metrics import Integers
 from pipelines.conditions.hide import hide, rare_words
 from pipelines.config import DataConfig
 from pipelines.data.digits import WITH_LOOKS, load_digits, load_looks
@@ -166,7 +167,7 @@ def load_data(data: DataConfig, seed: int, *, tuning: bool = False) -> DataBundl
 
 def drawn_images(
     data: DataConfig, seeds: Sequence[int], *, tuning: bool = False
-) -> list[tuple[Integers, Integers]]:
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Which training images ``load_data`` draws with each seed: their numbers and classes, int64
     (n,) each. The files are read once, and no pixels are copied.
 

@@ -344,8 +344,11 @@ def with_combinations(outputs: Sequence[Outputs]) -> list[Outputs]:
     return found
 
 
+COMPARING = sorted(name for name, metric in METRICS.items() if not metric.lowest)
+
+
 @settings(max_examples=10)
-@given(st.integers(0, 999), st.integers(1, 9), st.sampled_from(sorted(METRICS)))
+@given(st.integers(0, 999), st.integers(1, 9), st.sampled_from(COMPARING))
 def test_swapping_arm_and_baseline_negates(seed: int, replicates: int, name: str) -> None:
     arms = {"a": arm(1.0, replicates, seed), "b": arm(1.3, replicates, seed + 1)}
     if "same" in METRICS[name].needs:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from augmentor.common.value_range import checked_range
-from augmentor.data.array_form import as_tensor
+from augmentor.data.array_form import range_of
 from augmentor.data.item_form import form_of
 
 
@@ -32,7 +32,7 @@ def test_reversed_and_wrong_ranges_are_refused(given: tuple[float, float], words
     with pytest.raises(ValueError, match=words):
         form_of(torch.utils.data.TensorDataset(images, torch.arange(4)), given)
     with pytest.raises(ValueError, match=words):
-        as_tensor(images.numpy().astype(np.float32), (1, 8, 8), given)
+        range_of(images.numpy().astype(np.float32), given)
 
 
 def test_images_of_one_brightness_tell_nothing() -> None:
