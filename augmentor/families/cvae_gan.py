@@ -61,9 +61,8 @@ class CvaeGanOptions:
         weight_class_mean: The paper's lambda 4, per-class mean matching in the classifier's
             features; generator only.
         limit_features: Both losses in the classifier's features weigh no more than on ten classes
-            of many images. On few images of many classes the squares of the features grow
-            thirtyfold, and the sum over classes has more terms: without a limit both drown the
-            other losses.
+            of many images. On few images of many classes the features grow, and the sum over
+            classes has more terms: without a limit both drown the other losses.
         weight_adversarial: Weight of the game's own generator loss; the paper's generator has none
             (0).
         weight_class: Weight of the classifier's cross entropy of rendered images; the symmetric

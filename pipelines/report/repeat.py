@@ -13,9 +13,9 @@ from pipelines.report.cards import Step
 def more_steps(job: str, run: Path, unit: str, counts: tuple[int, int], seed: int) -> list[Step]:
     """Commands for more replicates, the one whose claims hold first.
 
-    Who looks, extends a run that is undecided and looks again gives chance several tries: 5 % of
-    wrong claims become 13 to 15 %. Only below the fewest replicates that decide anything does
-    extending cost nothing, as nothing could be claimed before.
+    Who looks, extends a run that is undecided and looks again gives chance several tries: where
+    nothing has an effect, a claim comes out in more than 5 % of such runs. Only below the fewest
+    replicates that decide anything does extending cost nothing, as nothing could be claimed before.
 
     Args:
         job: Name of the command.
