@@ -4,7 +4,7 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from downstream.augment import Augment
 
-ROWS = 500  # images compared at a time; 500 rows of 60,000 distances are 120 MB
+ROWS = 500  # images at a time; 500 rows of 60,000 distances are 120 MB
 LARGEST_SQUARE = (
     3072  # side of the matrices of which all eigenvectors are taken: RGB images of 32 pixels
 )
@@ -61,15 +61,17 @@ def invariant_graph(
         of Simard et al. 1992 (tangent distance).
     """
     rng = torch.Generator().manual_seed(seed)
-    pieces = _pieces(x)
+    pieces = torch.split(x, ROWS)
     directions, mean = _principal_components(_augmented(pieces, augment, rng), components, seed)
-    points = _projected(pieces, mean, directions)
+    points = torch.cat([_projected(piece, mean, directions) for piece in pieces])
     nearest = _nearest(points, min(candidates, len(x) - 1))
-    distances = _distances(points[:, None], points, nearest)
-    for _ in range(draws):
-        version = _projected((augment(piece, rng) for piece in pieces), mean, directions)
-        distances = torch.minimum(distances, _distances(version[:, None], points, nearest))
-    closest = distances.topk(min(neighbours, nearest.shape[1]), largest=False)
+    found = []
+    for piece, own, near in zip(pieces, points.split(ROWS), nearest.split(ROWS), strict=True):
+        versions = [_projected(augment(piece, rng), mean, directions) for _ in range(draws)]
+        # All versions at once, as the points of the candidates take long to gather.
+        distances = torch.cdist(torch.stack([own, *versions], dim=1), points[near])
+        found.append(distances.amin(dim=1))
+    closest = torch.cat(found).topk(min(neighbours, nearest.shape[1]), largest=False)
     return _symmetric(nearest.gather(1, closest.indices), closest.values)
 
 
@@ -130,24 +132,17 @@ def margins(scores: Tensor) -> Tensor:
     return (first - second) / scores.abs().sum(dim=1).clamp(min=1e-12)
 
 
-def _pieces(x: Tensor) -> Sequence[Tensor]:
-    """The images whole, so that the draws of their augmentation stay what they were, or large ones
-    some at a time.
-    """
-    return torch.split(x, len(x) if x[0].numel() <= LARGEST_SQUARE else ROWS)
-
-
 def _augmented(pieces: Sequence[Tensor], augment: Augment, rng: Generator) -> Tensor:
     """One augmentation of every image, (N, D)."""
     flat = pieces[0].new_empty(sum(map(len, pieces)), pieces[0][0].numel())
-    for rows, piece in zip(torch.split(flat, len(pieces[0])), pieces, strict=True):
+    for rows, piece in zip(torch.split(flat, ROWS), pieces, strict=True):
         rows.copy_(augment(piece, rng).flatten(1))
     return flat
 
 
-def _projected(pieces: Iterable[Tensor], mean: Tensor, directions: Tensor) -> Tensor:
-    """Images (n, C, H, W) a piece as points (N, components)."""
-    return torch.cat([(piece.flatten(1) - mean) @ directions for piece in pieces])
+def _projected(x: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
+    """Images (N, C, H, W) as points (N, components)."""
+    return (x.flatten(1) - mean) @ directions
 
 
 def _principal_components(x: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -204,14 +199,6 @@ def _nearest(points: Tensor, count: int) -> Tensor:
         distances[torch.arange(len(rows)), rows] = torch.inf
         found.append(distances.topk(count, largest=False).indices)
     return torch.cat(found)
-
-
-def _distances(versions: Tensor, points: Tensor, nearest: Tensor) -> Tensor:
-    """Least distance over the versions (N, T, D) of every image to its candidates (N, C), shape (N,
-    C).
-    """
-    parts = zip(torch.split(versions, ROWS), torch.split(nearest, ROWS), strict=True)
-    return torch.cat([torch.cdist(some, points[near]).amin(dim=1) for some, near in parts])
 
 
 def _symmetric(indices: Tensor, distances: Tensor) -> csr_array:
