@@ -180,7 +180,7 @@ def check_data(data: DataConfig, progress: Progress | None = None) -> CheckRepor
     """
     if is_named(data.data):
         return _check_named(data)
-    layout = folder_layout(find_folder(data), data.test_fraction)
+    layout = folder_layout(find_folder(data), data)
     return _check_layout(data, layout, progress or Silent())
 
 

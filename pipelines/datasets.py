@@ -24,7 +24,7 @@ from pipelines.conditions.hide import hide, rare_words
 from pipelines.config import DataConfig
 from pipelines.data.digits import WITH_LOOKS, load_digits, load_looks
 from pipelines.data.folders import existing_folder, load_folder, reader_for, refuse_files
-from pipelines.data.full import SPLIT_SEED, FullData
+from pipelines.data.full import SPLIT_SEED, FullData, refuse_fraction
 from pipelines.data.hugging_face import load_hugging_face
 from pipelines.data.table import HUB, is_named
 from pipelines.data.torchvision_sets import load_torchvision
@@ -191,6 +191,8 @@ def drawn_images(
 
 def _load_named(data: DataConfig) -> FullData:
     """A data set of the table or of the hub."""
+    if not data.data.startswith(HUB):
+        refuse_fraction(data, data.data)
     if data.data in WITH_LOOKS:
         return load_looks(data)
     if data.condition is not None and data.data.startswith(HUB):

@@ -23,6 +23,7 @@ from pipelines.data.full import (
     image_bytes,
     in_bytes,
     most_in_memory,
+    refuse_fraction,
     side_for,
     without_twins,
 )
@@ -87,12 +88,16 @@ def find_folder(data: DataConfig) -> Path:
     return existing_folder(data, data.data)
 
 
-def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
+def folder_layout(root: Path, data: DataConfig) -> FolderLayout:
     """Find the training and test files of a folder.
 
+    Args:
+        root: The folder.
+        data: Says how much of it is for testing, if it has no part of its own for that.
+
     Raises:
-        DataError: If the folder is not an image tree, or the class lists of ``train`` and ``test``
-            differ.
+        DataError: If the folder is not an image tree, the class lists of ``train`` and ``test``
+            differ, or a ``test_fraction`` is given beside them.
     """
     first, second = part_folder(root, TRAIN_NAMES), part_folder(root, TEST_NAMES)
     by_hash = "files sorted by SHA-256 of <class>/<file>"
@@ -102,12 +107,13 @@ def folder_layout(root: Path, test_fraction: float) -> FolderLayout:
             f"if {second.name} is a class, rename its folder"
         )
     if first is None:
-        return _one_level(root, test_fraction, by_hash)
+        return _one_level(root, data.test_fraction, by_hash)
     if second is None:
         _require_no_class_beside(root, first)
-        return _one_level(first, test_fraction, f"{first.name}/ alone, {by_hash}")
-    train, test = list_tree(first), list_tree(second)
+        return _one_level(first, data.test_fraction, f"{first.name}/ alone, {by_hash}")
     parts = f"{first.name}/ and {second.name}/"
+    refuse_fraction(data, f"{shown(root)} with {parts}")
+    train, test = list_tree(first), list_tree(second)
     unread = [name for name in _part_names(root) if name not in (first.name, second.name)]
     if lost := sorted(set(train.classes) ^ set(test.classes)):
         side = first if lost[0] in train.classes else second
@@ -241,7 +247,7 @@ def load_folder(data: DataConfig) -> FullData:
         DataError: If it cannot be used, or fits neither in memory nor on the disk of the cache.
     """
     root = find_folder(data)
-    layout = folder_layout(root, data.test_fraction)
+    layout = folder_layout(root, data)
     bad = [*layout.train.bad, *(layout.test.bad if layout.test is not layout.train else ())]
     refuse_files(root, layout_problems(layout), bad)
     train_paths = [layout.train.paths[i] for i in layout.train_index]

@@ -57,6 +57,23 @@ def side_for(data: DataConfig, side: int | None) -> int:
     return data.size or max((int(s) for s in IMAGE_SIZES if s <= most), default=IMAGE_SIZES[0])
 
 
+def refuse_fraction(data: DataConfig, where: str) -> None:
+    """Refuse a ``test_fraction`` that nothing would heed, as the data have a test part already.
+
+    Args:
+        data: What was asked for.
+        where: The data, for the error.
+
+    Raises:
+        DataError: If it is not the default one.
+    """
+    if data.test_fraction != DataConfig.model_fields["test_fraction"].default:
+        raise DataError(
+            f"{where}: has a test part, which test_fraction {data.test_fraction:g} would not "
+            "change; leave it out"
+        )
+
+
 def images_of_pixels(
     data: DataConfig, pixels: Tensor, y: Tensor, names: Sequence[str]
 ) -> LabelledImages:

@@ -21,7 +21,13 @@ from augmentor.data.resize import fit_square
 from augmentor.data.splits import stratified_split
 from pipelines.config import DataConfig
 from pipelines.data.folders import chosen_form
-from pipelines.data.full import SPLIT_SEED, FullData, require_memory, without_twins
+from pipelines.data.full import (
+    SPLIT_SEED,
+    FullData,
+    refuse_fraction,
+    require_memory,
+    without_twins,
+)
 from pipelines.data.table import HUB, short_name
 from pipelines.image_folder import Header, ImageFileError, read_header, read_pixels
 
@@ -91,9 +97,10 @@ def load_hugging_face(data: DataConfig) -> FullData:
     if test_name is None:
         [whole] = _read_all(data, [splits[train_name]], columns)
         return without_twins(_split_here(data, whole, train_name))
+    parts = f"splits {train_name} and {test_name}"
+    refuse_fraction(data, f"{data.data} with {parts}")
     train, test = _read_all(data, [splits[train_name], splits[test_name]], columns)
-    note = f"splits {train_name} and {test_name}"
-    return without_twins(FullData(short_name(data.data), train, test, note))
+    return without_twins(FullData(short_name(data.data), train, test, parts))
 
 
 def _split_here(data: DataConfig, whole: LabelledImages, split: str) -> FullData:

@@ -156,7 +156,7 @@ def test_all_doubles_of_a_folder_that_is_split_here_are_listed_at_once(
 def test_doubles_in_one_part_are_remarked(tmp_path: Path, make_folder: MakeFolder) -> None:
     make_folder(tmp_path, {"cat": 20, "dog": 20})
     data = DataConfig(data=str(tmp_path))
-    layout = folder_layout(tmp_path, data.test_fraction)
+    layout = folder_layout(tmp_path, data)
     tree = layout.train
     twice = next(tree.paths[i] for i in layout.train_index)
     for number in range(9):  # one of them sorts into the training part

@@ -735,7 +735,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 
 def test_a_check_leads_to_a_plan_of_what_was_checked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make_folder: MakeFolder
 ) -> None:
     assert cli.main(["check", "digits-conditions", "--size", "16", "--condition", "look"]) == 0
     said = "next: augmentor gain --data digits-conditions --size 16 --condition look --dry-run"
@@ -749,7 +749,8 @@ def test_a_check_leads_to_a_plan_of_what_was_checked(
         "--data-root",
         str(tmp_path / "my data"),
     ]
-    assert cli.main(["check", "digits", *form]) == 0
+    make_folder(tmp_path / "my data" / "pets", {"cat": 20, "dog": 20})
+    assert cli.main(["check", "pets", *form]) == 0
     said = capsys.readouterr().err.replace("\n", " ")
     root = f"--data-root '{tmp_path / 'my data'}' --size 8 --test-fraction 0.5 --grey --dry-run"
     assert root in " ".join(said.split())

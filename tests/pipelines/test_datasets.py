@@ -14,6 +14,7 @@ from augmentor.common.types import DataError
 from augmentor.data.fingerprint import fingerprints, overlap, to_uint8
 from pipelines.config import DataConfig
 from pipelines.data import digits
+from pipelines.data.folders import folder_layout
 from pipelines.datasets import load_data
 from pipelines.image_folder import read_pixels
 
@@ -142,6 +143,20 @@ def test_a_folder_of_one_level_is_split_by_the_rule(
     assert (bundle.train.counts, bundle.test.counts) == ({0: 4, 1: 2}, {0: 4, 1: 2})
     assert "SHA-256" in bundle.note
     assert torch.equal(bundle.test.x, load_data(folder(tmp_path, test_fraction=0.5), seed=9).test.x)
+
+
+def test_a_test_fraction_beside_a_test_part_is_refused(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    """It would be read by nobody, and the user would believe in another test set."""
+    for name in ("train", "val"):
+        make_folder(tmp_path / name, {"cat": 2, "dog": 2})
+    words = "train/ and val/: has a test part, which test_fraction 0.5 would not change"
+    with pytest.raises(DataError, match=words):
+        load_data(folder(tmp_path, test_fraction=0.5), seed=0)
+    with pytest.raises(DataError, match="digits: has a test part"):
+        load_data(DataConfig(data="digits", test_fraction=0.5), seed=0)
+    assert len(folder_layout(tmp_path, folder(tmp_path)).test_index) == 4
 
 
 def test_a_folder_is_found_under_the_data_root(tmp_path: Path, make_folder: MakeFolder) -> None:

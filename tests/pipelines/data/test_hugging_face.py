@@ -41,6 +41,8 @@ def test_a_saved_set_with_two_splits(tmp_path: Path) -> None:
     assert (bundle.name, bundle.note) == ("pets", "splits train and test")
     assert bundle.train.classes == bundle.test.classes == ("cat", "dog")
     assert (bundle.train.y.tolist(), bundle.test.y.tolist()) == ([0, 1] * 3, [0, 1] * 2)
+    with pytest.raises(DataError, match="splits train and test: has a test part"):
+        load(tmp_path / "pets", test_fraction=0.5)
     assert bundle.train.image_shape == (3, 28, 28)
     stored = noise(4, 28, 30, 3, seed=1).transpose(0, 3, 1, 2)
     assert np.array_equal(to_uint8(bundle.test.x).numpy(), stored[..., 1:29])
