@@ -7,6 +7,7 @@ goes through one machine but the lines. The finished set has a ``manifest.jsonl`
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -87,16 +88,9 @@ def begin_remote_set(
         raise ValueError("a set on a server is one of shards")
     if trained_on_digest(trained_on) != recipe.trained_on:
         raise ValueError("trained_on is not the set of fingerprints the recipe names")
-    there = remote.sizes()
-    if RECIPE not in there and there:
-        raise DataError(f"{remote}: holds other files ({min(there)!r}, …); choose another place")
+    there = _sizes_of_a_set(remote)
     _publish_recipe(remote, recipe, trained_on)
-    stored = recipe_at(remote)  # perhaps that of somebody who began at the same time
-    if changed := stored.differences(recipe):
-        raise DataError(
-            f"{remote}: holds a synthetic set of another recipe (different: {', '.join(changed)}); "
-            "choose another place, or delete this one"
-        )
+    stored = _stored_recipe(remote, recipe)  # perhaps of somebody who began at the same time
     begun = RemoteBegunSet(staging, stored, {}, remote, trained_on)
     planned = set(planned_shards(recipe))
     for shard in _published(remote, there):
@@ -105,6 +99,21 @@ def begin_remote_set(
             begun.add(shard)
     begun.drop_lost()
     return begun
+
+
+def require_fitting_at(remote: RemoteFolder, recipe: Recipe, but: Collection[str] = ()) -> None:
+    """Refuse a place on a server in which a set cannot be begun or finished; nothing is written.
+
+    Args:
+        remote: As in ``begin_remote_set``.
+        recipe: What is to be made.
+        but: Keys of the recipe that are not known yet.
+
+    Raises:
+        DataError: If there are other files or a set of another recipe.
+    """
+    if RECIPE in _sizes_of_a_set(remote):
+        _stored_recipe(remote, recipe, but)
 
 
 def publish_shard(remote: RemoteFolder, staging: Path, shard: Shard) -> None:
@@ -130,6 +139,25 @@ def manifest_name(class_index: int, number: int) -> str:
     """
     words = shard_name(class_index, number).removeprefix("shard-").removesuffix(".tar")
     return f"{SHARDS}/{words}.json"
+
+
+def _sizes_of_a_set(remote: RemoteFolder) -> dict[str, int]:
+    """Bytes of every file of a place that is empty or holds a set; any other is refused."""
+    there = remote.sizes()
+    if RECIPE not in there and there:
+        raise DataError(f"{remote}: holds other files ({min(there)!r}, …); choose another place")
+    return there
+
+
+def _stored_recipe(remote: RemoteFolder, recipe: Recipe, but: Collection[str] = ()) -> Recipe:
+    """The recipe of the set that is there; one that differs in another key is refused."""
+    stored = recipe_at(remote)
+    if changed := [key for key in stored.differences(recipe) if key not in but]:
+        raise DataError(
+            f"{remote}: holds a synthetic set of another recipe (different: {', '.join(changed)}); "
+            "choose another place, or delete this one"
+        )
+    return stored
 
 
 def _publish_recipe(remote: RemoteFolder, recipe: Recipe, trained_on: NDArray[np.int64]) -> None:

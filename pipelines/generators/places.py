@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from augmentor.data.remote_folder import RemoteFolder, is_url, local_path
-from augmentor.data.remote_set import begin_remote_set
+from augmentor.data.remote_set import begin_remote_set, require_fitting_at
 from augmentor.data.synthetic_store import BegunSet, Format, Recipe, begin_set, require_fitting
 from pipelines.config import ConfigError
 from pipelines.interrupt import Watch
@@ -34,13 +34,14 @@ class Place:
     remote: RemoteFolder | None = None
 
     def require_fitting(self, recipe: Recipe) -> None:
-        """Refuse a folder that ``begin`` would, whatever the filter of the recipe is; a server is
-        asked by ``begin`` alone.
+        """Refuse a place that ``begin`` would, whatever the filter of the recipe is.
 
         Raises:
             DataError: If other files are there, or a set of another recipe.
         """
-        if self.remote is None:
+        if self.remote is not None:
+            require_fitting_at(self.remote, recipe, but=("filter",))
+        else:
             require_fitting(self.folder, recipe, but=("filter",))
 
     def begin(self, recipe: Recipe, trained_on: NDArray[np.int64]) -> BegunSet:

@@ -21,7 +21,7 @@ from augmentor.common.types import DataError
 from augmentor.data import mix_stream, remote_folder
 from augmentor.data.draw_weights import mixed_draw_weights
 from augmentor.data.remote_folder import RemoteFolder
-from augmentor.data.remote_set import begin_remote_set, manifest_name
+from augmentor.data.remote_set import begin_remote_set, manifest_name, require_fitting_at
 from augmentor.data.stored_set import StoredSet
 from augmentor.data.synthetic_store import Recipe, read_set, trained_on_digest
 from augmentor.sampling.synthesize import synthesize_set
@@ -130,6 +130,11 @@ def test_another_recipe_and_other_files_are_refused(url: str, tmp_path: Path) ->
     RemoteFolder(f"{url}-other").write("letter.txt", b"dear")
     with pytest.raises(DataError, match=r"holds other files \('letter.txt'"):
         make(f"{url}-other", tmp_path / "staging", recipe())
+    require_fitting_at(RemoteFolder(url), recipe(seed=1), but=("seed",))
+    with pytest.raises(DataError, match="different: seed"):
+        require_fitting_at(RemoteFolder(url), recipe(seed=1))
+    require_fitting_at(RemoteFolder(f"{url}-new"), recipe())
+    assert not RemoteFolder(f"{url}-new").sizes()
 
 
 def test_damaged_shards_are_named(url: str, tmp_path: Path) -> None:

@@ -233,7 +233,11 @@ def test_the_training_of_a_judge_is_shown_and_not_begun_in_vain(run: Run, tmp_pa
     for folder in ("other", "photos"):
         with pytest.raises(DataError, match="holds"):
             synthesize_run(run.path, tmp_path / folder, **wish)
-    assert not list(run.path.glob("judge-*")), "the folder is looked at before the training"
+    at_url = "memory://sets/judged"
+    synthesize_run(run.path, at_url, per_class=3, format="shards")
+    with pytest.raises(DataError, match="different: counts"):
+        synthesize_run(run.path, at_url, **wish, format="shards")
+    assert not list(run.path.glob("judge-*")), "the place is looked at before the training"
     said = Said()
     synthesize_run(run.path, tmp_path / "out", **wish, progress=said)
     assert [step for step in said.steps if step[0] == "judge"][-1] == ("judge", 40, 40)
