@@ -68,7 +68,8 @@ def place_for(out: Path | str, form: Format, watch: Watch) -> Iterator[Place]:
         watch: Looked at while a server is away.
 
     Raises:
-        ConfigError: If files of their own are asked for at an URL.
+        ConfigError: If files of their own are asked for at an URL, or it names no folder below the
+            bucket.
         RunLockedError: If another process writes to the folder.
     """
     if not is_url(out):
@@ -78,6 +79,11 @@ def place_for(out: Path | str, form: Format, watch: Watch) -> Iterator[Place]:
         return
     if form != "shards":
         raise ConfigError(f"{out}: a set at an URL is one of shards; add --format shards")
+    if "/" not in str(out).partition("://")[2].strip("/"):
+        # Its contact sheet lies beside the folder, in the same bucket.
+        raise ConfigError(
+            f"{out}: a set needs a folder of its own below that; write {str(out).rstrip('/')}/set"
+        )
     with tempfile.TemporaryDirectory(prefix="augmentor-") as folder_here:
         remote = RemoteFolder(str(out), watch.check)
         yield Place(remote.url, Path(folder_here) / "set", remote)

@@ -212,6 +212,11 @@ def test_files_of_their_own_at_an_url_are_refused(tmp_path: Path) -> None:
         place_for("memory://a", "folder", Watch()),
     ):
         pass
+    with (
+        pytest.raises(ConfigError, match="memory://a: a set needs a folder of its own below that"),
+        place_for("memory://a", "shards", Watch()),
+    ):
+        pass
     with place_for(f"file://{tmp_path / 'set'}", "folder", Watch()) as place:
         assert place.remote is None
         assert place.folder == tmp_path / "set"
