@@ -395,11 +395,22 @@ def arms_help() -> str:
 
 
 def as_markdown(arms: Iterable[Arm] = _ARMS) -> str:
-    """The table for the docs: name, kind, words, whether it runs by default."""
-    rows = ["| arm | kind | what it does | runs by default |", "|---|---|---|---|"]
+    """The table for the docs: name, kind, words, what of the data it needs, when it runs by
+    default.
+    """
+    rows = ["| arm | kind | what it does | needs | runs by default |", "|---|---|---|---|---|"]
     for arm in arms:
-        default = "yes" if arm.runs_by_default else "by name"
-        if arm.runs_by_default and arm.recipe is not None and arm.recipe.needs_pool:
-            default = "with a pool"
-        rows.append(f"| `{arm.name}` | {KINDS[arm.kind]} | {arm.words} | {default} |")
+        needs = "a pool" if not fits(arm.recipe, pool=False) else ""
+        if not fits(arm.recipe, pool=True, conditions=False):
+            needs = "conditions"
+        cells = (f"`{arm.name}`", KINDS[arm.kind], arm.words, needs, _runs_by_default(arm))
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def _runs_by_default(arm: Arm) -> str:
+    if arm.name in WITH_CONDITIONS:
+        return "yes" if arm.runs_by_default else "with conditions"
+    if not arm.runs_by_default:
+        return "by name"
+    return "without conditions" if fits(arm.recipe, pool=False) else "with a pool"

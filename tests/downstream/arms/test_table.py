@@ -72,7 +72,16 @@ def test_help_and_docs_name_every_arm() -> None:
     for text in (arms_help(), as_markdown()):
         assert all(name in text for name in ARMS)
     assert "| `real` | labelled images only |" in as_markdown()
-    assert "| with a pool |" in as_markdown()
+    for name, needs, default in (
+        ("real", "", "without conditions"),
+        ("classical", "", "yes"),
+        ("cutmix", "", "by name"),
+        ("graph_fixmatch", "a pool", "with a pool"),
+        ("factored", "conditions", "with conditions"),
+        ("auto", "", "yes"),
+    ):
+        [row] = [row for row in as_markdown().splitlines() if row.startswith(f"| `{name}` |")]
+        assert row.endswith(f"| {needs} | {default} |"), row
     page = Path(__file__).parents[3] / "docs" / "concepts" / "arms.md"
     assert as_markdown() in page.read_text(encoding="utf-8"), as_markdown()
 
