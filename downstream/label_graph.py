@@ -66,7 +66,8 @@ def invariant_graph(
     points = torch.cat([_projected(piece, mean, directions) for piece in pieces])
     nearest = _nearest(points, min(candidates, len(x) - 1))
     found = []
-    for piece, own, near in zip(pieces, points.split(ROWS), nearest.split(ROWS), strict=True):
+    parts = torch.split(points, ROWS), torch.split(nearest, ROWS)
+    for piece, own, near in zip(pieces, *parts, strict=True):
         versions = [_projected(augment(piece, rng), mean, directions) for _ in range(draws)]
         # All versions at once, as the points of the candidates take long to gather.
         distances = torch.cdist(torch.stack([own, *versions], dim=1), points[near])

@@ -486,17 +486,17 @@ def summary(results: tuple[Path, ...], out: Path | None, pages: bool, as_json: b
         return write_pages(results, out, as_json)
     if out is None:
         raise click.UsageError("give --out, the folder to write to", click.get_current_context())
+    from pipelines.report.terminal import fold
     from pipelines.summary.run import summary_run
     from pipelines.summary.tables import as_text
 
     result = summary_run(results, out)
-    print_result(
-        result,
-        as_json,
-        lambda: (
-            f"{as_text(result)}\n\n{result['verdict']}\n\n{out / 'summary.html'}  {out / 'gain.md'}"
-        ),
-    )
+
+    def text() -> str:
+        said = "\n".join(fold(result["verdict"], subsequent_indent=""))
+        return f"{as_text(result)}\n\n{said}\n\n{out / 'summary.html'}  {out / 'gain.md'}"
+
+    print_result(result, as_json, text)
 
 
 def write_pages(results: tuple[Path, ...], out: Path | None, as_json: bool) -> None:

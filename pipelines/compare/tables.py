@@ -9,11 +9,12 @@ from downstream.metrics import POINTS
 from pipelines.compare.verdict import paper_order
 from pipelines.evaluate.tables import COLUMNS, quality_cells
 from pipelines.report.markdown import escaped
+from pipelines.report.terminal import fold, plain_table
 
 Row = Mapping[str, Any]
 
 COSTS = ("p of copies ↑", "s / 1000 steps ↓", "images / s ↑", "weights, M", "images")
-SHORT_COSTS = ("p copies ↑", "s/1000 ↓", "img/s ↑", "weights M", "images")
+SHORT_COSTS = ("p copy ↑", "s/1000 ↓", "img/s ↑", "weights M", "images")
 
 
 def titles() -> list[str]:
@@ -24,12 +25,8 @@ def titles() -> list[str]:
 def compare_table(result: Mapping[str, Any]) -> str:
     """The rows as plain text, for a terminal."""
     short = [f"{column.short} {column.better}" for column in COLUMNS.values()]
-    lines = [("", *short, *SHORT_COSTS), *table_rows(result)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = []
-    for name, *cells in lines:
-        text.append("  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]))
-    return "\n".join([*text, "", f"budget: {budget_words(result)}"])
+    table = plain_table(("", *short, *SHORT_COSTS), table_rows(result))
+    return "\n".join([table, "", *fold(f"budget: {budget_words(result)}")])
 
 
 def table_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -6,53 +6,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from downstream.metrics import METRICS
-from pipelines.report.page import scored_words
+from pipelines.report.page import interval, scored_words
+from pipelines.report.terminal import WIDTH, fold, plain_table
 
-WIDTH = 80
-"""Columns of a terminal."""
+OTHER = 20
+"""Columns that another metric takes."""
 
 
 def gain_table(result: Mapping[str, Any]) -> str:
     """The arms and comparisons of a result as plain text."""
-    lines = [f"On {scored_words(result['scored_on'])}:", *_arm_lines(result)]
+    lines = [f"On {scored_words(result['scored_on'])}:", _arms(result)]
     if result["comparisons"]:
-        lines += ["", *_comparison_lines(result)]
+        lines += ["", *_comparisons(result)]
     return "\n".join(lines)
 
 
-def _arm_lines(result: Mapping[str, Any]) -> list[str]:
-    """The arms by the metric that decides, and by others as far as a line of ``WIDTH`` has room."""
+def _arms(result: Mapping[str, Any]) -> str:
+    """The arms by the metric that decides, and by others as far as there is room."""
     metric = METRICS[result["metric"]]
     others = [METRICS[name] for name in result["metrics"] if name != metric.name]
-    width = max(len(name) for name in result["arms"])
-    shown = metric.unit.plain
-    head = f"{'arm':<{width}}  {metric.words:>17}  {'95 % interval':<14}"
-    others = others[: max(0, (WIDTH - len(head)) // 20)]
-    for other in others:
-        head += f"  {other.words[:18]:>18}"
-    lines = [head.rstrip()]
+    used = max(map(len, result["arms"])) + len(metric.words) + OTHER
+    others = others[: max(0, (WIDTH - used) // OTHER)]
+    rows = []
     for name, arm in result["arms"].items():
-        interval = "–" if arm["ci95"] is None else " to ".join(map(shown, arm["ci95"]))
-        line = f"{name:<{width}}  {shown(arm['mean']):>17}  {interval:<14}"
+        cells = [metric.unit.plain(arm["mean"]), interval(arm["ci95"], metric.unit.plain)]
         for other in others:
-            line += f"  {other.unit.plain(arm['metrics'][other.name]['mean']):>18}"
-        lines.append(line.rstrip())
-    return lines
+            cells.append(other.unit.plain(arm["metrics"][other.name]["mean"]))
+        rows.append((name, *cells))
+    titles = [other.words[: OTHER - 2] for other in others]
+    return plain_table(("arm", metric.words, "95 % interval", *titles), rows)
 
 
-def _comparison_lines(result: Mapping[str, Any]) -> list[str]:
-    metric, rows = METRICS[result["metric"]], result["comparisons"]
-    shown = metric.unit.signed
-    names = [f"{row['arm']} - {row['baseline']}" for row in rows]
-    title = f"difference, {metric.unit.name}"
-    width = max(map(len, [*names, title]))
-    lines = [f"{title:<{width}}          95 % interval    Holm p  outcome"]
-    for name, row in zip(names, rows, strict=True):
-        interval = "–" if row["ci95"] is None else " to ".join(map(shown, row["ci95"]))
+def _comparisons(result: Mapping[str, Any]) -> list[str]:
+    metric, rows, needed = METRICS[result["metric"]], [], []
+    for row in result["comparisons"]:
+        name = f"{row['arm']} -\u00a0{row['baseline']}"
+        span = interval(row["ci95"], metric.unit.signed)
         p = "–" if row["p_holm"] is None else f"{row['p_holm']:.3f}"
-        line = f"{name:<{width}}  {shown(row['delta']):>6}   {interval:<15}  {p:>6}"
-        lines.append(f"{line}  {row['outcome']}")
-    for name, row in zip(names, rows, strict=True):
+        rows.append((name, metric.unit.signed(row["delta"]), span, p, row["outcome"]))
         if row["needed"]:
-            lines.append(f"{name}: about {row['needed']} replicates would decide")
-    return lines
+            pair = f"{row['arm']} - {row['baseline']}"
+            needed += fold(f"{pair}: about {row['needed']} replicates would decide")
+    head = (f"difference, {metric.unit.name}", "", "95 % interval", "Holm p", "outcome")
+    return [plain_table(head, rows, left={4}), *needed]

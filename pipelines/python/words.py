@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from pipelines.report.terminal import fold
 
 
 def gain_text(result: Mapping[str, Any], out: Path) -> str:
@@ -49,13 +50,7 @@ def verify_text(result: Mapping[str, Any], out: Path) -> str:
 def _with_verdict(table: str, result: Mapping[str, Any], *files: Path) -> str:
     """Table, advice, its lines, and where to read on."""
     verdict = result["verdict"]
-    lines = [_folded(f"- {line}", "  ") for line in verdict["lines"]]
-    said = "\n".join([_folded(verdict["advice"]), *lines])
-    return "\n\n".join([table, said, "  ".join(map(str, files))])
-
-
-def _folded(words: str, indent: str = "") -> str:
-    """Words in lines of at most 80 columns; a path or a name is never cut."""
-    folder = textwrap.TextWrapper(80, subsequent_indent=indent, break_long_words=False)
-    folder.break_on_hyphens = False
-    return folder.fill(words)
+    said = fold(verdict["advice"], subsequent_indent="")
+    for line in verdict["lines"]:
+        said += fold(f"- {line}")
+    return "\n\n".join([table, "\n".join(said), "  ".join(map(str, files))])

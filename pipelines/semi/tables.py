@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.report.markdown import escaped
 from pipelines.report.page import interval, limit_words, p_value, plain, scored_words
+from pipelines.report.terminal import fold, plain_table
 from pipelines.semi.scores import ERROR, UNIT
 
 Published = Mapping[str, Mapping[str, tuple[float, float | None]]]
@@ -45,18 +46,12 @@ def semi_table(result: Mapping[str, Any]) -> str:
     labels.
     """
     counts, methods = label_counts(result), result["methods"]
-    width = max(len("method"), *map(len, methods))
-    head = f"{'method':<{width}}"
-    for labels in counts:
-        head += f"  {f'{labels} labels':>25}"
-    lines = [head]
+    rows = []
     for name, found in methods.items():
-        line = f"{name:<{width}}"
-        for labels in counts:
-            line += f"  {_with_median(found.get(labels)):>25}"
-        lines.append(line)
+        rows.append((name, *(_with_median(found.get(labels)) for labels in counts)))
+    table = plain_table(("method", *(f"{labels} labels" for labels in counts)), rows)
     words = f"{ERROR.words} in percent: mean ± standard deviation over subsets (median; subsets)"
-    return "\n".join([*lines, "", words])
+    return "\n".join([table, "", *fold(words)])
 
 
 def as_markdown(result: Mapping[str, Any], published: Published | None = None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from downstream.comparison import FEWEST_FOR_A_CLAIM, FEWEST_TO_DECIDE
 from pipelines.report.page import duration
+from pipelines.report.terminal import fold, plain_table
 from pipelines.summary.read import direction, unit_of
 
 Row = Mapping[str, Any]
@@ -325,18 +326,19 @@ def as_text(summary: Mapping[str, Any]) -> str:
     shown = []
     for table in tables(summary["results"]):
         if table.title in TITLES.values():
-            shown.append(f"{table.title}\n{_aligned(table)}")
+            shown.append(f"{table.title}\n{_plain(table)}")
     return "\n\n".join(shown)
 
 
-def _aligned(table: Table) -> str:
-    """The table with columns of equal width: words to the left, numbers to the right."""
-    lines = [table.columns, *table.rows]
-    last = len(table.columns) - 1
-    padded = [""] * len(lines)
-    for column in range(len(table.columns)):
-        width = max(len(line[column]) for line in lines)
-        side = str.ljust if column < table.words or column == last else str.rjust
-        for index, line in enumerate(lines):
-            padded[index] += side(line[column], width) + "  "
-    return "\n".join(map(str.rstrip, padded))
+def _plain(table: Table) -> str:
+    """The rows of every run below its data set, regime and number of replicates."""
+    place = table.columns.index("replicates")
+    runs: dict[str, list[tuple[str, ...]]] = {}
+    for cells in table.rows:
+        run = f"{cells[0]}, {cells[1]}, {cells[place]} replicates:"
+        runs.setdefault(run, []).append((*cells[2:place], *cells[place + 1 :]))
+    head = (*table.columns[2:place], *table.columns[place + 1 :])
+    texts = []
+    for run, rows in runs.items():
+        texts.append("\n".join([*fold(run), plain_table(head, rows, left={len(head) - 1})]))
+    return "\n\n".join(texts)

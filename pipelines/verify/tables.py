@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from downstream.metrics import POINTS
 from pipelines.report.markdown import escaped
 from pipelines.report.page import as_share, interval, p_value
+from pipelines.report.terminal import plain_table
 from pipelines.verify.scores import BASELINE, METRICS, outcome_words
 
 TITLES = dict(zip(METRICS, ("accuracy", "ROC AUC", "TAR, FAR 1 %", "TAR, FAR 0.1 %"), strict=True))
+COLUMNS = ("trained on", "images", "people", *TITLES.values())
 
 
-def verify_table(result: Mapping[str, Any], written: Callable[[str], str] = str) -> str:
-    """The arms as a table, in percent, with intervals over people.
+def verify_table(result: Mapping[str, Any]) -> str:
+    """The arms as plain text, in percent, with intervals over people."""
+    return plain_table(COLUMNS, _arms(result))
 
-    Args:
-        result: The contents of verify.json.
-        written: Turns the name of an arm into what the table shows; as it is unless given.
-    """
-    lines = [
-        "| trained on | images | people | " + " | ".join(TITLES.values()) + " |",
-        "|---|---:|---:|" + "---:|" * len(METRICS),
-    ]
+
+def _arms(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The cells of every arm."""
+    rows = []
     for name, arm in result["arms"].items():
-        cells = [written(name), str(arm["images"]), str(arm["people"])]
+        cells = [name, str(arm["images"]), str(arm["people"])]
         for metric in METRICS:
             mean = POINTS.plain(arm[metric]["mean"])
             people = interval(as_share(arm[metric]["ci95_people"]), POINTS.plain)
             cells.append(f"{mean} ({people})")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(tuple(cells))
+    return rows
 
 
 def as_markdown(result: Mapping[str, Any]) -> str:
@@ -43,7 +42,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         escaped(advice),
         "\n".join(f"- {escaped(line)}" for line in lines),
         how_it_was_measured(result),
-        verify_table(result, escaped),
+        _arms_in_markdown(result),
     ]
     if result["comparisons"]:
         parts += [f"Against {BASELINE}. {INTERVALS}", _comparisons(result)]
@@ -71,6 +70,13 @@ def how_it_was_measured(result: Mapping[str, Any]) -> str:
         "(accuracy), or the lowest at which at most 1 or 0.1 % of the pairs of two people are "
         "accepted (TAR at FAR)."
     )
+
+
+def _arms_in_markdown(result: Mapping[str, Any]) -> str:
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|---|{'---:|' * (len(COLUMNS) - 1)}"]
+    for name, *cells in _arms(result):
+        lines.append(f"| {' | '.join([escaped(name), *cells])} |")
+    return "\n".join(lines)
 
 
 def _comparisons(result: Mapping[str, Any]) -> str:

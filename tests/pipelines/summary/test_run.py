@@ -505,7 +505,8 @@ def test_the_command_prints_the_tables_or_one_document(
     command = ["summary", str(path), "--out", str(tmp_path / "out")]
     assert cli.main(command) == 0
     text = capsys.readouterr().out
-    assert "synthetic+classical − pseudo_label" in text
+    assert "synthetic+classical − pseudo_label" in " ".join(text.split())
+    assert max(map(len, text.splitlines()[:-1])) <= 80
     assert "summary.html" in text
     assert cli.main([*command, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["results"]) == 4

@@ -66,7 +66,7 @@ def test_names_of_folders_do_not_break_the_markdown() -> None:
     assert "<script" not in page
     tables = [line for line in page.split("\n") if line.startswith("| ")]
     assert {line.replace("\\|", "").count("|") for line in tables} == {8, 9}
-    assert len(verify_table(found).split("\n")) == 5
+    assert "|---" not in verify_table(found)
 
 
 def test_intervals_of_shares_end_at_none_and_all_of_the_pairs() -> None:
