@@ -46,6 +46,7 @@ from pipelines.image_folder import (
 from pipelines.outside.copies import Copies, KnownImages
 from pipelines.outside.files import folded
 from pipelines.progress import Progress, Silent
+from pipelines.report.terminal import plain_table
 
 READ_AT_ONCE = 256
 FEW_TRAIN, FEW_TEST = 5, 10
@@ -144,7 +145,7 @@ class CheckReport:
             lines.append(f"stored modes: {_most(self.modes)}")
         if self.ignored:
             lines.append(f"not images by their name: {self.ignored}")
-        lines += ["", *self._class_lines()]
+        lines += ["", self._class_table()]
         if self.combinations is not None:
             lines += ["", *self.combinations.lines()]
         if self.remarks or self.few:
@@ -157,13 +158,12 @@ class CheckReport:
             lines.append(f"problem: {problem}")
         return "\n".join([*lines, "", "ok" if self.ok else "not usable as it is"])
 
-    def _class_lines(self) -> list[str]:
-        """A table of the images per class."""
-        rows = [("class", " train", "  test")]
+    def _class_table(self) -> str:
+        """The images per class."""
+        rows = []
         for name, count in self.train.items():
-            rows.append((printable(name), f"{count:>6}", f"{self.test.get(name, 0):>6}"))
-        width = max(len(name) for name, _, _ in rows)
-        return [f"{name:<{width}} {train} {test}" for name, train, test in rows]
+            rows.append((printable(name), str(count), str(self.test.get(name, 0))))
+        return plain_table(("class", "train", "test"), rows)
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

@@ -44,7 +44,7 @@ def test_a_good_folder(tmp_path: Path, make_folder: MakeFolder) -> None:
     assert noted.steps == [("reading training images", 5, 5), ("reading test images", 2, 2)]
     text = report.text()
     assert text.splitlines()[0].endswith("2 classes, 5 training and 2 test images")
-    assert "cat        3      1" in text
+    assert "cat        3     1" in text
     assert text.endswith("ok")
     training, test = report.few
     assert training.startswith("few training images: cat, dog with less than 5; a generator")
