@@ -197,7 +197,9 @@ def file_of(path: Path) -> Path:
     for name in FILES:
         if (path / name).is_file():
             return path / name
-    raise DataError(f"{path}: holds none of {', '.join(FILES)}")
+    below = any(any(path.glob(f"*/{name}")) for name in FILES)
+    hint = f"; the runs lie below: give {path}/*/" if below else ""
+    raise DataError(f"{path}: holds none of {', '.join(FILES)}{hint}")
 
 
 def _read(path: Path) -> Document:

@@ -373,7 +373,12 @@ def test_tuning_runs_are_summarised_apart_and_say_so(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_result_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds none of result\.json, gain\.json, verify\.json"):
+    words = r"holds none of result\.json, gain\.json, verify\.json"
+    with pytest.raises(DataError, match=words + "$"):
+        summary_run([tmp_path], tmp_path / "out")
+    (tmp_path / "photos-gain").mkdir()
+    write(tmp_path / "photos-gain" / "gain.json", result())
+    with pytest.raises(DataError, match=words + rf"; the runs lie below: give {tmp_path}/\*/"):
         summary_run([tmp_path], tmp_path / "out")
 
 
