@@ -5,11 +5,12 @@ against it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from downstream.metrics import POINTS
 from pipelines.generators.findings import spoiling
+from pipelines.report.page import in_a_row
 
 Row = Mapping[str, Any]
 
@@ -114,17 +115,13 @@ def _advice(result: Mapping[str, Any], first: Mapping[str, str]) -> str:
     shown = [POINTS.shown(result["families"][one]["top1"]) for one in equals]
     if len(equals) > 1:
         return (
-            f"At equal budget {_joined(equals)} render the class asked for about equally often: "
-            f"top-1 {_joined(shown)} (real data {real}), closer than so many samples can tell."
+            f"At equal budget {in_a_row(equals)} render the class asked for about equally often: "
+            f"top-1 {in_a_row(shown)} (real data {real}), closer than so many samples can tell."
         )
     return (
         f"At equal budget {name} most often renders the class asked for: top-1 {shown[0]} (real "
         f"data {real})."
     )
-
-
-def _joined(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _beside_leader(result: Mapping[str, Any], leader: str) -> list[str]:

@@ -10,7 +10,7 @@ from downstream.comparison import FEWEST_FOR_A_CLAIM, LEVEL
 from downstream.metrics import POINTS, Metric, metric_of
 from pipelines.gain.budget import CUT
 from pipelines.gain.rehearsal import rehearsal_verdict
-from pipelines.report.page import limit_words
+from pipelines.report.page import in_a_row, limit_words
 
 Row = Mapping[str, Any]
 FIRST = ("factored", "synthetic+classical", "synthetic")
@@ -145,7 +145,7 @@ def _advice(
 ) -> tuple[str, str]:
     """The light and at most two sentences."""
     if not about:
-        names = " or ".join(f"`{base}`" for base in baselines) or "a baseline"
+        names = in_a_row([f"`{base}`" for base in baselines], "or") or "a baseline"
         return "amber", (
             f"No recommendation: none of the arms that ran uses synthetic images and was compared "
             f"with {names} (add `synthetic+classical`)."

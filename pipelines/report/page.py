@@ -189,6 +189,17 @@ def plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def in_a_row(words: Sequence[str], last: str = "and") -> str:
+    """Words as one says them.
+
+    Example:
+        >>> in_a_row(["20", "50", "100"]), in_a_row(["a", "b"], last="or")
+        ('20, 50 and 100', 'a or b')
+    """
+    ends = [", ".join(words[:-1]), *words[-1:]]
+    return f" {last} ".join(filter(None, ends))
+
+
 def scored_words(scored_on: str) -> str:
     """What ``scored_on`` of a result means: only where test images were read are they named."""
     return "test images" if scored_on == "test" else scored_on

@@ -8,7 +8,7 @@ is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from pipelines.experiment.plan import parts_of
 from pipelines.experiment.provenance import provenance_of_parts
 from pipelines.experiment.setup import POOL_SHARED, classifier_setup, data_setup, generator_setup
 from pipelines.progress import Progress, Silent
+from pipelines.report.page import in_a_row
 from pipelines.results import read_newest, write_result
 from pipelines.semi.gan_methods import GanHead
 from pipelines.semi.gan_parts import make_semi
@@ -153,8 +154,9 @@ def setup_of(plan: SemiPlan) -> dict[str, Any]:
     """What was trained on what, for the report."""
     setting, bundle, settings = plan.setting, plan.bundle, plan.settings
     seeds = list(map(setting.replicate_seed, range(settings.subsets)))
+    counts = in_a_row(list(map(str, sorted(settings.labels))))
     setup = data_setup(bundle) | {
-        "regime": f"{_listed(settings.labels)} labels, the other training images without",
+        "regime": f"{counts} labels, the other training images without",
         "training images": sum(bundle.available),
         "scored images": len(bundle.test),
     }
@@ -186,10 +188,6 @@ def _steps_of_methods(plan: SemiPlan) -> dict[str, Any]:
     if uses_generator:
         found |= generator_setup(plan.setting.source, plan.bundle.train.image_shape[1])
     return found
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return " and ".join(map(str, sorted(numbers)))
 
 
 def _notes(plan: SemiPlan, finished: Finished) -> list[str]:

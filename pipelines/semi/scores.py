@@ -11,6 +11,7 @@ from typing import Any
 
 from downstream.comparison import FEWEST_FOR_A_CLAIM, FEWEST_TO_DECIDE, Comparison, compare
 from downstream.metrics import METRICS, Outputs
+from pipelines.report.page import in_a_row
 
 ByLabels = Mapping[str, Mapping[int, Sequence[Outputs]]]
 """Method -> number of labels -> outputs, one per subset, subsets in one order for all."""
@@ -195,5 +196,4 @@ def _told(one: Mapping[str, Any]) -> str:
 
 def joined(names: Sequence[str]) -> str:
     """Names in a row, as code: "`a`, `b` and `c`"."""
-    marked = [f"`{name}`" for name in names]
-    return " and ".join([", ".join(marked[:-1]), marked[-1]] if len(marked) > 1 else marked)
+    return in_a_row([f"`{name}`" for name in names])

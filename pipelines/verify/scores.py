@@ -22,6 +22,7 @@ from downstream.verification import (
     mean_figure,
     measure_verification,
 )
+from pipelines.report.page import in_a_row
 
 BASELINE = "no extra data"
 REAL_PEOPLE = "real_people"
@@ -149,13 +150,9 @@ def _advice(result: Row, rows: Sequence[Row]) -> str:
     by_outcome: dict[str, list[str]] = {"better": [], "worse": [], "undecided": []}
     for row in rows:
         by_outcome[row["outcome"]].append(row["arm"])
-    if by_outcome["better"]:
-        return f"Train with {_either(by_outcome['better'])}: it raises the accuracy on strangers."
-    if by_outcome["undecided"]:
-        names = _either(by_outcome["undecided"])
-        return f"Undecided: no gain from {names} was shown, and none was ruled out."
-    return f"Train without {_either(by_outcome['worse'])}: it lowers the accuracy on strangers."
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(names)
+    named = {outcome: in_a_row(names, "or") for outcome, names in by_outcome.items()}
+    if named["better"]:
+        return f"Train with {named['better']}: it raises the accuracy on strangers."
+    if named["undecided"]:
+        return f"Undecided: no gain from {named['undecided']} was shown, and none was ruled out."
+    return f"Train without {named['worse']}: it lowers the accuracy on strangers."
