@@ -128,7 +128,8 @@ class GivenLabels:
     less.
 
     Args:
-        labels: A class for every unlabelled image, int64 (M,).
+        labels: A class for every unlabelled image, int64 (M,); -1 for one that has none, whose
+            label is the teacher's alone.
         clear: Which of them are followed without the teacher in the first steps, bool (M,); none:
             it is asked.
         alone: Number of these first steps, 0 or more.
@@ -157,9 +158,11 @@ class GivenLabels:
         this step.
         """
         others = (1 - self.trust) / (probabilities.shape[1] - 1)
-        given = torch.full_like(probabilities, others)
-        given.scatter_(1, self.labels[numbers].to(given.device)[:, None], self.trust)
-        return torch.lerp(probabilities, given, self.weight_at(step))
+        given, labels = torch.full_like(probabilities, others), self.labels[numbers]
+        labels = labels.to(given.device)[:, None]
+        given.scatter_(1, labels.clamp(min=0), self.trust)
+        blended = torch.lerp(probabilities, given, self.weight_at(step))
+        return torch.where(labels < 0, probabilities, blended)
 
 
 def train_fixmatch(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,10 @@ from downstream.label_graph import invariant_graph, margins, spread_labels
 from downstream.train import balanced_weights
 from downstream.trainer import ClassifierTrainer
 from pipelines.config import PoolConfig
+from pipelines.experiment.parts import described
 
+GRAPH_CODE = 2
+"""Of the labels of a graph; raise it when the same settings give others."""
 CLEAREST = 0.7  # share of every class of the graph's labels that is kept
 Check = Callable[[], None]
 """Called after every step; raises to stop."""
@@ -109,6 +113,12 @@ def teacher_logits(
     return predict_logits(model, pool)
 
 
+def pool_description(settings: PoolConfig) -> dict[str, Any]:
+    """What decides over the labels of a pool, for the names of parts."""
+    graph = {"graph_code": GRAPH_CODE} if settings.method != "classifier" else {}
+    return {"pool": described(settings), **graph}
+
+
 def graph_labels(
     train: LabelledImages, pool: Tensor, trainer: ClassifierTrainer, seed: int, share: float
 ) -> tuple[Tensor, Tensor]:
@@ -123,8 +133,8 @@ def graph_labels(
         share: Part of every class that counts as clear, in (0, 1].
 
     Returns:
-        A label for every image of the pool, int64 (M,); and which are the clearest ones of their
-        class, bool (M,).
+        A label for every image of the pool, int64 (M,), -1 where no way through the graph leads to
+        a labelled image; and which are the clearest ones of their class, bool (M,).
     """
     augment = trainer.augmentation(("classical",))
     assert augment is not None
@@ -132,7 +142,8 @@ def graph_labels(
     graph = invariant_graph(everything, augment, seed=seed_for("graph", seed))
     scores = spread_labels(graph, torch.arange(len(train)), train.y, len(train.classes))
     scores = scores[len(train) :]
-    labels, lead = scores.argmax(dim=1), margins(scores)
+    lead = margins(scores)
+    labels = torch.where(lead > 0, scores.argmax(dim=1), -1)
     clear = torch.zeros(len(pool), dtype=torch.bool)
     for label in range(len(train.classes)):
         numbers = (labels == label).nonzero().flatten()

@@ -14,6 +14,7 @@ from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import options_of
 from pipelines.generators.quality import JUDGE, STUDENT, EvaluateSettings
+from pipelines.pool import pool_description
 
 CODE = 2
 """Of measuring; raise it when the same settings give another judge or other numbers."""
@@ -157,7 +158,7 @@ def row_group(
     description["generator"] = _without(described(row.source), WHEN_SAVED)
     description["generator_options"] = options_of(row.source)
     if has_pool:
-        description["pool"] = described(setting.pool)
+        description |= pool_description(setting.pool)
     if has_pool or row.source.source_augment != "none":
         description["classifier"] = setting.classifier_description()
     if row.checkpoint_sha256:

@@ -91,7 +91,7 @@ def load_hugging_face(data: DataConfig) -> FullData:
     """
     wanted = hub_name(data.data)
     splits = _splits_of(data.data, _opened(data.data, wanted))
-    train_name = "train" if "train" in splits else next(iter(splits))
+    train_name = _train_split(data.data, splits)
     columns = _columns_of(data.data, splits[train_name].features, wanted.columns)
     test_name = _test_split(splits, train_name, columns)
     if test_name is None:
@@ -176,6 +176,13 @@ def _only(
         f"{name}: no column of {words}; its columns are {', '.join(features)}; "
         "make one by datasets' cast_column or class_encode_column and save_to_disk"
     )
+
+
+def _train_split(name: str, splits: Mapping[str, Any]) -> str:
+    """The split to learn from: ``train``, or the only one."""
+    if "train" in splits or len(splits) == 1:
+        return "train" if "train" in splits else next(iter(splits))
+    raise DataError(f"{name}: none of its splits is called train: {', '.join(splits)}")
 
 
 def _test_split(splits: Mapping[str, Any], train: str, columns: Columns) -> str | None:

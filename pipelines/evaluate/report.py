@@ -65,7 +65,7 @@ def _steps(folder: Path) -> list[Step]:
     config, out = shlex.quote(str(folder / "config.yaml")), shlex.quote(f"{folder}-gain")
     return [
         Step("Measure whether they help a classifier.", f"augmentor gain {config} --out {out}"),
-        Step("Render a set.", f"augmentor synth {run} --class-balance --out {run}/synthetic"),
+        Step("Render a set.", f"augmentor synth {run} --ratio 1 --out {run}/synthetic"),
     ]
 
 

@@ -60,6 +60,8 @@ class Compared:
         test_pair: ... these of ``test_part``; the two are the reference "real data".
         seen: All images that the source may have learned from, the pool included.
         has_pool: Whether there are such images without a label.
+        pool_is_rest: Whether these are all the training images without a label, so that all that
+            the source has seen has the classes of the data.
     """
 
     source: SampleSource
@@ -73,6 +75,7 @@ class Compared:
     test_pair: Judged
     seen: Mapping[Kind, Tensor]
     has_pool: bool
+    pool_is_rest: bool
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -98,7 +101,7 @@ def compared(
         seed: Decides latents and subsets.
         batch_size: Images rendered together.
     """
-    num_classes = len(source.classes)
+    num_classes, pool = len(source.classes), 0 if bundle.pool is None else len(bundle.pool)
     train, test = judged(judge, bundle.train), judged(judge, bundle.test)
     rng = rng_for("subsets", seed)
     test_part = test.subset(torch.randperm(len(test), generator=rng)[:samples])
@@ -119,6 +122,7 @@ def compared(
         test_pair=test_part.subset(test_rows),
         seen=_seen(train, bundle.pool, judge),
         has_pool=bundle.pool is not None,
+        pool_is_rest=len(bundle.train) + pool == sum(bundle.available),
     )
 
 

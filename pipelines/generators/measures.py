@@ -121,8 +121,8 @@ def memorisation(sets: Compared, copies: int, seed: int) -> Section:
     rows = torch.randperm(len(sets.alike), generator=rng_for("copies", seed))[:copies]
     samples = sets.alike.subset(rows)
     unseen = sets.test_part.subset(torch.arange(min(copies, len(sets.test_part))))
-    # Labels of the pool are unknown; with it, what the source has seen has the classes of the test
-    # part anyhow.
+    # Labels of the pool are unknown. If it is the rest of the training images, what the source has
+    # seen has the classes of the test part anyhow; of other pools the share cannot be told.
     classes = None if sets.has_pool else (sets.train.images.y, sets.test.images.y, samples.images.y)
     sizes = {"seen": len(sets.seen["pixels"]), "unseen": len(unseen), "samples": len(samples)}
     result: Section = dict(sizes)
@@ -131,7 +131,9 @@ def memorisation(sets: Compared, copies: int, seed: int) -> Section:
     for kind in KINDS:
         seen, drawn = sets.seen[kind], samples.values(kind)
         test = memorisation_test(seen, unseen.values(kind), drawn)
-        share, error = copied_share(seen, sets.test.values(kind), drawn, classes)
+        share, error = math.nan, math.nan
+        if sets.pool_is_rest or not sets.has_pool:
+            share, error = copied_share(seen, sets.test.values(kind), drawn, classes)
         shares = {"copied_share": _number(share), "copied_share_error": _number(error)}
         result[kind] = asdict(test) | shares
     return result

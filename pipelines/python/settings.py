@@ -102,7 +102,10 @@ def _with_data(
     placed: Mapping[Path, str],
 ) -> None:
     """Enter where the images are."""
-    _section(mapping, "data")["data"] = data
+    section = _section(mapping, "data")
+    if given.test is not None and "test_fraction" in section:
+        raise ConfigError(f"{job}(): data.test_fraction splits one set, and a test_set was given")
+    section["data"] = data
     if not given.synthetic:
         return
     folders = []

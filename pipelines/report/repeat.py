@@ -10,7 +10,9 @@ from downstream.comparison import FEWEST_TO_DECIDE
 from pipelines.report.cards import Step
 
 
-def more_steps(job: str, run: Path, unit: str, counts: tuple[int, int], seed: int) -> list[Step]:
+def more_steps(
+    job: str, run: Path, unit: str, counts: tuple[int, int], seed: int, more: str = ""
+) -> list[Step]:
     """Commands for more replicates, the one whose claims hold first.
 
     Who looks, extends a run that is undecided and looks again gives chance several tries: where
@@ -23,6 +25,7 @@ def more_steps(job: str, run: Path, unit: str, counts: tuple[int, int], seed: in
         unit: ``replicates`` or ``subsets``, as its option is called.
         counts: How many it has, and how many are wanted.
         seed: Of the run.
+        more: Another option that both commands need.
 
     Example:
         >>> more_steps("gain", Path("runs/a"), "replicates", (5, 12), 0)[0].command
@@ -30,12 +33,13 @@ def more_steps(job: str, run: Path, unit: str, counts: tuple[int, int], seed: in
     """
     has, wanted = counts
     here, config = shlex.quote(str(run)), shlex.quote(str(run / "config.yaml"))
-    extend = f"augmentor {job} {here} --{unit} {wanted}"
+    asked = f"--{unit} {wanted} {more}".rstrip()
+    extend = f"augmentor {job} {here} {asked}"
     if has < FEWEST_TO_DECIDE:
         return [Step(f"Run {wanted} {unit}; finished ones are kept.", extend)]
     out = shlex.quote(f"{run}-again")
     another = seed_for("fresh run", seed) % 100_000  # short enough to read
-    fresh = f"augmentor {job} {config} --{unit} {wanted} --seed {another} --out {out}"
+    fresh = f"augmentor {job} {config} {asked} --seed {another} --out {out}"
     words = (
         f"Or extend this run to {wanted} {unit}, which keeps the finished ones. A claim after a "
         "second look is wrong more often than one time in twenty: say that you looked twice."

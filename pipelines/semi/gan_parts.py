@@ -17,6 +17,7 @@ from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import options_of
 from pipelines.interrupt import Watch
+from pipelines.pool import pool_description
 from pipelines.semi.gan_methods import GAN_HEADS, GanMaterial
 from pipelines.workbench.training_parts import Curve, TrainingTask, make_trainings
 
@@ -74,7 +75,7 @@ def gan_group(
         description["classifier"] = setting.classifier_description()
         description["generator"] = described(setting.source)
         description["generator_options"] = options_of(setting.source)
-        description["pool"] = described(setting.pool)
+        description |= pool_description(setting.pool)
         steps = setting.trainer.settings.steps
         shared = {"generator": setting.source.steps, "pool labels": steps * setting.pool.rounds}
     else:

@@ -105,6 +105,7 @@ def semi_plan(config: Config, out: Path) -> SemiPlan:
     """
     settings, store = config.semi, PartStore(parts_folder(out))
     _require_no_regime(config.data)
+    _require_known_counts(settings)
     chosen_family(config.source)
     methods = _methods(settings)
     whole = setting_of(config, screening=settings.screening)
@@ -138,6 +139,15 @@ def _methods(settings: SemiConfig) -> dict[str, Recipe | GanHead]:
     return {name: method_of(name, "semi.methods") for name in names}
 
 
+def _require_known_counts(settings: SemiConfig) -> None:
+    """Refuse numbers of labels at which nothing would run."""
+    if unknown := sorted(set(settings.baseline_labels or ()) - set(settings.labels)):
+        raise ConfigError(
+            f"semi.baseline_labels: {unknown[0]} is none of semi.labels, so that the other methods "
+            "would not run there; give --baseline-labels too"
+        )
+
+
 def _reference(
     settings: SemiConfig, methods: Mapping[str, Recipe | GanHead]
 ) -> tuple[str, Sequence[str]]:
@@ -147,7 +157,8 @@ def _reference(
         return default, ()
     first = next(iter(methods))
     return first, (
-        f"{default}, the default method, did not run: the methods are compared with {first}",
+        f"{default}, the default method, did not run: the methods are compared with the one that "
+        f"is named first, {first}",
     )
 
 

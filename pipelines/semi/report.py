@@ -92,10 +92,14 @@ def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
     steps = []
     if wanted:
         seed = result.get("setup", {}).get("seed", 0)
-        steps += more_steps("semi", folder, "subsets", (fewest, wanted), seed)
+        # Where the others ran on fewer subsets than the reference, those are what is missing.
+        reference = result["methods"][result["default_method"]].values()
+        kept = max(len(one["errors"]) for one in reference)
+        more = f"--baseline-subsets {wanted}" if fewest < kept else ""
+        steps += more_steps("semi", folder, "subsets", (fewest, wanted), seed, more)
     labels = label_counts(result)[0]
     words = "Ask whether synthetic images add to few labels."
-    command = f"augmentor gain {run}/config.yaml --labels {labels} --unlabelled rest"
+    command = f"augmentor gain {run}/config.yaml --labels {labels}"
     steps.append(Step(words, f"{command} --out {run}-gain"))
     return steps
 

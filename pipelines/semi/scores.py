@@ -147,15 +147,16 @@ def _ahead(reference: str, ahead: Sequence[str], open_: Sequence[str]) -> str:
 
 
 def _by_outcome(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], ...]:
-    """The other methods than which the reference is better, worse or undecided at all numbers of
-    labels, and those where they differ.
+    """The other methods than which the reference is better or worse at all numbers of labels,
+    those it is not told from at some, and those it is better and worse than.
     """
     seen: dict[str, set[str]] = {}
     for row in rows:
         seen.setdefault(row["baseline"], set()).add(row["outcome"])
     found: dict[str, list[str]] = {"better": [], "worse": [], "undecided": [], "mixed": []}
     for name, outcomes in seen.items():
-        found[outcomes.pop() if len(outcomes) == 1 else "mixed"].append(name)
+        open_ = "mixed" if {"better", "worse"} <= outcomes else "undecided"
+        found[outcomes.pop() if len(outcomes) == 1 else open_].append(name)
     return tuple(found.values())
 
 

@@ -59,9 +59,12 @@ def as_markdown(result: Mapping[str, Any], published: Published | None = None) -
 
     Args:
         result: The contents of semi.json.
-        published: The rows to set beside; those known for the data set unless given.
+        published: The rows to set beside; unless given those known for the data set, if test images
+            were scored.
     """
-    published = PUBLISHED.get(result["dataset"], {}) if published is None else published
+    if published is None:  # errors on test images, which those of a screening are not
+        on_test = result["scored_on"] == "test"
+        published = PUBLISHED.get(result["dataset"], {}) if on_test else {}
     counts, verdict = label_counts(result), result["verdict"]
     parts = [
         f"# {escaped(result['dataset'])}: errors of semi-supervised methods",

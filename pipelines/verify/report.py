@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from downstream.comparison import FEWEST_FOR_A_CLAIM
+from downstream.comparison import FEWEST_FOLDS, FEWEST_FOR_A_CLAIM
 from downstream.metrics import POINTS
 from pipelines.report.cards import (
     Card,
@@ -59,8 +59,9 @@ def verify_report(result: Mapping[str, Any], folder: Path = Path("RUN")) -> str:
         title=f"Verification on {result['dataset']}",
         eyebrow=f"pairs of {result['pairs']['name']} · {times} replicate{'s' * (times > 1)}",
         cards=cards,
-        footer="Every arm trains for the same number of steps. Nobody in the scored pairs was "
-        "learned from, by a network or by a source of synthetic images.",
+        footer="Every arm trains for the same number of steps. Nobody in the scored pairs is among "
+        "the training images of a network or of a generator of ours. Whom trained weights, or the "
+        "maker of an imported set, had seen before is not known.",
         lights=LIGHTS,
         steps=_steps(result, folder),
     )
@@ -73,6 +74,9 @@ def _steps(result: Mapping[str, Any], folder: Path) -> list[Step]:
     if not rows:
         words = "Give a synthetic set as an arm."
         return [Step(words, f"augmentor verify {run} --synthetic FOLDER_OF_THE_SET")]
+    if len(result["pairs"]["folds"]) < FEWEST_FOLDS:
+        few = f"Fewer than {FEWEST_FOLDS} folds decide nothing. Leave more out of --train-folds."
+        return [Step(few)]
     most = max((row["needed"] or 0 for row in rows if row["outcome"] == "undecided"), default=0)
     wanted = max(most, FEWEST_FOR_A_CLAIM)
     if wanted <= result["replicates"]:

@@ -63,12 +63,12 @@ def how_it_was_measured(result: Mapping[str, Any]) -> str:
     times = "1 replicate" if replicates == 1 else f"{replicates} replicates"
     return (
         f"{pairs['same']:,} pairs of one person and {pairs['different']:,} of two: "
-        f"{pairs['people']:,} people in {len(pairs['folds'])} folds, none of whom a network "
-        f"learned from. Network {result['network']}, {result['head']}, {result['steps']:,} steps "
-        f"for every arm, {times}. Means in percent, with intervals over people (folds). A pair "
-        "counts as one person above a threshold: the one that is best on the other folds "
-        "(accuracy), or the lowest at which at most 1 or 0.1 % of the pairs of two people are "
-        "accepted (TAR at FAR)."
+        f"{pairs['people']:,} people in {len(pairs['folds'])} folds, none of whom is among "
+        f"the training images. Network {result['network']}, {result['head']}, "
+        f"{result['steps']:,} steps for every arm, {times}. Means in percent, with "
+        "intervals over people (folds). A pair counts as one person above a threshold: the one "
+        "that is best on the other folds (accuracy), or the lowest at which at most 1 or "
+        "0.1 % of the pairs of two people are accepted (TAR at FAR)."
     )
 
 

@@ -18,6 +18,7 @@ from pipelines.experiment.setting import Setting
 from pipelines.generators.contact_sheet import firsts, shown_of
 from pipelines.generators.copied import copies_among
 from pipelines.generators.in_memory import at_side, for_generator, options_of
+from pipelines.pool import pool_description
 from pipelines.report.explorer import few_of
 from pipelines.workbench.workbench import Workbench
 
@@ -40,7 +41,7 @@ def gallery_part(setting: Setting, name: str, seed: int, has_pool: bool) -> Part
     found["generator"] = described(setting.source)
     found["generator_options"] = options_of(setting.source)
     if has_pool:
-        found["pool"] = described(setting.pool)
+        found |= pool_description(setting.pool)
         found["classifier"] = setting.classifier_description()
     return Part("gallery", name, found)
 

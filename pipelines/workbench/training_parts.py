@@ -19,7 +19,7 @@ from augmentor.data.combinations import Bins, bins_of, combinations_of
 from augmentor.data.fingerprint import fingerprints
 from augmentor.data.rehearsal import rehearsal_fold
 from augmentor.data.splits import copies_together, tuning_split
-from downstream.arms.recipe import CONSISTENCY, Recipe
+from downstream.arms.recipe import CONSISTENCY, WARM_STARTED, Recipe
 from downstream.arms.training import stands_beside_others
 from downstream.augmentations import AUGMENTATIONS
 from downstream.evaluate import predict_logits
@@ -32,6 +32,7 @@ from pipelines.experiment.plan import Group
 from pipelines.experiment.setting import Setting
 from pipelines.generators.in_memory import options_of
 from pipelines.interrupt import Watch
+from pipelines.pool import GRAPH_CODE, pool_description
 from pipelines.workbench.gallery import gallery_part, keep_gallery
 from pipelines.workbench.outside_images import OutsideImages
 from pipelines.workbench.workbench import Workbench
@@ -152,7 +153,9 @@ def training_part(
         found["generator"] = described(setting.source)
         found["generator_options"] = options_of(setting.source)
     if recipe.needs_pool or (recipe.uses_generator and has_pool):
-        found["pool"] = described(setting.pool)
+        found |= pool_description(setting.pool)
+    if recipe.training in WARM_STARTED:
+        found["graph_code"] = GRAPH_CODE
     if recipe.training in CONSISTENCY and setting.fixmatch_steps is not None:
         found["fixmatch_steps"] = setting.fixmatch_steps
     if screen is not None:

@@ -120,6 +120,15 @@ def test_advice_by_hand() -> None:
     assert torch.allclose(blended, torch.tensor([[0.15, 0.2, 0.65]]))  # advised: 0.1, 0.1, 0.8
 
 
+def test_an_image_without_a_given_label_has_the_teachers_alone() -> None:
+    everything = torch.zeros(2, dtype=torch.bool)
+    given = GivenLabels(torch.tensor([-1, 0]), everything, alone=0, until=10)
+    teacher = torch.tensor([[0.2, 0.3, 0.5], [0.2, 0.3, 0.5]])
+    blended = given.blended(teacher, torch.tensor([0, 1]), 0)
+    assert torch.equal(blended[0], teacher[0])
+    assert blended[1].argmax() == 0
+
+
 def test_teacher_follows_slowly_but_forgets_its_start() -> None:
     student = nn.Linear(1, 1, bias=False)
     nn.init.constant_(student.weight, 0.0)

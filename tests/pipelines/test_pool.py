@@ -45,6 +45,26 @@ def test_graph_labels_the_whole_pool_and_marks_the_clearest_of_every_class(
         assert int(clear[members].sum()) == math.ceil(0.3 * int(members.sum()))
 
 
+def test_images_that_no_label_reaches_have_none() -> None:
+    """A burst of nearly the same photos has all its neighbours among itself."""
+    rng = torch.Generator().manual_seed(0)
+
+    def photos(place: int) -> Tensor:
+        x = torch.full((30, 1, 8, 8), -1.0)
+        x[:, :, place : place + 2, place : place + 2] = 1
+        return x + 0.01 * torch.rand(x.shape, generator=rng)
+
+    known = LabelledImages(
+        torch.cat([photos(0)[:1], photos(3)[:1]]), torch.tensor([0, 1]), ("a", "b")
+    )
+    pool = torch.cat([photos(0), photos(3), photos(6)])
+    still = ClassifierTrainer("auto", domain="digits", strength=0)
+    labels, clear = graph_labels(known, pool, still, 0, CLEAREST)
+    assert labels.tolist() == [0] * 30 + [1] * 30 + [-1] * 30
+    assert not clear[60:].any()
+    assert clear[:60].sum() == 42
+
+
 def test_graph_keeps_what_a_pool_of_five_labels_a_class_tells(digits: DataBundle) -> None:
     kept = label_pool(digits.train, digits.pool, config("graph").pool, TRAINER, 0)
     assert kept.classes == digits.train.classes

@@ -56,6 +56,12 @@ def test_validation_stands_in_for_a_test_split_without_labels(tmp_path: Path) ->
     assert (bundle.note, len(bundle.test)) == ("splits train and validation", 2)
 
 
+def test_without_a_split_for_training_the_splits_are_named(tmp_path: Path) -> None:
+    hub.DatasetDict(test=part(4, 0), validation=part(4, 1)).save_to_disk(tmp_path / "d")
+    with pytest.raises(DataError, match="none of its splits is called train: test, validation"):
+        load(tmp_path / "d")
+
+
 def test_one_split_is_split_by_a_rule(tmp_path: Path) -> None:
     part(16, 0).save_to_disk(tmp_path / "d")
     bundle = load(tmp_path / "d", test_fraction=0.25)

@@ -63,6 +63,20 @@ def test_the_verdict_comes_first_and_nothing_is_loaded_from_outside() -> None:
     assert_self_contained(Page(text))
 
 
+def test_more_subsets_are_asked_of_the_methods_that_ran_on_fewer() -> None:
+    """Else the reference alone would train, and nothing would be decided."""
+    found = of_methods(
+        {
+            "ours": {20: [0.02, 0.03, 0.02, 0.03, 0.02]},
+            "supervised": {20: [0.02, 0.04, 0.03]},
+        }
+    )
+    parts = {"differences": paired_differences(found, "ours", {20: 0.0})}
+    text = semi_report(result(methods=errors_of(found), **parts), [])
+    assert "--baseline-subsets" in text
+    assert "--baseline-subsets" not in semi_report(result(), [])
+
+
 def test_names_are_escaped_everywhere() -> None:
     text = semi_report(result(), TRAININGS)
     assert text.count("<script") == 1, "the page's own"

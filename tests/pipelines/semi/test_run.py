@@ -289,12 +289,11 @@ def test_the_other_methods_can_be_run_on_less(tmp_path: Path, made: list[str]) -
     assert (row["labels"], row["pairs"], row["ci95"], row["p"]) == (40, 1, None, None)
 
 
-def test_a_method_that_runs_on_none_of_the_labels_is_left_out(
-    tmp_path: Path, made: list[str]
-) -> None:
-    result = semi_run(tiny(semi=ONE | {"baseline_labels": [40]}), tmp_path)
-    assert made == named((20, 0, "classical"))
-    assert list(result["methods"]) == ["classical"]
+def test_baseline_labels_that_do_not_run_are_refused(tmp_path: Path, made: list[str]) -> None:
+    """The other methods would not run at all, and only what is missing would tell."""
+    with pytest.raises(ConfigError, match=r"semi\.baseline_labels: 40 is none of semi\.labels"):
+        semi_run(tiny(semi=ONE | {"baseline_labels": [40]}), tmp_path)
+    assert made == []
 
 
 def test_where_the_default_method_did_not_run_the_first_one_takes_its_place(tmp_path: Path) -> None:

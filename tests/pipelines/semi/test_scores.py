@@ -129,8 +129,7 @@ def test_the_advice_claims_only_what_holds_at_every_number_of_labels() -> None:
     assert advice(*both) == "Use `ours`: it makes fewer errors than `a`."
     mixed = row("b", 20, "better"), row("b", 100, "undecided")
     assert advice(*both, *mixed) == (
-        "`ours` makes fewer errors than `a`; the outcome against `b` depends on the number of "
-        "labels."
+        "`ours` makes fewer errors than `a`; undecided: `ours` against `b`."
     )
     undecided = row("c", 20, "undecided", needed=30)
     assert advice(*both, undecided) == (
@@ -228,6 +227,7 @@ def test_markdown_of_a_screening_claims_no_test_images() -> None:
     page = as_markdown(result(scored_on="held-out training images"))
     assert "10000 held-out training images" in page
     assert "test images" not in page
+    assert "Published" not in page  # those are errors on test images
 
 
 def test_the_published_numbers_are_the_literatures() -> None:
