@@ -58,7 +58,9 @@ def digits() -> DataBundle:
         LabelledImages(x[:900], y[:900], classes),
         LabelledImages(x[900:1500], y[900:1500], classes),
     )
-    return DataBundle("digits", "first 900", train, test, x[1500:], "by position")
+    rest = torch.cat([y[:900], y[1500:]]).bincount().tolist()
+    bundle = DataBundle("digits", "first 900", train, test, x[1500:], "by position")
+    return replace(bundle, available=tuple(rest))
 
 
 @dataclass
@@ -182,6 +184,18 @@ def test_copies_of_training_images_are_reported(copies: Evaluation) -> None:
     assert found["found"] > 0.95 * found["looked_at"]
     assert copies.result["metrics"]["memorisation"]["membership"]["at_least"] > 0.6
     assert "reveals its training images: whoever has " in warnings
+
+
+def test_a_pool_of_unknown_classes_leaves_the_share_of_copies_open() -> None:
+    """Its classes may be as unequal as it likes, and the share would be of these."""
+    bundle = digits()
+    assert bundle.pool is not None
+    found = evaluated(Replay(bundle.train), replace(bundle, pool=bundle.pool[:50]))
+    for kind in ("pixels", "features"):
+        memorisation = found.result["metrics"]["memorisation"][kind]
+        assert memorisation["copied_share"] is None
+        assert memorisation["near_copies"] > 0.5
+    assert "memorised: about" not in " ".join(found.result["warnings"])
 
 
 def test_unseen_images_are_not_called_copies(unseen: Evaluation) -> None:

@@ -14,9 +14,10 @@ from torch import Tensor
 from augmentor.common.types import DataError, DivergedError, LabelledImages
 from augmentor.data.fingerprint import fingerprints, overlap
 from downstream.arms.recipe import Recipe
+from downstream.arms.table import ARMS
 from downstream.evaluate import predict_logits
 from downstream.metrics import Outputs
-from pipelines import cli, datasets
+from pipelines import cli, datasets, pool
 from pipelines.config import Config, ConfigError, config_from, load_config
 from pipelines.datasets import DataBundle, load_data
 from pipelines.experiment.engine import PART_MADE, Workers
@@ -34,7 +35,8 @@ from pipelines.semi.methods import METHODS, known_methods, words_of
 from pipelines.semi.plan import semi_plan
 from pipelines.semi.run import semi_run
 from pipelines.semi.scores import ERROR
-from pipelines.workbench.training_parts import POINTS, Curve
+from pipelines.workbench import training_parts
+from pipelines.workbench.training_parts import POINTS, Curve, training_part
 from pipelines.workbench.workbench import Workbench
 
 TINY: dict[str, Any] = {
@@ -194,6 +196,26 @@ def test_a_gan_head_depends_on_what_it_reads_only(tmp_path: Path) -> None:
     assert digest("head_cvae_gan", usual) == digest("head_cvae_gan", usual, gan_steps=3)
     for other in (more, changed(pool={"threshold": 0.2}), changed(classifier={"steps": 4})):
         assert digest("head_cvae_gan", usual) != digest("head_cvae_gan", other)
+
+
+def test_parts_whose_labels_come_from_a_graph_know_which_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a run that is resumed after the graph has changed would mix two kinds of trainings."""
+
+    def digests(name: str, **changes: Any) -> set[str]:
+        found, arm = set(), ARMS[name].recipe
+        assert arm is not None
+        for code in (1, 2):
+            for module in (pool, training_parts):
+                monkeypatch.setattr(module, "GRAPH_CODE", code)
+            of = setting_of(tiny(**changes)).with_labels(20)
+            found.add(training_part(of, name, 0, arm, Recipe(), has_pool=True).digest)
+        return found
+
+    assert len(digests("graph_fixmatch")) == 2
+    assert len(digests("pseudo_label", pool={"method": "graph"})) == 2
+    assert len(digests("pseudo_label")) == len(digests("fixmatch")) == len(digests("mixup")) == 1
 
 
 def test_subsets_are_balanced_apart_from_the_test_images_and_equal_for_equal_seeds() -> None:
