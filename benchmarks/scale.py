@@ -523,16 +523,16 @@ def _simulation(found: dict[str, Any]) -> str:
     return f"""## To 1,000 workers: a simulation, not a measurement
 
 A worker made a shard of {images:.0f} images in {render:.2f} s, two workers on two cores.
-The driver takes {1000 * driver:.2f} ms per shard of a set at an URL, and
+The driver takes {1000 * driver:.2f} ms per shard of a set at a URL, and
 {1000 * seconds["disk"]:.1f} ms of a set on a disk, where every line has to reach it. Images per
-second of a set at an URL, by workers and by deaths per worker and hour:
+second of a set at a URL, by workers and by deaths per worker and hour:
 
 {chr(10).join(lines)}
 
 What Ray itself takes per task, of up to sixteen shards, is not in it.
 
 - **The driver.** It notes {most:,.0f} images per second at most, which
-  {most / images * render:,.0f} such workers fill. A set at an URL takes it no more than that:
+  {most / images * render:,.0f} such workers fill. A set at a URL takes it no more than that:
   workers send their shards and the manifest of each themselves. With a set on a disk the driver
   also writes the shards of other machines: {images / seconds["disk"]:,.0f} images per second before
   that. 10⁹ images take one driver at least

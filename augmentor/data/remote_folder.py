@@ -1,4 +1,4 @@
-"""Folders that a set can lie in: one of this machine, or a place that fsspec reaches by an URL.
+"""Folders that a set can lie in: one of this machine, or a place that fsspec reaches by a URL.
 
 No other module knows fsspec.
 """
@@ -264,7 +264,7 @@ def _plain(url: str, error: Exception) -> Exception:
 
 
 def is_url(place: object) -> bool:
-    """Whether a place is an URL of another machine, and not a path.
+    """Whether a place is a URL of another machine, and not a path.
 
     Example:
         >>> is_url("s3://bucket/set"), is_url("runs/set"), is_url("file:///data/set")
@@ -274,7 +274,7 @@ def is_url(place: object) -> bool:
 
 
 def folder_at(place: str | Path) -> LocalFolder | RemoteFolder:
-    """The folder that a path or an URL names.
+    """The folder that a path or a URL names.
 
     Example:
         >>> folder_at("runs/set"), folder_at("s3://bucket/set/")

@@ -37,7 +37,7 @@ class StoredSet:
     are much faster.
 
     Args:
-        place: Folder of the set, or an URL such as ``s3://bucket/set``.
+        place: Folder of the set, or a URL such as ``s3://bucket/set``.
         verify: Compare every shard with its SHA-256 when it is first used.
 
     Attributes:

@@ -108,7 +108,7 @@ class SyntheticMix(MixedItems):
             label, such as a Hugging Face ``Dataset``; synthetic items are dicts then, and go
             through its ``set_transform``. Or another mix: its items all count as real here, and
             new images go through the transforms of the dataset below.
-        synthetic: A stored set (its folder, an URL such as ``s3://bucket/set``, or as
+        synthetic: A stored set (its folder, a URL such as ``s3://bucket/set``, or as
             ``SyntheticSet``), ``LabelledImages``, or a live source.
         share: As above, in [0, 1).
         counts: As above.
@@ -128,7 +128,7 @@ class SyntheticMix(MixedItems):
         value_range: What black and white are in ``real``'s tensors or arrays. By default (0, 255)
             for uint8 and (0, 1) for float.
         streaming: Leave the images of a stored set where they are, as above; ``synthetic`` is then
-            a folder or an URL.
+            a folder or a URL.
 
     Warns:
         UserWarning: If there are synthetic images and ``counts`` asks for none of them, as
@@ -349,7 +349,7 @@ class SyntheticMix(MixedItems):
             ...         ...
         """
         if self._stored is None:
-            raise ValueError("make the mix with streaming=True from a folder or an URL")
+            raise ValueError("make the mix with streaming=True from a folder or a URL")
         if len(self._labels) != len(self._stored):
             raise ValueError(
                 "a stream draws from all images of the set: make the mix without share and counts, "

@@ -237,7 +237,7 @@ def read_set(folder: str | Path, verify: bool = True, per_class: int | None = No
     """Read a finished synthetic set.
 
     Args:
-        folder: Folder of the set, of either format, or an URL such as ``s3://bucket/set``.
+        folder: Folder of the set, of either format, or a URL such as ``s3://bucket/set``.
         verify: Compare every file with its SHA-256 first.
         per_class: Read only so many images of every class, the first ones.
 

@@ -262,7 +262,7 @@ out_option = click.option(
 def folder_or_url(
     ctx: click.Context, option: click.Parameter, value: str | None
 ) -> Path | str | None:
-    """A path, or an URL as it is; a callback of click."""
+    """A path, or a URL as it is; a callback of click."""
     if value is None or "://" in value:
         return value
     if Path(value).is_file():
@@ -274,13 +274,13 @@ place_option = click.option(
     "--out",
     metavar="FOLDER|URL",
     callback=folder_or_url,
-    help="Folder to write to, or an URL such as s3://bucket/set for shards.",
+    help="Folder to write to, or a URL such as s3://bucket/set for shards.",
 )
 either_format_option = click.option(
     "--format",
     "format_",
     type=click.Choice(["folder", "shards"]),
-    help="A folder per class, or tar shards in WebDataset's layout.  [default: folder; at an URL "
+    help="A folder per class, or tar shards in WebDataset's layout.  [default: folder; at a URL "
     "shards]",
 )
 format_option = click.option(

@@ -1,4 +1,4 @@
-"""Where a synthetic set goes: a folder that this process locks, or an URL."""
+"""Where a synthetic set goes: a folder that this process locks, or a URL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Place:
 
     Args:
         out: Its folder, or its URL.
-        folder: Its folder; for an URL one of this machine, where a shard lies until it is sent.
+        folder: Its folder; for a URL one of this machine, where a shard lies until it is sent.
         remote: The folder that the URL names; None for a set on the disk.
     """
 
@@ -57,9 +57,9 @@ class Place:
 
 @contextmanager
 def place_for(out: Path | str, form: Format, watch: Watch) -> Iterator[Place]:
-    """The place that a path or an URL names.
+    """The place that a path or a URL names.
 
-    A folder is locked. An URL is not: two runs with the same recipe write the same bytes, and
+    A folder is locked. A URL is not: two runs with the same recipe write the same bytes, and
     another recipe is refused.
 
     Args:
@@ -68,7 +68,7 @@ def place_for(out: Path | str, form: Format, watch: Watch) -> Iterator[Place]:
         watch: Looked at while a server is away.
 
     Raises:
-        ConfigError: If files of their own are asked for at an URL, or it names no folder below the
+        ConfigError: If files of their own are asked for at a URL, or it names no folder below the
             bucket.
         RunLockedError: If another process writes to the folder.
     """
@@ -78,7 +78,7 @@ def place_for(out: Path | str, form: Format, watch: Watch) -> Iterator[Place]:
             yield Place(folder, folder)
         return
     if form != "shards":
-        raise ConfigError(f"{out}: a set at an URL is one of shards; add --format shards")
+        raise ConfigError(f"{out}: a set at a URL is one of shards; add --format shards")
     if "/" not in str(out).partition("://")[2].strip("/"):
         # Its contact sheet lies beside the folder, in the same bucket.
         raise ConfigError(

@@ -110,7 +110,7 @@ def synthesize_run(
 
     Args:
         run: Folder of the run.
-        out: Folder of the set; new, empty, or with a set of the same recipe. Or an URL such as
+        out: Folder of the set; new, empty, or with a set of the same recipe. Or a URL such as
             ``s3://bucket/set``, whose shards the workers send there themselves.
         strategy: Class balance, as ``data.class_counts.read_strategy`` reads it.
         per_class: Synthetic images of every class.
@@ -134,7 +134,7 @@ def synthesize_run(
 
     Raises:
         ConfigError: If an option cannot be read, or names an unknown class or a device that is not
-            here; if files of their own are asked for at an URL.
+            here; if files of their own are asked for at a URL.
         ImportError: If the package for the URL's scheme is not installed.
         DataError: If there is nothing to add, ``out`` holds something else, or the filter accepts
             too few of a class.

@@ -204,7 +204,7 @@ def synthesize(
 
     Args:
         run: What ``train`` returned, or the folder of a run.
-        out: Folder of the set, or an URL such as ``s3://bucket/set`` for shards; ``synthetic`` in
+        out: Folder of the set, or a URL such as ``s3://bucket/set`` for shards; ``synthetic`` in
             the folder of the run unless given.
         class_balance: ``auto`` fills every class up to the largest; or another word of
             imbalanced-learn.
