@@ -186,8 +186,8 @@ def _advice(
     if not_beaten := [row for row in best if row["outcome"] != "better"]:
         first = not_beaten[0]
         return "amber", (
-            f"Undecided: {what} did better than `{ranked[0]['baseline']}`, but not clearly than "
-            f"`{first['baseline']}`, {HIGHEST}.{_needed(first)}"
+            f"Undecided: {what} did better than `{ranked[0]['baseline']}`, but not clearly better "
+            f"than `{first['baseline']}`, {HIGHEST}.{_needed(first)}"
         )
     return (
         "green",
