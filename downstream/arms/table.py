@@ -179,7 +179,7 @@ _ARMS = (
     Arm(
         "replay",
         "classical",
-        "the control of synthetic+classical: real images again in the place of synthetic ones",
+        "real images again in the place of synthetic ones: what plain repetition gives",
         Recipe(augment=("classical",), mixed="replay", share=SHARE),
     ),
     Arm(

@@ -124,7 +124,7 @@ def _photos(title: str, kind: str, files: str, *train: str, **more: Any) -> Name
 HALVES = "stratified halves"
 LOOKS = "under one of eight looks, the condition `look`"
 NAMED_DATA: dict[str, NamedSet] = {
-    "digits": NamedSet("scikit-learn's digits, no download", "digits", 8, True, HALVES),
+    "digits": NamedSet("scikit-learn's digits, part of the package", "digits", 8, True, HALVES),
     "mnist": _of_mnist_form("handwritten digits", "MNIST"),
     "fashion-mnist": _of_mnist_form("clothes", "FashionMNIST", "natural"),
     "digits-conditions": NamedSet(f"`digits` {LOOKS}", "digits", 16, True, HALVES),
@@ -183,7 +183,8 @@ NAMED_DATA: dict[str, NamedSet] = {
         "aircraft by variant", "FGVCAircraft", "fgvc-aircraft-2013b", "trainval"
     ),
     "stanford-cars": _photos(
-        *("cars by model, no download", "StanfordCars", "stanford_cars", "train"), downloads=False
+        *("cars by model; put the files there yourself", "StanfordCars", "stanford_cars", "train"),
+        downloads=False,
     ),
 }
 """Data sets by name."""
