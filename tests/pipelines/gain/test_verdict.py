@@ -127,7 +127,8 @@ def test_a_gain_over_a_weak_rival_that_screening_named_is_not_advised() -> None:
     assert found["light"] == "amber"
     assert found["advice"] == (
         "Undecided: synthetic images did better than `pseudo_label`, but not clearly better than "
-        "`mixup`, the highest mean without a generator. About 40 replicates would probably decide it."
+        "`mixup`, the highest mean without a generator. About 40 replicates would probably "
+        "decide it."
     )
     assert found["lines"][2].endswith("undecided; mixup has the highest mean without a generator")
     assert "was not compared with mixup" in told(*beaten, **highest)["advice"]
