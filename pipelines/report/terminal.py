@@ -99,6 +99,6 @@ def _row(
 
 
 def _broken(words: str, width: int) -> list[str]:
-    """The words in lines; the last one is no wider than the column."""
+    """The words in lines; the last one fits the column."""
     lines = [line.replace("\u00a0", " ") for line in fold(words, width=width)] or [""]
     return lines if len(lines[-1]) <= width else [*lines, ""]
