@@ -70,10 +70,10 @@ def rehearsal_fold(images: LabelledImages, bins: Bins, seed: int, number: int) -
     complete, patterns = (~incomplete).nonzero()[:, 0], incomplete.nonzero()[:, 0]
     if not len(patterns) or len(complete) < 2:
         raise DataError(
-            f"{len(patterns)} classes lack half of the conditions or more and {len(complete)} have "
-            "them: a rehearsal needs one of the first and two of the second; `augmentor check "
-            "--condition` shows the table. To hide combinations yourself, leave the rehearsal out "
-            "and set data.rare in a config"
+            f"{len(patterns)} classes are incomplete (seen in at most half as many conditions as "
+            f"the class with the second most) and {len(complete)} are not: a rehearsal needs one "
+            "of the first and two of the second; `augmentor check --condition` shows the table. "
+            "To hide combinations yourself, leave the rehearsal out and set data.rare in a config"
         )
     turn, place = divmod(number, FOLDS)
     rng = rng_for("rehearsal", seed, turn)

@@ -215,7 +215,7 @@ def test_the_rehearsal_stands_in_the_result_where_auto_is_no_arm(tmp_path: Path)
             2,
             "a rehearsal needs conditions; give --condition",
         ),
-        ({"data": {"rare": None}}, 3, "0 classes lack half of the conditions or more"),
+        ({"data": {"rare": None}}, 3, "0 classes are incomplete"),
         (
             {"data": {"rare": None}, "gain": {"arms": ["oracle"], "rehearse": False}},
             2,
