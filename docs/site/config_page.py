@@ -69,7 +69,7 @@ def below(model: dict[str, Any], models: dict[str, Any]) -> Iterator[tuple[str, 
 
 def section(name: str, model: dict[str, Any], models: dict[str, Any]) -> str:
     """A heading and the table of one section's keys."""
-    words, fields = model["description"], model["properties"]
+    words, fields = model["description"].partition("Example:")[0], model["properties"]
     title = f"`{name}`" if name else "The run as a whole"
     rows = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for key, field in fields.items():

@@ -57,6 +57,7 @@ def print_plan(
         as_json: One JSON document in the place of text.
     """
     from pipelines.report.page import duration
+    from pipelines.report.terminal import fold, plain_table
 
     document = {
         **facts,
@@ -66,12 +67,18 @@ def print_plan(
     }
 
     def text() -> str:
-        lines = [f"{name}: {value}" for name, value in facts.items()]
-        lines += ["", f"{'to make':<24}  needed  finished  estimate, one process"]
+        lines = [line for name, value in facts.items() for line in fold(f"{name}: {value}")]
+        cells = []
         for row in rows:
             time = "–" if row.seconds is None else duration(row.seconds)
-            lines.append(f"{row.what:<24}  {row.count:>6}  {row.finished:>8}  {time}")
-        lines += ["", f"about {duration(seconds)} with --processes {processes}"]
+            cells.append((row.what, str(row.count), str(row.finished), time))
+        head = ("to make", "needed", "finished", "estimate, one process")
+        lines += [
+            "",
+            plain_table(head, cells),
+            "",
+            f"about {duration(seconds)} with --processes {processes}",
+        ]
         return "\n".join(lines)
 
     print_result(document, as_json, text)

@@ -89,6 +89,12 @@ def print_gain_plan(config: Config, out: Path, as_json: bool) -> None:
     }
     if not plan.screens:
         facts.pop("auto chooses from")
+    if plan.settings.rehearse:
+        folds = "1 fold" if plan.rounds == 1 else f"{plan.rounds} folds"
+        facts["rehearsal"] = (
+            f"{folds}; each makes a third of the well photographed classes as incomplete as the "
+            "incomplete ones are"
+        )
     _print_trainings(plan, plan.expected_groups(), facts, as_json)
 
 

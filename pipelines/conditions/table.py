@@ -82,7 +82,7 @@ class CombinationTable:
             f"combinations with training images: {total['occurring']} of {total['possible']}",
             f"missing in training, present in the test part: {total['missing_in_test']}",
             *self._examples(self.missing_in_test),
-            f"missing in training, though the condition occurs: {total['missing']}",
+            f"missing in training and in the test part: {total['missing']}",
             *self._examples(self.missing),
             f"thin, below a quarter of the median of those that occur: {total['thin']}",
             *self._examples(self.thin),

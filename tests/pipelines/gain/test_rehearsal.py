@@ -207,6 +207,17 @@ def test_the_rehearsal_stands_in_the_result_where_auto_is_no_arm(tmp_path: Path)
     assert result["verdict"]["advice"] == rehearsal_verdict(result["policy"]["rehearsal"])["advice"]
 
 
+def test_a_dry_run_tells_of_the_rehearsal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text(dump_config(tiny()))
+    command = ["gain", str(tmp_path / "config.yaml"), "--out", str(tmp_path / "out"), "--dry-run"]
+    assert cli.main(command) == 0
+    plan = capsys.readouterr().out
+    assert "rehearsal: 1 fold; each makes a third of the well photographed classes" in plan
+    assert max(map(len, plan.splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "sentence"),
     [
