@@ -46,7 +46,7 @@ from pipelines.image_folder import (
 from pipelines.outside.copies import Copies, KnownImages
 from pipelines.outside.files import folded
 from pipelines.progress import Progress, Silent
-from pipelines.report.terminal import fold, plain_table
+from pipelines.report.terminal import plain_table
 
 READ_AT_ONCE = 256
 FEW_TRAIN, FEW_TEST = 5, 10
@@ -149,13 +149,13 @@ class CheckReport:
         if self.combinations is not None:
             lines += ["", *self.combinations.lines()]
         if self.remarks or self.few:
-            lines += ["", *(line for one in (*self.remarks, *self.few) for line in fold(one))]
+            lines += ["", *self.remarks, *self.few]
         if self.bad:
             lines += ["", f"bad files: {len(self.bad)}"]
         for one in self.bad:
             lines.append(f"  {one}")
         for problem in self.problems:
-            lines += fold(f"problem: {problem}")
+            lines.append(f"problem: {problem}")
         return "\n".join([*lines, "", "ok" if self.ok else "not usable as it is"])
 
     def _class_table(self) -> str:
