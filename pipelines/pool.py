@@ -133,8 +133,8 @@ def graph_labels(
         share: Part of every class that counts as clear, in (0, 1].
 
     Returns:
-        A label for every image of the pool, int64 (M,), -1 where no way through the graph leads to
-        a labelled image; and which are the clearest ones of their class, bool (M,).
+        A label for every image of the pool, int64 (M,), -1 where the graph links it with no
+        labelled image or two classes tie; and which are the clearest of their class, bool (M,).
     """
     augment = trainer.augmentation(("classical",))
     assert augment is not None

@@ -180,9 +180,11 @@ def _only(
 
 def _train_split(name: str, splits: Mapping[str, Any]) -> str:
     """The split to learn from: ``train``, or the only one."""
-    if "train" in splits or len(splits) == 1:
-        return "train" if "train" in splits else next(iter(splits))
-    raise DataError(f"{name}: none of its splits is called train: {', '.join(splits)}")
+    if len(splits) == 1:
+        return next(iter(splits))
+    if "train" not in splits:
+        raise DataError(f"{name}: none of its splits is called train: {', '.join(splits)}")
+    return "train"
 
 
 def _test_split(splits: Mapping[str, Any], train: str, columns: Columns) -> str | None:

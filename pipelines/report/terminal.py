@@ -28,7 +28,7 @@ def plain_table(
     """A table of at most ``WIDTH`` columns, unless a single word is longer.
 
     Columns that have no room beside the others follow below, beside the names once more. Names that
-    are too long are broken at their spaces, but at no-break spaces; so is the last column, if it
+    are too long are broken at their spaces, never at no-break spaces; so is the last column, if it
     holds words.
 
     Args:

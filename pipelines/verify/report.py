@@ -60,8 +60,8 @@ def verify_report(result: Mapping[str, Any], folder: Path = Path("RUN")) -> str:
         eyebrow=f"pairs of {result['pairs']['name']} · {times} replicate{'s' * (times > 1)}",
         cards=cards,
         footer="Every arm trains for the same number of steps. Nobody in the scored pairs is among "
-        "the training images of a network or of a generator of ours. Whom trained weights, or the "
-        "maker of an imported set, had seen before is not known.",
+        "the training images of this run or of our generators. The run cannot tell whom trained "
+        "weights, or the maker of an imported set, saw before.",
         lights=LIGHTS,
         steps=_steps(result, folder),
     )
